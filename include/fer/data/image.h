@@ -1,0 +1,60 @@
+// Pictures: reading, writing, resizing and cropping 8-bit images, H x W x C with C = 1 (grey) or 3 (RGB).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fer {
+
+/// An 8-bit picture, row-major H x W x C. No pixels: "none".
+struct Image {
+  int height = 0, width = 0, channels = 0;
+  std::vector<std::uint8_t> pixels;
+
+  Image() = default;
+  Image(int height, int width, int channels, std::uint8_t value = 0);
+
+  bool empty() const { return pixels.empty(); }
+  std::uint8_t* row(int y) { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
+  const std::uint8_t* row(int y) const {
+    return pixels.data() + static_cast<std::size_t>(y) * width * channels;
+  }
+  std::uint8_t& at(int y, int x, int c = 0) { return row(y)[x * channels + c]; }
+  std::uint8_t at(int y, int x, int c = 0) const { return row(y)[x * channels + c]; }
+  bool operator==(const Image&) const = default;
+};
+
+/// Reads a PNG or JPEG file: grey as one channel, all else as RGB. 16-bit samples keep their high byte,
+/// palettes are expanded, alpha is dropped, CMYK is converted, and the EXIF orientation is applied. IoError
+/// if the file cannot be read; FormatError, naming it, if it is another format, damaged (PNG checksums),
+/// truncated (a JPEG without its end marker) or larger than 2^28 pixels.
+Image read_image(const std::filesystem::path& path);
+
+/// The same from memory; `name` stands for the file in errors.
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name);
+
+std::vector<std::uint8_t> encode_png(const Image& image);
+/// quality: 1 to 100.
+std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality = 92);
+
+/// Writes PNG or JPEG as the extension says (ConfigError for another), into a file beside `path` that then
+/// takes its name: whatever was there before stays whole if writing fails (IoError).
+void write_image(const std::filesystem::path& path, const Image& image, int jpeg_quality = 92);
+
+/// Bilinear with antialiasing where it shrinks: the arithmetic of Pillow's Image.resize(BILINEAR), and so of
+/// torchvision.transforms.Resize on PIL images.
+Image resize(const Image& image, int height, int width);
+
+/// The given rectangle; parts outside of the image repeat its border.
+Image crop(const Image& image, int top, int left, int height, int width);
+
+Image flip_horizontal(const Image& image);
+/// ITU-R 601 luma, as Pillow's convert("L").
+Image to_grey(const Image& image);
+Image to_rgb(const Image& image);
+
+}  // namespace fer

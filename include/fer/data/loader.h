@@ -1,0 +1,80 @@
+// DataLoader: batches of a data set, prepared ahead by worker threads. Order and augmentation depend on
+// (seed, epoch) alone, so batches are the same whatever the number of threads, and any of them can be the
+// first.
+//
+//   fer::DataLoader loader(dataset, {.batch_size = 144, .shuffle = true, .seed = 1});
+//   for (loader.start(epoch); auto batch = loader.next();) train(*batch);
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fer/data/augment.h"
+#include "fer/data/dataset.h"
+#include "fer/tensor/tensor.h"
+
+namespace fer {
+
+struct LoaderOptions {
+  std::int64_t batch_size = 144;  ///< over all ranks
+  int image_size = 112;           ///< pictures are resized to image_size x image_size
+  int channels = 0;               ///< 1 or 3; 0: as the data set says (DatasetInfo::channels)
+  bool shuffle = false;
+  bool balanced = false;  ///< draw with replacement, weights 1 / class count, size() draws an epoch; shuffles
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  AugmentOptions augment = AugmentOptions::none();
+  std::uint64_t seed = 1;
+  int threads = 2;          ///< 0: prepare each batch when it is asked for
+  int prefetch = 4;         ///< batches ready or in work ahead of the consumer
+  bool cache = false;       ///< keep resized pictures in memory (image_size^2 * channels bytes each)
+  int rank = 0, world = 1;  ///< each rank gets its contiguous share of every batch
+};
+
+/// N samples (this rank's share of the batch).
+struct Batch {
+  std::int64_t epoch = 0, number = 0;      ///< number: of the batch within its epoch
+  std::int64_t global_size = 0;            ///< samples of the batch over all ranks
+  Tensor images;                           ///< uint8 N x S x S x C
+  std::vector<ImageTransform> transforms;  ///< N, for Backend::preprocess_images
+  Tensor labels;                           ///< int64 N
+  Tensor targets;                          ///< float32 N x K; only where the data set has soft labels
+  Tensor landmarks;  ///< float32 N x 136, x y x y ... in [0, 1] after flip and warp; if known
+  Tensor arousal;    ///< float32 N, NaN where unknown; only where the data set has it
+  std::vector<std::int64_t> indices;  ///< N, of the samples in the data set
+};
+
+class DataLoader {
+ public:
+  /// ConfigError for options out of range or an empty data set.
+  DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
+  ~DataLoader();
+  DataLoader(const DataLoader&) = delete;
+  DataLoader& operator=(const DataLoader&) = delete;
+
+  const Dataset& dataset() const;
+  const LoaderOptions& options() const;
+  /// Batches in an epoch.
+  std::int64_t batches() const;
+  /// Samples in an epoch, over all ranks.
+  std::int64_t samples() const;
+  /// The data set's numbers in the order of an epoch.
+  std::vector<std::int64_t> order(std::int64_t epoch) const;
+
+  /// Makes (epoch, batch) the next one. Cheap where that is the one that comes next anyway: at the end of an
+  /// epoch the workers go on with the following one.
+  void start(std::int64_t epoch, std::int64_t batch = 0);
+  /// The next batch; nothing at the end of the epoch. Rethrows what a worker met while preparing this batch.
+  std::optional<Batch> next();
+
+  /// Seconds that next() waited for workers since construction or reset_waiting().
+  double seconds_waiting() const;
+  void reset_waiting();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace fer
