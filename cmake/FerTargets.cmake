@@ -1,0 +1,35 @@
+# fer_floor(NAME FOLDERS a b ... DEPENDS t ...): one static library of the sources in src/a, src/b, ...
+# A floor may depend only on floors below it, so an include that climbs does not link.
+
+add_library(fer_options INTERFACE)
+target_include_directories(fer_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_compile_features(fer_options INTERFACE cxx_std_20)
+
+# Flags for building fer itself, not for those who use it.
+add_library(fer_build_flags INTERFACE)
+target_compile_options(fer_build_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-unknown-pragmas>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_WARNINGS_AS_ERRORS}>>:-Werror>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native>)
+if(FER_SANITIZE)
+  target_compile_options(fer_build_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g>)
+  target_link_options(fer_build_flags INTERFACE -fsanitize=${FER_SANITIZE})
+endif()
+target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+
+function(fer_floor name)
+  cmake_parse_arguments(arg "" "" "FOLDERS;DEPENDS" ${ARGN})
+  set(sources)
+  foreach(folder IN LISTS arg_FOLDERS)
+    file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cpp)
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT sources)
+    message(FATAL_ERROR "fer: the floor ${name} has no sources in ${arg_FOLDERS}")
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC fer_options ${arg_DEPENDS} PRIVATE $<BUILD_INTERFACE:fer_build_flags>)
+  set_property(GLOBAL APPEND PROPERTY FER_INSTALLED_TARGETS ${name})
+endfunction()

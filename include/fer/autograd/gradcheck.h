@@ -1,0 +1,46 @@
+// gradcheck: holds a gradient against central differences, in float64, under a random cotangent.
+//
+//   auto result = fer::gradcheck("square", [](const auto& x) { return fer::mul(x[0], x[0]); }, {input});
+//   if (!result.ok) std::cerr << result.message;   // function, input, index, expected, got
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "fer/autograd/variable.h"
+
+namespace fer {
+
+struct GradcheckOptions {
+  double step = 1e-5;       ///< of the central difference, relative to max(1, |x|)
+  double tolerance = 1e-6;  ///< on |got - expected| / max(1, |expected|)
+  std::int64_t max_elements =
+      200;                 ///< checked an input, spread evenly over it by a fixed random choice; 0: all
+  std::uint64_t seed = 1;  ///< of the cotangent and the choice of elements
+};
+
+struct GradcheckFailure {
+  std::string function, input;
+  std::int64_t index = 0;        ///< flat
+  double expected = 0, got = 0;  ///< the central difference, and backward's gradient
+};
+
+struct GradcheckResult {
+  bool ok = true;
+  std::int64_t checked = 0;                ///< elements compared
+  double worst = 0;                        ///< largest error seen, in the measure of `tolerance`
+  std::vector<GradcheckFailure> failures;  ///< the worst first, at most ten
+  std::string message;                     ///< for people; empty if ok
+};
+
+using DifferentiableFunction = std::function<Variable(const std::vector<Variable>&)>;
+
+/// Checks d<cotangent, f(inputs)>/d(input) for every input that requires a gradient. Inputs must be float64
+/// leaves, on any device; `function` must be a pure function of them (random layers: fixed keys). The check
+/// also fails if backward leaves an input without a gradient, or if two runs of f differ.
+GradcheckResult gradcheck(const std::string& name, const DifferentiableFunction& function,
+                          std::vector<Variable> inputs, const GradcheckOptions& options = {});
+
+}  // namespace fer

@@ -1,0 +1,132 @@
+// The operations on Variables. Each checks its inputs, calls the backend of their device and records its
+// node; its file in src/autograd has the gradient, its page in docs/ops the derivation.
+//
+// "rows x C" means any shape whose last extent is C. Wrong shapes throw ShapeError, wrong types TypeError;
+// both name the op and what it got. Undefined variables stand for "none" where a comment says optional.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fer/autograd/variable.h"
+#include "fer/tensor/backend.h"
+
+namespace fer {
+
+// --- elementwise (elementwise.cpp) ---------------------------------------------------------------------
+/// Broadcasting follows NumPy.
+Variable add(const Variable& a, const Variable& b);
+Variable sub(const Variable& a, const Variable& b);
+Variable mul(const Variable& a, const Variable& b);
+Variable scale(const Variable& x, double alpha);
+inline Variable operator+(const Variable& a, const Variable& b) {
+  return add(a, b);
+}
+inline Variable operator-(const Variable& a, const Variable& b) {
+  return sub(a, b);
+}
+inline Variable operator*(const Variable& a, const Variable& b) {
+  return mul(a, b);
+}
+inline Variable operator*(double alpha, const Variable& x) {
+  return scale(x, alpha);
+}
+/// x as it would be after broadcasting to `shape`.
+Variable broadcast_to(const Variable& x, const Shape& shape);
+
+// --- reductions (reduce.cpp) -----------------------------------------------------------------------------
+/// Sum or mean of all elements, a scalar.
+Variable sum(const Variable& x);
+Variable mean(const Variable& x);
+/// Sum over the dimensions in which `shape` has extent 1 or which it lacks; the reverse of broadcast_to.
+Variable sum_to(const Variable& x, const Shape& shape);
+
+// --- activations (activation.cpp, prelu.cpp, softmax.cpp) --------------------------------------------------
+Variable relu(const Variable& x);
+/// x * Phi(x), Phi the normal distribution function (the exact form).
+Variable gelu(const Variable& x);
+Variable sigmoid(const Variable& x);
+/// x: rows x C, slope: C. y = x where x > 0, else slope[c] * x.
+Variable prelu(const Variable& x, const Variable& slope);
+/// Over the last dimension.
+Variable softmax(const Variable& x);
+Variable log_softmax(const Variable& x);
+
+// --- layout (layout.cpp) ------------------------------------------------------------------------------
+/// One extent may be -1. Shares memory with x.
+Variable reshape(const Variable& x, const Shape& shape);
+/// y's dimension i is x's dimension order[i].
+Variable permute(const Variable& x, const std::vector<int>& order);
+/// Swaps the last two dimensions.
+Variable transpose(const Variable& x);
+/// All inputs agree but in dimension `dim`; negative dim counts from the back.
+Variable concat(const std::vector<Variable>& parts, int dim);
+/// Elements [start, start + length) of dimension `dim`.
+Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t length);
+
+// --- products (matmul.cpp, linear.cpp) --------------------------------------------------------------------
+/// a: ... x M x K, b: ... x K x N, with equal leading dimensions.
+Variable matmul(const Variable& a, const Variable& b);
+/// x: rows x I, weight: O x I, bias: O (optional). y = x weight^T + bias.
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {});
+
+// --- convolution (conv2d.cpp) --------------------------------------------------------------------------
+/// x: N x H x W x I, weight: O x kh x kw x I/groups, bias: O (optional).
+/// y: N x H' x W' x O, H' = (H + 2 padding - kh) / stride + 1. groups == I == O takes the depthwise kernels.
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const Conv2dOptions& options);
+
+// --- pooling (pool2d.cpp): x N x H x W x C -----------------------------------------------------------------
+Variable max_pool2d(const Variable& x, int kernel, int stride);
+/// y: N x C.
+Variable global_avg_pool2d(const Variable& x);
+
+// --- normalisation (batch_norm.cpp, layer_norm.cpp) -------------------------------------------------------
+/// x: rows x C, weight, bias: C. Normalises by the batch and updates running_mean, running_var (C) in place.
+Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Tensor& running_mean,
+                    Tensor& running_var, double momentum, double eps);
+/// Normalises by the running statistics.
+Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variable& bias,
+                         const Tensor& running_mean, const Tensor& running_var, double eps);
+/// x: rows x C; each row is normalised.
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double eps);
+
+// --- attention (attention.cpp), Eq. 4 ---------------------------------------------------------------------
+/// q: N x Tq x D, k and v: N x Tk x D; y: N x Tq x D. Heads of width D / heads; scores over sqrt(D / heads).
+Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads);
+/// The same composed of slice, matmul, softmax and concat: what attention() is checked against.
+Variable attention_composed(const Variable& q, const Variable& k, const Variable& v, int heads);
+
+// --- heat map and product (heatmap.cpp), Eq. 1
+// --------------------------------------------------------------
+/// f_lm: N x H x W x Cl; the heat map: N x H x W x 1.
+Variable heatmap(const Variable& f_lm, HeatmapKind kind);
+/// heatmap(f_lm) * f_img in one kernel. f_img: N x H x W x Ci.
+Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKind kind);
+
+// --- dropout (dropout.cpp) ----------------------------------------------------------------------------
+/// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). The mask is that of
+/// `key`, see Backend::dropout.
+Variable dropout(const Variable& x, double p, const RandomKey& key);
+
+// --- losses (cross_entropy.cpp, neaa.cpp): scores N x K, labels int64 N; the result is a scalar
+// ---------------
+/// DataError if a label is outside of 0 .. K-1.
+Variable cross_entropy(const Variable& scores, const Tensor& labels, double label_smoothing = 0.0);
+/// target: N x K, a distribution a row.
+Variable soft_cross_entropy(const Variable& scores, const Variable& target);
+/// Entropy of each predicted distribution, N.
+Variable entropy(const Variable& scores);
+/// Eq. 7 over all classes, or Eq. 8 with `skip` the neutral class (-1: none). features: N x D. The anchors
+/// are chosen by the entropy of `scores`, a choice without gradient.
+Variable anchor_loss(const Variable& features, const Tensor& scores, const Tensor& labels,
+                     std::int64_t skip = -1);
+/// Eq. 9.
+Variable neutral_loss(const Variable& features, const Tensor& labels, std::int64_t neutral);
+/// Eq. 9 as printed, over all ordered pairs, composed of elementary operations: the oracle of neutral_loss.
+Variable neutral_loss_composed(const Variable& features, const Tensor& labels, std::int64_t neutral);
+/// Eq. 10: Eq. 8 + Eq. 9.
+Variable neaa_loss(const Variable& features, const Tensor& scores, const Tensor& labels,
+                   std::int64_t neutral);
+
+}  // namespace fer

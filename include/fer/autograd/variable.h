@@ -1,0 +1,148 @@
+// Variable and the tape: reverse-mode differentiation, define-by-run.
+//
+//   fer::Variable w(fer::Tensor::from<float>({3}, {1, 2, 3}), /*requires_grad=*/true, "w");
+//   fer::Variable loss = fer::mean(fer::mul(w, w));
+//   loss.backward();
+//   w.grad();  // 2 w / 3
+//
+// An operation computes its value at once and, if an input needs a gradient, records a Node: its name, its
+// inputs, and a function from the gradient of its output to the gradients of its inputs. backward() walks the
+// nodes in the reverse of the order in which they were recorded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fer/tensor/tensor.h"
+
+namespace fer {
+
+struct Node;
+
+class Variable {
+ public:
+  Variable() = default;  ///< undefined: stands for "none" where an argument is optional
+  /// A leaf. Parameters are leaves that require gradients; `name` appears in errors and graphs.
+  explicit Variable(Tensor value, bool requires_grad = false, std::string name = {});
+
+  bool defined() const { return state_ != nullptr; }
+  const Tensor& value() const;
+  /// For changing a leaf in place (optimizers, loading). Later backward passes through values saved before
+  /// the change notice it.
+  Tensor& mutable_value();
+  const Shape& shape() const { return value().shape(); }
+  std::int64_t dim(int i) const { return value().dim(i); }
+  int rank() const { return value().rank(); }
+  DType dtype() const { return value().dtype(); }
+  Device device() const { return value().device(); }
+  double item() const { return value().item(); }
+
+  bool requires_grad() const;
+  /// Leaves only: AutogradError for the result of an operation.
+  void set_requires_grad(bool requires_grad);
+  const std::string& name() const;
+  void set_name(std::string name);
+
+  /// The gradient summed over all backward calls since zero_grad(); undefined before the first one. Leaves
+  /// only.
+  const Tensor& grad() const;
+  Tensor& mutable_grad();
+  void zero_grad();
+
+  /// Adds d(this)/d(leaf) to the gradient of every leaf below. Without a cotangent, this must be a scalar.
+  /// Saved values are freed on the way; with `retain_graph` they are kept for another call.
+  void backward(const Tensor& cotangent = {}, bool retain_graph = false) const;
+
+  /// The same value, outside of the graph.
+  Variable detach() const;
+  /// The node that made this; null for leaves and under NoGrad.
+  const std::shared_ptr<Node>& node() const;
+  /// Identity of the underlying variable (copies of a Variable share it).
+  const void* id() const { return state_.get(); }
+
+ private:
+  struct State;
+  friend Variable record(std::string_view, Tensor, const std::vector<Variable>&,
+                         std::function<std::vector<Tensor>(const Tensor&)>);
+  friend class Engine;
+  std::shared_ptr<State> state_;
+};
+
+/// Maps the gradient of a node's output to the gradients of its inputs, in their order. An undefined tensor
+/// stands for a zero gradient, or for that of an input that needs none.
+using BackwardFunction = std::function<std::vector<Tensor>(const Tensor& dy)>;
+
+/// Where the gradient of an input goes: to the node that made it, to a leaf, or (neither set) nowhere. It
+/// does not hold the input's value, which lives on only if backward saved it.
+struct Edge {
+  std::shared_ptr<Node> node;
+  Variable leaf;
+  Shape shape;
+  DType dtype = DType::float32;
+  bool needs_gradient() const { return node || leaf.defined(); }
+};
+
+struct Node {
+  std::string name;            ///< "conv2d"
+  std::string module;          ///< path of the module that ran it
+  std::uint64_t sequence = 0;  ///< order of recording
+  std::vector<Edge> inputs;
+  Shape shape;                ///< of the output, for messages
+  BackwardFunction backward;  ///< empty once it was run and freed
+
+  ~Node();
+};
+
+/// Wraps the value of an operation. Records a node if gradients are enabled and an input requires one;
+/// otherwise `backward`, and all it holds on to, is dropped at once.
+Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
+                BackwardFunction backward);
+
+/// A tensor held for backward. get() throws AutogradError if it was written to in the meantime.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(const Tensor& tensor, std::string_view op, std::string_view name);
+  const Tensor& get() const;
+  bool defined() const { return tensor_.defined(); }
+
+ private:
+  Tensor tensor_;
+  std::uint64_t version_ = 0;
+  std::string op_, name_;
+};
+
+/// While alive, this thread records nothing (evaluation, optimizer steps).
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// While alive, this thread records again, inside a NoGrad (recomputation in backward).
+class EnableGrad {
+ public:
+  EnableGrad();
+  ~EnableGrad();
+  EnableGrad(const EnableGrad&) = delete;
+  EnableGrad& operator=(const EnableGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+bool grad_enabled();
+
+/// The graph below `output` in Graphviz's language, nodes named, edges labelled with shapes.
+std::string graph_dot(const Variable& output);
+
+}  // namespace fer

@@ -1,0 +1,78 @@
+// Errors of the library. Everything that fer throws derives from fer::Error; the library never prints,
+// exits or aborts. A message says what was wrong, with names and shapes, and where (the module path).
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace fer {
+
+/// Base of all errors. The path of the module being run, if any, is appended to the message.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message);
+};
+
+/// Shapes, ranks or sizes that do not fit together.
+struct ShapeError : Error {
+  using Error::Error;
+};
+/// An element type or device that an operation cannot take.
+struct TypeError : Error {
+  using Error::Error;
+};
+/// A device that is absent, out of memory or failing.
+struct DeviceError : Error {
+  using Error::Error;
+};
+/// A file whose contents are not what its format promises.
+struct FormatError : Error {
+  using Error::Error;
+};
+/// A file or folder that cannot be opened, read or written.
+struct IoError : Error {
+  using Error::Error;
+};
+/// A configuration, command line or API argument out of its range.
+struct ConfigError : Error {
+  using Error::Error;
+};
+/// A data set whose contents contradict its description.
+struct DataError : Error {
+  using Error::Error;
+};
+/// A loss or gradient that is not finite, a saved tensor changed before backward, and the like.
+struct AutogradError : Error {
+  using Error::Error;
+};
+
+/// Streams all parts into one string.
+template <typename... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Throws E with the parts joined as its message unless `ok`.
+template <typename E = Error, typename... Parts>
+void require(bool ok, const Parts&... parts) {
+  if (!ok) [[unlikely]]
+    throw E(concat(parts...));
+}
+
+/// While alive, `name` is one component of the module path that errors report ("attention.blocks.0.q_lm").
+class ModuleScope {
+ public:
+  explicit ModuleScope(std::string_view name);
+  ~ModuleScope();
+  ModuleScope(const ModuleScope&) = delete;
+  ModuleScope& operator=(const ModuleScope&) = delete;
+
+  /// The components of this thread's path joined by dots; empty outside of any module.
+  static std::string path();
+};
+
+}  // namespace fer

@@ -1,0 +1,144 @@
+// Module: parameters, buffers and children with names, so that a model can be trained, saved and described.
+// The names equal PyTorch's ("attention.blocks.0.q_lm.weight").
+//
+//   struct Net : fer::Layer {
+//     fer::Linear& first = add<fer::Linear>("first", 4, 8);
+//     fer::Linear& second = add<fer::Linear>("second", 8, 2);
+//     fer::Variable forward(const fer::Variable& x) override { return second(fer::relu(first(x))); }
+//   };
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fer/autograd/variable.h"
+
+namespace fer {
+
+/// How a fresh parameter is filled.
+enum class Init {
+  zeros,
+  ones,
+  kaiming,      ///< normal, variance 2 / fan_in: weights in front of a rectifier
+  xavier,       ///< uniform, variance 2 / (fan_in + fan_out): weights of attention and of the head
+  prelu,        ///< 0.25
+  class_token,  ///< normal, deviation 0.02
+};
+
+struct NamedVariable {
+  std::string name;
+  Variable variable;
+};
+/// A buffer is state that is saved but not trained (running statistics).
+struct NamedBuffer {
+  std::string name;
+  Tensor* buffer;
+};
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// "Conv2d(64, 128, kernel 3, stride 2)": for `fer info` and errors.
+  virtual std::string describe() const { return "Module"; }
+
+  /// Depth first, in the order of registration, names joined by dots.
+  std::vector<NamedVariable> named_parameters() const;
+  std::vector<NamedBuffer> named_buffers();
+  /// Every module below with its path; the root itself first, with an empty path.
+  std::vector<std::pair<std::string, Module*>> named_modules();
+  const std::vector<std::pair<std::string, std::unique_ptr<Module>>>& children() const { return children_; }
+  std::int64_t parameter_count() const;
+
+  /// Training mode changes batch norm and dropout. A module may override it to keep a part frozen.
+  virtual void train(bool mode = true);
+  void eval() { train(false); }
+  bool is_training() const { return training_; }
+
+  void requires_grad(bool value);
+  void zero_grad();
+  /// Moves parameters and buffers; gradients are dropped.
+  void to(Device device);
+  void to(DType dtype);
+  /// Fills all parameters by their Init, from Philox keyed by `seed` and each parameter's full name; running
+  /// statistics return to mean 0 and variance 1.
+  void initialise(std::uint64_t seed);
+
+ protected:
+  /// Registers a child made of `args` and returns it.
+  template <typename M, typename... Args>
+  M& add(std::string name, Args&&... args) {
+    auto child = std::make_unique<M>(std::forward<Args>(args)...);
+    M& reference = *child;
+    adopt(std::move(name), std::move(child));
+    return reference;
+  }
+  /// Registers a float32 CPU parameter of `shape`; conv weights are O x kh x kw x I/groups.
+  Variable& add_parameter(std::string name, const Shape& shape, Init init);
+  /// Registers a buffer filled with `value`.
+  Tensor& add_buffer(std::string name, const Shape& shape, double value);
+
+ private:
+  struct Parameter {
+    std::string name;
+    std::unique_ptr<Variable> variable;  // the address handed out must stay
+    Init init;
+  };
+  struct Buffer {
+    std::string name;
+    std::unique_ptr<Tensor> tensor;
+    double initial;
+  };
+
+  void adopt(std::string name, std::unique_ptr<Module> child);
+  void visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& visitor);
+
+  friend class Layer;
+  std::string name_;  // under which the parent knows it
+  bool training_ = true;
+  std::vector<Parameter> parameters_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
+
+ public:
+  /// The name under which the parent registered this module.
+  const std::string& name() const { return name_; }
+};
+
+/// A module that maps one variable to one. Call it with (): that is what puts its name into errors.
+class Layer : public Module {
+ public:
+  Variable operator()(const Variable& x) {
+    ModuleScope scope(name());
+    return forward(x);
+  }
+  /// A container that hands its input to its children only needs no scope of its own.
+  virtual Variable forward(const Variable& x) = 0;
+};
+
+/// Children named "0", "1", ... run one after the other.
+class Sequential : public Layer {
+ public:
+  std::string describe() const override { return "Sequential"; }
+  template <typename M, typename... Args>
+  M& append(Args&&... args) {
+    M& layer = add<M>(std::to_string(layers_.size()), std::forward<Args>(args)...);
+    layers_.push_back(&layer);
+    return layer;
+  }
+  std::size_t size() const { return layers_.size(); }
+  Layer& operator[](std::size_t i) { return *layers_.at(i); }
+  Variable forward(const Variable& x) override;
+
+ private:
+  std::vector<Layer*> layers_;
+};
+
+}  // namespace fer

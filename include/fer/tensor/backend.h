@@ -1,0 +1,297 @@
+// Backend: everything that a device must be able to do, one abstract function a primitive. This is the
+// table of contents of src/cpu and src/cuda, where a file of the group's name implements it.
+//
+// Contracts that hold for every function below:
+//  - Tensors are contiguous and live on this backend's device. Images are N x H x W x C, "rows x C" means
+//    any shape whose last extent is C.
+//  - Outputs are allocated by the caller and overwritten in full; nothing is accumulated. An output never
+//    shares memory with an input unless the comment says that it may.
+//  - Unless another type is named, tensors of one call have one type, float32 or float64.
+//  - An undefined tensor (`!t.defined()`) stands for "none" where the comment says optional.
+//  - Shapes were checked by the caller (src/autograd, one file an op); backends check what would corrupt
+//  memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fer/tensor/random.h"
+#include "fer/tensor/tensor.h"
+
+namespace fer {
+
+struct Conv2dOptions {
+  int stride = 1;
+  int padding = 0;
+  int groups = 1;
+};
+
+/// Which map of f_lm weighs f_img (Eq. 1 and its rivals in Table 4).
+enum class HeatmapKind { max, sum, abs_sum };
+
+enum class BinaryOp { add, sub, mul };
+enum class UnaryOp { relu, gelu, sigmoid };
+
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
+  bool decoupled = false;  ///< AdamW: decay the parameter, not the gradient
+  std::int64_t step = 1;   ///< 1 at the first step (bias correction)
+};
+/// One parameter of a fused Adam step; all of one shape. param, m and v are updated in place.
+struct AdamSlot {
+  Tensor param, grad, m, v;
+};
+
+struct SgdOptions {
+  double lr = 0.1, momentum = 0.0, weight_decay = 0.0;
+  bool nesterov = false;
+  bool first_step = false;  ///< the momentum buffer starts as the gradient itself (PyTorch's rule)
+};
+struct SgdSlot {
+  Tensor param, grad, momentum;  ///< momentum is undefined when SgdOptions::momentum is 0
+};
+
+/// What the image preprocessor does to one image, in this order: flip, normalise, erase.
+struct ImageTransform {
+  std::int32_t flip = 0;                                                          ///< mirror left-right
+  std::int32_t erase_top = 0, erase_left = 0, erase_height = 0, erase_width = 0;  ///< 0 height: no erasing
+};
+
+/// Bytes held by a backend's allocator.
+struct MemoryStats {
+  std::size_t live = 0;      ///< in use by tensors now
+  std::size_t peak = 0;      ///< most that was ever live since the last reset
+  std::size_t reserved = 0;  ///< taken from the system: live plus what is kept for reuse
+  std::size_t limit = 0;     ///< 0: none
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Device device() const = 0;
+  /// What runs the kernels, for people: "cpu (AVX2, 2 threads)".
+  virtual std::string description() const = 0;
+
+  // --- memory (memory.cpp) --------------------------------------------------------------------------
+  virtual void* allocate(std::size_t bytes) = 0;  ///< 64-byte aligned; DeviceError when there is no room
+  virtual void release(void* data, std::size_t bytes) noexcept = 0;
+  virtual void copy_from_host(void* device_data, const void* host_data, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* host_data, const void* device_data, std::size_t bytes) = 0;
+  /// Waits until all work given to the device has ended.
+  virtual void synchronize() = 0;
+  virtual MemoryStats memory_stats() const = 0;
+  virtual void reset_peak_memory() = 0;
+
+  virtual void fill(Tensor& y, double value) = 0;     ///< y: any type
+  virtual void copy(const Tensor& x, Tensor& y) = 0;  ///< same type and element count
+  virtual void cast(const Tensor& x, Tensor& y) = 0;  ///< float32, float64, int64, int32, uint8 in any pair
+
+  // --- elementwise with broadcasting (elementwise.cpp) ------------------------------------------------
+  /// y = a op b under NumPy's broadcasting rule; y may share memory with an operand of its own shape.
+  virtual void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) = 0;
+  /// y = x summed over the dimensions in which y's extent is 1 or absent (the reverse of broadcasting).
+  virtual void sum_to(const Tensor& x, Tensor& y) = 0;
+  /// y = alpha * x; y may be x.
+  virtual void scale(const Tensor& x, double alpha, Tensor& y) = 0;
+  /// y += alpha * x. The tape's accumulation, and the only function that adds to its output.
+  virtual void accumulate(const Tensor& x, double alpha, Tensor& y) = 0;
+  /// y = y + weight * (x - y), in place (exponential moving averages).
+  virtual void lerp(const Tensor& x, double weight, Tensor& y) = 0;
+
+  // --- activations (activation.cpp) -------------------------------------------------------------------
+  /// gelu is the exact one, x * Phi(x).
+  virtual void activation_forward(UnaryOp op, const Tensor& x, Tensor& y) = 0;
+  /// dx = dy * f'(x); y is the forward result, x the forward input.
+  virtual void activation_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy,
+                                   Tensor& dx) = 0;
+
+  // --- PReLU (prelu.cpp): y = x > 0 ? x : slope[c] * x; x rows x C, slope C ------------------------------
+  virtual void prelu_forward(const Tensor& x, const Tensor& slope, Tensor& y) = 0;
+  /// dx optional, dslope (C) optional.
+  virtual void prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor& dx,
+                              Tensor& dslope) = 0;
+
+  // --- layout (layout.cpp) ----------------------------------------------------------------------------
+  /// y's dimension i is x's dimension order[i]; any type.
+  virtual void permute(const Tensor& x, std::span<const int> order, Tensor& y) = 0;
+  /// y = x[..., start : start + y.dim(dim), ...] along `dim`; any type.
+  virtual void slice(const Tensor& x, int dim, std::int64_t start, Tensor& y) = 0;
+  /// y[..., start : start + x.dim(dim), ...] = x; the rest of y is untouched. concat is a paste per input.
+  virtual void paste(const Tensor& x, int dim, std::int64_t start, Tensor& y) = 0;
+
+  // --- products (matmul.cpp) --------------------------------------------------------------------------
+  /// y = op(a) op(b) per batch; a: ... x M x K (K x M if transpose_a), b: ... x K x N (N x K if transpose_b),
+  /// y: ... x M x N, with equal leading dimensions.
+  virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) = 0;
+  /// y = x W^T + bias: x rows x I, weight O x I, bias O (optional), y rows x O.
+  virtual void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) = 0;
+  /// dx = dy W.
+  virtual void linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) = 0;
+  /// dweight = dy^T x; dbias (optional) = column sums of dy.
+  virtual void linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) = 0;
+
+  // --- convolution (conv2d.cpp): x N x H x W x I, weight O x kh x kw x I/groups, y N x H' x W' x O
+  // ------------
+  /// bias: O, optional.
+  virtual void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                              const Conv2dOptions& options, Tensor& y) = 0;
+  virtual void conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
+                                     Tensor& dx) = 0;
+  /// dbias: optional.
+  virtual void conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                                      Tensor& dweight, Tensor& dbias) = 0;
+
+  // --- depthwise convolution (depthwise_conv2d.cpp): groups == I == O, weight C x kh x kw x 1, no bias
+  // --------
+  virtual void depthwise_conv2d_forward(const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
+                                        Tensor& y) = 0;
+  virtual void depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& weight,
+                                               const Conv2dOptions& options, Tensor& dx) = 0;
+  virtual void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy,
+                                                const Conv2dOptions& options, Tensor& dweight) = 0;
+
+  // --- pooling (pool2d.cpp): x N x H x W x C -------------------------------------------------------------
+  /// argmax (int32, shape of y): the flat h * W + w of the maximum in its image; the first of equals.
+  virtual void max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) = 0;
+  virtual void max_pool2d_backward(const Tensor& dy, const Tensor& argmax, Tensor& dx) = 0;
+  /// y: N x C.
+  virtual void global_avg_pool2d_forward(const Tensor& x, Tensor& y) = 0;
+  virtual void global_avg_pool2d_backward(const Tensor& dy, Tensor& dx) = 0;
+
+  // --- normalisation (batch_norm.cpp, layer_norm.cpp): x rows x C ------------------------------------------
+  /// Normalises columns by the batch's mean and (biased) variance, keeps mean and 1/sqrt(var + eps) in
+  /// mean, inv_std (C), and updates running_mean and running_var (unbiased) in place by `momentum`.
+  virtual void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double momentum,
+                                  double eps, Tensor& running_mean, Tensor& running_var, Tensor& y,
+                                  Tensor& mean, Tensor& inv_std) = 0;
+  /// dx, dweight, dbias: each optional.
+  virtual void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                   const Tensor& inv_std, const Tensor& dy, Tensor& dx, Tensor& dweight,
+                                   Tensor& dbias) = 0;
+  /// Evaluation: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias.
+  virtual void batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                       const Tensor& running_mean, const Tensor& running_var, double eps,
+                                       Tensor& y) = 0;
+  /// dx, dweight, dbias: each optional.
+  virtual void batch_norm_eval_backward(const Tensor& x, const Tensor& weight, const Tensor& running_mean,
+                                        const Tensor& running_var, double eps, const Tensor& dy, Tensor& dx,
+                                        Tensor& dweight, Tensor& dbias) = 0;
+  /// Normalises each row; mean and inv_std: one a row.
+  virtual void layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps,
+                                  Tensor& y, Tensor& mean, Tensor& inv_std) = 0;
+  /// dx, dweight, dbias: each optional.
+  virtual void layer_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean,
+                                   const Tensor& inv_std, const Tensor& dy, Tensor& dx, Tensor& dweight,
+                                   Tensor& dbias) = 0;
+
+  // --- softmax over the last dimension (softmax.cpp)
+  // --------------------------------------------------------
+  virtual void softmax_forward(const Tensor& x, bool log, Tensor& y) = 0;
+  virtual void softmax_backward(const Tensor& y, const Tensor& dy, bool log, Tensor& dx) = 0;
+
+  // --- attention (attention.cpp), Eq. 4: q N x Tq x D, k and v N x Tk x D, heads of width D / heads
+  // -----------
+  /// y = softmax(q k^T / sqrt(D / heads)) v by head, without a Tq x Tk matrix in memory.
+  /// log_sum_exp: N x heads x Tq, the log of each row's softmax denominator (of the scaled scores).
+  virtual void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
+                                 Tensor& log_sum_exp) = 0;
+  virtual void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+                                  const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
+                                  Tensor& dk, Tensor& dv) = 0;
+
+  // --- heat map and product (heatmap.cpp), Eq. 1: f_lm N x H x W x Cl, f_img N x H x W x Ci
+  // --------------------
+  /// heat: N x H x W x 1; argmax: int32 of its shape, the first channel that attains the maximum (kind max;
+  /// optional otherwise).
+  virtual void heatmap_forward(const Tensor& f_lm, HeatmapKind kind, Tensor& heat, Tensor& argmax) = 0;
+  virtual void heatmap_backward(const Tensor& f_lm, const Tensor& argmax, HeatmapKind kind,
+                                const Tensor& dheat, Tensor& df_lm) = 0;
+  /// y = heat(f_lm) * f_img in one pass; heat and argmax are saved for backward.
+  virtual void heatmap_product_forward(const Tensor& f_lm, const Tensor& f_img, HeatmapKind kind, Tensor& y,
+                                       Tensor& heat, Tensor& argmax) = 0;
+  /// df_lm optional (the landmark backbone is frozen in training), df_img optional.
+  virtual void heatmap_product_backward(const Tensor& f_lm, const Tensor& f_img, const Tensor& heat,
+                                        const Tensor& argmax, HeatmapKind kind, const Tensor& dy,
+                                        Tensor& df_lm, Tensor& df_img) = 0;
+
+  // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
+  /// Element i of x is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >= p; else 0.
+  /// Its own backward: the mask is drawn again.
+  virtual void dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) = 0;
+
+  // --- classification losses (cross_entropy.cpp): scores N x K, labels int64 N
+  // ------------------------------
+  /// Mean over N of -sum_k t_k log softmax(scores)_k, t = (1 - smoothing) onehot(label) + smoothing / K.
+  /// loss: scalar. probabilities: N x K, kept for backward.
+  virtual void cross_entropy_forward(const Tensor& scores, const Tensor& labels, double label_smoothing,
+                                     Tensor& loss, Tensor& probabilities) = 0;
+  virtual void cross_entropy_backward(const Tensor& probabilities, const Tensor& labels,
+                                      double label_smoothing, const Tensor& dloss, Tensor& dscores) = 0;
+  /// The same against a target distribution, N x K; its rows need not sum to one.
+  virtual void soft_cross_entropy_forward(const Tensor& scores, const Tensor& target, Tensor& loss,
+                                          Tensor& probabilities) = 0;
+  /// dtarget: optional.
+  virtual void soft_cross_entropy_backward(const Tensor& scores, const Tensor& probabilities,
+                                           const Tensor& target, const Tensor& dloss, Tensor& dscores,
+                                           Tensor& dtarget) = 0;
+  /// entropy (N) of softmax(scores) in nats.
+  virtual void entropy_forward(const Tensor& scores, Tensor& entropy) = 0;
+  virtual void entropy_backward(const Tensor& scores, const Tensor& entropy, const Tensor& dentropy,
+                                Tensor& dscores) = 0;
+
+  // --- NeAA (neaa.cpp), Eqs. 6-10: features N x D, labels int64 N
+  // ---------------------------------------------
+  /// anchors (int64, classes): the sample of least entropy of each class, the first of equals; -1 if absent.
+  virtual void class_anchors(const Tensor& scores, const Tensor& labels, Tensor& anchors) = 0;
+  /// Eqs. 7 and 8: sum over classes (class `skip` left out, -1: none) of the mean over the class's samples
+  /// of mean_d (f - anchor)^2.
+  virtual void anchor_loss_forward(const Tensor& features, const Tensor& labels, const Tensor& anchors,
+                                   std::int64_t skip, Tensor& loss) = 0;
+  virtual void anchor_loss_backward(const Tensor& features, const Tensor& labels, const Tensor& anchors,
+                                    std::int64_t skip, const Tensor& dloss, Tensor& dfeatures) = 0;
+  /// Eq. 9 in its linear form: 2 n sum_i |f_i - mean|^2 / D / (n - 1)^2 over the n neutral samples; 0 if n
+  /// < 2.
+  virtual void neutral_loss_forward(const Tensor& features, const Tensor& labels, std::int64_t neutral,
+                                    Tensor& loss) = 0;
+  virtual void neutral_loss_backward(const Tensor& features, const Tensor& labels, std::int64_t neutral,
+                                     const Tensor& dloss, Tensor& dfeatures) = 0;
+  /// Eq. 9 as printed: the sum over all ordered pairs, quadratic in n. Lesson and oracle of the above.
+  virtual void neutral_loss_pairwise_forward(const Tensor& features, const Tensor& labels,
+                                             std::int64_t neutral, Tensor& loss) = 0;
+
+  // --- optimizers (optimizer.cpp)
+  // ---------------------------------------------------------------------------
+  virtual void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) = 0;
+  virtual void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) = 0;
+  /// norm (float64 scalar): the square root of the sum of squares over all tensors, summed in float64 in a
+  /// fixed order.
+  virtual void global_norm(std::span<const Tensor> tensors, Tensor& norm) = 0;
+
+  // --- images (image.cpp) -------------------------------------------------------------------------------
+  /// images uint8 N x H x W x C (C = 1 or 3) -> y N x H x W x 3: pixel / 255, minus mean, over std, with each
+  /// image's transform; erased pixels are 0 after normalisation. transforms: N of them, in host memory.
+  virtual void preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
+                                 const float mean[3], const float std[3], Tensor& y) = 0;
+};
+
+/// The backend of a device; made at first use. DeviceError, saying what to do, if this build or machine has
+/// none.
+Backend& backend(Device device);
+inline Backend& backend_of(const Tensor& tensor) {
+  return backend(tensor.device());
+}
+
+/// Whether backend(device) would succeed; `reason`, if given, receives why not.
+bool is_available(Device device, std::string* reason = nullptr);
+
+/// Implemented by src/cpu, src/simt and src/cuda (or by its stand-in that explains the absence).
+std::unique_ptr<Backend> make_cpu_backend();
+std::unique_ptr<Backend> make_simt_backend();
+std::unique_ptr<Backend> make_cuda_backend();
+
+}  // namespace fer

@@ -1,0 +1,171 @@
+// Backward: nodes are taken from a heap by descending sequence number. As a node is always recorded after
+// those that made its inputs, every gradient of a node's output has arrived when its turn comes; the order,
+// and with it every rounding, is the same at each run.
+#include "autograd/engine.h"
+
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "fer/tensor/backend.h"
+
+namespace fer {
+
+/// Gradients that wait for their node, and the nodes in the order of their turns.
+class PendingGradients {
+ public:
+  void add(const std::shared_ptr<Node>& node, Tensor gradient) {
+    auto [entry, is_new] = sums_.try_emplace(node.get());
+    if (is_new) turns_.push(node);
+    accumulate(entry->second, std::move(gradient));
+  }
+
+  bool empty() const { return turns_.empty(); }
+
+  std::pair<std::shared_ptr<Node>, Tensor> pop() {
+    std::shared_ptr<Node> node = turns_.top();
+    turns_.pop();
+    auto entry = sums_.extract(node.get());
+    return {std::move(node), std::move(entry.mapped())};
+  }
+
+  /// sum += gradient. A first gradient is kept as it is, without a copy; memory that others may still read
+  /// is never added to.
+  static void accumulate(Tensor& sum, Tensor gradient) {
+    if (!sum.defined()) {
+      sum = std::move(gradient);
+    } else if (sum.sole_owner()) {
+      backend_of(sum).accumulate(gradient, 1.0, sum);
+    } else if (gradient.sole_owner()) {
+      backend_of(sum).accumulate(sum, 1.0, gradient);
+      sum = std::move(gradient);
+    } else {
+      Tensor total = Tensor::empty_like(sum);
+      backend_of(sum).binary(BinaryOp::add, sum, gradient, total);
+      sum = std::move(total);
+    }
+  }
+
+ private:
+  struct Earlier {
+    bool operator()(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) const {
+      return a->sequence < b->sequence;
+    }
+  };
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, Earlier> turns_;
+  std::unordered_map<Node*, Tensor> sums_;
+};
+
+void Engine::deliver(const Edge& input, Tensor gradient, const Node& from, PendingGradients& pending) {
+  require<ShapeError>(gradient.shape() == input.shape, "[", from.name, "] backward gave a gradient of shape ",
+                      gradient.shape(), " for an input of shape ", input.shape);
+  require<TypeError>(gradient.dtype() == input.dtype, "[", from.name, "] backward gave a gradient of ",
+                     gradient.dtype(), " for an input of ", input.dtype);
+  if (input.node) {
+    pending.add(input.node, std::move(gradient));
+  } else {
+    Tensor& grad = input.leaf.state_->grad;
+    // A leaf's gradient must never share memory with something the graph still uses.
+    if (!grad.defined() && !gradient.sole_owner()) gradient = gradient.clone();
+    PendingGradients::accumulate(grad, std::move(gradient));
+  }
+}
+
+void Engine::run(const Variable& output, const Tensor& cotangent, bool retain_graph) {
+  require<AutogradError>(output.requires_grad(),
+                         "backward: this variable does not depend on anything that requires a gradient");
+  Tensor seed = cotangent;
+  if (!seed.defined()) {
+    require<AutogradError>(output.value().numel() == 1, "backward: a result of shape ", output.shape(),
+                           " needs a cotangent; only a scalar has the default of 1");
+    seed = Tensor::full(output.shape(), 1.0, output.dtype(), output.device());
+  }
+  require<ShapeError>(seed.shape() == output.shape(), "backward: the cotangent has shape ", seed.shape(),
+                      ", the result ", output.shape());
+  NoGrad no_grad;
+  if (!output.node()) {
+    PendingGradients::accumulate(output.state_->grad, seed.clone());
+    return;
+  }
+  PendingGradients pending;
+  pending.add(output.node(), std::move(seed));
+  while (!pending.empty()) {
+    auto [node, dy] = pending.pop();
+    require<AutogradError>(static_cast<bool>(node->backward), "backward: the graph through [", node->name,
+                           "] was freed by an earlier backward call; pass retain_graph to keep it");
+    std::vector<Tensor> gradients;
+    {
+      ModuleScope scope(node->module);
+      gradients = node->backward(dy);
+    }
+    dy = Tensor();
+    require<AutogradError>(gradients.size() == node->inputs.size(), "[", node->name, "] backward gave ",
+                           gradients.size(), " gradients for ", node->inputs.size(), " inputs");
+    if (!retain_graph) node->backward = nullptr;  // frees what it saved
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!gradients[i].defined() || !node->inputs[i].needs_gradient()) continue;
+      deliver(node->inputs[i], std::move(gradients[i]), *node, pending);
+    }
+  }
+}
+
+void Variable::backward(const Tensor& cotangent, bool retain_graph) const {
+  require<AutogradError>(defined(), "backward: the variable is undefined");
+  Engine::run(*this, cotangent, retain_graph);
+}
+
+Node::~Node() {
+  // A chain of a million nodes must not recurse a million times: nodes of which this is the last owner are
+  // taken apart one after the other.
+  std::vector<Edge> doomed = std::move(inputs);
+  while (!doomed.empty()) {
+    const std::shared_ptr<Node> node = std::move(doomed.back().node);
+    doomed.pop_back();
+    if (!node || node.use_count() > 1) continue;
+    for (Edge& input : node->inputs) doomed.push_back(std::move(input));
+    node->inputs.clear();
+  }
+}
+
+std::string graph_dot(const Variable& output) {
+  std::ostringstream dot;
+  dot << "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\"];\n";
+  int constants = 0;
+  // Declares the box of what an edge comes from (once) and returns its identity.
+  std::unordered_set<const void*> seen;
+  std::vector<std::shared_ptr<Node>> open;
+  const auto declare_node = [&](const std::shared_ptr<Node>& node) {
+    if (seen.insert(node.get()).second) {
+      dot << "  n" << node.get() << " [label=\"" << node->name
+          << (node->module.empty() ? "" : "\\n" + node->module) << "\"];\n";
+      open.push_back(node);
+    }
+    return concat("n", static_cast<const void*>(node.get()));
+  };
+  const auto declare = [&](const Edge& edge) {
+    if (edge.node) return declare_node(edge.node);
+    if (!edge.leaf.defined()) {
+      const std::string name = concat("c", constants++);
+      dot << "  " << name << " [label=\"constant\\n" << edge.shape << "\", style=rounded];\n";
+      return name;
+    }
+    if (seen.insert(edge.leaf.id()).second) {
+      dot << "  n" << edge.leaf.id() << " [label=\"" << edge.leaf.name() << "\\n"
+          << edge.shape << "\", style=rounded, color=blue];\n";
+    }
+    return concat("n", edge.leaf.id());
+  };
+  if (output.node()) declare_node(output.node());
+  while (!open.empty()) {
+    const std::shared_ptr<Node> node = open.back();
+    open.pop_back();
+    for (const Edge& edge : node->inputs) {
+      const std::string from = declare(edge);
+      dot << "  " << from << " -> n" << node.get() << " [label=\"" << edge.shape << "\"];\n";
+    }
+  }
+  dot << "}\n";
+  return dot.str();
+}
+
+}  // namespace fer

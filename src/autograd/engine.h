@@ -1,0 +1,24 @@
+// The walk from an output back to the leaves.
+#pragma once
+
+#include "fer/autograd/variable.h"
+
+namespace fer {
+
+struct Variable::State {
+  Tensor value;
+  Tensor grad;
+  bool requires_grad = false;
+  std::string name;
+  std::shared_ptr<Node> node;
+};
+
+class Engine {
+ public:
+  static void run(const Variable& output, const Tensor& cotangent, bool retain_graph);
+
+ private:
+  static void deliver(const Edge& input, Tensor gradient, const Node& from, class PendingGradients& pending);
+};
+
+}  // namespace fer

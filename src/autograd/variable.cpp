@@ -1,0 +1,131 @@
+#include "fer/autograd/variable.h"
+
+#include <algorithm>
+
+#include "autograd/engine.h"
+
+namespace fer {
+namespace {
+
+thread_local bool recording = true;
+thread_local std::uint64_t next_sequence = 0;
+
+}  // namespace
+
+Variable::Variable(Tensor value, bool requires_grad, std::string name) : state_(std::make_shared<State>()) {
+  require<AutogradError>(!requires_grad || is_floating(value.dtype()), "variable '", name, "' of ",
+                         value.dtype(), " cannot require a gradient");
+  state_->value = std::move(value);
+  state_->requires_grad = requires_grad;
+  state_->name = std::move(name);
+}
+
+const Tensor& Variable::value() const {
+  require<AutogradError>(defined(), "an undefined variable has no value");
+  return state_->value;
+}
+
+Tensor& Variable::mutable_value() {
+  require<AutogradError>(defined(), "an undefined variable has no value");
+  return state_->value;
+}
+
+bool Variable::requires_grad() const {
+  return defined() && state_->requires_grad;
+}
+
+void Variable::set_requires_grad(bool requires_grad) {
+  require<AutogradError>(defined() && !state_->node, "only a leaf can change whether it requires a gradient");
+  state_->requires_grad = requires_grad;
+}
+
+const std::string& Variable::name() const {
+  require<AutogradError>(defined(), "an undefined variable has no name");
+  return state_->name;
+}
+
+void Variable::set_name(std::string name) {
+  require<AutogradError>(defined(), "an undefined variable has no name");
+  state_->name = std::move(name);
+}
+
+const Tensor& Variable::grad() const {
+  require<AutogradError>(defined(), "an undefined variable has no gradient");
+  return state_->grad;
+}
+
+Tensor& Variable::mutable_grad() {
+  require<AutogradError>(defined(), "an undefined variable has no gradient");
+  return state_->grad;
+}
+
+void Variable::zero_grad() {
+  if (defined()) state_->grad = Tensor();
+}
+
+Variable Variable::detach() const {
+  return Variable(value(), false, state_->name);
+}
+
+const std::shared_ptr<Node>& Variable::node() const {
+  require<AutogradError>(defined(), "an undefined variable has no node");
+  return state_->node;
+}
+
+Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
+                BackwardFunction backward) {
+  Variable result(std::move(value));
+  const bool needed =
+      std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });
+  if (!recording || !needed) return result;
+  auto node = std::make_shared<Node>();
+  node->name = op;
+  node->module = ModuleScope::path();
+  node->sequence = next_sequence++;
+  node->inputs.reserve(inputs.size());
+  for (const Variable& input : inputs) {
+    Edge edge;
+    if (input.defined()) {
+      edge.shape = input.shape();
+      edge.dtype = input.dtype();
+    }
+    if (input.requires_grad()) {
+      edge.node = input.node();
+      if (!edge.node) edge.leaf = input;
+    }
+    node->inputs.push_back(std::move(edge));
+  }
+  node->shape = result.shape();
+  node->backward = std::move(backward);
+  result.state_->requires_grad = true;
+  result.state_->node = std::move(node);
+  return result;
+}
+
+Saved::Saved(const Tensor& tensor, std::string_view op, std::string_view name)
+    : tensor_(tensor), version_(tensor.version()), op_(op), name_(name) {}
+
+const Tensor& Saved::get() const {
+  require<AutogradError>(tensor_.version() == version_, "[", op_, "] '", name_, "' of shape ",
+                         tensor_.shape(), ", saved for backward, was changed in place since (version ",
+                         version_, ", now ", tensor_.version(), "); change a clone() instead");
+  return tensor_;
+}
+
+NoGrad::NoGrad() : before_(recording) {
+  recording = false;
+}
+NoGrad::~NoGrad() {
+  recording = before_;
+}
+EnableGrad::EnableGrad() : before_(recording) {
+  recording = true;
+}
+EnableGrad::~EnableGrad() {
+  recording = before_;
+}
+bool grad_enabled() {
+  return recording;
+}
+
+}  // namespace fer

@@ -1,0 +1,13 @@
+// Stand-in for the CUDA backend in a build without it.
+#include "fer/tensor/backend.h"
+
+namespace fer {
+
+std::unique_ptr<Backend> make_cuda_backend() {
+  throw DeviceError(
+      "device cuda: this build has no CUDA backend, because no CUDA compiler was found or FER_CUDA was OFF; "
+      "install the CUDA Toolkit and configure with -DFER_CUDA=ON (--device simt runs the same kernels on the "
+      "CPU)");
+}
+
+}  // namespace fer

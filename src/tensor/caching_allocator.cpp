@@ -1,0 +1,112 @@
+#include "tensor/caching_allocator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+namespace fer {
+namespace {
+
+// Sizes are rounded so that nearly equal requests share blocks: small ones to 256 bytes, large ones to an
+// eighth of their power of two (at most 12.5 % is wasted).
+std::size_t block_size(std::size_t bytes) {
+  constexpr std::size_t grain = 256;
+  if (bytes <= 8 * grain) return std::max(grain, (bytes + grain - 1) / grain * grain);
+  std::size_t power = 8 * grain;
+  while (power * 2 <= bytes) power *= 2;
+  const std::size_t step = power / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+std::string megabytes(std::size_t bytes) {
+  std::ostringstream out;
+  out.precision(1);
+  out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
+  return out.str();
+}
+
+}  // namespace
+
+CachingAllocator::CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release)
+    : owner_(std::move(owner)), raw_allocate_(std::move(allocate)), raw_release_(std::move(release)) {
+  const char* no_cache = std::getenv("FER_NO_CACHE");
+  caching_ = !(no_cache && std::strcmp(no_cache, "1") == 0);
+}
+
+CachingAllocator::~CachingAllocator() {
+  trim();
+}
+
+void* CachingAllocator::allocate(std::size_t bytes) {
+  const std::size_t size = caching_ ? block_size(bytes) : std::max<std::size_t>(bytes, 1);
+  std::lock_guard lock(mutex_);
+  void* data = nullptr;
+  if (auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
+    data = found->second.back();
+    found->second.pop_back();
+  } else {
+    const auto fits = [&] { return stats_.limit == 0 || stats_.reserved + size <= stats_.limit; };
+    if (!fits()) trim_locked();
+    if (fits()) data = raw_allocate_(size);
+    if (!data && stats_.reserved > stats_.live) {  // what is kept may be what is missing
+      trim_locked();
+      if (fits()) data = raw_allocate_(size);
+    }
+    require<DeviceError>(data != nullptr, "device ", owner_, " is out of memory: ", megabytes(size),
+                         " asked for, ", megabytes(stats_.live), " in use",
+                         stats_.limit ? concat(" of a limit of ", megabytes(stats_.limit)) : std::string(),
+                         ". A smaller batch or gradient checkpointing needs less.");
+    stats_.reserved += size;
+  }
+  stats_.live += size;
+  stats_.peak = std::max(stats_.peak, stats_.live);
+  return data;
+}
+
+void CachingAllocator::release(void* data, std::size_t bytes) noexcept {
+  if (!data) return;
+  const std::size_t size = caching_ ? block_size(bytes) : std::max<std::size_t>(bytes, 1);
+  std::lock_guard lock(mutex_);
+  stats_.live -= size;
+  if (caching_) {
+    try {
+      free_[size].push_back(data);
+      return;
+    } catch (const std::bad_alloc&) {  // no room to remember the block: give it back instead
+    }
+  }
+  stats_.reserved -= size;
+  raw_release_(data, size);
+}
+
+void CachingAllocator::trim() {
+  std::lock_guard lock(mutex_);
+  trim_locked();
+}
+
+void CachingAllocator::trim_locked() {
+  for (auto& [size, blocks] : free_) {
+    for (void* block : blocks) {
+      raw_release_(block, size);
+      stats_.reserved -= size;
+    }
+  }
+  free_.clear();
+}
+
+MemoryStats CachingAllocator::stats() const {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void CachingAllocator::reset_peak() {
+  std::lock_guard lock(mutex_);
+  stats_.peak = stats_.live;
+}
+
+void CachingAllocator::set_limit(std::size_t bytes) {
+  std::lock_guard lock(mutex_);
+  stats_.limit = bytes;
+}
+
+}  // namespace fer

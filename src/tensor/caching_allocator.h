@@ -1,0 +1,48 @@
+// Keeps released blocks for reuse, so that a training step, which asks for the same sizes as the one before,
+// takes nothing from the system. Used by every backend over its own raw allocation.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "fer/tensor/backend.h"
+
+namespace fer {
+
+class CachingAllocator {
+ public:
+  using RawAllocate = std::function<void*(std::size_t bytes)>;  ///< returns nullptr when there is no room
+  using RawRelease = std::function<void(void*, std::size_t bytes)>;
+
+  /// `owner` names the device in messages. With FER_NO_CACHE=1 in the environment nothing is kept, so that
+  /// sanitizers see every block's end.
+  CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release);
+  ~CachingAllocator();
+
+  /// At least `bytes` bytes. DeviceError with the figures of this allocator when there is no room.
+  void* allocate(std::size_t bytes);
+  void release(void* data, std::size_t bytes) noexcept;
+  /// Gives everything that is not in use back to the system.
+  void trim();
+
+  MemoryStats stats() const;
+  void reset_peak();
+  /// Refuse to hold more than this; 0: no limit.
+  void set_limit(std::size_t bytes);
+
+ private:
+  void trim_locked();
+
+  std::string owner_;
+  RawAllocate raw_allocate_;
+  RawRelease raw_release_;
+  bool caching_;
+  mutable std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_;  // by block size
+  MemoryStats stats_;
+};
+
+}  // namespace fer

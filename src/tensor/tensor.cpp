@@ -1,0 +1,186 @@
+#include "fer/tensor/tensor.h"
+
+#include <cstring>
+#include <limits>
+
+#include "fer/tensor/backend.h"
+
+namespace fer {
+
+Storage::Storage(Device device_, std::size_t bytes_)
+    : device(device_), bytes(bytes_), data(bytes_ ? backend(device_).allocate(bytes_) : nullptr) {}
+
+Storage::~Storage() {
+  if (data) backend(device).release(data, bytes);
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  std::size_t bytes = size_of(dtype);
+  for (std::int64_t extent : shape) {
+    require<ShapeError>(extent >= 0, "a tensor cannot have the negative extent in ", shape);
+    require<ShapeError>(
+        extent == 0 || bytes <= static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max()) / extent,
+        "a tensor of shape ", shape, " is larger than any memory");
+    bytes *= static_cast<std::size_t>(extent);
+  }
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.storage_ = std::make_shared<Storage>(device, bytes);
+  return t;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 0.0, dtype, device);
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  t.fill(value);
+  return t;
+}
+
+Tensor Tensor::empty_like(const Tensor& other) {
+  return empty(other.shape(), other.dtype(), other.device());
+}
+
+Tensor Tensor::empty_like(const Tensor& other, const Shape& shape) {
+  return empty(shape, other.dtype(), other.device());
+}
+
+Tensor Tensor::zeros_like(const Tensor& other) {
+  return zeros(other.shape(), other.dtype(), other.device());
+}
+
+Tensor Tensor::scalar(double value, DType dtype, Device device) {
+  return full({}, value, dtype, device);
+}
+
+template <typename T>
+Tensor Tensor::from(const Shape& shape, const std::vector<T>& values, Device device) {
+  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.numel(), "shape ", shape, " needs ",
+                      shape.numel(), " values, got ", values.size());
+  Tensor t = empty(shape, dtype_of<T>(), device);
+  if (t.bytes()) backend(device).copy_from_host(t.mutable_raw(), values.data(), t.bytes());
+  return t;
+}
+
+Device Tensor::device() const {
+  require(defined(), "an undefined tensor has no device");
+  return storage_->device;
+}
+
+const void* Tensor::raw() const {
+  require(defined(), "an undefined tensor has no data");
+  return static_cast<const std::byte*>(storage_->data) + offset_;
+}
+
+void* Tensor::mutable_raw() {
+  require(defined(), "an undefined tensor has no data");
+  ++storage_->version;
+  return static_cast<std::byte*>(storage_->data) + offset_;
+}
+
+void Tensor::check_type(DType wanted) const {
+  require<TypeError>(defined(), "an undefined tensor has no data");
+  require<TypeError>(dtype_ == wanted, "a tensor of ", dtype_, " was accessed as ", wanted);
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  Shape wanted = shape;
+  int unknown = -1;
+  std::int64_t known = 1;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] == -1) {
+      require<ShapeError>(unknown < 0, "reshape to ", shape, ": at most one extent may be -1");
+      unknown = i;
+    } else {
+      known *= shape[i];
+    }
+  }
+  if (unknown >= 0) {
+    require<ShapeError>(known > 0 && numel() % known == 0, "cannot reshape ", shape_, " to ", shape);
+    wanted.set(unknown, numel() / known);
+  }
+  require<ShapeError>(wanted.numel() == numel(), "cannot reshape ", shape_, " to ", shape);
+  Tensor t = *this;
+  t.shape_ = wanted;
+  return t;
+}
+
+Tensor Tensor::slice(std::int64_t start, std::int64_t length) const {
+  require<ShapeError>(rank() > 0 && start >= 0 && length >= 0 && start + length <= dim(0), "slice [", start,
+                      ", ", start + length, ") leaves dimension 0 of ", shape_);
+  Tensor t = *this;
+  t.shape_.set(0, length);
+  const std::int64_t row = dim(0) == 0 ? 0 : numel() / dim(0);
+  t.offset_ += static_cast<std::size_t>(start * row) * size_of(dtype_);
+  return t;
+}
+
+Tensor Tensor::to(Device target) const {
+  if (target == device()) return *this;
+  Tensor t = empty(shape_, dtype_, target);
+  t.copy_from(*this);
+  return t;
+}
+
+Tensor Tensor::to(DType target) const {
+  if (target == dtype_) return *this;
+  Tensor t = empty(shape_, target, device());
+  backend_of(*this).cast(*this, t);
+  return t;
+}
+
+Tensor Tensor::clone() const {
+  if (!defined()) return {};
+  Tensor t = empty_like(*this);
+  t.copy_from(*this);
+  return t;
+}
+
+void Tensor::copy_from(const Tensor& source) {
+  require<ShapeError>(source.shape() == shape_, "copy_from: shapes ", shape_, " and ", source.shape(),
+                      " differ");
+  if (numel() == 0) return;
+  const Tensor converted = source.to(dtype_);
+  if (converted.device() == device()) {
+    backend_of(*this).copy(converted, *this);
+  } else if (device() == Device::cpu) {
+    backend_of(converted).copy_to_host(mutable_raw(), converted.raw(), bytes());
+  } else if (converted.device() == Device::cpu) {
+    backend_of(*this).copy_from_host(mutable_raw(), converted.raw(), bytes());
+  } else {
+    copy_from(converted.to(Device::cpu));
+  }
+}
+
+void Tensor::fill(double value) {
+  if (numel() > 0) backend_of(*this).fill(*this, value);
+}
+
+double Tensor::item() const {
+  require<ShapeError>(numel() == 1, "item() needs one element, the shape is ", shape_);
+  const Tensor host = to(Device::cpu).to(DType::float64);
+  return *host.data<double>();
+}
+
+template <typename T>
+std::vector<T> Tensor::to_vector() const {
+  check_type(dtype_of<T>());
+  std::vector<T> values(static_cast<std::size_t>(numel()));
+  if (!values.empty()) backend_of(*this).copy_to_host(values.data(), raw(), bytes());
+  return values;
+}
+
+#define FER_INSTANTIATE(T)                                                      \
+  template Tensor Tensor::from<T>(const Shape&, const std::vector<T>&, Device); \
+  template std::vector<T> Tensor::to_vector<T>() const;
+FER_INSTANTIATE(float)
+FER_INSTANTIATE(double)
+FER_INSTANTIATE(std::int64_t)
+FER_INSTANTIATE(std::int32_t)
+FER_INSTANTIATE(std::uint8_t)
+#undef FER_INSTANTIATE
+
+}  // namespace fer
