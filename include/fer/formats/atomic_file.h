@@ -1,0 +1,24 @@
+// Files that are either whole or absent: what is written goes beside the target first, is forced to the
+// disk, and takes the target's place in one step (rename). A kill, a full disk or an unwritable folder
+// leaves the file that was there before as it was.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace fer {
+
+/// Writes the concatenation of `parts` to `path` through `path.tmp.<pid>`, and removes such files left by
+/// writers that are no longer alive. A symbolic link is followed, so that it stays a link. IoError, naming
+/// `path` and the system's reason, if anything fails; `path` is then unchanged and nothing is left beside it.
+void write_file_atomically(const std::filesystem::path& path,
+                           std::span<const std::span<const std::byte>> parts);
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// The whole file. IoError, naming `path` and the system's reason, if it cannot be opened or read.
+std::vector<std::byte> read_file(const std::filesystem::path& path);
+
+}  // namespace fer

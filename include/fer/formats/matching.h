@@ -1,0 +1,106 @@
+// Matching the names of a file with those of a model: rules that rename what other projects call
+// differently, and a report of what matched, what was left aside and why, and what is missing.
+//
+//   fer::MatchReport report = fer::match(wanted, fer::shapes_of(file), fer::mobilefacenet_names());
+//   std::cout << report.text();
+//   fer::StateDict weights = fer::matched_tensors(report, file);   // throws unless complete
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <regex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fer/formats/state_dict.h"
+#include "fer/tensor/shape.h"
+
+namespace fer {
+
+/// A tensor that a model wants or a file holds; shapes in fer's layout (convolutions O x kh x kw x I).
+struct NamedShape {
+  std::string name;
+  Shape shape;
+};
+
+std::vector<NamedShape> shapes_of(const StateDict& tensors);
+
+/// The name that a name of the file becomes; none: the rule has nothing to say about it.
+using RenameRule = std::function<std::optional<std::string>(const std::string& name)>;
+
+/// "from..." becomes "to...".
+RenameRule rename_prefix(std::string from, std::string to);
+/// A name that matches `pattern` (ECMAScript) in full becomes `replacement`, in which $1 is the first group.
+RenameRule rename_regex(const std::string& pattern, std::string replacement);
+/// "from.<i>..." becomes "to.<i + offset>...": renumber("body2", "body", 3).
+RenameRule renumber(const std::string& from, const std::string& to, int offset);
+
+/// Why a name that the model does not want is in the file.
+struct AsideRule {
+  std::regex pattern;  ///< of the renamed name, in full
+  std::string reason;  ///< "the embedding layer of IR50"
+  /// The file cannot be used without it: match() throws instead of leaving it aside.
+  bool fatal = false;
+};
+AsideRule leave_aside(const std::string& pattern, std::string reason);
+AsideRule refuse(const std::string& pattern, std::string reason);
+
+/// How one project names what a model of ours has. Rules run in order, each on the last one's result.
+struct NameMap {
+  std::string title;
+  std::vector<RenameRule> renames;
+  std::vector<AsideRule> asides;
+};
+
+struct MatchReport {
+  struct Pair {
+    std::string wanted, held;  ///< the model's name and the file's
+  };
+  struct Aside {
+    std::string held, reason;  ///< no reason: nobody foresaw it
+  };
+  struct WrongShape {
+    std::string wanted, held;
+    Shape wanted_shape, held_shape;
+  };
+  std::string title;                    ///< of the name map
+  std::vector<Pair> matched;            ///< in the model's order
+  std::vector<Aside> left_aside;        ///< in the file's order
+  std::vector<std::string> missing;     ///< wanted, but not in the file
+  std::vector<WrongShape> wrong_shape;  ///< there, but of another shape
+
+  /// Whether all that the model wants is there in its shape.
+  bool complete() const { return missing.empty() && wrong_shape.empty(); }
+  /// Some lines for people: counts, and names in groups.
+  std::string text() const;
+  /// ShapeError naming each wrong shape, or FormatError naming each missing tensor; `what` is the file.
+  void require_complete(std::string_view what) const;
+};
+
+/// FormatError if two names of the file become one, or if an aside rule is fatal.
+/// `num_batches_tracked`, which PyTorch's batch norm counts and no result depends on, is left aside by
+/// itself unless it is wanted.
+MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held,
+                  const NameMap& names = {});
+
+/// The matched tensors under the model's names, after require_complete(what).
+StateDict matched_tensors(const MatchReport& report, const StateDict& file,
+                          std::string_view what = "the file");
+
+/// The image backbone, whose names are those of face.evoLVe's IR50 (`input_layer`, `body.0..20`). Also takes
+/// POSTER V2's split into body1, body2 and body3 of `units` units, either under `ir_back.` (POSTER) or
+/// `image_backbone.` (FERNet); a fourth stage (from body.21) and `output_layer` are left aside with a word.
+/// IR-SE, which computes something else, is refused.
+NameMap ir50_names(std::array<int, 3> units = {3, 4, 14});
+/// The landmark backbone, whose names are those of pytorch_face_landmark's MobileFaceNet, also under
+/// `face_landback.` (POSTER) or `landmark_backbone.` (FERNet). What follows the 14 x 14 map is left aside
+/// with a word unless the model wants it.
+NameMap mobilefacenet_names();
+/// FERNet's own names; the landmark head is left aside with a word.
+NameMap fernet_names();
+
+}  // namespace fer
