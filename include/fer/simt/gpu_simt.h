@@ -1,0 +1,159 @@
+// The executor's side of gpu.h: launch and runtime calls. Calls do their work before they return; streams
+// and events keep their meaning (order), and a stream can be captured into a graph and replayed.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <source_location>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "fer/error.h"
+#include "fer/simt/device.h"
+#include "fer/simt/executor.h"
+#include "fer/simt/intrinsics.h"
+
+// Whether the kernels of this translation unit report their accesses to the race and initialisation checker.
+#if defined(__SANITIZE_THREAD__)
+#define FER_SIMT_INSTRUMENTED 1
+#else
+#define FER_SIMT_INSTRUMENTED 0
+#endif
+
+namespace fer::simt {
+namespace detail {
+
+struct PointerArgument {
+  int index;
+  const void* value;
+};
+
+/// All that launch() knows.
+struct LaunchRequest {
+  const void* kernel;
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  bool instrumented;
+  Where where;
+  const PointerArgument* pointers;
+  int pointer_count;
+  void (*invoke)(const void* kernel, const void* arguments);
+  const void* arguments;
+};
+
+/// Runs the grid; CheckError for whatever the checks find.
+void run(const LaunchRequest& request);
+
+/// The grid of a launch, together with the place of the launch in the source.
+struct LaunchGrid {
+  dim3 size;
+  Where where;
+  LaunchGrid(dim3 grid, Where at = Where::current()) : size(grid), where(at) {}
+  template <typename Integer, typename = std::enable_if_t<std::is_integral_v<Integer>>>
+  LaunchGrid(Integer blocks, Where at = Where::current()) : size(checked(blocks, at)), where(at) {}
+
+ private:
+  /// A count that does not fit dim3 shall not wrap around silently.
+  static dim3 checked(long long blocks, Where at);
+};
+
+struct StreamState;
+struct EventState;
+struct GraphState;
+bool is_capturing(StreamState* stream);
+void record(StreamState* stream, std::function<void()> work);
+
+}  // namespace detail
+
+namespace gpu {
+
+using Stream = detail::StreamState*;  ///< nullptr: the default stream
+using Event = detail::EventState*;
+using Graph = detail::GraphState*;
+
+enum class CopyKind { host_to_device, device_to_host, device_to_device };
+
+struct DeviceInfo {
+  std::string name;
+  int major = 0, minor = 0;
+  int multiprocessors = 0;
+  std::size_t memory = 0;
+  std::size_t shared_limit = 0;
+};
+
+int device_count();
+void set_device(int index);
+DeviceInfo device_info(int index);
+
+/// Device memory, 256-byte aligned, with red zones around it; filled with NaN. nullptr for 0 bytes.
+/// DeviceError, saying how much was asked for and is in use, when there is no room.
+void* malloc(std::size_t bytes);
+/// CheckError cannot be thrown here: a damaged red zone is reported by the next launch.
+void free(void* data) noexcept;
+/// Pinned host memory (plain memory on the executor).
+void* malloc_host(std::size_t bytes);
+void free_host(void* data) noexcept;
+void memory_info(std::size_t& free_bytes, std::size_t& total);
+
+/// CheckError if `to` or `from` is not the kind of memory that `kind` says or the range leaves its
+/// allocation.
+void memcpy_async(void* to, const void* from, std::size_t bytes, CopyKind kind, Stream stream);
+void memset_async(void* data, int byte, std::size_t bytes, Stream stream);
+
+Stream stream_create();
+void stream_destroy(Stream stream) noexcept;
+void stream_synchronize(Stream stream);
+void device_synchronize();
+
+Event event_create();
+void event_destroy(Event event) noexcept;
+void event_record(Event event, Stream stream);
+void event_synchronize(Event event);
+void stream_wait(Stream stream, Event event);
+float event_elapsed_ms(Event start, Event stop);
+
+/// Between begin and end, work given to `stream` is recorded and not done; the graph replays it.
+void capture_begin(Stream stream);
+Graph capture_end(Stream stream);
+void graph_launch(Graph graph, Stream stream);
+void graph_destroy(Graph graph) noexcept;
+
+/// Runs kernel(arguments...) on grid x block threads with `shared_bytes` of dynamic shared memory.
+/// CheckError for launch sizes that a GPU would refuse, pointers that are not device memory, and all that the
+/// executor finds wrong while the kernel runs.
+template <bool instrumented = FER_SIMT_INSTRUMENTED, typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, std::size_t shared_bytes,
+            Stream stream, Arguments&&... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "launch: wrong number of kernel arguments");
+  static_assert((std::size_t{0} + ... + sizeof(Parameters)) <= 4096, "launch: over 4 KB of kernel arguments");
+  using Values = std::tuple<std::remove_cv_t<Parameters>...>;
+  auto run_now = [kernel, grid, block, shared_bytes,
+                  values = Values(static_cast<Parameters>(std::forward<Arguments>(arguments))...)] {
+    std::array<detail::PointerArgument, sizeof...(Parameters) + 1> pointers{};
+    int index = 0, pointer_count = 0;
+    [[maybe_unused]] const auto collect = [&](const auto& value) {
+      if constexpr (std::is_pointer_v<std::remove_cvref_t<decltype(value)>>) {
+        pointers[static_cast<std::size_t>(pointer_count++)] = {index, static_cast<const void*>(value)};
+      }
+      ++index;
+    };
+    std::apply([&](const auto&... value) { (collect(value), ...); }, values);
+    const auto invoke = [](const void* function, const void* tuple) {
+      std::apply(reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function)),
+                 *static_cast<const Values*>(tuple));
+    };
+    detail::run({reinterpret_cast<const void*>(kernel), grid.size, block, shared_bytes, instrumented,
+                 grid.where, pointers.data(), pointer_count, invoke, &values});
+  };
+  if (detail::is_capturing(stream)) {
+    detail::record(stream, run_now);
+  } else {
+    run_now();
+  }
+}
+
+}  // namespace gpu
+}  // namespace fer::simt
