@@ -49,13 +49,17 @@ class Module {
   /// "Conv2d(64, 128, kernel 3, stride 2)": for `fer info` and errors.
   virtual std::string describe() const { return "Module"; }
 
-  /// Depth first, in the order of registration, names joined by dots.
+  /// Depth first, a module's own before its children's, in the order of registration, names joined by dots
+  /// and relative to this module. Each Variable's own name() becomes its full path below the root.
   std::vector<NamedVariable> named_parameters() const;
   std::vector<NamedBuffer> named_buffers();
   /// Every module below with its path; the root itself first, with an empty path.
   std::vector<std::pair<std::string, Module*>> named_modules();
   const std::vector<std::pair<std::string, std::unique_ptr<Module>>>& children() const { return children_; }
   std::int64_t parameter_count() const;
+  /// Of this module, below the root of the model it belongs to: "attention.blocks.0.q_lm". The root's is
+  /// empty.
+  std::string path() const;
 
   /// Training mode changes batch norm and dropout. A module may override it to keep a part frozen.
   virtual void train(bool mode = true);
@@ -63,6 +67,8 @@ class Module {
   bool is_training() const { return training_; }
 
   void requires_grad(bool value);
+  /// Whether any parameter requires a gradient.
+  bool requires_grad() const;
   void zero_grad();
   /// Moves parameters and buffers; gradients are dropped.
   void to(Device device);
@@ -88,20 +94,21 @@ class Module {
  private:
   struct Parameter {
     std::string name;
-    std::unique_ptr<Variable> variable;  // the address handed out must stay
+    Variable variable;  // shares its state with the copy that add_parameter() returned
     Init init;
   };
   struct Buffer {
     std::string name;
-    std::unique_ptr<Tensor> tensor;
+    std::unique_ptr<Tensor> tensor;  // the reference handed out must stay
     double initial;
   };
 
   void adopt(std::string name, std::unique_ptr<Module> child);
-  void visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& visitor);
+  using Visitor = std::function<void(const std::string& prefix, const Module&)>;
+  void visit(const std::string& prefix, const Visitor& visitor) const;
 
-  friend class Layer;
   std::string name_;  // under which the parent knows it
+  const Module* parent_ = nullptr;
   bool training_ = true;
   std::vector<Parameter> parameters_;
   std::vector<Buffer> buffers_;
@@ -119,7 +126,6 @@ class Layer : public Module {
     ModuleScope scope(name());
     return forward(x);
   }
-  /// A container that hands its input to its children only needs no scope of its own.
   virtual Variable forward(const Variable& x) = 0;
 };
 
@@ -136,6 +142,8 @@ class Sequential : public Layer {
   std::size_t size() const { return layers_.size(); }
   Layer& operator[](std::size_t i) { return *layers_.at(i); }
   Variable forward(const Variable& x) override;
+  /// Runs the layers [begin, end) only.
+  Variable forward_range(const Variable& x, std::size_t begin, std::size_t end);
 
  private:
   std::vector<Layer*> layers_;

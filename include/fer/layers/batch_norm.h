@@ -1,0 +1,32 @@
+// BatchNorm: normalises each channel over all rows. As everything is rows x C, it is PyTorch's BatchNorm1d
+// and BatchNorm2d at once.
+//
+// In training the batch's own statistics are used, and running_mean and running_var follow them with
+// `momentum` (the variance unbiased); in evaluation the running ones are used. PyTorch's counter
+// num_batches_tracked matters only for momentum = None and is not kept: PyTorch loads a state without it.
+#pragma once
+
+#include "fer/layers/module.h"
+
+namespace fer {
+
+class BatchNorm : public Layer {
+ public:
+  explicit BatchNorm(std::int64_t channels, double eps = 1e-5, double momentum = 0.1);
+
+  std::string describe() const override;
+  /// x: rows x C.
+  Variable forward(const Variable& x) override;
+
+  std::int64_t channels() const { return channels_; }
+  double eps() const { return eps_; }
+
+  Variable weight, bias;               ///< C
+  Tensor &running_mean, &running_var;  ///< C
+
+ private:
+  std::int64_t channels_;
+  double eps_, momentum_;
+};
+
+}  // namespace fer

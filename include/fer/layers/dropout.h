@@ -1,0 +1,25 @@
+// Dropout: in training, zeroes each element with probability p and scales the rest by 1 / (1 - p).
+//
+// The mask is drawn from RandomScope::key(fnv1a64(path of the module)): it depends on the run's seed, the
+// step and the layer, so it is the same on every device, after a resume, and when a checkpointed stage is
+// run a second time.
+#pragma once
+
+#include "fer/layers/module.h"
+
+namespace fer {
+
+class Dropout : public Layer {
+ public:
+  /// ConfigError unless 0 <= p < 1.
+  explicit Dropout(double p);
+
+  std::string describe() const override;
+  Variable forward(const Variable& x) override;
+  double p() const { return p_; }
+
+ private:
+  double p_;
+};
+
+}  // namespace fer

@@ -1,0 +1,27 @@
+// Pooling layers over N x H x W x C.
+#pragma once
+
+#include "fer/layers/module.h"
+
+namespace fer {
+
+/// The maximum of each kernel x kernel window. With kernel 1 it takes every stride-th pixel, which is the
+/// shortcut of an IR unit whose channels agree; kernel 1 and stride 1 hand x through.
+class MaxPool2d : public Layer {
+ public:
+  MaxPool2d(int kernel, int stride);
+  std::string describe() const override;
+  Variable forward(const Variable& x) override;
+
+ private:
+  int kernel_, stride_;
+};
+
+/// N x H x W x C -> N x C, the mean over the pixels.
+class GlobalAvgPool2d : public Layer {
+ public:
+  std::string describe() const override { return "GlobalAvgPool2d"; }
+  Variable forward(const Variable& x) override;
+};
+
+}  // namespace fer

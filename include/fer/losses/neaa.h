@@ -1,0 +1,46 @@
+// The neutral-aware anchor loss (section 3.2): faces of one expression gather around the clearest of them,
+// and the neutral ones, from which every expression departs, gather among themselves.
+//
+// features are the class tokens, N x D; Dist is the mean over D of the squared difference.
+#pragma once
+
+#include "fer/autograd/ops.h"
+
+namespace fer {
+
+/// Eq. 7: sum over the classes present of the mean Dist of the class's samples to its anchor, the sample of
+/// least entropy (Eq. 6). The gradient flows to the anchor too; the choice of anchor has none.
+class AnchorLoss {
+ public:
+  /// Class `skip` is left out, which makes it Eq. 8; -1: none is.
+  explicit AnchorLoss(std::int64_t skip = -1) : skip_(skip) {}
+  /// scores: N x K; labels: int64 N.
+  Variable operator()(const Variable& features, const Variable& scores, const Tensor& labels) const;
+
+ private:
+  std::int64_t skip_;
+};
+
+/// Eq. 9: Dist summed over all ordered pairs of neutral samples, over (N_n - 1)^2; zero for fewer than two.
+class NeutralLoss {
+ public:
+  /// ConfigError if `neutral` is negative.
+  explicit NeutralLoss(std::int64_t neutral);
+  Variable operator()(const Variable& features, const Tensor& labels) const;
+
+ private:
+  std::int64_t neutral_;
+};
+
+/// Eq. 10: AnchorLoss without the neutral class, plus NeutralLoss.
+class NeAALoss {
+ public:
+  explicit NeAALoss(std::int64_t neutral) : anchor_(neutral), neutral_(neutral) {}
+  Variable operator()(const Variable& features, const Variable& scores, const Tensor& labels) const;
+
+ private:
+  AnchorLoss anchor_;
+  NeutralLoss neutral_;
+};
+
+}  // namespace fer

@@ -1,0 +1,114 @@
+// Product-cross dual attention (section 3.1): where the landmark net looks decides where the image is read.
+//
+//   f_lm N x h x w x Cl, f_img N x h x w x Ci
+//     product (Eq. 1):    H = max over the channels of f_lm, f_fusion = H * f_img
+//     tokens (Eq. 2):     linear embeddings to D channels, a learnt class token in front of each stream
+//     cross (Eqs. 3-5):   blocks whose queries are the landmark tokens, keys and values the fusion tokens
+//   -> the class token of the fusion stream, N x D
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "fer/layers/layers.h"
+
+namespace fer {
+
+/// How f_lm weighs f_img: the paper's maximum, or its rivals of Table 4 (conv: a 1x1 convolution with bias
+/// from Cl to Ci channels).
+enum class Heatmap { max, sum, abs_sum, conv };
+std::string_view name_of(Heatmap kind);
+/// "max", "sum", "abs_sum" or "conv"; anything else is a ConfigError that lists them.
+Heatmap parse_heatmap(std::string_view text);
+
+struct DualAttentionConfig {
+  std::int64_t dim = 768;      ///< D
+  std::int64_t heads = 8;      ///< divides dim
+  std::int64_t depth = 2;      ///< blocks
+  std::int64_t mlp_ratio = 4;  ///< hidden width of the MLP over D
+  Heatmap heatmap = Heatmap::max;
+  bool product = true;  ///< off: f_fusion = f_img
+  bool cross = true;    ///< off: queries from the fusion tokens, no landmark stream
+  // Beyond the equations, as the public code of the POSTER family has them:
+  bool pos_embed = false;   ///< learnt position embeddings, in both streams
+  bool qkv_bias = false;    ///< biases in the projections to queries, keys and values
+  bool pre_norm = false;    ///< layer norms on both streams in front of the attention
+  bool final_norm = false;  ///< layer norm on the class token that leaves
+  bool se_gate = false;     ///< token * sigmoid(linear(relu(linear(token))))
+  // Rates of dropout; the paper's "drop ratio 0.5" is all three.
+  double drop_attention = 0.0;  ///< after the attention's output projection
+  double drop_hidden = 0.0;     ///< after GELU
+  double drop_mlp = 0.0;        ///< after the second layer of the MLP
+  bool operator==(const DualAttentionConfig&) const = default;
+};
+
+/// What a forward pass leaves behind for drawing.
+struct AttentionTrace {
+  bool full_last_block = false;   ///< set by the caller: compute all rows of the last block
+  Tensor heat;                    ///< N x h x w x 1; N x h x w x Ci for `conv`; undefined without product
+  Variable fused;                 ///< f_fusion, N x h x w x Ci
+  std::vector<Tensor> attention;  ///< of each block, N x heads x Tq x T: row q, the weights of all keys
+};
+
+class CrossAttentionBlock : public Module {
+ public:
+  explicit CrossAttentionBlock(const DualAttentionConfig& config);
+  std::string describe() const override;
+
+  /// t_fusion: N x T x D (keys, values, residual); t_query: N x T x D or, for the class token alone,
+  /// N x 1 x D. The result has as many rows as t_query; they belong to the first rows of t_fusion.
+  /// `weights`, if given, receives the attention's, N x heads x Tq x T.
+  Variable operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights = nullptr);
+
+ private:
+  Variable mlp(const Variable& t);
+
+  DualAttentionConfig config_;
+  LayerNorm *norm_lm_ = nullptr, *norm1_ = nullptr;
+  Linear *q_lm_, *k_fusion_, *v_fusion_, *proj_;
+  LayerNorm* norm_;
+  Linear *fc1_, *fc2_;
+  Dropout *drop_attention_, *drop_hidden_, *drop_mlp_;
+};
+
+class DualAttention : public Module {
+ public:
+  /// c_img, c_lm: channels of the two maps; pixels: h * w of the maps (position embeddings need it).
+  /// ConfigError if a number is out of its range or heads does not divide dim.
+  DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
+                const DualAttentionConfig& config = {});
+  std::string describe() const override;
+
+  /// f_img: N x h x w x Ci, f_lm: N x h x w x Cl -> class token N x D. ShapeError if the maps differ in size.
+  /// Only row 0 leaves the last block, so the other rows of its queries, projection and MLP are not computed
+  /// (forward and backward stay exact) unless the trace asks for them.
+  Variable operator()(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  /// The first half, Eq. 1: f_fusion.
+  Variable fuse(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  /// The second half, from f_fusion on.
+  Variable attend(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
+
+  const DualAttentionConfig& config() const { return config_; }
+  void set_checkpointing(bool on) { checkpointing_ = on; }
+
+ private:
+  Variable embed(const Variable& map, Linear& layer, const Variable& class_token, const Variable& positions);
+  Variable run_block(std::size_t i, const Variable& t, const Variable& t_query, AttentionTrace* trace);
+  Variable finish(const Variable& row);
+
+  DualAttentionConfig config_;
+  std::int64_t c_img_, c_lm_, pixels_;
+  bool checkpointing_ = false;
+  Conv2d* heatmap_conv_ = nullptr;
+  Variable fusion_class_, lm_class_, pos_fusion_, pos_lm_;
+  Linear *embed_fusion_ = nullptr, *embed_lm_ = nullptr;
+  Module* blocks_list_ = nullptr;
+  std::vector<CrossAttentionBlock*> blocks_;
+  LayerNorm* final_norm_ = nullptr;
+  Linear *se_linear1_ = nullptr, *se_linear2_ = nullptr;
+};
+
+/// softmax(q k^T / sqrt(D / heads)) of q: N x Tq x D and k: N x T x D as N x heads x Tq x T; no gradient.
+Tensor attention_weights(const Variable& q, const Variable& k, int heads);
+
+}  // namespace fer

@@ -1,0 +1,87 @@
+// FERNet: the paper's model, from an image to class scores.
+//
+//   image N x 112 x 112 x 3 -> landmark backbone (frozen) -> f_lm  14 x 14 x 128 -+
+//                           -> image backbone             -> f_img 14 x 14 x 256 -+-> dual attention
+//                                                   class token 768 -> linear -> K scores
+//
+//   fer::FERNet model(fer::preset("small", /*classes=*/8));
+//   model.initialise(/*seed=*/1);
+//   model.freeze_landmarks();
+//   model.train();
+//   fer::FERNetOutput out = model(fer::Variable(images));
+#pragma once
+
+#include <memory>
+
+#include "fer/models/dual_attention.h"
+#include "fer/models/ir50.h"
+#include "fer/models/mobile_face_net.h"
+#include "fer/models/prepared_landmark_net.h"
+#include "fer/models/presets.h"
+
+namespace fer {
+
+struct FERNetOutput {
+  Variable scores;  ///< N x K
+  Variable token;   ///< N x D, the features of the anchor losses
+};
+
+/// What a forward pass leaves behind for drawing; see AttentionTrace for what the caller sets.
+struct FERNetTrace {
+  Variable f_img, f_lm;
+  AttentionTrace attention;
+};
+
+class FERNet : public Module {
+ public:
+  /// ConfigError if the configuration contradicts itself.
+  explicit FERNet(const FERNetConfig& config);
+  std::string describe() const override;
+
+  /// x: N x S x S x 3, normalised with ImageNet's mean and deviation.
+  FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
+
+  // The same in steps, for Grad-CAM and figures.
+  /// The landmark feature. Once frozen (or under NoGrad) it comes from a PreparedLandmarkNet, made anew
+  /// whenever the backbone's values have changed.
+  Variable landmark_features(const Variable& x);
+  Variable image_features(const Variable& x);
+  FERNetOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  /// From f_fusion on.
+  FERNetOutput classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  /// 68 (x, y) in [0, 1] of the image, N x 136. ConfigError if the backbone has no head.
+  Variable landmarks(const Variable& x);
+
+  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift.
+  void train(bool mode = true) override;
+  /// Its parameters stop requiring gradients.
+  void freeze_landmarks();
+  bool landmarks_frozen() const;
+
+  /// Off: landmark features always come from the plain backbone.
+  void set_prepared_landmarks(bool on) { use_prepared_ = on; }
+  /// Null until the first frozen forward pass.
+  const PreparedLandmarkNet* prepared_landmarks() const { return prepared_.get(); }
+  /// Recomputes stages and blocks in backward instead of keeping their activations.
+  void set_checkpointing(bool on);
+
+  const FERNetConfig& config() const { return config_; }
+  IRBackbone& image_backbone() { return image_backbone_; }
+  MobileFaceNet& landmark_backbone() { return landmark_backbone_; }
+  DualAttention& attention() { return attention_; }
+  Linear& head() { return head_; }
+
+ private:
+  /// What the landmark backbone is fed: x, or with `landmark_unit_input` the RGB in [0, 1] behind it.
+  Variable landmark_input(const Variable& x) const;
+
+  FERNetConfig config_;
+  bool use_prepared_ = true;
+  std::unique_ptr<PreparedLandmarkNet> prepared_;
+  IRBackbone& image_backbone_;
+  MobileFaceNet& landmark_backbone_;
+  DualAttention& attention_;
+  Linear& head_;
+};
+
+}  // namespace fer
