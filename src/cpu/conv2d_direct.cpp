@@ -1,0 +1,267 @@
+// Direct convolution as a product whose rows are gathered by address: no patch matrix is written. For an
+// output pixel and a tap, the channels of the input pixel under it are contiguous (NHWC), so a tile of the
+// product only needs a pointer per row and tap; pixels in the padding point at a row of zeros.
+//
+// The input gradient at stride s is s x s such convolutions of dy, one for each parity of the input pixel,
+// since only every s-th tap meets it. The weight gradient is a product over all output pixels (see
+// LongProduct).
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "cpu/conv2d.h"
+#include "cpu/gemm.h"
+#include "cpu/scratch.h"
+
+namespace fer::detail {
+namespace {
+
+constexpr std::int64_t kBlockRows = 96;
+
+struct Tap {
+  std::int64_t dh, dw;  // source pixel relative to (row * source_step, column * source_step)
+  std::int64_t index;   // r * kw + s in the weights
+};
+
+// A sum over taps, for a lattice of target pixels: target (first_h + i * step, first_w + j * step) receives
+// sum over taps of source (i * source_step + dh, j * source_step + dw) times the tap's matrix.
+template <typename T>
+struct Gather {
+  const T* source = nullptr;  // n x source_h x source_w x source_channels
+  std::int64_t n = 0, source_h = 0, source_w = 0, source_channels = 0, source_step = 1;
+  T* target = nullptr;  // n x target_h x target_w x target_channels
+  std::int64_t target_h = 0, target_w = 0, target_channels = 0;
+  std::int64_t first_h = 0, first_w = 0, step = 1;
+  std::int64_t rows_h = 0, rows_w = 0;  // extents of the lattice
+  std::vector<Tap> taps;
+  std::int64_t depth = 0, columns = 0;  // channels of a group in the source and in the target
+  const T* bias = nullptr;              // target_channels, or null
+
+  std::int64_t rows() const { return n * rows_h * rows_w; }
+};
+
+// Position in the lattice, advanced pixel by pixel.
+struct Cursor {
+  std::int64_t image, i, j;
+  template <typename T>
+  static Cursor at(const Gather<T>& g, std::int64_t row) {
+    return {row / (g.rows_h * g.rows_w), row / g.rows_w % g.rows_h, row % g.rows_w};
+  }
+  template <typename T>
+  void advance(const Gather<T>& g) {
+    if (++j < g.rows_w) return;
+    j = 0;
+    if (++i < g.rows_h) return;
+    i = 0;
+    ++image;
+  }
+};
+
+template <typename T>
+const T* source_pixel(const Gather<T>& g, const Cursor& at, const Tap& tap, const T* outside) {
+  const std::int64_t h = at.i * g.source_step + tap.dh, w = at.j * g.source_step + tap.dw;
+  if (h < 0 || h >= g.source_h || w < 0 || w >= g.source_w) return outside;
+  return g.source + ((at.image * g.source_h + h) * g.source_w + w) * g.source_channels;
+}
+
+template <typename T>
+T* target_pixel(const Gather<T>& g, const Cursor& at) {
+  const std::int64_t h = g.first_h + at.i * g.step, w = g.first_w + at.j * g.step;
+  return g.target + ((at.image * g.target_h + h) * g.target_w + w) * g.target_channels;
+}
+
+// The patches of few channels (an image's three) are copied after all: a product of depth 3 a tap would be
+// mostly overhead.
+template <typename T>
+bool copies_patches(const Gather<T>& g) {
+  return g.depth < 16 && g.taps.size() > 1;
+}
+
+// Rows [begin, begin + rows) of the lattice times the packed weights of one group.
+template <typename T>
+void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::int64_t begin,
+                  std::int64_t rows) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const auto taps = static_cast<std::int64_t>(g.taps.size());
+  const std::int64_t source_offset = group * g.depth, target_offset = group * g.columns, k = taps * g.depth;
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, (taps + 1) * rows);
+  auto** a_rows = const_cast<const T**>(c_rows + rows);
+  T* zeros = scratch<T>(ScratchUse::zeros, g.depth);
+  std::fill(zeros, zeros + g.depth, T(0));
+  const T* outside = zeros - source_offset;
+  Cursor at = Cursor::at(g, begin);
+  for (std::int64_t row = 0; row < rows; ++row, at.advance(g)) {
+    c_rows[row] = target_pixel(g, at) + target_offset;
+    for (std::int64_t tap = 0; tap < taps; ++tap)
+      a_rows[tap * rows + row] = source_pixel(g, at, g.taps[tap], outside) + source_offset;
+  }
+
+  BlockProduct<T> block;
+  block.rows = rows;
+  block.n = g.columns;
+  block.c_rows = c_rows;
+  block.b_panel_pitch = k * kernels.nr;
+  block.a_rows_pitch = rows;
+  const T* bias = g.bias ? g.bias + target_offset : nullptr;
+  if (copies_patches(g)) {
+    T* patches = scratch<T>(ScratchUse::block_a, rows * k);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t tap = 0; tap < taps; ++tap)
+        std::copy_n(a_rows[tap * rows + row], g.depth, patches + row * k + tap * g.depth);
+      a_rows[row] = patches + row * k;
+    }
+    block.segment_k = k;
+    block.a_rows = a_rows;
+    block.b = packed;
+    block.bias = bias;
+    return kernels.block_product(block);
+  }
+  // K in pieces that keep a panel in cache: several taps, or a part of the channels of one tap.
+  const std::int64_t depth = even_split(g.depth, kPanelDepth);
+  const std::int64_t taps_a_piece =
+      depth < g.depth ? 1 : even_split(taps, std::max<std::int64_t>(1, kPanelDepth / depth));
+  for (std::int64_t tap = 0; tap < taps; tap += taps_a_piece) {
+    for (std::int64_t channel = 0; channel < g.depth; channel += depth) {
+      block.segments = std::min(taps_a_piece, taps - tap);
+      block.segment_k = std::min(depth, g.depth - channel);
+      block.a_rows = a_rows + tap * rows;
+      block.a_offset = channel;
+      block.b = packed + (tap * g.depth + channel) * kernels.nr;
+      block.accumulate = tap > 0 || channel > 0;
+      block.bias = block.accumulate ? nullptr : bias;
+      kernels.block_product(block);
+    }
+  }
+}
+
+// matrix_of(group, tap) is a tap's matrix, depth x columns.
+template <typename T, typename MatrixOf>
+void run(const Gather<T>& g, std::int64_t groups, const MatrixOf& matrix_of) {
+  const std::int64_t nr = product_kernels<T>().nr, mr = product_kernels<T>().mr;
+  const auto taps = static_cast<std::int64_t>(g.taps.size());
+  const std::int64_t panels = ceil_div(g.columns, nr), panel_size = taps * g.depth * nr;
+  T* packed = scratch<T>(ScratchUse::packed_b, groups * panels * panel_size);
+  const std::int64_t block = round_up(kBlockRows, mr), blocks = ceil_div(g.rows(), block);
+#pragma omp parallel
+  {
+#pragma omp for schedule(static)
+    for (std::int64_t i = 0; i < groups * panels; ++i)
+      for (std::int64_t tap = 0; tap < taps; ++tap)
+        pack_panel<T>(matrix_of(i / panels, g.taps[tap].index), i % panels,
+                      packed + i * panel_size + tap * g.depth * nr);
+#pragma omp for schedule(dynamic)
+    for (std::int64_t task = 0; task < groups * blocks; ++task) {
+      const std::int64_t group = task % groups, begin = task / groups * block;
+      gather_block(g, group, packed + group * panels * panel_size, begin, std::min(block, g.rows() - begin));
+    }
+  }
+}
+
+template <typename T>
+void zero_lattice(const Gather<T>& g) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t line = 0; line < g.n * g.rows_h; ++line) {
+    Cursor at{line / g.rows_h, line % g.rows_h, 0};
+    for (; at.j < g.rows_w; ++at.j) std::fill_n(target_pixel(g, at), g.target_channels, T(0));
+  }
+}
+
+std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
+  return (a % b + b) % b;
+}
+
+}  // namespace
+
+template <typename T>
+void direct_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  Gather<T> g;
+  g.source = x, g.n = s.n, g.source_h = s.h, g.source_w = s.w, g.source_channels = s.in,
+  g.source_step = s.stride;
+  g.target = y, g.target_h = s.out_h, g.target_w = s.out_w, g.target_channels = s.out;
+  g.rows_h = s.out_h, g.rows_w = s.out_w;
+  g.depth = s.group_in(), g.columns = s.group_out(), g.bias = bias;
+  for (std::int64_t r = 0; r < s.kh; ++r)
+    for (std::int64_t c = 0; c < s.kw; ++c) g.taps.push_back({r - s.padding, c - s.padding, r * s.kw + c});
+  const std::int64_t filter = s.taps() * g.depth;
+  run(g, s.groups, [&](std::int64_t group, std::int64_t tap) {
+    return MatrixRef<T>{weight + group * g.columns * filter + tap * g.depth, g.depth, g.columns, 1, filter};
+  });
+}
+
+template <typename T>
+void direct_conv_backward_input(const ConvShape& s, const T* dy, const T* weight, T* dx) {
+  Gather<T> g;
+  g.source = dy, g.n = s.n, g.source_h = s.out_h, g.source_w = s.out_w, g.source_channels = s.out;
+  g.target = dx, g.target_h = s.h, g.target_w = s.w, g.target_channels = s.in, g.step = s.stride;
+  g.depth = s.group_out(), g.columns = s.group_in();
+  const std::int64_t filter = s.taps() * g.columns;
+  for (g.first_h = 0; g.first_h < std::min(s.stride, s.h); ++g.first_h) {
+    for (g.first_w = 0; g.first_w < std::min(s.stride, s.w); ++g.first_w) {
+      g.rows_h = ceil_div(s.h - g.first_h, s.stride);
+      g.rows_w = ceil_div(s.w - g.first_w, s.stride);
+      g.taps.clear();
+      for (std::int64_t r = 0; r < s.kh; ++r) {
+        for (std::int64_t c = 0; c < s.kw; ++c) {
+          const std::int64_t dh = g.first_h + s.padding - r, dw = g.first_w + s.padding - c;
+          if (floor_mod(dh, s.stride) == 0 && floor_mod(dw, s.stride) == 0)
+            g.taps.push_back({dh / s.stride, dw / s.stride, r * s.kw + c});
+        }
+      }
+      if (g.taps.empty()) {
+        zero_lattice(g);
+        continue;
+      }
+      run(g, s.groups, [&](std::int64_t group, std::int64_t tap) {
+        return MatrixRef<T>{weight + group * g.depth * filter + tap * g.columns, g.depth, g.columns, filter,
+                            1};
+      });
+    }
+  }
+}
+
+template <typename T>
+void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
+  const std::int64_t nr = product_kernels<T>().nr, depth = s.group_in(), columns = s.taps() * depth;
+  for (std::int64_t group = 0; group < s.groups; ++group) {
+    LongProduct<T> product;
+    product.m = s.group_out(), product.n = columns, product.k = s.out_pixels();
+    product.a = dy + group * s.group_out(), product.a_stride = s.out;
+    product.c = dweight + group * s.group_out() * columns, product.c_stride = columns;
+    // Row k is an output pixel's patch, column (r * kw + s) * depth + channel.
+    product.pack_b = [&](std::int64_t k0, std::int64_t count, std::int64_t column, T* panel) {
+      const std::int64_t end = std::min(columns, column + nr);
+      if (end < column + nr) std::fill_n(panel, count * nr, T(0));
+      for (std::int64_t first = column; first < end;) {  // one tap after another
+        const std::int64_t tap = first / depth, last = std::min(end, (tap + 1) * depth), width = last - first;
+        const std::int64_t r = tap / s.kw - s.padding, c = tap % s.kw - s.padding;
+        std::int64_t ow = k0 % s.out_w, oh = k0 / s.out_w % s.out_h, image = k0 / (s.out_w * s.out_h);
+        T* target = panel + (first - column);
+        for (std::int64_t k = 0; k < count; ++k, target += nr) {
+          const std::int64_t h = oh * s.stride + r, w = ow * s.stride + c;
+          if (h < 0 || h >= s.h || w < 0 || w >= s.w) {
+            std::fill_n(target, width, T(0));
+          } else {
+            std::copy_n(x + ((image * s.h + h) * s.w + w) * s.in + group * depth + (first - tap * depth),
+                        width, target);
+          }
+          if (++ow == s.out_w) {
+            ow = 0;
+            if (++oh == s.out_h) oh = 0, ++image;
+          }
+        }
+        first = last;
+      }
+    };
+    long_product(product);
+  }
+}
+
+#define FER_INSTANTIATE(T)                                                                  \
+  template void direct_conv_forward<T>(const ConvShape&, const T*, const T*, const T*, T*); \
+  template void direct_conv_backward_input<T>(const ConvShape&, const T*, const T*, T*);    \
+  template void direct_conv_backward_weight<T>(const ConvShape&, const T*, const T*, T*);
+FER_INSTANTIATE(float)
+FER_INSTANTIATE(double)
+#undef FER_INSTANTIATE
+
+}  // namespace fer::detail

@@ -1,0 +1,276 @@
+// Drivers of the product kernels: how a product is cut into blocks, packed and shared among threads.
+#include "cpu/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "cpu/scratch.h"
+
+namespace fer::detail {
+namespace {
+
+constexpr std::int64_t kBlockRows = 96;  // rows of A that stay in the second-level cache, kPanelDepth deep
+constexpr std::int64_t kBlockColumns = 512;  // columns of C that a task covers
+constexpr std::int64_t kWantedTasks =
+    16;  // enough for every thread to have some; fixed, not the thread count
+constexpr std::size_t kMostPackedBytes = std::size_t{64} << 20;
+
+// Panels [tile][k][mr] of `rows` rows of a from `row` on, zero beyond its last row.
+template <typename T>
+void pack_a(const MatrixRef<T>& a, std::int64_t row, std::int64_t rows, std::int64_t k0, std::int64_t depth,
+            std::int64_t mr, T* packed) {
+  for (std::int64_t tile = 0; tile < rows; tile += mr, packed += depth * mr) {
+    const std::int64_t valid = std::min(mr, rows - tile);
+    const T* source = a.data + (row + tile) * a.row_stride + k0 * a.col_stride;
+    for (std::int64_t k = 0; k < depth; ++k, source += a.col_stride) {
+      T* target = packed + k * mr;
+      for (std::int64_t i = 0; i < valid; ++i) target[i] = source[i * a.row_stride];
+      for (std::int64_t i = valid; i < mr; ++i) target[i] = T(0);
+    }
+  }
+}
+
+struct Blocks {
+  std::int64_t rows, columns;  // of a block
+  std::int64_t row_blocks, column_blocks;
+  std::int64_t count() const { return row_blocks * column_blocks; }
+};
+
+Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t mr, std::int64_t nr) {
+  std::int64_t rows = std::min(round_up(m, mr), round_up(kBlockRows, mr));
+  std::int64_t columns = std::min(round_up(n, nr), kBlockColumns);
+  const auto tasks = [&] { return batch * ceil_div(m, rows) * ceil_div(n, columns); };
+  while (tasks() < kWantedTasks && columns > 4 * nr) columns = round_up(columns / 2, nr);
+  while (tasks() < kWantedTasks && rows > 2 * mr) rows = round_up(rows / 2, mr);
+  return {rows, columns, ceil_div(m, rows), ceil_div(n, columns)};
+}
+
+// One block of C, over the whole of K.
+template <typename T>
+void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_stride, const T* bias,
+                std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t depth = even_split(a.cols, kPanelDepth);
+  const bool in_place = a.col_stride == 1;
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+  auto** a_rows = const_cast<const T**>(c_rows + rows);
+  for (std::int64_t i = 0; i < rows; ++i) c_rows[i] = c + (row + i) * c_stride + column;
+  T* panels = in_place ? nullptr : scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * depth);
+  for (std::int64_t k0 = 0; k0 < a.cols; k0 += depth) {
+    BlockProduct<T> block;
+    block.rows = rows;
+    block.n = columns;
+    block.segment_k = std::min(depth, a.cols - k0);
+    if (in_place) {
+      for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = a.data + (row + i) * a.row_stride + k0;
+      block.a_rows = a_rows;
+      block.a_rows_pitch = rows;
+    } else {
+      pack_a(a, row, rows, k0, block.segment_k, kernels.mr, panels);
+      block.a_panels = panels;
+      block.a_panel_pitch = block.segment_k * kernels.mr;
+    }
+    block.b = packed_b + column * a.cols + k0 * kernels.nr;  // panel (column / nr) of K * nr elements
+    block.b_panel_pitch = a.cols * kernels.nr;
+    block.c_rows = c_rows;
+    block.accumulate = k0 > 0;
+    block.bias = bias && k0 == 0 ? bias + column : nullptr;
+    kernels.block_product(block);
+  }
+}
+
+template <typename T>
+void fill_rows(T* c, std::int64_t rows, std::int64_t columns, std::int64_t stride, const T* bias) {
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) c[i * stride + j] = bias ? bias[j] : T(0);
+}
+
+template <typename T>
+void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
+                       std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch,
+                       const T* bias) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t m = a.rows, n = b.cols, k = a.cols;
+  const std::int64_t panels = ceil_div(n, kernels.nr), panel_size = k * kernels.nr;
+  T* packed = scratch<T>(ScratchUse::packed_b, batch * panels * panel_size);
+  const Blocks blocks = cut(batch, m, n, kernels.mr, kernels.nr);
+#pragma omp parallel
+  {
+#pragma omp for schedule(static)
+    for (std::int64_t i = 0; i < batch * panels; ++i) {
+      MatrixRef<T> source = b;
+      source.data += i / panels * b_pitch;
+      pack_panel(source, i % panels, packed + i * panel_size);
+    }
+#pragma omp for schedule(dynamic)
+    for (std::int64_t task = 0; task < batch * blocks.count(); ++task) {
+      const std::int64_t item = task / blocks.count();
+      const std::int64_t row = task % blocks.count() / blocks.column_blocks * blocks.rows;
+      const std::int64_t column = task % blocks.column_blocks * blocks.columns;
+      MatrixRef<T> source = a;
+      source.data += item * a_pitch;
+      block_of_c(source, packed + item * panels * panel_size, c + item * c_pitch, c_stride, bias, row,
+                 std::min(blocks.rows, m - row), column, std::min(blocks.columns, n - column));
+    }
+  }
+}
+
+// Into how many pieces K is cut, each summed on its own: so many that there is work for all, but not more
+// partial results than the products themselves are worth.
+std::int64_t pieces_of_k(std::int64_t k, std::int64_t result_size, std::int64_t result_blocks) {
+  std::int64_t pieces = 1;
+  while (pieces * result_blocks < kWantedTasks && 2 * pieces * result_size <= (std::int64_t{1} << 20) &&
+         k / (2 * pieces) >= 2 * kPanelDepth)
+    pieces *= 2;
+  return pieces;
+}
+
+}  // namespace
+
+template <typename T>
+void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed) {
+  const std::int64_t nr = product_kernels<T>().nr, column = panel * nr;
+  const std::int64_t valid = std::min(nr, b.cols - column);
+  const T* source = b.data + column * b.col_stride;
+  if (valid < nr) std::memset(packed, 0, static_cast<std::size_t>(b.rows * nr) * sizeof(T));
+  if (b.col_stride == 1) {
+    for (std::int64_t k = 0; k < b.rows; ++k)
+      std::memcpy(packed + k * nr, source + k * b.row_stride, static_cast<std::size_t>(valid) * sizeof(T));
+    return;
+  }
+  constexpr std::int64_t strip = 64;  // of k, so that the panel's part stays in the first-level cache
+  for (std::int64_t k0 = 0; k0 < b.rows; k0 += strip) {
+    const std::int64_t end = std::min(b.rows, k0 + strip);
+    for (std::int64_t j = 0; j < valid; ++j)
+      for (std::int64_t k = k0; k < end; ++k)
+        packed[k * nr + j] = source[k * b.row_stride + j * b.col_stride];
+  }
+}
+
+template <typename T>
+void gemm_batched(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
+                  std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch) {
+  if (batch == 0 || a.rows == 0 || b.cols == 0) return;
+  if (a.cols == 0) {
+    for (std::int64_t i = 0; i < batch; ++i) fill_rows<T>(c + i * c_pitch, a.rows, b.cols, c_stride, nullptr);
+    return;
+  }
+  const std::size_t bytes = static_cast<std::size_t>(b.rows * (b.cols + product_kernels<T>().nr)) * sizeof(T);
+  const auto group = std::max<std::int64_t>(1, static_cast<std::int64_t>(kMostPackedBytes / bytes));
+  for (std::int64_t first = 0; first < batch; first += group) {
+    MatrixRef<T> group_a = a, group_b = b;
+    group_a.data += first * a_pitch;
+    group_b.data += first * b_pitch;
+    batch_of_products<T>(std::min(group, batch - first), group_a, a_pitch, group_b, b_pitch,
+                         c + first * c_pitch, c_stride, c_pitch, nullptr);
+  }
+}
+
+template <typename T>
+void gemm(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride, const T* bias) {
+  if (a.rows == 0 || b.cols == 0) return;
+  if (a.cols == 0) return fill_rows(c, a.rows, b.cols, c_stride, bias);
+  batch_of_products<T>(1, a, 0, b, 0, c, c_stride, 0, bias);
+}
+
+template <typename T>
+void long_product(const LongProduct<T>& p) {
+  if (p.m == 0 || p.n == 0) return;
+  if (p.k == 0) return fill_rows<T>(p.c, p.m, p.n, p.c_stride, nullptr);
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t nr = kernels.nr, mr = kernels.mr;
+  const std::int64_t columns = std::min(round_up(p.n, nr), round_up(kBlockColumns / 2, nr));
+  const std::int64_t column_blocks = ceil_div(p.n, columns);
+  const std::int64_t pieces = pieces_of_k(p.k, p.m * p.n, column_blocks);
+  const std::int64_t piece = ceil_div(p.k, pieces), depth = even_split(piece, kPanelDepth);
+  const MatrixRef<T> a{p.a, p.m, p.k, 1, p.a_stride};
+  T* partials = pieces > 1 ? scratch<T>(ScratchUse::partials, pieces * p.m * p.n) : nullptr;
+#pragma omp parallel
+  {
+#pragma omp for schedule(dynamic)
+    for (std::int64_t task = 0; task < pieces * column_blocks; ++task) {
+      const std::int64_t part = task / column_blocks, column = task % column_blocks * columns;
+      const std::int64_t width = std::min(columns, p.n - column);
+      T* result = partials ? partials + part * p.m * p.n : p.c;
+      const std::int64_t stride = partials ? p.n : p.c_stride;
+      auto** c_rows = scratch<T*>(ScratchUse::pointers, p.m);
+      T* panels_a = scratch<T>(ScratchUse::block_a, round_up(p.m, mr) * depth);
+      T* panel_b = scratch<T>(ScratchUse::block_b, depth * nr);
+      const std::int64_t begin = std::min(p.k, part * piece), end = std::min(p.k, begin + piece);
+      if (begin == end) fill_rows<T>(result + column, p.m, width, stride, nullptr);
+      for (std::int64_t k0 = begin; k0 < end; k0 += depth) {
+        BlockProduct<T> block;
+        block.rows = p.m;
+        block.segment_k = std::min(depth, end - k0);
+        pack_a(a, 0, p.m, k0, block.segment_k, mr, panels_a);
+        block.a_panels = panels_a;
+        block.a_panel_pitch = block.segment_k * mr;
+        block.b = panel_b;
+        block.c_rows = c_rows;
+        block.accumulate = k0 > begin;
+        for (std::int64_t j = 0; j < width; j += nr) {
+          p.pack_b(k0, block.segment_k, column + j, panel_b);
+          for (std::int64_t i = 0; i < p.m; ++i) c_rows[i] = result + i * stride + column + j;
+          block.n = std::min(nr, width - j);
+          kernels.block_product(block);
+        }
+      }
+    }
+    if (partials) {
+#pragma omp for schedule(static)
+      for (std::int64_t i = 0; i < p.m; ++i) {
+        T* c = p.c + i * p.c_stride;
+        std::memcpy(c, partials + i * p.n, static_cast<std::size_t>(p.n) * sizeof(T));
+        for (std::int64_t part = 1; part < pieces; ++part) {
+          const T* source = partials + (part * p.m + i) * p.n;
+          for (std::int64_t j = 0; j < p.n; ++j) c[j] += source[j];
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+void product_over_rows(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride) {
+  const std::int64_t nr = product_kernels<T>().nr;
+  LongProduct<T> product{a.cols, b.cols, a.rows, a.data, a.row_stride, nullptr, c, c_stride};
+  product.pack_b = [&b, nr](std::int64_t k0, std::int64_t count, std::int64_t column, T* panel) {
+    MatrixRef<T> rows = b;
+    rows.data += k0 * b.row_stride;
+    rows.rows = count;
+    pack_panel(rows, column / nr, panel);
+  };
+  long_product(product);
+}
+
+template <typename T>
+void column_sums(const T* x, std::int64_t rows, std::int64_t channels, T* y) {
+  constexpr std::int64_t chunk = 512;
+  const std::int64_t chunks = std::max<std::int64_t>(1, ceil_div(rows, chunk));
+  T* partials = scratch<T>(ScratchUse::partials, chunks * channels);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t part = 0; part < chunks; ++part) {
+    T* sum = partials + part * channels;
+    std::fill(sum, sum + channels, T(0));
+    for (std::int64_t row = part * chunk; row < std::min(rows, (part + 1) * chunk); ++row)
+      for (std::int64_t c = 0; c < channels; ++c) sum[c] += x[row * channels + c];
+  }
+  std::fill(y, y + channels, T(0));
+  for (std::int64_t part = 0; part < chunks; ++part)
+    for (std::int64_t c = 0; c < channels; ++c) y[c] += partials[part * channels + c];
+}
+
+#define FER_INSTANTIATE(T)                                                                            \
+  template void gemm<T>(const MatrixRef<T>&, const MatrixRef<T>&, T*, std::int64_t, const T*);        \
+  template void gemm_batched<T>(std::int64_t, const MatrixRef<T>&, std::int64_t, const MatrixRef<T>&, \
+                                std::int64_t, T*, std::int64_t, std::int64_t);                        \
+  template void long_product<T>(const LongProduct<T>&);                                               \
+  template void product_over_rows<T>(const MatrixRef<T>&, const MatrixRef<T>&, T*, std::int64_t);     \
+  template void pack_panel<T>(const MatrixRef<T>&, std::int64_t, T*);                                 \
+  template void column_sums<T>(const T*, std::int64_t, std::int64_t, T*);
+FER_INSTANTIATE(float)
+FER_INSTANTIATE(double)
+#undef FER_INSTANTIATE
+
+}  // namespace fer::detail

@@ -1,0 +1,79 @@
+// The CPU's matrix products: packed, register-tiled, threaded, for any strides. Results do not depend on the
+// number of threads: K is always cut and summed in the same way.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "cpu/gemm_kernels.h"
+
+namespace fer::detail {
+
+/// A matrix somewhere in memory: element (i, j) is data[i * row_stride + j * col_stride].
+template <typename T>
+struct MatrixRef {
+  const T* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t row_stride = 0, col_stride = 1;
+
+  MatrixRef transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+};
+
+/// Row-major and contiguous.
+template <typename T>
+MatrixRef<T> matrix(const T* data, std::int64_t rows, std::int64_t cols) {
+  return {data, rows, cols, cols, 1};
+}
+
+/// C = A B + bias; A: M x K, B: K x N, C: M x N with rows `c_stride` apart, bias: N or null.
+/// Uses OpenMP's threads (only the caller's inside a parallel region).
+template <typename T>
+void gemm(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride, const T* bias = nullptr);
+
+/// The same for `batch` products of one shape whose matrices lie *_pitch elements apart.
+template <typename T>
+void gemm_batched(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
+                  std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch);
+
+/// A product with a long inner dimension and a small result, as weight gradients are: C = sum over k of
+/// A[k][:]^T B[k][:], where B is produced panel by panel as it is needed.
+template <typename T>
+struct LongProduct {
+  std::int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;       ///< k x m
+  std::int64_t a_stride = 0;  ///< elements between its rows
+  /// Writes rows [k0, k0 + count) and columns [column, column + nr) of B to panel[count][nr], zero beyond n.
+  std::function<void(std::int64_t k0, std::int64_t count, std::int64_t column, T* panel)> pack_b;
+  T* c = nullptr;  ///< m x n
+  std::int64_t c_stride = 0;
+};
+template <typename T>
+void long_product(const LongProduct<T>& product);
+
+/// C = A^T B over many rows: A rows x M, B rows x N, both with contiguous rows.
+template <typename T>
+void product_over_rows(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride);
+
+/// Columns [panel * nr, panel * nr + nr) of b, packed as [b.rows][nr] with zeros beyond its last column.
+template <typename T>
+void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed);
+
+/// y[c] = sum over rows of x (rows x channels).
+template <typename T>
+void column_sums(const T* x, std::int64_t rows, std::int64_t channels, T* y);
+
+/// The K extent at which a packed panel still stays in the first-level cache.
+constexpr std::int64_t kPanelDepth = 320;
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+inline std::int64_t round_up(std::int64_t a, std::int64_t b) {
+  return ceil_div(a, b) * b;
+}
+/// The length of equal pieces, none longer than `limit`, that cover `extent`.
+inline std::int64_t even_split(std::int64_t extent, std::int64_t limit) {
+  return ceil_div(extent, ceil_div(extent, limit));
+}
+
+}  // namespace fer::detail

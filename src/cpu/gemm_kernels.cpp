@@ -1,0 +1,190 @@
+// Register-tiled product kernels with Highway. A tile of C stays in registers (6 rows by 2 vectors on 16
+// registers, 14 by 2 on 32); each step of k broadcasts one element of A per row against two vectors of B.
+#include "cpu/gemm_kernels.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/gemm_kernels.cpp"
+#include "cpu/highway_targets.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fer::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kTileRows = 14;  // 28 accumulators, 2 vectors of B, 1 of A: 31 of 32 registers
+#else
+constexpr int kTileRows = 6;  // 12 accumulators, 2 vectors of B, 1 of A: 15 of 16 registers
+#endif
+
+template <typename T>
+using Tag = hn::ScalableTag<T>;
+template <typename T>
+constexpr std::int64_t kLanes = hn::MaxLanes(Tag<T>());
+template <typename T>
+constexpr std::int64_t kPanelColumns = 2 * kLanes<T>;
+
+template <typename T, int rows>
+struct Accumulators {
+  hn::Vec<Tag<T>> left[rows], right[rows];
+};
+
+// Adds the products of `k` steps; a(i, step) is the element of A of row i.
+template <typename T, int rows, typename ElementOfA>
+HWY_INLINE void multiply(std::int64_t k, const ElementOfA& a, const T* HWY_RESTRICT b,
+                         Accumulators<T, rows>& acc) {
+  const Tag<T> d;
+  for (std::int64_t step = 0; step < k; ++step, b += kPanelColumns<T>) {
+    const auto b_left = hn::Load(d, b);
+    const auto b_right = hn::Load(d, b + kLanes<T>);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const auto a_i = hn::Set(d, a(i, step));
+      acc.left[i] = hn::MulAdd(a_i, b_left, acc.left[i]);
+      acc.right[i] = hn::MulAdd(a_i, b_right, acc.right[i]);
+    }
+  }
+}
+
+// Writes the first `valid` rows and `columns` columns of a tile.
+template <typename T, int rows>
+HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
+                      std::int64_t columns, const Accumulators<T, rows>& acc) {
+  const Tag<T> d;
+  const T* bias = p.bias ? p.bias + column : nullptr;
+  if (HWY_LIKELY(columns == kPanelColumns<T>)) {
+    auto bias_left = hn::Zero(d), bias_right = hn::Zero(d);
+    if (bias) {
+      bias_left = hn::LoadU(d, bias);
+      bias_right = hn::LoadU(d, bias + kLanes<T>);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      if (i >= valid) break;
+      T* HWY_RESTRICT c = p.c_rows[row + i] + column;
+      auto left = hn::Add(acc.left[i], bias_left), right = hn::Add(acc.right[i], bias_right);
+      if (p.accumulate) {
+        left = hn::Add(left, hn::LoadU(d, c));
+        right = hn::Add(right, hn::LoadU(d, c + kLanes<T>));
+      }
+      hn::StoreU(left, d, c);
+      hn::StoreU(right, d, c + kLanes<T>);
+    }
+    return;
+  }
+  HWY_ALIGN T tile[rows * kPanelColumns<T>];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    hn::Store(acc.left[i], d, tile + i * kPanelColumns<T>);
+    hn::Store(acc.right[i], d, tile + i * kPanelColumns<T> + kLanes<T>);
+  }
+  for (std::int64_t i = 0; i < valid; ++i) {
+    T* c = p.c_rows[row + i] + column;
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const T value = tile[i * kPanelColumns<T> + j] + (bias ? bias[j] : T(0));
+      c[j] = p.accumulate ? c[j] + value : value;
+    }
+  }
+}
+
+// `valid` rows from `row` on (at most `rows`) by the columns of one panel.
+template <typename T, int rows>
+HWY_NOINLINE void tile_product(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid,
+                               std::int64_t panel) {
+  const Tag<T> d;
+  Accumulators<T, rows> acc;
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) acc.left[i] = acc.right[i] = hn::Zero(d);
+  const T* b = p.b + panel * p.b_panel_pitch;
+  if (p.a_panels) {
+    const T* a = p.a_panels + row / kTileRows * p.a_panel_pitch + row % kTileRows;
+    multiply<T, rows>(
+        p.segment_k, [a](int i, std::int64_t step) HWY_ATTR { return a[step * kTileRows + i]; }, b, acc);
+  } else {
+    for (std::int64_t segment = 0; segment < p.segments; ++segment) {
+      const T* a[rows];
+      const T* const* starts = p.a_rows + segment * p.a_rows_pitch + row;
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) a[i] = starts[i < valid ? i : 0] + p.a_offset;
+      multiply<T, rows>(
+          p.segment_k, [&a](int i, std::int64_t step) HWY_ATTR { return a[i][step]; }, b, acc);
+      b += p.segment_k * kPanelColumns<T>;
+    }
+  }
+  const std::int64_t column = panel * kPanelColumns<T>;
+  store<T, rows>(p, row, valid, column, std::min(p.n - column, kPanelColumns<T>), acc);
+}
+
+template <typename T>
+void block_product(const BlockProduct<T>& p) {
+  const std::int64_t panels = (p.n + kPanelColumns<T> - 1) / kPanelColumns<T>;
+  for (std::int64_t panel = 0; panel < panels; ++panel) {
+    std::int64_t row = 0;
+    for (; row + kTileRows <= p.rows; row += kTileRows) tile_product<T, kTileRows>(p, row, kTileRows, panel);
+    const std::int64_t rest = p.rows - row;
+    if (rest > kTileRows / 2) {
+      tile_product<T, kTileRows>(p, row, rest, panel);
+    } else if (rest > 1) {
+      tile_product<T, kTileRows / 2>(p, row, rest, panel);
+    } else if (rest == 1) {
+      tile_product<T, 1>(p, row, rest, panel);
+    }
+  }
+}
+
+template <typename T>
+double peak(std::int64_t rounds) {
+  const Tag<T> d;
+  constexpr int count = 2 * kTileRows - 2;
+  hn::Vec<Tag<T>> sum[count];
+  for (int i = 0; i < count; ++i) sum[i] = hn::Set(d, T(i));
+  // Opaque to the compiler, so that nothing is computed ahead.
+  volatile T seed = T(0.999);
+  const auto factor = hn::Set(d, seed), term = hn::Set(d, T(seed * T(0.001)));
+  for (std::int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < count; ++i) sum[i] = hn::MulAdd(sum[i], factor, term);
+  }
+  for (int i = 1; i < count; ++i) sum[0] = hn::Add(sum[0], sum[i]);
+  volatile T sink = hn::GetLane(sum[0]);
+  (void)sink;
+  return 2.0 * static_cast<double>(rounds) * count * static_cast<double>(kLanes<T>);
+}
+
+const ProductKernels<float>* kernels_float() {
+  static const ProductKernels<float> kernels{hwy::TargetName(HWY_TARGET), kTileRows, kPanelColumns<float>,
+                                             &block_product<float>, &peak<float>};
+  return &kernels;
+}
+const ProductKernels<double>* kernels_double() {
+  static const ProductKernels<double> kernels{hwy::TargetName(HWY_TARGET), kTileRows, kPanelColumns<double>,
+                                              &block_product<double>, &peak<double>};
+  return &kernels;
+}
+
+}  // namespace fer::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fer::detail {
+
+HWY_EXPORT(kernels_float);
+HWY_EXPORT(kernels_double);
+
+template <>
+const ProductKernels<float>& product_kernels<float>() {
+  static const ProductKernels<float>* kernels = HWY_DYNAMIC_DISPATCH(kernels_float)();
+  return *kernels;
+}
+
+template <>
+const ProductKernels<double>& product_kernels<double>() {
+  static const ProductKernels<double>* kernels = HWY_DYNAMIC_DISPATCH(kernels_double)();
+  return *kernels;
+}
+
+}  // namespace fer::detail
+#endif

@@ -1,0 +1,46 @@
+// The inner kernels of every product and convolution: a block of rows times packed panels of B, a register
+// tile at a time. They are compiled once per instruction set (SSE2, AVX2 + FMA, AVX-512) and chosen when the
+// program runs; the drivers around them (gemm.cpp, conv2d.cpp, ...) are plain C++.
+#pragma once
+
+#include <cstdint>
+
+namespace fer::detail {
+
+/// C (rows x n) = A B, or C += A B, where the K dimension of A is given in segments of contiguous elements
+/// (the taps of a convolution; a plain matrix has one segment) and B is packed.
+template <typename T>
+struct BlockProduct {
+  std::int64_t rows = 0;
+  std::int64_t n = 0;
+  std::int64_t segments = 1;
+  std::int64_t segment_k = 0;        ///< K = segments * segment_k
+  const T* const* a_rows = nullptr;  ///< [segments][a_rows_pitch]: where each row's segment begins
+  std::int64_t a_rows_pitch = 0;     ///< at least `rows`
+  std::int64_t a_offset = 0;         ///< added to each of them
+  const T* a_panels = nullptr;       ///< instead of a_rows: [tile of mr rows][K][mr]; one segment
+  std::int64_t a_panel_pitch = 0;    ///< elements from one tile's panel to the next
+  const T* b = nullptr;              ///< [panel of nr columns][K][nr], zero beyond column n
+  std::int64_t b_panel_pitch = 0;    ///< elements from one panel to the next; at least K * nr
+  T* const* c_rows = nullptr;        ///< [rows]: the first of n contiguous elements
+  const T* bias = nullptr;           ///< n, added to every row; none if null
+  bool accumulate = false;           ///< C += instead of C =
+};
+
+/// The kernels of one instruction set.
+template <typename T>
+struct ProductKernels {
+  const char* name;  ///< "AVX2", ...
+  int mr;            ///< rows of a register tile
+  int nr;            ///< columns of a register tile and of a packed panel
+  void (*block_product)(const BlockProduct<T>& product);
+  /// Multiply-adds on registers alone, `rounds` of them times 2 * mr vectors; returns the flops done. Its
+  /// speed is the machine's peak, against which the products are measured.
+  double (*peak)(std::int64_t rounds);
+};
+
+/// The kernels of the best instruction set of this machine; T is float or double.
+template <typename T>
+const ProductKernels<T>& product_kernels();
+
+}  // namespace fer::detail

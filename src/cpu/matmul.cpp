@@ -1,0 +1,82 @@
+// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy.
+#include "cpu/cpu_backend.h"
+#include "cpu/gemm.h"
+
+namespace fer {
+namespace {
+
+using detail::matrix;
+using detail::MatrixRef;
+
+std::int64_t last(const Tensor& t, int from_back) {
+  return t.dim(t.rank() - from_back);
+}
+
+void check_matrices(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y) {
+  const auto fail = [&](const char* what) {
+    throw ShapeError(concat("[matmul] ", what, ": a ", a.shape(), transpose_a ? " transposed" : "", ", b ",
+                            b.shape(), transpose_b ? " transposed" : "", ", y ", y.shape()));
+  };
+  if (a.rank() < 2 || b.rank() != a.rank() || y.rank() != a.rank()) fail("needs matrices of one rank");
+  for (int i = 0; i < a.rank() - 2; ++i)
+    if (a.dim(i) != b.dim(i) || a.dim(i) != y.dim(i)) fail("leading dimensions differ");
+  const bool inner = last(a, transpose_a ? 2 : 1) == last(b, transpose_b ? 1 : 2);
+  const bool outer = last(a, transpose_a ? 1 : 2) == last(y, 2) && last(b, transpose_b ? 2 : 1) == last(y, 1);
+  if (!inner || !outer) fail("shapes do not multiply");
+}
+
+void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y) {
+  require<ShapeError>(weight.rank() == 2 && x.shape().channels() == weight.dim(1) &&
+                          y.shape().channels() == weight.dim(0) && x.shape().rows() == y.shape().rows(),
+                      "[", op, "] input ", x.shape(), ", weight ", weight.shape(), " and output ", y.shape(),
+                      " do not fit");
+}
+
+}  // namespace
+
+void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
+  check_matrices(a, transpose_a, b, transpose_b, y);
+  if (y.numel() == 0) return;
+  const std::int64_t m = last(y, 2), n = last(y, 1), k = last(a, transpose_a ? 2 : 1);
+  dispatch_floating(y.dtype(), "matmul", [&]<typename T>() {
+    const MatrixRef<T> left =
+        transpose_a ? matrix(a.data<T>(), k, m).transposed() : matrix(a.data<T>(), m, k);
+    const MatrixRef<T> right =
+        transpose_b ? matrix(b.data<T>(), n, k).transposed() : matrix(b.data<T>(), k, n);
+    detail::gemm_batched(y.numel() / (m * n), left, m * k, right, k * n, y.mutable_data<T>(), n, m * n);
+  });
+}
+
+void CpuBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  check_linear("linear", x, weight, y);
+  require<ShapeError>(!bias.defined() || bias.numel() == weight.dim(0), "[linear] bias ", bias.shape(),
+                      " for weight ", weight.shape());
+  const std::int64_t rows = x.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
+  dispatch_floating(y.dtype(), "linear", [&]<typename T>() {
+    detail::gemm(matrix(x.data<T>(), rows, inputs), matrix(weight.data<T>(), outputs, inputs).transposed(),
+                 y.mutable_data<T>(), outputs, bias.defined() ? bias.data<T>() : nullptr);
+  });
+}
+
+void CpuBackend::linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  check_linear("linear_backward_input", dx, weight, dy);
+  const std::int64_t rows = dx.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
+  dispatch_floating(dx.dtype(), "linear_backward_input", [&]<typename T>() {
+    detail::gemm(matrix(dy.data<T>(), rows, outputs), matrix(weight.data<T>(), outputs, inputs),
+                 dx.mutable_data<T>(), inputs);
+  });
+}
+
+void CpuBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
+  check_linear("linear_backward_weight", x, dweight, dy);
+  require<ShapeError>(!dbias.defined() || dbias.numel() == dweight.dim(0), "[linear_backward_weight] dbias ",
+                      dbias.shape(), " for dweight ", dweight.shape());
+  const std::int64_t rows = x.shape().rows(), inputs = dweight.dim(1), outputs = dweight.dim(0);
+  dispatch_floating(dweight.dtype(), "linear_backward_weight", [&]<typename T>() {
+    detail::product_over_rows(matrix(dy.data<T>(), rows, outputs), matrix(x.data<T>(), rows, inputs),
+                              dweight.mutable_data<T>(), inputs);
+    if (dbias.defined()) detail::column_sums(dy.data<T>(), rows, outputs, dbias.mutable_data<T>());
+  });
+}
+
+}  // namespace fer
