@@ -5,7 +5,6 @@
 
 #include <queue>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "fer/tensor/backend.h"
 
@@ -59,8 +58,9 @@ class PendingGradients {
 void Engine::deliver(const Edge& input, Tensor gradient, const Node& from, PendingGradients& pending) {
   require<ShapeError>(gradient.shape() == input.shape, "[", from.name, "] backward gave a gradient of shape ",
                       gradient.shape(), " for an input of shape ", input.shape);
-  require<TypeError>(gradient.dtype() == input.dtype, "[", from.name, "] backward gave a gradient of ",
-                     gradient.dtype(), " for an input of ", input.dtype);
+  require<TypeError>(gradient.dtype() == input.dtype && gradient.device() == input.device, "[", from.name,
+                     "] backward gave a gradient of ", gradient.dtype(), " on ", gradient.device(),
+                     " for an input of ", input.dtype, " on ", input.device);
   if (input.node) {
     pending.add(input.node, std::move(gradient));
   } else {
@@ -82,6 +82,9 @@ void Engine::run(const Variable& output, const Tensor& cotangent, bool retain_gr
   }
   require<ShapeError>(seed.shape() == output.shape(), "backward: the cotangent has shape ", seed.shape(),
                       ", the result ", output.shape());
+  require<TypeError>(seed.dtype() == output.dtype() && seed.device() == output.device(),
+                     "backward: the cotangent is ", seed.dtype(), " on ", seed.device(), ", the result ",
+                     output.dtype(), " on ", output.device());
   NoGrad no_grad;
   if (!output.node()) {
     PendingGradients::accumulate(output.state_->grad, seed.clone());
@@ -125,47 +128,6 @@ Node::~Node() {
     for (Edge& input : node->inputs) doomed.push_back(std::move(input));
     node->inputs.clear();
   }
-}
-
-std::string graph_dot(const Variable& output) {
-  std::ostringstream dot;
-  dot << "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\"];\n";
-  int constants = 0;
-  // Declares the box of what an edge comes from (once) and returns its identity.
-  std::unordered_set<const void*> seen;
-  std::vector<std::shared_ptr<Node>> open;
-  const auto declare_node = [&](const std::shared_ptr<Node>& node) {
-    if (seen.insert(node.get()).second) {
-      dot << "  n" << node.get() << " [label=\"" << node->name
-          << (node->module.empty() ? "" : "\\n" + node->module) << "\"];\n";
-      open.push_back(node);
-    }
-    return concat("n", static_cast<const void*>(node.get()));
-  };
-  const auto declare = [&](const Edge& edge) {
-    if (edge.node) return declare_node(edge.node);
-    if (!edge.leaf.defined()) {
-      const std::string name = concat("c", constants++);
-      dot << "  " << name << " [label=\"constant\\n" << edge.shape << "\", style=rounded];\n";
-      return name;
-    }
-    if (seen.insert(edge.leaf.id()).second) {
-      dot << "  n" << edge.leaf.id() << " [label=\"" << edge.leaf.name() << "\\n"
-          << edge.shape << "\", style=rounded, color=blue];\n";
-    }
-    return concat("n", edge.leaf.id());
-  };
-  if (output.node()) declare_node(output.node());
-  while (!open.empty()) {
-    const std::shared_ptr<Node> node = open.back();
-    open.pop_back();
-    for (const Edge& edge : node->inputs) {
-      const std::string from = declare(edge);
-      dot << "  " << from << " -> n" << node.get() << " [label=\"" << edge.shape << "\"];\n";
-    }
-  }
-  dot << "}\n";
-  return dot.str();
 }
 
 }  // namespace fer

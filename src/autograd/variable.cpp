@@ -1,6 +1,7 @@
 #include "fer/autograd/variable.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "autograd/engine.h"
 
@@ -8,13 +9,19 @@ namespace fer {
 namespace {
 
 thread_local bool recording = true;
-thread_local std::uint64_t next_sequence = 0;
+// One count for all threads: a node must come after those that made its inputs, whichever thread did.
+std::atomic<std::uint64_t> next_sequence = 0;
+
+void check_differentiable(bool requires_grad, const Tensor& value, const std::string& name) {
+  require<AutogradError>(!requires_grad || (value.defined() && is_floating(value.dtype())), "variable '",
+                         name, "' of ", value.defined() ? name_of(value.dtype()) : "no value",
+                         " cannot require a gradient");
+}
 
 }  // namespace
 
 Variable::Variable(Tensor value, bool requires_grad, std::string name) : state_(std::make_shared<State>()) {
-  require<AutogradError>(!requires_grad || is_floating(value.dtype()), "variable '", name, "' of ",
-                         value.dtype(), " cannot require a gradient");
+  check_differentiable(requires_grad, value, name);
   state_->value = std::move(value);
   state_->requires_grad = requires_grad;
   state_->name = std::move(name);
@@ -36,6 +43,7 @@ bool Variable::requires_grad() const {
 
 void Variable::set_requires_grad(bool requires_grad) {
   require<AutogradError>(defined() && !state_->node, "only a leaf can change whether it requires a gradient");
+  check_differentiable(requires_grad, state_->value, state_->name);
   state_->requires_grad = requires_grad;
 }
 
@@ -88,6 +96,7 @@ Variable record(std::string_view op, Tensor value, const std::vector<Variable>& 
     if (input.defined()) {
       edge.shape = input.shape();
       edge.dtype = input.dtype();
+      edge.device = input.device();
     }
     if (input.requires_grad()) {
       edge.node = input.node();

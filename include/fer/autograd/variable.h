@@ -83,6 +83,7 @@ struct Edge {
   Variable leaf;
   Shape shape;
   DType dtype = DType::float32;
+  Device device = Device::cpu;
   bool needs_gradient() const { return node || leaf.defined(); }
 };
 
@@ -142,7 +143,8 @@ class EnableGrad {
 
 bool grad_enabled();
 
-/// The graph below `output` in Graphviz's language, nodes named, edges labelled with shapes.
+/// The graph below `output` in Graphviz's language: operations (with the path of their module), leaves and
+/// constants, edges labelled with shapes. The same graph gives the same text.
 std::string graph_dot(const Variable& output);
 
 }  // namespace fer

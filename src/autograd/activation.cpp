@@ -1,0 +1,46 @@
+// Activations, dx = dy f'(x):
+//   relu:     f' = [x > 0], read from the sign of y
+//   gelu:     f = x Phi(x),  f' = Phi(x) + x phi(x)
+//   sigmoid:  f' = y (1 - y)
+// Each keeps one tensor for backward, y where the derivative can be told from it: y is usually kept by the
+// next operation anyway.
+#include "autograd/op_checks.h"
+#include "fer/autograd/ops.h"
+
+namespace fer {
+
+using namespace detail;
+
+namespace {
+
+Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
+  check_operands(op, {{"x", value_or_none(x)}});
+  Tensor y = Tensor::empty_like(x.value());
+  backend_of(y).activation_forward(kind, x.value(), y);
+  const bool keeps_input = kind == UnaryOp::gelu;
+  Saved kept = save_if(needs_gradient(x), keeps_input ? x.value() : y, op, keeps_input ? "x" : "y");
+  return record(op, std::move(y), {x}, [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
+    // The backend reads only the one of x and y that its derivative is written in; relu's sign is that of
+    // both.
+    const Tensor& x_or_y = kept.get();
+    Tensor dx = Tensor::empty_like(dy);
+    backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);
+    return {dx};
+  });
+}
+
+}  // namespace
+
+Variable relu(const Variable& x) {
+  return activation(UnaryOp::relu, "relu", x);
+}
+
+Variable gelu(const Variable& x) {
+  return activation(UnaryOp::gelu, "gelu", x);
+}
+
+Variable sigmoid(const Variable& x) {
+  return activation(UnaryOp::sigmoid, "sigmoid", x);
+}
+
+}  // namespace fer

@@ -1,0 +1,23 @@
+// Dropout, y = x m / (1 - p), m[i] = [u(key, i) >= p]:  dx = dy m / (1 - p), the same function with the same
+// key. Nothing is kept: the mask is drawn again.
+#include "autograd/op_checks.h"
+#include "fer/autograd/ops.h"
+
+namespace fer {
+
+using namespace detail;
+
+Variable dropout(const Variable& x, double p, const RandomKey& key) {
+  check_operands("dropout", {{"x", value_or_none(x)}});
+  require<ConfigError>(p >= 0.0 && p < 1.0, "[dropout] the probability ", p, " is outside of [0, 1)");
+  if (p == 0.0) return x;
+  Tensor y = Tensor::empty_like(x.value());
+  backend_of(y).dropout(x.value(), p, key, y);
+  return record("dropout", std::move(y), {x}, [p, key](const Tensor& dy) -> std::vector<Tensor> {
+    Tensor dx = Tensor::empty_like(dy);
+    backend_of(dy).dropout(dy, p, key, dx);
+    return {dx};
+  });
+}
+
+}  // namespace fer

@@ -1,0 +1,69 @@
+#include "autograd/op_checks.h"
+
+namespace fer::detail {
+namespace {
+
+void check_kind(std::string_view op, const Operand& x, const Operand& first) {
+  require<TypeError>(x.tensor.dtype() == DType::float32 || x.tensor.dtype() == DType::float64, "[", op, "] ",
+                     x.name, " is ", x.tensor.dtype(), ", needs float32 or float64");
+  require<TypeError>(x.tensor.dtype() == first.tensor.dtype(), "[", op, "] ", first.name, " is ",
+                     first.tensor.dtype(), ", but ", x.name, " is ", x.tensor.dtype());
+  require<TypeError>(x.tensor.device() == first.tensor.device(), "[", op, "] ", first.name, " is on ",
+                     first.tensor.device(), ", but ", x.name, " is on ", x.tensor.device());
+}
+
+}  // namespace
+
+void check_operands(std::string_view op, std::initializer_list<Operand> required,
+                    std::initializer_list<Operand> optional) {
+  const Operand& first = *required.begin();
+  for (const Operand& x : required) {
+    require<TypeError>(x.tensor.defined(), "[", op, "] ", x.name, " is undefined");
+    check_kind(op, x, first);
+  }
+  for (const Operand& x : optional) {
+    if (x.tensor.defined()) check_kind(op, x, first);
+  }
+}
+
+void check_rank(std::string_view op, const Operand& x, int rank, std::string_view layout) {
+  require<ShapeError>(x.tensor.rank() == rank, "[", op, "] ", x.name, " needs ", rank, " dimensions, ",
+                      layout, ", got shape ", x.tensor.shape());
+}
+
+void check_labels(std::string_view op, const Tensor& labels, const Operand& rows) {
+  require<TypeError>(labels.defined(), "[", op, "] labels are undefined");
+  require<TypeError>(labels.dtype() == DType::int64, "[", op, "] labels are ", labels.dtype(),
+                     ", need int64");
+  require<TypeError>(labels.device() == rows.tensor.device(), "[", op, "] ", rows.name, " is on ",
+                     rows.tensor.device(), ", but labels are on ", labels.device());
+  require<ShapeError>(labels.rank() == 1 && labels.dim(0) == rows.tensor.dim(0), "[", op,
+                      "] labels have shape ", labels.shape(), ", need one a row of ", rows.name, " ",
+                      rows.tensor.shape());
+}
+
+void check_label_range(std::string_view op, const Tensor& labels, std::int64_t classes) {
+  const Tensor host = labels.to(Device::cpu);
+  const std::int64_t* label = host.data<std::int64_t>();
+  for (std::int64_t i = 0; i < host.numel(); ++i) {
+    require<DataError>(label[i] >= 0 && label[i] < classes, "[", op, "] label ", label[i], " of sample ", i,
+                       " is outside of 0 .. ", classes - 1);
+  }
+}
+
+Tensor reduce_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  // Extents of 1 came or went: the elements are the same, in the same order.
+  if (x.numel() == shape.numel()) return x.reshape(shape);
+  Tensor y = Tensor::empty_like(x, shape);
+  backend_of(x).sum_to(x, y);
+  return y;
+}
+
+Tensor expand(const Tensor& x, const Shape& shape, double alpha) {
+  Tensor y = Tensor::full(shape, alpha, x.dtype(), x.device());
+  backend_of(x).binary(BinaryOp::mul, y, x, y);
+  return y;
+}
+
+}  // namespace fer::detail
