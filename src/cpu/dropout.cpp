@@ -1,0 +1,133 @@
+// Dropout by a counter: element i is kept iff unit_float(philox_word(key, i)) >= p, so the mask needs no
+// memory and is the same on every device and for any number of threads. The same function is its own
+// backward.
+//
+// A Philox block gives four consecutive words. The blocks of a vector are computed side by side, one 32-bit
+// word in each 64-bit lane, where the 32 x 32 -> 64 bit product that Philox needs is one instruction.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/dropout.cpp"
+#include "cpu/simd.h"
+// simd.h comes first
+#include "fer/tensor/random.h"
+
+#ifndef FER_CPU_DROPOUT_ONCE
+#define FER_CPU_DROPOUT_ONCE
+namespace fer::detail {
+/// Elements drawn at once: their words fit in the first-level cache, and whole vectors of blocks fill them.
+inline constexpr std::int64_t kDropoutChunk = 1024;
+
+template <typename T>
+struct DropoutKernels {
+  /// y[i] = x[i] * scale where the top 24 bits of word i reach the threshold, else 0, for i in [first, first
+  /// + n); first is a multiple of four.
+  void (*drop)(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
+               const RandomKey& key, T* y);
+};
+}  // namespace fer::detail
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace fer::HWY_NAMESPACE {
+namespace {
+using namespace fer::detail;
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_SCALAR
+
+/// words[0 .. kDropoutChunk): those of blocks first_block, first_block + 1, ...
+void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* words) {
+  for (std::int64_t b = 0; b < kDropoutChunk / 4; ++b) {
+    const PhiloxBlock block = philox(key, first_block + static_cast<std::uint64_t>(b));
+    std::copy_n(block.v, 4, words + 4 * b);
+  }
+}
+
+#else
+
+/// words[0 .. kDropoutChunk): those of blocks first_block, first_block + 1, ...
+void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* words) {
+  const hn::CappedTag<std::uint64_t, kDropoutChunk / 4> d64;
+  const hn::Repartition<std::uint32_t, decltype(d64)> d32;
+  const std::uint64_t lanes = hn::Lanes(d64);
+  // fer::philox's rounds; its key schedule is the same for every block.
+  std::uint64_t mixed = key.seed * 0x9E3779B97F4A7C15ull ^ key.purpose;
+  mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9ull;
+  mixed ^= mixed >> 32;
+  const auto low_half = hn::Set(d64, 0xFFFFFFFFull);
+  const auto multiplier0 = hn::BitCast(d32, hn::Set(d64, 0xD2511F53ull));
+  const auto multiplier1 = hn::BitCast(d32, hn::Set(d64, 0xCD9E8D57ull));
+  for (std::uint64_t b = 0; b < kDropoutChunk / 4; b += lanes) {
+    const auto block = hn::Iota(d64, first_block + b);
+    auto c0 = hn::And(block, low_half), c1 = hn::ShiftRight<32>(block);
+    auto c2 = hn::Set(d64, key.index & 0xFFFFFFFFull), c3 = hn::Set(d64, key.index >> 32);
+    std::uint32_t k0 = static_cast<std::uint32_t>(mixed), k1 = static_cast<std::uint32_t>(mixed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const auto p0 = hn::MulEven(hn::BitCast(d32, c0), multiplier0);
+      const auto p1 = hn::MulEven(hn::BitCast(d32, c2), multiplier1);
+      c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p1), c1), hn::Set(d64, std::uint64_t{k0}));
+      c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p0), c3), hn::Set(d64, std::uint64_t{k1}));
+      c1 = hn::And(p1, low_half);
+      c3 = hn::And(p0, low_half);
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    // Little-endian pairs of words, block by block.
+    const auto words01 = hn::Or(c0, hn::ShiftLeft<32>(c1)), words23 = hn::Or(c2, hn::ShiftLeft<32>(c3));
+    hn::StoreInterleaved2(words01, words23, d64, reinterpret_cast<std::uint64_t*>(words + 4 * b));
+  }
+}
+
+#endif  // HWY_SCALAR
+
+/// Elements [first, first + n) of the tensor whose first element is x[0]; first is a multiple of four.
+template <typename T>
+void drop(const T* HWY_RESTRICT x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
+          const RandomKey& key, T* HWY_RESTRICT y) {
+  HWY_ALIGN std::uint32_t words[kDropoutChunk];
+  for (std::int64_t at = first; at < first + n; at += kDropoutChunk) {
+    draw_words(key, static_cast<std::uint64_t>(at) / 4, words);
+    const std::int64_t count = HWY_MIN(kDropoutChunk, first + n - at);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const T kept = x[at + i] * scale;
+      y[at + i] = (words[i] >> 8) >= threshold ? kept : T(0);
+    }
+  }
+}
+
+DropoutKernels<float> kernels_f32() {
+  return {drop<float>};
+}
+DropoutKernels<double> kernels_f64() {
+  return {drop<double>};
+}
+
+}  // namespace
+}  // namespace fer::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "cpu/cpu_backend.h"
+#include "cpu/parallel.h"
+
+namespace fer {
+
+using namespace detail;
+FER_SIMD_EXPORT(DropoutKernels)
+
+void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) {
+  require<ConfigError>(p >= 0 && p <= 1, "[dropout] the rate must be in [0, 1], got ", p);
+  dispatch_floating(x.dtype(), "dropout", [&]<typename T>() {
+    // unit_float(word) >= p, in integers: (word >> 8) / 2^24 >= p.
+    const std::uint32_t threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
+    const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
+    const T* in = x.data<T>();
+    T* out = y.mutable_data<T>();
+    const auto drop = kernels<T>().drop;
+    parallel_for(x.numel(), 16 * kDropoutChunk, [&](std::int64_t begin, std::int64_t end) {
+      drop(in, begin, end - begin, threshold, scale, key, out);
+    });
+  });
+}
+
+}  // namespace fer
+#endif  // HWY_ONCE
