@@ -14,12 +14,12 @@ constexpr std::size_t max_failures = 10;
 
 /// "(1, 2)": the position of a flat index.
 std::string position(std::int64_t index, const Shape& shape) {
-  std::string text;
+  Shape place = shape;
   for (int i = shape.rank() - 1; i >= 0; --i) {
-    text = std::to_string(index % shape[i]) + (text.empty() ? "" : ", ") + text;
+    place.set(i, index % shape[i]);
     index /= shape[i];
   }
-  return "(" + text + ")";
+  return place.str();
 }
 
 /// The indices to check: all, or one at random from each of `count` equal stretches.
@@ -156,7 +156,8 @@ class Check {
   void judge(std::size_t i, std::int64_t index, double expected, double got) {
     ++result_.checked;
     const double error = std::abs(got - expected) / std::max(1.0, std::abs(expected));
-    if (!(error <= result_.worst)) result_.worst = error;  // a NaN is the worst
+    // A NaN is the worst, and stays.
+    if (!std::isnan(result_.worst) && !(error <= result_.worst)) result_.worst = error;
     if (error <= options_.tolerance) return;
     ++failed_;
     failures_.push_back({error, i, {name_, input_name(i), index, expected, got}});

@@ -56,11 +56,15 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
   const bool needs_lm = needs_gradient(f_lm), needs_img = needs_gradient(f_img), any = needs_lm || needs_img;
   return record(
       op, std::move(y), {f_lm, f_img},
-      [needs_lm, needs_img, kind, f_lm_saved = save_if(any, f_lm.value(), op, "f_lm"),
-       f_img_saved = save_if(any, f_img.value(), op, "f_img"), heat_saved = save_if(any, heat, op, "heat"),
-       argmax_saved = save_if(any, argmax, op, "argmax")](const Tensor& dy) -> std::vector<Tensor> {
-        const Tensor &lm = f_lm_saved.get(), &img = f_img_saved.get();
-        Tensor df_lm = empty_if(needs_lm, lm.shape(), dy), df_img = empty_if(needs_img, img.shape(), dy);
+      [needs_lm, needs_img, kind, f_lm_saved = save_if(needs_lm, f_lm.value(), op, "f_lm"),
+       f_img_saved = save_if(needs_lm, f_img.value(), op, "f_img"),
+       heat_saved = save_if(any, heat, op, "heat"),
+       argmax_saved = save_if(needs_lm, argmax, op, "argmax")](const Tensor& dy) -> std::vector<Tensor> {
+        // The features and the argmax are read for df_lm alone. Without it (the landmark backbone is frozen)
+        // heat and dy stand in for the features that were not kept.
+        const Tensor& lm = needs_lm ? f_lm_saved.get() : heat_saved.get();
+        const Tensor& img = needs_lm ? f_img_saved.get() : dy;
+        Tensor df_lm = empty_if(needs_lm, lm.shape(), dy), df_img = empty_if(needs_img, dy.shape(), dy);
         backend_of(dy).heatmap_product_backward(lm, img, heat_saved.get(), argmax_saved.get(), kind, dy,
                                                 df_lm, df_img);
         return {df_lm, df_img};

@@ -15,8 +15,9 @@ namespace {
 
 std::string listed(const std::vector<int>& numbers) {
   std::ostringstream out;
-  for (std::size_t i = 0; i < numbers.size(); ++i) out << (i ? ", " : "") << numbers[i];
-  return "(" + out.str() + ")";
+  for (std::size_t i = 0; i < numbers.size(); ++i) out << (i ? ", " : "(") << numbers[i];
+  out << (numbers.empty() ? "()" : ")");
+  return out.str();
 }
 
 Tensor permuted(const Tensor& x, const std::vector<int>& order) {

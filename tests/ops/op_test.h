@@ -1,0 +1,70 @@
+// Tests of operations. To add one for an op `name`:
+//   1. give it cases in src/autograd/gradcheck_cases_*.cpp. That alone checks, on every device: its gradients
+//   against
+//      central differences, float32 against float64, each gradient asked for alone, saved tensors, threads,
+//      and outputs written in full (tests/ops/cases_test.cpp, which fails as long as an op of ops.h has no
+//      case);
+//   2. write tests/ops/name_test.cpp: values worked out by hand, the composed form as oracle if there is one,
+//   and the
+//      exact messages for wrong shapes. OP_TEST runs its body on every device.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "fer/autograd/ops.h"
+#include "tests/ops/test_devices.h"
+
+namespace fer::test {
+
+/// A float64 leaf with the given values.
+inline Variable leaf(const Shape& shape, const std::vector<double>& values, Device device,
+                     bool requires_grad = true) {
+  return Variable(Tensor::from(shape, values, device), requires_grad);
+}
+inline Tensor labels(const std::vector<std::int64_t>& values, Device device) {
+  return Tensor::from(Shape{static_cast<std::int64_t>(values.size())}, values, device);
+}
+
+inline std::vector<double> numbers(const Tensor& x) {
+  return x.to(Device::cpu).to(DType::float64).to_vector<double>();
+}
+
+/// max |a - b| / max(1, max |b|): the measure of the golden files. Infinite if shapes or finiteness differ.
+inline double difference(const Tensor& a, const Tensor& b) {
+  if (!(a.shape() == b.shape())) return INFINITY;
+  const std::vector<double> x = numbers(a), y = numbers(b);
+  double worst = 0, scale = 1;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
+    if (!std::isfinite(x[i]) || !std::isfinite(y[i])) return INFINITY;
+    worst = std::max(worst, std::abs(x[i] - y[i]));
+    scale = std::max(scale, std::abs(y[i]));
+  }
+  return worst / scale;
+}
+
+/// Checks shape and values.
+inline void check_values(const Tensor& x, const Shape& shape, const std::vector<double>& expected,
+                         double tolerance = 1e-12) {
+  CHECK(x.shape() == shape);
+  const std::vector<double> got = numbers(x);
+  REQUIRE(got.size() == expected.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    if (std::isnan(expected[i])) {
+      CHECK(std::isnan(got[i]));
+    } else {
+      CHECK(std::abs(got[i] - expected[i]) <= tolerance * std::max(1.0, std::abs(expected[i])));
+    }
+  }
+}
+
+}  // namespace fer::test
+
+/// Checks that `expression` throws exactly `Error` with exactly `message`.
+#define CHECK_MESSAGE_OF(expression, Error, message) CHECK_THROWS_WITH_AS((void)(expression), message, Error)

@@ -1,0 +1,56 @@
+// The devices that tests run on: all of this build and machine, or those that FER_TEST_DEVICES lists
+// ("cpu,simt"). One that is not available is skipped, and the skip is said; one that was asked for must be
+// there.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "fer/tensor/backend.h"
+
+namespace fer::test {
+
+inline const std::vector<Device>& test_devices() {
+  static const std::vector<Device> devices = [] {
+    std::vector<Device> found;
+    if (const char* wanted = std::getenv("FER_TEST_DEVICES")) {
+      std::istringstream names(wanted);
+      for (std::string name; std::getline(names, name, ',');) found.push_back(parse_device(name));
+      for (Device device : found) backend(device);  // throws where there is none
+      return found;
+    }
+    for (Device device : {Device::cpu, Device::simt, Device::cuda}) {
+      std::string reason;
+      if (is_available(device, &reason)) {
+        found.push_back(device);
+      } else {
+        std::cout << "skipped: device " << device << ": " << reason << std::endl;
+      }
+    }
+    return found;
+  }();
+  return devices;
+}
+
+}  // namespace fer::test
+
+#define FER_JOIN_(a, b) a##b
+#define FER_JOIN(a, b) FER_JOIN_(a, b)
+
+/// OP_TEST("title") { ... device ... }: the body runs once a device.
+#define OP_TEST(title) FER_OP_TEST(FER_JOIN(fer_op_test_, __LINE__), title)
+#define FER_OP_TEST(function, title)                       \
+  static void function(fer::Device device);                \
+  TEST_CASE(title) {                                       \
+    for (fer::Device device : fer::test::test_devices()) { \
+      SUBCASE(std::string(fer::name_of(device)).c_str()) { \
+        function(device);                                  \
+      }                                                    \
+    }                                                      \
+  }                                                        \
+  static void function([[maybe_unused]] fer::Device device)
