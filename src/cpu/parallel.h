@@ -58,6 +58,14 @@ void parallel_chunks(const RowChunks& chunks, const Body& body) {
   });
 }
 
+/// The sums that each chunk left in partial (chunks x width), added in order into sums (width).
+inline void add_chunks(const RowChunks& chunks, const double* partial, std::int64_t width, double* sums) {
+  std::fill(sums, sums + width, 0.0);
+  for (std::int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    for (std::int64_t j = 0; j < width; ++j) sums[j] += partial[chunk * width + j];
+  }
+}
+
 /// Kernels trust sizes; this is the check that keeps a wrong one from corrupting memory.
 inline void require_size(std::string_view op, std::string_view name, const Tensor& tensor,
                          std::int64_t size) {
