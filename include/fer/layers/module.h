@@ -87,7 +87,7 @@ class Module {
     return reference;
   }
   /// Registers a float32 CPU parameter of `shape`; conv weights are O x kh x kw x I/groups.
-  Variable& add_parameter(std::string name, const Shape& shape, Init init);
+  Variable add_parameter(std::string name, const Shape& shape, Init init);
   /// Registers a buffer filled with `value`.
   Tensor& add_buffer(std::string name, const Shape& shape, double value);
 

@@ -41,6 +41,8 @@ struct DualAttentionConfig {
   double drop_mlp = 0.0;        ///< after the second layer of the MLP
   bool operator==(const DualAttentionConfig&) const = default;
 };
+/// ConfigError, naming the field, if a number is out of its range or heads does not divide dim.
+void validate(const DualAttentionConfig& config);
 
 /// What a forward pass leaves behind for drawing.
 struct AttentionTrace {
@@ -71,10 +73,18 @@ class CrossAttentionBlock : public Module {
   Dropout *drop_attention_, *drop_hidden_, *drop_mlp_;
 };
 
+/// Blocks as children "0", "1", ... (PyTorch's ModuleList).
+class BlockList : public Module {
+ public:
+  std::string describe() const override { return "BlockList"; }
+  CrossAttentionBlock& append(const DualAttentionConfig& config) {
+    return add<CrossAttentionBlock>(std::to_string(children().size()), config);
+  }
+};
+
 class DualAttention : public Module {
  public:
   /// c_img, c_lm: channels of the two maps; pixels: h * w of the maps (position embeddings need it).
-  /// ConfigError if a number is out of its range or heads does not divide dim.
   DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
                 const DualAttentionConfig& config = {});
   std::string describe() const override;
@@ -102,7 +112,7 @@ class DualAttention : public Module {
   Conv2d* heatmap_conv_ = nullptr;
   Variable fusion_class_, lm_class_, pos_fusion_, pos_lm_;
   Linear *embed_fusion_ = nullptr, *embed_lm_ = nullptr;
-  Module* blocks_list_ = nullptr;
+  BlockList* block_list_ = nullptr;
   std::vector<CrossAttentionBlock*> blocks_;
   LayerNorm* final_norm_ = nullptr;
   Linear *se_linear1_ = nullptr, *se_linear2_ = nullptr;

@@ -38,10 +38,11 @@ struct IRBackboneConfig {
   std::vector<std::int64_t> strides{2, 2, 2};      ///< of each stage's first unit
   bool operator==(const IRBackboneConfig&) const = default;
 };
+/// ConfigError, naming the field, if the lists differ in length or a number is not positive.
+void validate(const IRBackboneConfig& config);
 
 class IRBackbone : public Layer {
  public:
-  /// ConfigError if the lists differ in length, or a number is not positive.
   explicit IRBackbone(const IRBackboneConfig& config = {});
 
   std::string describe() const override;

@@ -89,10 +89,11 @@ struct MobileFaceNetConfig {
   std::int64_t outputs = 136;                ///< coordinates that the head gives
   bool operator==(const MobileFaceNetConfig&) const = default;
 };
+/// ConfigError, naming the field, if units are not three or a number is not positive.
+void validate(const MobileFaceNetConfig& config);
 
 class MobileFaceNet : public Module {
  public:
-  /// ConfigError if units are not three, or a number is not positive.
   explicit MobileFaceNet(const MobileFaceNetConfig& config = {});
 
   std::string describe() const override;

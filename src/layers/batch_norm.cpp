@@ -1,0 +1,29 @@
+#include "fer/layers/batch_norm.h"
+
+#include "fer/autograd/ops.h"
+#include "fer/layers/checkpoint.h"
+
+namespace fer {
+
+BatchNorm::BatchNorm(std::int64_t channels, double eps, double momentum)
+    : weight(add_parameter("weight", {channels}, Init::ones)),
+      bias(add_parameter("bias", {channels}, Init::zeros)),
+      running_mean(add_buffer("running_mean", {channels}, 0.0)),
+      running_var(add_buffer("running_var", {channels}, 1.0)),
+      channels_(channels),
+      eps_(eps),
+      momentum_(momentum) {}
+
+std::string BatchNorm::describe() const {
+  return concat("BatchNorm(", channels_, ")");
+}
+
+Variable BatchNorm::forward(const Variable& x) {
+  if (!is_training()) return batch_norm_eval(x, weight, bias, running_mean, running_var, eps_);
+  if (!is_recomputing()) return batch_norm(x, weight, bias, running_mean, running_var, momentum_, eps_);
+  // The statistics saw this batch already; those of the second run go nowhere.
+  Tensor mean = running_mean.clone(), var = running_var.clone();
+  return batch_norm(x, weight, bias, mean, var, momentum_, eps_);
+}
+
+}  // namespace fer

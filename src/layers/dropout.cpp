@@ -1,0 +1,21 @@
+#include "fer/layers/dropout.h"
+
+#include "fer/autograd/ops.h"
+#include "fer/tensor/random.h"
+
+namespace fer {
+
+Dropout::Dropout(double p) : p_(p) {
+  require<ConfigError>(p >= 0.0 && p < 1.0, "Dropout(", p, "): the probability is outside of [0, 1)");
+}
+
+std::string Dropout::describe() const {
+  return concat("Dropout(", p_, ")");
+}
+
+Variable Dropout::forward(const Variable& x) {
+  if (!is_training() || p_ == 0.0) return x;
+  return dropout(x, p_, RandomScope::key(fnv1a64(path())));
+}
+
+}  // namespace fer

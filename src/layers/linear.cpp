@@ -1,0 +1,24 @@
+#include "fer/layers/linear.h"
+
+#include "fer/autograd/ops.h"
+#include "fer/layers/mac_counter.h"
+
+namespace fer {
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) : in_(in), out_(out) {
+  require<ConfigError>(in >= 1 && out >= 1, "Linear(", in, ", ", out, "): both widths start at 1");
+  weight = add_parameter("weight", {out, in}, Init::xavier);
+  if (with_bias) bias = add_parameter("bias", {out}, Init::zeros);
+}
+
+std::string Linear::describe() const {
+  return concat("Linear(", in_, ", ", out_, bias.defined() ? ")" : ", no bias)");
+}
+
+Variable Linear::forward(const Variable& x) {
+  Variable y = linear(x, weight, bias);
+  MacCounter::add(y.shape().numel() * in_);
+  return y;
+}
+
+}  // namespace fer

@@ -1,0 +1,101 @@
+#include "fer/models/fernet.h"
+
+#include "fer/autograd/ops.h"
+
+namespace fer {
+namespace {
+
+// ImageNet's statistics, with which FERNet's input is normalised.
+const std::vector<double> imagenet_mean{0.485, 0.456, 0.406};
+const std::vector<double> imagenet_std{0.229, 0.224, 0.225};
+
+FERNetConfig checked(const FERNetConfig& config) {
+  validate(config);
+  return config;
+}
+
+}  // namespace
+
+FERNet::FERNet(const FERNetConfig& config)
+    : config_(checked(config)),
+      image_backbone_(add<IRBackbone>("image_backbone", config.image)),
+      landmark_backbone_(add<MobileFaceNet>("landmark_backbone", config.landmarks)),
+      attention_(add<DualAttention>(
+          "attention", config.image.widths.back(), landmark_backbone_.feature_channels(),
+          image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
+          config.attention)),
+      head_(add<Linear>("head", config.attention.dim, config.classes)) {
+  landmark_backbone_.train(false);
+}
+
+std::string FERNet::describe() const {
+  return concat("FERNet(", config_.classes, " classes)");
+}
+
+FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
+  const Variable f_lm = landmark_features(x), f_img = image_features(x);
+  if (trace) {
+    trace->f_lm = f_lm;
+    trace->f_img = f_img;
+  }
+  return classify(f_img, f_lm, trace ? &trace->attention : nullptr);
+}
+
+Variable FERNet::landmark_input(const Variable& x) const {
+  if (!config_.landmark_unit_input) return x;
+  const auto constant = [&](const std::vector<double>& values) {
+    return Variable(Tensor::from<double>({3}, values).to(x.dtype()).to(x.device()));
+  };
+  return fer::add(mul(x, constant(imagenet_std)), constant(imagenet_mean));
+}
+
+Variable FERNet::landmark_features(const Variable& x) {
+  const bool needs_graph = x.requires_grad() || landmark_backbone_.requires_grad();
+  if (!use_prepared_ || landmark_backbone_.is_training() || (grad_enabled() && needs_graph)) {
+    return landmark_backbone_.features(landmark_input(x));
+  }
+  NoGrad no_grad;
+  if (!prepared_ || !prepared_->is_current()) {
+    prepared_ = std::make_unique<PreparedLandmarkNet>(landmark_backbone_);
+  }
+  ModuleScope scope(landmark_backbone_.name());
+  return prepared_->features(landmark_input(x));
+}
+
+Variable FERNet::image_features(const Variable& x) {
+  return image_backbone_(x);
+}
+
+FERNetOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
+  const Variable token = attention_(f_img, f_lm, trace);
+  return {head_(token), token};
+}
+
+FERNetOutput FERNet::classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
+  const Variable token = attention_.attend(fused, f_lm, trace);
+  return {head_(token), token};
+}
+
+Variable FERNet::landmarks(const Variable& x) {
+  return landmark_backbone_.landmarks(landmark_features(x));
+}
+
+void FERNet::train(bool mode) {
+  Module::train(mode);
+  landmark_backbone_.train(false);
+}
+
+void FERNet::freeze_landmarks() {
+  landmark_backbone_.requires_grad(false);
+}
+
+bool FERNet::landmarks_frozen() const {
+  return !landmark_backbone_.requires_grad();
+}
+
+void FERNet::set_checkpointing(bool on) {
+  image_backbone_.set_checkpointing(on);
+  attention_.set_checkpointing(on);
+}
+
+}  // namespace fer

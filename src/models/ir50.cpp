@@ -1,0 +1,128 @@
+#include "fer/models/ir50.h"
+
+#include "fer/autograd/ops.h"
+
+namespace fer {
+
+IRUnit::IRUnit(std::int64_t in, std::int64_t out, int stride) : in_(in), out_(out), stride_(stride) {
+  if (in == out) {
+    shortcut_layer_ = &add<MaxPool2d>("shortcut_layer", 1, stride);
+  } else {
+    Sequential& projection = add<Sequential>("shortcut_layer");
+    projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
+    projection.append<BatchNorm>(out);
+    shortcut_layer_ = &projection;
+  }
+  res_layer_ = &add<Sequential>("res_layer");
+  res_layer_->append<BatchNorm>(in);
+  res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
+  res_layer_->append<PReLU>(out);
+  res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
+  res_layer_->append<BatchNorm>(out);
+}
+
+std::string IRUnit::describe() const {
+  return concat("IRUnit(", in_, ", ", out_, stride_ == 1 ? "" : concat(", stride ", stride_), ")");
+}
+
+Variable IRUnit::forward(const Variable& x) {
+  return fer::add((*res_layer_)(x), (*shortcut_layer_)(x));
+}
+
+namespace {
+
+void require_positive(const std::vector<std::int64_t>& values, std::string_view field) {
+  for (const std::int64_t value : values) {
+    require<ConfigError>(value >= 1, field, " must be 1 or more, got ", value);
+  }
+}
+
+}  // namespace
+
+void validate(const IRBackboneConfig& config) {
+  require<ConfigError>(
+      !config.widths.empty() && config.units.size() == config.widths.size() &&
+          config.strides.size() == config.widths.size(),
+      "widths, units and strides of the image backbone describe one stage an entry: they have ",
+      config.widths.size(), ", ", config.units.size(), " and ", config.strides.size(), " entries");
+  require_positive({config.stem}, "stem");
+  require_positive({config.stem_stride}, "stem_stride");
+  require_positive(config.widths, "widths");
+  require_positive(config.units, "units");
+  require_positive(config.strides, "strides");
+}
+
+namespace {
+
+/// For member initialisers: `config`, once it was found valid.
+IRBackboneConfig checked(const IRBackboneConfig& config) {
+  validate(config);
+  return config;
+}
+
+}  // namespace
+
+IRBackbone::IRBackbone(const IRBackboneConfig& config)
+    : config_(checked(config)), input_layer_(add<Sequential>("input_layer")), body_(add<Sequential>("body")) {
+  const int stem_stride = static_cast<int>(config_.stem_stride);
+  input_layer_.append<Conv2d>(3, config_.stem,
+                              Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
+  input_layer_.append<BatchNorm>(config_.stem);
+  input_layer_.append<PReLU>(config_.stem);
+  std::int64_t channels = config_.stem;
+  for (std::size_t stage = 0; stage < config_.widths.size(); ++stage) {
+    for (std::int64_t i = 0; i < config_.units[stage]; ++i) {
+      const int stride = i == 0 ? static_cast<int>(config_.strides[stage]) : 1;
+      body_.append<IRUnit>(channels, config_.widths[stage], stride);
+      channels = config_.widths[stage];
+    }
+  }
+}
+
+std::string IRBackbone::describe() const {
+  std::ostringstream text;
+  text << "IRBackbone(stem " << config_.stem << ", stages";
+  for (std::size_t i = 0; i < config_.widths.size(); ++i) {
+    text << (i ? ", " : " ") << config_.units[i] << " x " << config_.widths[i];
+  }
+  text << ")";
+  return text.str();
+}
+
+std::int64_t IRBackbone::grid(std::int64_t image_size) const {
+  std::int64_t side = (image_size - 1) / config_.stem_stride + 1;
+  for (const std::int64_t stride : config_.strides) side = (side - 1) / stride + 1;
+  return side;
+}
+
+Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t end) {
+  ModuleScope scope(body_.name());
+  return body_.forward_range(x, begin, end);
+}
+
+Variable IRBackbone::forward(const Variable& x) {
+  require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[image_backbone] needs images N x H x W x 3, got ",
+                      x.shape());
+  if (!checkpointing_) return body_(input_layer_(x));
+  // The stem and the units with a stride have the largest activations: each such unit is a segment of its
+  // own, the rest of its stage another.
+  Variable y = x;
+  std::size_t unit = 0;
+  for (std::size_t stage = 0; stage < config_.units.size(); ++stage) {
+    const std::size_t first = unit, end = unit + static_cast<std::size_t>(config_.units[stage]);
+    y = checkpoint(
+        [this, stage, first](const std::vector<Variable>& in) {
+          return run_units(stage == 0 ? input_layer_(in[0]) : in[0], first, first + 1);
+        },
+        {y});
+    if (end > first + 1) {
+      y = checkpoint(
+          [this, first, end](const std::vector<Variable>& in) { return run_units(in[0], first + 1, end); },
+          {y});
+    }
+    unit = end;
+  }
+  return y;
+}
+
+}  // namespace fer

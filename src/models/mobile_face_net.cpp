@@ -1,0 +1,128 @@
+#include "fer/models/mobile_face_net.h"
+
+#include "fer/autograd/ops.h"
+
+namespace fer {
+
+ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, int kernel, int stride, std::int64_t groups,
+                     bool prelu, int padding)
+    : conv_(add<Conv2d>(
+          "conv", in, out,
+          Conv2dConfig{
+              .kernel = kernel, .stride = stride, .padding = padding, .groups = static_cast<int>(groups)})),
+      bn_(add<BatchNorm>("bn", out)) {
+  if (prelu) prelu_ = &add<PReLU>("prelu", out);
+}
+
+std::string ConvBlock::describe() const {
+  return "ConvBlock";
+}
+
+Variable ConvBlock::forward(const Variable& x) {
+  const Variable y = bn_(conv_(x));
+  return prelu_ ? (*prelu_)(y) : y;
+}
+
+DepthWise::DepthWise(std::int64_t in, std::int64_t out, std::int64_t hidden, int stride, bool residual)
+    : conv_(add<ConvBlock>("conv", in, hidden, 1, 1, 1, true, 0)),
+      conv_dw_(add<ConvBlock>("conv_dw", hidden, hidden, 3, stride, hidden, true, 1)),
+      project_(add<ConvBlock>("project", hidden, out, 1, 1, 1, false, 0)),
+      residual_(residual) {}
+
+std::string DepthWise::describe() const {
+  return concat("DepthWise(", conv_.conv().in(), ", hidden ", conv_.conv().out(), ", ", project_.conv().out(),
+                residual_ ? ", residual)" : ")");
+}
+
+Variable DepthWise::forward(const Variable& x) {
+  const Variable y = project_(conv_dw_(conv_(x)));
+  return residual_ ? fer::add(x, y) : y;
+}
+
+ResidualStack::ResidualStack(std::int64_t channels, std::int64_t count, std::int64_t hidden)
+    : model_(add<Sequential>("model")) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    blocks_.push_back(&model_.append<DepthWise>(channels, channels, hidden, 1, true));
+  }
+}
+
+LandmarkHead::LandmarkHead(std::int64_t channels, std::int64_t outputs)
+    : conv_6_dw_(add<ConvBlock>("conv_6_dw", channels, channels, 7, 1, channels, false, 0)),
+      linear_(add<Linear>("linear", channels, outputs, false)),
+      bn_(add<BatchNorm>("bn", outputs)) {}
+
+Variable LandmarkHead::forward(const Variable& x) {
+  require<ShapeError>(x.rank() == 4 && x.dim(1) == 7 && x.dim(2) == 7,
+                      "[landmark_head] needs a map of 7 x 7, which images of 112 x 112 give; got ",
+                      x.shape());
+  const Variable y = conv_6_dw_(x);
+  return bn_(linear_(reshape(y, {x.dim(0), -1})));
+}
+
+void validate(const MobileFaceNetConfig& config) {
+  require<ConfigError>(config.width >= 1, "lm_width must be 1 or more, got ", config.width);
+  require<ConfigError>(config.units.size() == 3,
+                       "lm_units are three, the residual blocks of conv_3, conv_4 and conv_5; got ",
+                       config.units.size());
+  for (const std::int64_t count : config.units) {
+    require<ConfigError>(count >= 1, "lm_units must be 1 or more, got ", count);
+  }
+  require<ConfigError>(config.outputs >= 1, "lm_outputs must be 1 or more, got ", config.outputs);
+}
+
+namespace {
+
+/// For member initialisers: `config`, once it was found valid.
+MobileFaceNetConfig checked(const MobileFaceNetConfig& config) {
+  validate(config);
+  return config;
+}
+
+}  // namespace
+
+MobileFaceNet::MobileFaceNet(const MobileFaceNetConfig& config) : config_(checked(config)) {
+  const std::int64_t w = config_.width;
+  conv1_ = &add<ConvBlock>("conv1", 3, w, 3, 2, 1, true, 1);
+  conv2_dw_ = &add<ConvBlock>("conv2_dw", w, w, 3, 1, w, true, 1);
+  conv_23_ = &add<DepthWise>("conv_23", w, w, 2 * w, 2, false);
+  conv_3_ = &add<ResidualStack>("conv_3", w, config_.units[0], 2 * w);
+  conv_34_ = &add<DepthWise>("conv_34", w, 2 * w, 4 * w, 2, false);
+  conv_4_ = &add<ResidualStack>("conv_4", 2 * w, config_.units[1], 4 * w);
+  if (!config_.head) return;
+  conv_45_ = &add<DepthWise>("conv_45", 2 * w, 2 * w, 8 * w, 2, false);
+  conv_5_ = &add<ResidualStack>("conv_5", 2 * w, config_.units[2], 4 * w);
+  conv_6_sep_ = &add<ConvBlock>("conv_6_sep", 2 * w, 8 * w, 1, 1, 1, true, 0);
+  output_layer_ = &add<LandmarkHead>("output_layer", 8 * w, config_.outputs);
+}
+
+std::string MobileFaceNet::describe() const {
+  return concat("MobileFaceNet(width ", config_.width, config_.head ? ", with head)" : ")");
+}
+
+std::int64_t MobileFaceNet::grid(std::int64_t image_size) const {
+  return (image_size - 1) / 8 + 1;  // three convolutions of stride 2
+}
+
+std::vector<DepthWise*> MobileFaceNet::feature_blocks() const {
+  std::vector<DepthWise*> blocks{conv_23_};
+  for (DepthWise* block : conv_3_->blocks()) blocks.push_back(block);
+  blocks.push_back(conv_34_);
+  for (DepthWise* block : conv_4_->blocks()) blocks.push_back(block);
+  return blocks;
+}
+
+Variable MobileFaceNet::features(const Variable& x) {
+  ModuleScope scope(name());
+  require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[landmark_backbone] needs images N x H x W x 3, got ",
+                      x.shape());
+  return (*conv_4_)((*conv_34_)((*conv_3_)((*conv_23_)((*conv2_dw_)((*conv1_)(x))))));
+}
+
+Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+  ModuleScope scope(name());
+  require<ConfigError>(config_.head,
+                       "[landmarks] this landmark backbone was made without its head (lm_head)");
+  return (*output_layer_)((*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm))));
+}
+
+}  // namespace fer
