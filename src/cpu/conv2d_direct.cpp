@@ -40,34 +40,64 @@ struct Gather {
   std::int64_t rows() const { return n * rows_h * rows_w; }
 };
 
-// Position in the lattice, advanced pixel by pixel.
-struct Cursor {
-  std::int64_t image, i, j;
-  template <typename T>
-  static Cursor at(const Gather<T>& g, std::int64_t row) {
-    return {row / (g.rows_h * g.rows_w), row / g.rows_w % g.rows_h, row % g.rows_w};
+// Calls visit(line, first, length, offset) for each run of neighbours of one line among the positions
+// [begin, begin + count) of a lattice whose lines are `width` long; offset counts the positions before the
+// run.
+template <typename Visit>
+void for_each_run(std::int64_t begin, std::int64_t count, std::int64_t width, const Visit& visit) {
+  std::int64_t line = begin / width, first = begin % width;
+  for (std::int64_t offset = 0; offset < count; ++line, first = 0) {
+    const std::int64_t length = std::min(width - first, count - offset);
+    visit(line, first, length, offset);
+    offset += length;
   }
-  template <typename T>
-  void advance(const Gather<T>& g) {
-    if (++j < g.rows_w) return;
-    j = 0;
-    if (++i < g.rows_h) return;
-    i = 0;
-    ++image;
+}
+
+// Which of the positions first .. first + length - 1 of a line fall inside a source line of `extent` pixels,
+// where position j lies at j * step + shift: [begin, end), counted from first.
+struct Inside {
+  std::int64_t begin, end;
+  Inside(std::int64_t first, std::int64_t length, std::int64_t step, std::int64_t shift,
+         std::int64_t extent) {
+    const std::int64_t at = first * step + shift;
+    begin = at >= 0 ? 0 : std::min(length, ceil_div(-at, step));
+    end = at >= extent ? begin : std::clamp(ceil_div(extent - at, step), begin, length);
   }
 };
 
+// Where the patches' parts under one tap begin, for `count` positions of the lattice.
 template <typename T>
-const T* source_pixel(const Gather<T>& g, const Cursor& at, const Tap& tap, const T* outside) {
-  const std::int64_t h = at.i * g.source_step + tap.dh, w = at.j * g.source_step + tap.dw;
-  if (h < 0 || h >= g.source_h || w < 0 || w >= g.source_w) return outside;
-  return g.source + ((at.image * g.source_h + h) * g.source_w + w) * g.source_channels;
+void source_rows(const Gather<T>& g, const Tap& tap, std::int64_t begin, std::int64_t count, const T* outside,
+                 const T** rows) {
+  for_each_run(begin, count, g.rows_w,
+               [&](std::int64_t line, std::int64_t first, std::int64_t length, std::int64_t offset) {
+                 const T** run = rows + offset;
+                 const std::int64_t h = line % g.rows_h * g.source_step + tap.dh;
+                 if (h < 0 || h >= g.source_h) {
+                   std::fill_n(run, length, outside);
+                   return;
+                 }
+                 const Inside inside(first, length, g.source_step, tap.dw, g.source_w);
+                 const std::int64_t pitch = g.source_step * g.source_channels;
+                 const T* pixel = g.source + ((line / g.rows_h * g.source_h + h) * g.source_w +
+                                              first * g.source_step + tap.dw) *
+                                                 g.source_channels;
+                 std::fill_n(run, inside.begin, outside);
+                 for (std::int64_t j = inside.begin; j < inside.end; ++j) run[j] = pixel + j * pitch;
+                 std::fill_n(run + inside.end, length - inside.end, outside);
+               });
 }
 
 template <typename T>
-T* target_pixel(const Gather<T>& g, const Cursor& at) {
-  const std::int64_t h = g.first_h + at.i * g.step, w = g.first_w + at.j * g.step;
-  return g.target + ((at.image * g.target_h + h) * g.target_w + w) * g.target_channels;
+void target_rows(const Gather<T>& g, std::int64_t begin, std::int64_t count, T** rows) {
+  for_each_run(begin, count, g.rows_w,
+               [&](std::int64_t line, std::int64_t first, std::int64_t length, std::int64_t offset) {
+                 const std::int64_t h = g.first_h + line % g.rows_h * g.step, w = g.first_w + first * g.step;
+                 T* pixel =
+                     g.target + ((line / g.rows_h * g.target_h + h) * g.target_w + w) * g.target_channels;
+                 for (std::int64_t j = 0; j < length; ++j)
+                   rows[offset + j] = pixel + j * g.step * g.target_channels;
+               });
 }
 
 // The patches of few channels (an image's three) are copied after all: a product of depth 3 a tap would be
@@ -86,15 +116,12 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   const std::int64_t source_offset = group * g.depth, target_offset = group * g.columns, k = taps * g.depth;
   auto** c_rows = scratch<T*>(ScratchUse::pointers, (taps + 1) * rows);
   auto** a_rows = const_cast<const T**>(c_rows + rows);
-  T* zeros = scratch<T>(ScratchUse::zeros, g.depth);
-  std::fill(zeros, zeros + g.depth, T(0));
-  const T* outside = zeros - source_offset;
-  Cursor at = Cursor::at(g, begin);
-  for (std::int64_t row = 0; row < rows; ++row, at.advance(g)) {
-    c_rows[row] = target_pixel(g, at) + target_offset;
-    for (std::int64_t tap = 0; tap < taps; ++tap)
-      a_rows[tap * rows + row] = source_pixel(g, at, g.taps[tap], outside) + source_offset;
-  }
+  T* zeros = scratch<T>(ScratchUse::zeros, g.source_channels);
+  std::fill(zeros, zeros + g.source_channels, T(0));
+  target_rows(g, begin, rows, c_rows);
+  for (std::int64_t tap = 0; tap < taps; ++tap)
+    source_rows<T>(g, g.taps[tap], begin, rows, zeros, a_rows + tap * rows);
+  for (std::int64_t row = 0; row < rows; ++row) c_rows[row] += target_offset;
 
   BlockProduct<T> block;
   block.rows = rows;
@@ -107,7 +134,7 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
     T* patches = scratch<T>(ScratchUse::block_a, rows * k);
     for (std::int64_t row = 0; row < rows; ++row) {
       for (std::int64_t tap = 0; tap < taps; ++tap)
-        std::copy_n(a_rows[tap * rows + row], g.depth, patches + row * k + tap * g.depth);
+        std::copy_n(a_rows[tap * rows + row] + source_offset, g.depth, patches + row * k + tap * g.depth);
       a_rows[row] = patches + row * k;
     }
     block.segment_k = k;
@@ -125,7 +152,7 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
       block.segments = std::min(taps_a_piece, taps - tap);
       block.segment_k = std::min(depth, g.depth - channel);
       block.a_rows = a_rows + tap * rows;
-      block.a_offset = channel;
+      block.a_offset = source_offset + channel;
       block.b = packed + (tap * g.depth + channel) * kernels.nr;
       block.accumulate = tap > 0 || channel > 0;
       block.bias = block.accumulate ? nullptr : bias;
@@ -161,8 +188,9 @@ template <typename T>
 void zero_lattice(const Gather<T>& g) {
 #pragma omp parallel for schedule(static)
   for (std::int64_t line = 0; line < g.n * g.rows_h; ++line) {
-    Cursor at{line / g.rows_h, line % g.rows_h, 0};
-    for (; at.j < g.rows_w; ++at.j) std::fill_n(target_pixel(g, at), g.target_channels, T(0));
+    auto** pixels = scratch<T*>(ScratchUse::pointers, g.rows_w);
+    target_rows(g, line * g.rows_w, g.rows_w, pixels);
+    for (std::int64_t j = 0; j < g.rows_w; ++j) std::fill_n(pixels[j], g.target_channels, T(0));
   }
 }
 
@@ -219,6 +247,41 @@ void direct_conv_backward_input(const ConvShape& s, const T* dy, const T* weight
   }
 }
 
+namespace {
+
+// Columns [first, first + width) of the patches of `count` output pixels from k0 on, all of one tap: to
+// target[k * nr].
+template <typename T>
+void pack_tap(const ConvShape& s, const T* x, std::int64_t tap, std::int64_t channel, std::int64_t width,
+              std::int64_t k0, std::int64_t count, T* target) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t nr = kernels.nr, dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding;
+  const auto zero = [&](T* row, std::int64_t rows) {
+    for (std::int64_t k = 0; k < rows; ++k) std::fill_n(row + k * nr, width, T(0));
+  };
+  for_each_run(k0, count, s.out_w,
+               [&](std::int64_t line, std::int64_t first, std::int64_t length, std::int64_t offset) {
+                 T* run = target + offset * nr;
+                 const std::int64_t h = line % s.out_h * s.stride + dh;
+                 if (h < 0 || h >= s.h) return zero(run, length);
+                 const Inside inside(first, length, s.stride, dw, s.w);
+                 const std::int64_t pitch = s.stride * s.in, inner = inside.end - inside.begin;
+                 const T* pixel =
+                     x + ((line / s.out_h * s.h + h) * s.w + (first + inside.begin) * s.stride + dw) * s.in +
+                     channel;
+                 zero(run, inside.begin);
+                 if (width == nr) {
+                   kernels.copy_panel(pixel, pitch, inner, run + inside.begin * nr);
+                 } else {
+                   for (std::int64_t k = 0; k < inner; ++k)
+                     std::copy_n(pixel + k * pitch, width, run + (inside.begin + k) * nr);
+                 }
+                 zero(run + inside.end * nr, length - inside.end);
+               });
+}
+
+}  // namespace
+
 template <typename T>
 void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
   const std::int64_t nr = product_kernels<T>().nr, depth = s.group_in(), columns = s.taps() * depth;
@@ -232,23 +295,9 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
       const std::int64_t end = std::min(columns, column + nr);
       if (end < column + nr) std::fill_n(panel, count * nr, T(0));
       for (std::int64_t first = column; first < end;) {  // one tap after another
-        const std::int64_t tap = first / depth, last = std::min(end, (tap + 1) * depth), width = last - first;
-        const std::int64_t r = tap / s.kw - s.padding, c = tap % s.kw - s.padding;
-        std::int64_t ow = k0 % s.out_w, oh = k0 / s.out_w % s.out_h, image = k0 / (s.out_w * s.out_h);
-        T* target = panel + (first - column);
-        for (std::int64_t k = 0; k < count; ++k, target += nr) {
-          const std::int64_t h = oh * s.stride + r, w = ow * s.stride + c;
-          if (h < 0 || h >= s.h || w < 0 || w >= s.w) {
-            std::fill_n(target, width, T(0));
-          } else {
-            std::copy_n(x + ((image * s.h + h) * s.w + w) * s.in + group * depth + (first - tap * depth),
-                        width, target);
-          }
-          if (++ow == s.out_w) {
-            ow = 0;
-            if (++oh == s.out_h) oh = 0, ++image;
-          }
-        }
+        const std::int64_t tap = first / depth, last = std::min(end, (tap + 1) * depth);
+        pack_tap(s, x, tap, group * depth + first - tap * depth, last - first, k0, count,
+                 panel + (first - column));
         first = last;
       }
     };

@@ -11,7 +11,8 @@ namespace fer::detail {
 namespace {
 
 constexpr std::int64_t kBlockRows = 96;  // rows of A that stay in the second-level cache, kPanelDepth deep
-constexpr std::int64_t kBlockColumns = 512;  // columns of C that a task covers
+constexpr std::int64_t kBlockColumns = 512;                  // columns of C that a task covers
+constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of a task of a long product
 constexpr std::int64_t kWantedTasks =
     16;  // enough for every thread to have some; fixed, not the thread count
 constexpr std::size_t kMostPackedBytes = std::size_t{64} << 20;
@@ -23,6 +24,10 @@ void pack_a(const MatrixRef<T>& a, std::int64_t row, std::int64_t rows, std::int
   for (std::int64_t tile = 0; tile < rows; tile += mr, packed += depth * mr) {
     const std::int64_t valid = std::min(mr, rows - tile);
     const T* source = a.data + (row + tile) * a.row_stride + k0 * a.col_stride;
+    if (a.row_stride == 1 && valid == mr) {
+      product_kernels<T>().copy_tile(source, a.col_stride, depth, packed);
+      continue;
+    }
     for (std::int64_t k = 0; k < depth; ++k, source += a.col_stride) {
       T* target = packed + k * mr;
       for (std::int64_t i = 0; i < valid; ++i) target[i] = source[i * a.row_stride];
@@ -126,6 +131,37 @@ std::int64_t pieces_of_k(std::int64_t k, std::int64_t result_size, std::int64_t 
   return pieces;
 }
 
+// The block of C at (row, column), summed over [begin, end) of K.
+template <typename T>
+void long_block(const LongProduct<T>& p, std::int64_t begin, std::int64_t end, std::int64_t row,
+                std::int64_t rows, std::int64_t column, std::int64_t columns, T* c, std::int64_t c_stride) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const MatrixRef<T> a{p.a, p.m, p.k, 1, p.a_stride};
+  c += row * c_stride + column;
+  if (begin == end) return fill_rows<T>(c, rows, columns, c_stride, nullptr);
+  const std::int64_t depth = even_split(end - begin, kPanelDepth);
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, rows);
+  T* panels_a = scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * depth);
+  T* panel_b = scratch<T>(ScratchUse::block_b, depth * kernels.nr);
+  for (std::int64_t k0 = begin; k0 < end; k0 += depth) {
+    BlockProduct<T> block;
+    block.rows = rows;
+    block.segment_k = std::min(depth, end - k0);
+    pack_a(a, row, rows, k0, block.segment_k, kernels.mr, panels_a);
+    block.a_panels = panels_a;
+    block.a_panel_pitch = block.segment_k * kernels.mr;
+    block.b = panel_b;
+    block.c_rows = c_rows;
+    block.accumulate = k0 > begin;
+    for (std::int64_t j = 0; j < columns; j += kernels.nr) {
+      p.pack_b(k0, block.segment_k, column + j, panel_b);
+      for (std::int64_t i = 0; i < rows; ++i) c_rows[i] = c + i * c_stride + j;
+      block.n = std::min<std::int64_t>(kernels.nr, columns - j);
+      kernels.block_product(block);
+    }
+  }
+}
+
 }  // namespace
 
 template <typename T>
@@ -133,6 +169,8 @@ void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed) {
   const std::int64_t nr = product_kernels<T>().nr, column = panel * nr;
   const std::int64_t valid = std::min(nr, b.cols - column);
   const T* source = b.data + column * b.col_stride;
+  if (b.col_stride == 1 && valid == nr)
+    return product_kernels<T>().copy_panel(source, b.row_stride, b.rows, packed);
   if (valid < nr) std::memset(packed, 0, static_cast<std::size_t>(b.rows * nr) * sizeof(T));
   if (b.col_stride == 1) {
     for (std::int64_t k = 0; k < b.rows; ++k)
@@ -178,44 +216,24 @@ template <typename T>
 void long_product(const LongProduct<T>& p) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) return fill_rows<T>(p.c, p.m, p.n, p.c_stride, nullptr);
-  const ProductKernels<T>& kernels = product_kernels<T>();
-  const std::int64_t nr = kernels.nr, mr = kernels.mr;
-  const std::int64_t columns = std::min(round_up(p.n, nr), round_up(kBlockColumns / 2, nr));
-  const std::int64_t column_blocks = ceil_div(p.n, columns);
-  const std::int64_t pieces = pieces_of_k(p.k, p.m * p.n, column_blocks);
-  const std::int64_t piece = ceil_div(p.k, pieces), depth = even_split(piece, kPanelDepth);
-  const MatrixRef<T> a{p.a, p.m, p.k, 1, p.a_stride};
+  const std::int64_t nr = product_kernels<T>().nr, mr = product_kernels<T>().mr;
+  const std::int64_t rows = round_up(even_split(p.m, kLongRows), mr);
+  const std::int64_t columns = round_up(even_split(p.n, kLongColumns), nr);
+  const std::int64_t row_blocks = ceil_div(p.m, rows), column_blocks = ceil_div(p.n, columns);
+  const std::int64_t pieces = pieces_of_k(p.k, p.m * p.n, row_blocks * column_blocks);
+  const std::int64_t piece = ceil_div(p.k, pieces);
   T* partials = pieces > 1 ? scratch<T>(ScratchUse::partials, pieces * p.m * p.n) : nullptr;
 #pragma omp parallel
   {
 #pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < pieces * column_blocks; ++task) {
-      const std::int64_t part = task / column_blocks, column = task % column_blocks * columns;
-      const std::int64_t width = std::min(columns, p.n - column);
-      T* result = partials ? partials + part * p.m * p.n : p.c;
-      const std::int64_t stride = partials ? p.n : p.c_stride;
-      auto** c_rows = scratch<T*>(ScratchUse::pointers, p.m);
-      T* panels_a = scratch<T>(ScratchUse::block_a, round_up(p.m, mr) * depth);
-      T* panel_b = scratch<T>(ScratchUse::block_b, depth * nr);
+    for (std::int64_t task = 0; task < pieces * row_blocks * column_blocks; ++task) {
+      const std::int64_t part = task / (row_blocks * column_blocks);
+      const std::int64_t row = task / column_blocks % row_blocks * rows,
+                         column = task % column_blocks * columns;
       const std::int64_t begin = std::min(p.k, part * piece), end = std::min(p.k, begin + piece);
-      if (begin == end) fill_rows<T>(result + column, p.m, width, stride, nullptr);
-      for (std::int64_t k0 = begin; k0 < end; k0 += depth) {
-        BlockProduct<T> block;
-        block.rows = p.m;
-        block.segment_k = std::min(depth, end - k0);
-        pack_a(a, 0, p.m, k0, block.segment_k, mr, panels_a);
-        block.a_panels = panels_a;
-        block.a_panel_pitch = block.segment_k * mr;
-        block.b = panel_b;
-        block.c_rows = c_rows;
-        block.accumulate = k0 > begin;
-        for (std::int64_t j = 0; j < width; j += nr) {
-          p.pack_b(k0, block.segment_k, column + j, panel_b);
-          for (std::int64_t i = 0; i < p.m; ++i) c_rows[i] = result + i * stride + column + j;
-          block.n = std::min(nr, width - j);
-          kernels.block_product(block);
-        }
-      }
+      T* c = partials ? partials + part * p.m * p.n : p.c;
+      long_block(p, begin, end, row, std::min(rows, p.m - row), column, std::min(columns, p.n - column), c,
+                 partials ? p.n : p.c_stride);
     }
     if (partials) {
 #pragma omp for schedule(static)

@@ -3,6 +3,7 @@
 #include "cpu/gemm_kernels.h"
 
 #include <algorithm>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/gemm_kernels.cpp"
@@ -136,6 +137,21 @@ void block_product(const BlockProduct<T>& p) {
 }
 
 template <typename T>
+void copy_panel(const T* source, std::int64_t stride, std::int64_t count, T* panel) {
+  const Tag<T> d;
+  for (std::int64_t k = 0; k < count; ++k, source += stride, panel += kPanelColumns<T>) {
+    hn::Store(hn::LoadU(d, source), d, panel);
+    hn::Store(hn::LoadU(d, source + kLanes<T>), d, panel + kLanes<T>);
+  }
+}
+
+template <typename T>
+void copy_tile(const T* source, std::int64_t stride, std::int64_t count, T* panel) {
+  for (std::int64_t k = 0; k < count; ++k, source += stride, panel += kTileRows)
+    std::memcpy(panel, source, kTileRows * sizeof(T));
+}
+
+template <typename T>
 double peak(std::int64_t rounds) {
   const Tag<T> d;
   constexpr int count = 2 * kTileRows - 2;
@@ -155,13 +171,15 @@ double peak(std::int64_t rounds) {
 }
 
 const ProductKernels<float>* kernels_float() {
-  static const ProductKernels<float> kernels{hwy::TargetName(HWY_TARGET), kTileRows, kPanelColumns<float>,
-                                             &block_product<float>, &peak<float>};
+  static const ProductKernels<float> kernels{
+      hwy::TargetName(HWY_TARGET), kTileRows,         kPanelColumns<float>, &block_product<float>,
+      &copy_panel<float>,          &copy_tile<float>, &peak<float>};
   return &kernels;
 }
 const ProductKernels<double>* kernels_double() {
-  static const ProductKernels<double> kernels{hwy::TargetName(HWY_TARGET), kTileRows, kPanelColumns<double>,
-                                              &block_product<double>, &peak<double>};
+  static const ProductKernels<double> kernels{
+      hwy::TargetName(HWY_TARGET), kTileRows,          kPanelColumns<double>, &block_product<double>,
+      &copy_panel<double>,         &copy_tile<double>, &peak<double>};
   return &kernels;
 }
 

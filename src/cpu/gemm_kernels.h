@@ -34,6 +34,10 @@ struct ProductKernels {
   int mr;            ///< rows of a register tile
   int nr;            ///< columns of a register tile and of a packed panel
   void (*block_product)(const BlockProduct<T>& product);
+  /// panel[k][0..nr) = source[k * stride + 0..nr): `count` rows of a panel of B whose columns are contiguous.
+  void (*copy_panel)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
+  /// panel[k][0..mr) = source[k * stride + 0..mr): a full tile of A whose rows are contiguous in memory.
+  void (*copy_tile)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
   /// Multiply-adds on registers alone, `rounds` of them times 2 * mr vectors; returns the flops done. Its
   /// speed is the machine's peak, against which the products are measured.
   double (*peak)(std::int64_t rounds);
