@@ -43,7 +43,11 @@ struct ConfigError : Error {
 struct DataError : Error {
   using Error::Error;
 };
-/// A loss or gradient that is not finite, a saved tensor changed before backward, and the like.
+/// A loss that is not finite.
+struct NumericError : Error {
+  using Error::Error;
+};
+/// A graph used against its rules: freed, changed in place before backward, and the like.
 struct AutogradError : Error {
   using Error::Error;
 };

@@ -1,0 +1,151 @@
+// The configuration of a run: what `fer train` reads from a file and from its flags, and writes into the run
+// folder. Each field is named once, in visit_fields(), from which JSON keys, flags and help texts come.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fer/data/augment.h"
+#include "fer/data/dataset.h"
+#include "fer/models/presets.h"
+
+namespace fer {
+
+struct DataConfig {
+  std::string dataset = "faces";
+  std::string folder;
+  std::string labels = "majority";
+  double validation = 0.1;
+  std::uint64_t split_seed = 1;
+  std::int64_t train_identities = 300, test_identities = 60, faces_per_identity = 21;
+};
+
+struct TrainingConfig {
+  std::int64_t epochs = 10, batch_size = 48;
+  std::string optimizer = "adam";
+  double lr = 1e-3;
+  std::string schedule = "cosine";
+  double gamma = 0.98, warmup_epochs = 0.5, weight_decay = 0, momentum = 0.9;
+  double sam_rho = 0, clip_norm = 0, ema_decay = 0;
+  std::string loss = "neaa";
+  double loss_weight = 0.01, label_smoothing = 0;
+  bool balanced = false, checkpointing = false;
+  std::uint64_t seed = 1;
+  std::int64_t loader_threads = 1, save_every = 0;
+  bool overfit_batch = false;
+  std::int64_t max_steps = 0;
+};
+
+struct LandmarkConfig {
+  std::string file;
+  std::int64_t epochs = 4, batch_size = 32, identities = 300;
+  double lr = 2e-3;
+};
+
+struct RunConfig {
+  DataConfig data;
+  std::string preset = "small";
+  FERNetConfig model;
+  AugmentOptions augment;
+  TrainingConfig training;
+  LandmarkConfig landmarks;
+};
+
+template <typename Visitor>
+void visit_fields(DataConfig& c, Visitor&& v) {
+  v("dataset", c.dataset, "data set: rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces");
+  v("data", c.folder, "folder of the data set (faces needs none)");
+  v("labels", c.labels, "ferplus: majority, argmax or soft votes");
+  v("validation", c.validation, "fraction of the training part held out to choose the best epoch");
+  v("split_seed", c.split_seed, "seed of the validation split and of the drawn faces");
+  v("train_identities", c.train_identities, "faces: persons to train on");
+  v("test_identities", c.test_identities, "faces: persons to test on");
+  v("faces_per_identity", c.faces_per_identity, "faces: pictures of each person");
+}
+
+template <typename Visitor>
+void visit_fields(TrainingConfig& c, Visitor&& v) {
+  v("epochs", c.epochs, "passes over the training part");
+  v("batch_size", c.batch_size, "samples a step");
+  v("optimizer", c.optimizer, "adam, adamw or sgd");
+  v("lr", c.lr, "learning rate at its highest");
+  v("schedule", c.schedule, "constant, exponential (times gamma an epoch) or cosine");
+  v("gamma", c.gamma, "decay an epoch of the exponential schedule");
+  v("warmup_epochs", c.warmup_epochs, "epochs over which the rate rises to lr");
+  v("weight_decay", c.weight_decay, "L2 decay (adamw: decoupled)");
+  v("momentum", c.momentum, "momentum of sgd");
+  v("sam_rho", c.sam_rho, "radius of sharpness-aware minimisation around the optimizer; 0: off");
+  v("clip_norm", c.clip_norm, "largest norm of the gradient; 0: no limit");
+  v("ema_decay", c.ema_decay, "decay a step of the averaged weights used in evaluation; 0: off");
+  v("loss", c.loss, "beside the cross-entropy: neaa (Eq. 10), anchor (Eq. 7) or none");
+  v("loss_weight", c.loss_weight, "weight of that loss (Eq. 11)");
+  v("label_smoothing", c.label_smoothing, "share of the label spread over all classes");
+  v("balanced", c.balanced, "draw classes equally often, with replacement");
+  v("checkpointing", c.checkpointing, "recompute activations in backward: less memory, more time");
+  v("seed", c.seed, "seed of weights, order, augmentation and dropout");
+  v("loader_threads", c.loader_threads, "threads that prepare batches; 0: none beside the trainer");
+  v("save_every", c.save_every, "steps between checkpoints; 0: at the end of each epoch");
+  v("overfit_batch", c.overfit_batch, "train on the first batch alone, to see that the loss can fall");
+  v("max_steps", c.max_steps, "stop after this many steps; 0: no limit");
+}
+
+template <typename Visitor>
+void visit_fields(AugmentOptions& c, Visitor&& v) {
+  v("flip", c.flip, "probability of a mirrored picture");
+  v("erase", c.erase, "probability of an erased rectangle");
+  v("erase_area_min", c.erase_area_min, "smallest erased area, as a fraction of the picture");
+  v("erase_area_max", c.erase_area_max, "largest erased area");
+  v("erase_aspect_min", c.erase_aspect_min, "smallest height over width of the erased rectangle");
+  v("erase_aspect_max", c.erase_aspect_max, "largest height over width of the erased rectangle");
+  v("rotation", c.rotation, "largest rotation, degrees");
+  v("scale", c.scale, "largest zoom, 0.1: by 0.9 to 1.1");
+  v("shift", c.shift, "largest shift, as a fraction of the side");
+  v("crop_min", c.crop_min, "smallest area of a random resized crop; 1: off");
+  v("brightness", c.brightness, "largest change of brightness");
+  v("contrast", c.contrast, "largest change of contrast");
+}
+
+template <typename Visitor>
+void visit_fields(LandmarkConfig& c, Visitor&& v) {
+  v("landmarks", c.file,
+    "checkpoint of the landmark backbone; empty: train it first, on points of drawn faces");
+  v("landmark_epochs", c.epochs, "epochs of that training");
+  v("landmark_batch_size", c.batch_size, "samples a step of that training");
+  v("landmark_identities", c.identities, "drawn persons of that training");
+  v("landmark_lr", c.lr, "learning rate of that training");
+}
+
+/// Calls visit_section(name, fields) for each section of the configuration.
+template <typename Config, typename Visitor>
+void visit_sections(Config& config, Visitor&& v) {
+  v("data", config.data);
+  v("model", config.model);
+  v("augment", config.augment);
+  v("training", config.training);
+  v("landmarks", config.landmarks);
+}
+
+/// The configuration as JSON text, sections and fields in their order.
+std::string to_json(const RunConfig& config);
+/// Overwrites the fields that `text` names. ConfigError, naming `source`, for an unknown section or key (with
+/// the nearest known one), a value of the wrong type, or text that is not JSON.
+void apply_json(RunConfig& config, const std::string& text, const std::string& source);
+/// Overwrites one field given as text: "lr", "3e-5". ConfigError as above.
+void apply_setting(RunConfig& config, const std::string& key, const std::string& value,
+                   const std::string& source);
+/// The known keys, with their help texts and defaults as text.
+struct SettingInfo {
+  std::string section, key, help, value;
+};
+std::vector<SettingInfo> settings_of(const RunConfig& config);
+
+/// Checks ranges across the sections; ConfigError names the first field that is out of its range.
+void check(const RunConfig& config);
+
+/// Data set options of a split.
+DatasetOptions dataset_options(const DataConfig& config, Split split);
+
+/// The word of `known` nearest to `word` by edit distance, or "" if none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace fer

@@ -1,0 +1,96 @@
+// The training loop: steps, schedule, checkpoints, metrics and resuming, the same for every task. What is
+// trained and how its loss comes about is a Task.
+//
+// Files in the run folder, by the task's prefix: <prefix>last.safetensors (weights, optimizer and counters of
+// the newest checkpoint), <prefix>best.safetensors (weights of the best epoch), metrics.jsonl (a line a step
+// and an epoch). All are replaced by renaming, so a kill at any moment leaves each of them whole; what was
+// done after the last checkpoint is done again when the run is resumed, with the same numbers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fer/autograd/variable.h"
+#include "fer/data/loader.h"
+#include "fer/formats/state_dict.h"
+#include "fer/layers/module.h"
+#include "fer/training/config.h"
+
+namespace fer {
+
+/// Named numbers in their order: parts of a loss, figures of an evaluation.
+using Figures = std::vector<std::pair<std::string, double>>;
+
+struct LossResult {
+  Variable total;
+  Figures parts;  ///< for logs
+};
+
+struct Evaluation {
+  Figures figures;
+  double score = -std::numeric_limits<double>::infinity();  ///< the higher the better: chooses the best epoch
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual std::string prefix() const = 0;  ///< of file names: "" or "landmarks-"
+  virtual Module& model() = 0;
+  /// The loss of a batch in training mode.
+  virtual LossResult loss(const Batch& batch) = 0;
+  /// Figures of the validation split.
+  virtual Evaluation evaluate() = 0;
+  /// Extra metadata of this task's weight files.
+  virtual Metadata metadata() const { return {}; }
+};
+
+struct StepReport {
+  std::string prefix;
+  std::int64_t epoch = 0, epochs = 0;  ///< epoch counts from 1
+  std::int64_t step = 0, steps = 0;    ///< in the whole run; step counts from 1
+  std::int64_t step_in_epoch = 0, steps_per_epoch = 0;
+  double loss = 0, lr = 0, gradient_norm = 0;
+  Figures parts;
+  double images_per_second = 0, seconds_left = 0;
+};
+
+struct EpochReport {
+  std::string prefix;
+  std::int64_t epoch = 0, epochs = 0, step = 0;
+  double train_loss = 0, lr = 0, seconds = 0, images_per_second = 0;
+  double waiting = 0;  ///< share of the epoch's time spent waiting for the loader
+  Evaluation evaluation;
+  bool best = false;
+};
+
+/// Who watches a run: the app draws a progress bar, tests collect. The library itself prints nothing.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  virtual void on_note(const std::string&) {}
+  virtual void on_step(const StepReport&) {}
+  virtual void on_epoch(const EpochReport&) {}
+};
+
+struct LoopResult {
+  std::int64_t steps = 0, best_epoch = 0;
+  Evaluation best, last;
+  double seconds = 0, waiting = 0;
+  std::size_t peak_memory = 0;  ///< bytes, of the device's allocator
+};
+
+/// Runs `task` over `loader` as `config` says, from the newest checkpoint in `folder` if there is one.
+/// Afterwards the model holds the weights of the last epoch. NumericError, naming the batch and its samples,
+/// for a loss that is not finite.
+LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
+                        const std::filesystem::path& folder, TrainingObserver& observer);
+
+/// uint8 pictures of a batch as network input on `device`: flipped, normalised by ImageNet's mean and
+/// deviation, erased (Backend::preprocess_images). float32, N x S x S x 3.
+Tensor network_input(const Batch& batch, Device device);
+
+}  // namespace fer

@@ -1,0 +1,107 @@
+#include "app/console.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+
+namespace fer::app {
+namespace {
+
+using std::chrono::steady_clock;
+
+// How often a bar is redrawn, and how often a plain line appears.
+constexpr double bar_seconds = 0.1, line_seconds = 15;
+
+std::string fixed(double value, int digits) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(digits) << value;
+  return out.str();
+}
+
+std::string stage_name(const std::string& prefix) {
+  return prefix.empty() ? "" : "landmarks ";
+}
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  const auto total = static_cast<long long>(std::llround(std::max(0.0, seconds)));
+  std::ostringstream out;
+  if (total >= 3600) {
+    out << total / 3600 << " h " << std::setw(2) << std::setfill('0') << total / 60 % 60 << " min";
+  } else if (total >= 60) {
+    out << total / 60 << " min " << std::setw(2) << std::setfill('0') << total % 60 << " s";
+  } else {
+    out << total << " s";
+  }
+  return out.str();
+}
+
+std::string percent_text(double share) {
+  return std::isnan(share) ? "-" : fixed(100 * share, 1) + " %";
+}
+
+std::string megabytes_text(std::size_t bytes) {
+  return fixed(static_cast<double>(bytes) / (1 << 20), bytes < (10u << 20) ? 1 : 0) + " MiB";
+}
+
+ConsoleObserver::ConsoleObserver(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void ConsoleObserver::clear_bar() {
+  if (bar_shown_) std::cerr << "\r\033[K";
+  bar_shown_ = false;
+}
+
+void ConsoleObserver::on_note(const std::string& note) {
+  clear_bar();
+  std::cerr << note << std::endl;
+}
+
+void ConsoleObserver::on_step(const StepReport& report) {
+  if (quiet_) return;
+  const auto now = steady_clock::now();
+  const double wait = terminal_ ? bar_seconds : line_seconds;
+  const bool first = last_shown_ == steady_clock::time_point{};
+  if (!first && std::chrono::duration<double>(now - last_shown_).count() < wait) return;
+  last_shown_ = now;
+  std::ostringstream line;
+  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << " ";
+  if (terminal_) {
+    constexpr int width = 24;
+    const auto full =
+        static_cast<int>(width * report.step_in_epoch / std::max<std::int64_t>(1, report.steps_per_epoch));
+    line << "[" << std::string(static_cast<std::size_t>(full), '=')
+         << std::string(static_cast<std::size_t>(width - full), ' ') << "] ";
+  }
+  line << report.step_in_epoch << "/" << report.steps_per_epoch << "  loss " << fixed(report.loss, 4);
+  for (const auto& [name, value] : report.parts) line << "  " << name << " " << fixed(value, 4);
+  line << "  " << fixed(report.images_per_second, 0) << " images/s  " << duration_text(report.seconds_left)
+       << " left";
+  if (terminal_) {
+    std::cerr << "\r\033[K" << line.str() << std::flush;
+    bar_shown_ = true;
+  } else {
+    std::cerr << line.str() << std::endl;
+  }
+}
+
+void ConsoleObserver::on_epoch(const EpochReport& report) {
+  clear_bar();
+  std::ostringstream line;
+  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << "  train loss "
+       << fixed(report.train_loss, 4);
+  for (const auto& [name, value] : report.evaluation.figures) {
+    line << "  " << name << " "
+         << (name.find("accuracy") != std::string::npos ? percent_text(value) : fixed(value, 4));
+  }
+  line << "  " << fixed(report.images_per_second, 0) << " images/s  " << duration_text(report.seconds)
+       << "  waiting " << fixed(100 * report.waiting, 1) << " %" << (report.best ? "  best" : "");
+  std::cerr << line.str() << std::endl;
+}
+
+}  // namespace fer::app

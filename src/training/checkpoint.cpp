@@ -1,0 +1,97 @@
+#include "fer/training/checkpoint.h"
+
+#include <nlohmann/json.hpp>
+
+#include "fer/formats/safetensors.h"
+
+namespace fer {
+namespace {
+
+// Raised when the meaning of a checkpoint's contents changes; older ones are then converted or refused by
+// name.
+constexpr int checkpoint_version = 1;
+constexpr const char* optimizer_prefix = "optimizer/";
+
+StateDict state_of(Module& model) {
+  StateDict state;
+  for (const NamedVariable& p : model.named_parameters()) state.insert(p.name, p.variable.value());
+  for (const NamedBuffer& b : model.named_buffers()) state.insert(b.name, *b.buffer);
+  return state;
+}
+
+void restore(Tensor& target, const StateDict& file, const std::string& name, const std::string& path) {
+  const Tensor* found = file.find(name);
+  require<FormatError>(found != nullptr, path, ": not a checkpoint of this run: '", name, "' is missing");
+  require<FormatError>(found->shape() == target.shape(), path, ": '", name, "' has shape ", found->shape(),
+                       ", this run needs ", target.shape());
+  target.copy_from(*found);
+}
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata) {
+  save_state_dict(path, state_of(model), metadata);
+}
+
+void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,
+                     const MovingAverage* average, const Progress& progress, const Metadata& metadata) {
+  StateDict state = state_of(model);
+  for (const auto& [name, tensor] : optimizer.state()) state.insert(optimizer_prefix + name, tensor);
+  if (average) {
+    for (const auto& [name, tensor] : average->state()) state.insert(optimizer_prefix + name, tensor);
+  }
+  nlohmann::ordered_json counters{{"epoch", progress.epoch},
+                                  {"batch", progress.batch},
+                                  {"step", progress.step},
+                                  {"optimizer_steps", optimizer.steps()},
+                                  {"best_epoch", progress.best_epoch},
+                                  {"best_score", progress.best_score},
+                                  {"best_figures", progress.best_figures},
+                                  {"loss_sum", progress.loss_sum},
+                                  {"seconds", progress.seconds},
+                                  {"waiting", progress.waiting}};
+  Metadata all = metadata;
+  all["fer_checkpoint"] = std::to_string(checkpoint_version);
+  all["progress"] = counters.dump();
+  save_state_dict(path, state, all);
+}
+
+Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer& optimizer,
+                         MovingAverage* average) {
+  const StateFile file = read_state_file(path);
+  const std::string name = path.string();
+  const auto version = file.metadata.find("fer_checkpoint");
+  require<FormatError>(version != file.metadata.end(), name,
+                       ": holds weights, not a training checkpoint; it cannot be resumed from");
+  require<FormatError>(version->second == std::to_string(checkpoint_version), name,
+                       ": checkpoint of version ", version->second, ", this program reads version ",
+                       checkpoint_version);
+  for (const NamedVariable& p : model.named_parameters()) {
+    Variable variable = p.variable;
+    restore(variable.mutable_value(), file.tensors, p.name, name);
+  }
+  for (const NamedBuffer& b : model.named_buffers()) restore(*b.buffer, file.tensors, b.name, name);
+  for (auto [key, tensor] : optimizer.state()) restore(tensor, file.tensors, optimizer_prefix + key, name);
+  if (average) {
+    for (auto [key, tensor] : average->state()) restore(tensor, file.tensors, optimizer_prefix + key, name);
+  }
+  Progress progress;
+  try {
+    const auto counters = nlohmann::json::parse(file.metadata.at("progress"));
+    progress.epoch = counters.at("epoch");
+    progress.batch = counters.at("batch");
+    progress.step = counters.at("step");
+    optimizer.set_steps(counters.at("optimizer_steps"));
+    progress.best_epoch = counters.at("best_epoch");
+    progress.best_score = counters.at("best_score");
+    progress.best_figures = counters.at("best_figures");
+    progress.loss_sum = counters.at("loss_sum");
+    progress.seconds = counters.at("seconds");
+    progress.waiting = counters.at("waiting");
+  } catch (const std::exception& error) {
+    throw FormatError(concat(name, ": the counters of the checkpoint are damaged: ", error.what()));
+  }
+  return progress;
+}
+
+}  // namespace fer

@@ -1,0 +1,241 @@
+#include "fer/training/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <type_traits>
+
+namespace fer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <typename T>
+constexpr bool is_list = std::is_same_v<T, std::vector<std::int64_t>>;
+
+template <typename T>
+Json to_value(const T& field) {
+  if constexpr (std::is_same_v<T, Heatmap>) {
+    return std::string(name_of(field));
+  } else {
+    return field;
+  }
+}
+
+/// What a field takes, in words.
+template <typename T>
+constexpr const char* kind_of() {
+  if constexpr (is_list<T>) return "a list of whole numbers";
+  if constexpr (std::is_same_v<T, bool>) return "true or false";
+  if constexpr (std::is_integral_v<T> && std::is_unsigned_v<T>) return "a whole number, not negative";
+  if constexpr (std::is_integral_v<T>) return "a whole number";
+  if constexpr (std::is_floating_point_v<T>) return "a number";
+  return "a text";
+}
+
+template <typename T>
+void assign(T& field, const Json& value, const std::string& where) {
+  bool fits = false;
+  if constexpr (std::is_same_v<T, Heatmap>) {
+    require<ConfigError>(value.is_string(), where, " must be a text, got ", value.dump());
+    field = parse_heatmap(value.get<std::string>());
+    return;
+  } else if constexpr (is_list<T>) {
+    fits = value.is_array() &&
+           std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number_integer(); });
+  } else if constexpr (std::is_same_v<T, bool>) {
+    fits = value.is_boolean();
+  } else if constexpr (std::is_integral_v<T>) {
+    fits = value.is_number_integer() && (std::is_signed_v<T> || value.is_number_unsigned());
+  } else if constexpr (std::is_floating_point_v<T>) {
+    fits = value.is_number();
+  } else {
+    fits = value.is_string();
+  }
+  require<ConfigError>(fits, where, " must be ", kind_of<T>(), ", got ", value.dump());
+  if constexpr (!std::is_same_v<T, Heatmap>) field = value.get<T>();
+}
+
+template <typename T>
+void assign_text(T& field, const std::string& text, const std::string& where) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    field = text;
+  } else if constexpr (std::is_same_v<T, Heatmap>) {
+    assign(field, Json(text), where);
+  } else {
+    // Numbers and booleans are read as JSON reads them, lists with or without brackets; a bare word is none.
+    const bool bare_list = is_list<T> && (text.empty() || text.front() != '[');
+    const Json value = Json::parse(bare_list ? "[" + text + "]" : text, nullptr, /*allow_exceptions=*/false);
+    require<ConfigError>(!value.is_discarded(), where, " must be ", kind_of<T>(), ", got '", text, "'");
+    assign(field, value, where);
+  }
+}
+
+[[noreturn]] void unknown_key(const std::string& key, const std::vector<std::string>& known,
+                              const std::string& source) {
+  const std::string near = nearest(key, known);
+  throw ConfigError(concat(source, ": unknown key '", key, "'",
+                           near.empty() ? std::string() : concat("; did you mean '", near, "'?")));
+}
+
+}  // namespace
+
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t change = diagonal + (word[i - 1] != candidate[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string to_json(const RunConfig& config) {
+  RunConfig copy = config;
+  Json json;
+  json["preset"] = config.preset;
+  visit_sections(copy, [&json](const char* section, auto& fields) {
+    Json& object = json[section] = Json::object();
+    visit_fields(fields,
+                 [&object](const char* key, auto& field, const char*) { object[key] = to_value(field); });
+  });
+  return json.dump(2) + "\n";
+}
+
+void apply_json(RunConfig& config, const std::string& text, const std::string& source) {
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    throw ConfigError(concat(source, ": not JSON: ", error.what()));
+  }
+  require<ConfigError>(json.is_object(), source, ": a configuration is a JSON object");
+  std::vector<std::string> sections{"preset"};
+  visit_sections(config, [&sections](const char* section, auto&) { sections.emplace_back(section); });
+  for (const auto& [section, value] : json.items()) {
+    if (std::find(sections.begin(), sections.end(), section) == sections.end()) {
+      unknown_key(section, sections, source);
+    }
+    require<ConfigError>(section == "preset" || value.is_object(), source, ": '", section,
+                         "' must be an object of settings");
+  }
+  if (json.contains("preset")) {
+    assign(config.preset, json["preset"], concat(source, ": 'preset'"));
+    config.model = preset(config.preset);
+  }
+  visit_sections(config, [&](const char* section, auto& fields) {
+    if (!json.contains(section)) return;
+    std::vector<std::string> keys;
+    visit_fields(fields, [&keys](const char* key, auto&, const char*) { keys.emplace_back(key); });
+    const Json& object = json[section];
+    for (const auto& [key, value] : object.items()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+        unknown_key(key, keys, concat(source, ": in '", section, "'"));
+      }
+    }
+    visit_fields(fields, [&](const char* key, auto& field, const char*) {
+      if (object.contains(key)) assign(field, object[key], concat(source, ": '", section, ".", key, "'"));
+    });
+  });
+}
+
+void apply_setting(RunConfig& config, const std::string& key, const std::string& value,
+                   const std::string& source) {
+  if (key == "preset") {
+    config.preset = value;
+    config.model = preset(value);
+    return;
+  }
+  bool found = false;
+  std::vector<std::string> keys{"preset"};
+  visit_sections(config, [&](const char*, auto& fields) {
+    visit_fields(fields, [&](const char* name, auto& field, const char*) {
+      keys.emplace_back(name);
+      if (key != name) return;
+      found = true;
+      assign_text(field, value, concat(source, ": '", key, "'"));
+    });
+  });
+  if (!found) unknown_key(key, keys, source);
+}
+
+std::vector<SettingInfo> settings_of(const RunConfig& config) {
+  RunConfig copy = config;
+  std::vector<SettingInfo> infos;
+  visit_sections(copy, [&infos](const char* section, auto& fields) {
+    visit_fields(fields, [&](const char* key, auto& field, const char* help) {
+      const Json value = to_value(field);
+      infos.push_back({section, key, help, value.is_string() ? value.get<std::string>() : value.dump()});
+    });
+  });
+  return infos;
+}
+
+void check(const RunConfig& config) {
+  const TrainingConfig& t = config.training;
+  const auto positive = [](const char* key, auto value) {
+    require<ConfigError>(value > 0, "'", key, "' must be positive, got ", value);
+  };
+  positive("epochs", t.epochs);
+  positive("batch_size", t.batch_size);
+  positive("lr", t.lr);
+  positive("landmark_lr", config.landmarks.lr);
+  positive("landmark_batch_size", config.landmarks.batch_size);
+  for (auto [key, value] : {std::pair{"weight_decay", t.weight_decay},
+                            {"sam_rho", t.sam_rho},
+                            {"clip_norm", t.clip_norm},
+                            {"loss_weight", t.loss_weight}}) {
+    require<ConfigError>(value >= 0 && std::isfinite(value), "'", key, "' must not be negative, got ", value);
+  }
+  for (auto [key, value] : {std::pair{"label_smoothing", t.label_smoothing},
+                            {"ema_decay", t.ema_decay},
+                            {"momentum", t.momentum}}) {
+    require<ConfigError>(value >= 0 && value < 1, "'", key, "' must be in [0, 1), got ", value);
+  }
+  const auto one_of = [](const char* key, const std::string& value, const std::vector<std::string>& known) {
+    if (std::find(known.begin(), known.end(), value) != known.end()) return;
+    std::string list;
+    for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
+    throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'"));
+  };
+  one_of("optimizer", t.optimizer, {"adam", "adamw", "sgd"});
+  one_of("loss", t.loss, {"neaa", "anchor", "none"});
+  one_of("schedule", t.schedule, {"constant", "exponential", "cosine"});
+  one_of("labels", config.data.labels, {"majority", "argmax", "soft"});
+  one_of("dataset", config.data.dataset, dataset_names());
+  require<ConfigError>(t.loader_threads >= 0 && t.loader_threads <= 64,
+                       "'loader_threads' must be 0 to 64, got ", t.loader_threads);
+  require<ConfigError>(t.save_every >= 0, "'save_every' must not be negative, got ", t.save_every);
+  require<ConfigError>(t.max_steps >= 0, "'max_steps' must not be negative, got ", t.max_steps);
+  config.augment.check();
+}
+
+DatasetOptions dataset_options(const DataConfig& config, Split split) {
+  DatasetOptions options;
+  options.name = config.dataset;
+  options.folder = config.folder;
+  options.split = split;
+  options.label_mode = parse_label_mode(config.labels);
+  options.validation_fraction = config.validation;
+  options.seed = config.split_seed;
+  options.train_identities = config.train_identities;
+  options.test_identities = config.test_identities;
+  options.faces_per_identity = config.faces_per_identity;
+  return options;
+}
+
+}  // namespace fer

@@ -1,0 +1,34 @@
+// metrics.jsonl: a JSON object a line, {"kind": "step" | "epoch", "stage": prefix, "step": n, ...}. Lines are
+// appended and flushed; resuming cuts off what lies after the checkpoint.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "fer/training/loop.h"
+
+namespace fer {
+
+class MetricsLog {
+ public:
+  explicit MetricsLog(std::filesystem::path path);
+  void step(const StepReport& report);
+  void epoch(const EpochReport& report);
+  /// Removes the stage's lines of later steps, and a last line that a kill left incomplete.
+  void keep_until(const std::string& stage, std::int64_t step);
+  /// The figures of the stage's newest epoch line; empty if there is none.
+  Figures last_epoch_figures(const std::string& stage) const;
+
+ private:
+  void append(const std::string& line);
+  std::string contents() const;
+
+  std::filesystem::path path_;
+  std::ofstream out_;
+};
+
+std::string figures_to_json(const Figures& figures);
+Figures figures_from_json(const std::string& text);
+
+}  // namespace fer

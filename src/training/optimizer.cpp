@@ -1,0 +1,167 @@
+#include "fer/training/optimizer.h"
+
+#include <algorithm>
+
+namespace fer {
+namespace {
+
+std::vector<Tensor> zeros_for(const std::vector<NamedVariable>& parameters) {
+  std::vector<Tensor> zeros;
+  zeros.reserve(parameters.size());
+  for (const NamedVariable& p : parameters) zeros.push_back(Tensor::zeros_like(p.variable.value()));
+  return zeros;
+}
+
+void append(OptimizerState& state, const std::string& prefix, const std::vector<NamedVariable>& parameters,
+            const std::vector<Tensor>& tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    state.emplace_back(prefix + parameters[i].name, tensors[i]);
+}
+
+Backend& backend_for(const std::vector<NamedVariable>& parameters) {
+  return backend(parameters.empty() ? Device::cpu : parameters.front().variable.device());
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const std::vector<NamedVariable>& parameters) {
+  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(parameters_),
+               [](const NamedVariable& p) { return p.variable.requires_grad(); });
+  require<ConfigError>(!parameters_.empty(),
+                       "an optimizer needs at least one parameter that requires gradients");
+}
+
+void Optimizer::zero_grad() {
+  for (NamedVariable& p : parameters_) p.variable.zero_grad();
+}
+
+Adam::Adam(const std::vector<NamedVariable>& parameters, const AdamSettings& settings)
+    : Optimizer(parameters), settings_(settings), m_(zeros_for(parameters_)), v_(zeros_for(parameters_)) {}
+
+void Adam::step(double lr, const Recompute&) {
+  ++steps_;
+  std::vector<AdamSlot> slots;
+  slots.reserve(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Variable& p = parameters_[i].variable;
+    if (p.grad().defined()) slots.push_back({p.mutable_value(), p.grad(), m_[i], v_[i]});
+  }
+  if (slots.empty()) return;
+  backend_for(parameters_)
+      .adam_step(slots, {lr, settings_.beta1, settings_.beta2, settings_.eps, settings_.weight_decay,
+                         settings_.decoupled, steps_});
+}
+
+OptimizerState Adam::state() const {
+  OptimizerState state;
+  append(state, "adam.m/", parameters_, m_);
+  append(state, "adam.v/", parameters_, v_);
+  return state;
+}
+
+Sgd::Sgd(const std::vector<NamedVariable>& parameters, const SgdSettings& settings)
+    : Optimizer(parameters), settings_(settings) {
+  if (settings_.momentum != 0) momentum_ = zeros_for(parameters_);
+}
+
+void Sgd::step(double lr, const Recompute&) {
+  ++steps_;
+  std::vector<SgdSlot> slots;
+  slots.reserve(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Variable& p = parameters_[i].variable;
+    if (!p.grad().defined()) continue;
+    slots.push_back({p.mutable_value(), p.grad(), momentum_.empty() ? Tensor() : momentum_[i]});
+  }
+  if (slots.empty()) return;
+  backend_for(parameters_)
+      .sgd_step(slots, {lr, settings_.momentum, settings_.weight_decay, settings_.nesterov, steps_ == 1});
+}
+
+OptimizerState Sgd::state() const {
+  OptimizerState state;
+  append(state, "sgd.momentum/", parameters_, momentum_);
+  return state;
+}
+
+Sam::Sam(std::unique_ptr<Optimizer> base, double rho)
+    : Optimizer(base->parameters()), base_(std::move(base)), rho_(rho) {
+  require<ConfigError>(rho > 0, "sam: rho must be positive, got ", rho);
+}
+
+void Sam::step(double lr, const Recompute& recompute) {
+  require<ConfigError>(static_cast<bool>(recompute),
+                       "sam: step() needs a function that computes the gradients again");
+  const double norm = gradient_norm(parameters_);
+  const double scale = rho_ / (norm + 1e-12);
+  // The way back restores a copy: subtracting what was added would leave rounding errors behind.
+  std::vector<Tensor> before;
+  for (NamedVariable& p : parameters_) {
+    before.push_back(p.variable.value().clone());
+    if (p.variable.grad().defined()) {
+      backend_for(parameters_).accumulate(p.variable.grad(), scale, p.variable.mutable_value());
+    }
+  }
+  zero_grad();
+  recompute();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    parameters_[i].variable.mutable_value().copy_from(before[i]);
+  }
+  base_->step(lr);
+}
+
+double gradient_norm(const std::vector<NamedVariable>& parameters) {
+  std::vector<Tensor> gradients;
+  for (const NamedVariable& p : parameters) {
+    if (p.variable.grad().defined()) gradients.push_back(p.variable.grad());
+  }
+  if (gradients.empty()) return 0;
+  Tensor norm = Tensor::empty({}, DType::float64, gradients.front().device());
+  backend_of(norm).global_norm(gradients, norm);
+  return norm.item();
+}
+
+double clip_gradients(const std::vector<NamedVariable>& parameters, double max_norm) {
+  const double norm = gradient_norm(parameters);
+  if (norm > max_norm) {
+    for (const NamedVariable& p : parameters) {
+      Variable variable = p.variable;
+      if (!variable.grad().defined()) continue;
+      Tensor& gradient = variable.mutable_grad();
+      backend_of(gradient).scale(gradient, max_norm / norm, gradient);
+    }
+  }
+  return norm;
+}
+
+MovingAverage::MovingAverage(const std::vector<NamedVariable>& parameters, double decay) : decay_(decay) {
+  require<ConfigError>(decay > 0 && decay < 1, "the decay of a moving average lies between 0 and 1, got ",
+                       decay);
+  for (const NamedVariable& p : parameters) {
+    if (!p.variable.requires_grad()) continue;
+    parameters_.push_back(p);
+    average_.push_back(p.variable.value().clone());
+  }
+}
+
+void MovingAverage::update() {
+  for (std::size_t i = 0; i < average_.size(); ++i) {
+    backend_of(average_[i]).lerp(parameters_[i].variable.value(), 1 - decay_, average_[i]);
+  }
+}
+
+void MovingAverage::swap() {
+  for (std::size_t i = 0; i < average_.size(); ++i) {
+    const Tensor kept = average_[i].clone();
+    average_[i].copy_from(parameters_[i].variable.value());
+    parameters_[i].variable.mutable_value().copy_from(kept);
+  }
+}
+
+OptimizerState MovingAverage::state() const {
+  OptimizerState state;
+  append(state, "ema/", parameters_, average_);
+  return state;
+}
+
+}  // namespace fer
