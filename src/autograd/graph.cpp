@@ -30,7 +30,9 @@ class GraphWriter {
       open_.pop_back();
       const int to = numbers_.at(node.get());
       for (const Edge& edge : node->inputs) {
-        dot_ << "  n" << source(edge) << " -> n" << to << " [label=\"" << edge.shape << "\"];\n";
+        if (!edge.given) continue;
+        const int from = source(edge);  // draws its box, so before the arrow
+        dot_ << "  n" << from << " -> n" << to << " [label=\"" << edge.shape << "\"];\n";
       }
     }
     dot_ << "}\n";

@@ -97,6 +97,7 @@ Variable record(std::string_view op, Tensor value, const std::vector<Variable>& 
       edge.shape = input.shape();
       edge.dtype = input.dtype();
       edge.device = input.device();
+      edge.given = true;
     }
     if (input.requires_grad()) {
       edge.node = input.node();

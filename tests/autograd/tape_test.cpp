@@ -210,12 +210,12 @@ TEST_CASE("detach shares the value and ends the graph") {
 }
 
 TEST_CASE("a value saved for backward and then changed is named") {
-  Variable x = leaf({3.0});
-  const Variable y = mul(x, x);
-  x.mutable_value().fill(1.0);
+  Variable x = leaf({3.0}), z = leaf({4.0}, "z", false);
+  const Variable y = mul(x, z);
+  z.mutable_value().fill(1.0);
   CHECK_THROWS_WITH_AS(
       y.backward(),
-      "[mul] 'a' of shape (1), saved for backward, was changed in place since (version 1, now 2); "
+      "[mul] 'b' of shape (1), saved for backward, was changed in place since (version 1, now 2); "
       "change a clone() instead",
       AutogradError);
 }

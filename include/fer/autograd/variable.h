@@ -84,6 +84,7 @@ struct Edge {
   Shape shape;
   DType dtype = DType::float32;
   Device device = Device::cpu;
+  bool given = false;  ///< whether there was an input at all; false: an optional one left out
   bool needs_gradient() const { return node || leaf.defined(); }
 };
 
