@@ -26,9 +26,12 @@
 namespace fer::simt {
 namespace detail {
 
+/// A kernel argument that is a pointer, or a structure that may hold some.
 struct PointerArgument {
   int index;
-  const void* value;
+  const void* value;   ///< the pointer
+  const void* object;  ///< the structure; null for a plain pointer
+  std::size_t bytes;   ///< of the structure
 };
 
 /// All that launch() knows.
@@ -65,6 +68,12 @@ struct EventState;
 struct GraphState;
 bool is_capturing(StreamState* stream);
 void record(StreamState* stream, std::function<void()> work);
+
+/// Some kernels of this program report their accesses: keep track of what is initialised from the start.
+bool expect_instrumented_kernels() noexcept;
+#if FER_SIMT_INSTRUMENTED
+[[maybe_unused]] static const bool instrumented_kernels_here = expect_instrumented_kernels();
+#endif
 
 }  // namespace detail
 
@@ -135,8 +144,12 @@ void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, 
     std::array<detail::PointerArgument, sizeof...(Parameters) + 1> pointers{};
     int index = 0, pointer_count = 0;
     [[maybe_unused]] const auto collect = [&](const auto& value) {
-      if constexpr (std::is_pointer_v<std::remove_cvref_t<decltype(value)>>) {
-        pointers[static_cast<std::size_t>(pointer_count++)] = {index, static_cast<const void*>(value)};
+      using Value = std::remove_cvref_t<decltype(value)>;
+      if constexpr (std::is_pointer_v<Value> && !std::is_function_v<std::remove_pointer_t<Value>>) {
+        const void* address = const_cast<const void*>(static_cast<const volatile void*>(value));
+        pointers[static_cast<std::size_t>(pointer_count++)] = {index, address, nullptr, 0};
+      } else if constexpr (std::is_class_v<Value>) {
+        pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value)};
       }
       ++index;
     };

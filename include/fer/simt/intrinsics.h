@@ -144,6 +144,10 @@ __attribute__((noinline)) T atomicMin(T* p, std::type_identity_t<T> value) {
   return old;
 }
 
+inline void __trap(Where where = Where::current()) {
+  detail::trap("__trap", where);
+}
+
 namespace gpu {
 
 inline float exp(float x) {

@@ -1,0 +1,201 @@
+// A block of threads in execution: its lanes, warps, shared memory and barrier, and who runs next. One Block
+// object lives in each OS thread that executes kernels and runs one block after the other.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fer/simt/device.h"
+#include "fer/simt/executor.h"
+#include "fer/simt/gpu_simt.h"
+#include "simt/context.h"
+#include "simt/shared_arena.h"
+
+namespace fer::simt::detail {
+
+inline constexpr int max_threads = 1024;
+inline constexpr int max_warps = max_threads / 32;
+
+struct Block;
+struct Warp;
+struct BlockShadow;
+
+/// A warp operation for which lanes wait; keyed by its mask.
+struct Collective {
+  using Finish = void (*)(Block& block, Warp& warp, const Collective& collective);
+  unsigned mask = 0;
+  unsigned arrived = 0;
+  const char* operation = nullptr;
+  bool same_place = false;  ///< lanes must be at the same source line, not only in the same operation
+  Where where{};
+  Finish finish = nullptr;
+};
+
+struct Warp {
+  unsigned exists = 0;    ///< lanes that the block has
+  unsigned started = 0;   ///< lanes that have a stack, or had one
+  unsigned runnable = 0;  ///< lanes that can be taken, started or not
+  unsigned finished = 0;
+  int number = 0;
+  int collectives = 0;
+  std::array<Collective, 32> collective;
+  std::array<void*, 32> operand{};  ///< what each waiting lane deposited, on its own stack
+};
+
+/// Copies that a lane started by cp.async and has not waited for.
+struct AsyncQueue {
+  struct Copy {
+    char* to;
+    const char* from;
+    int bytes, source_bytes;
+  };
+  std::vector<Copy> copies;
+  std::vector<std::size_t> group_ends;  ///< committed groups, as ends of ranges of `copies`
+};
+
+struct Lane {
+  void* context = nullptr;  ///< where to resume it
+  void* fake_stack = nullptr;
+  int stack = -1;
+  uint3 index{};
+  // for reports: what it waits for
+  const char* operation = nullptr;
+  unsigned mask = 0;
+  Where where{};
+  AsyncQueue async;
+};
+
+/// What all blocks of one launch share.
+struct Launch {
+  const LaunchRequest* request;
+  Options options;
+  int threads = 0;
+  std::int64_t blocks = 0;
+  std::uint64_t first_serial = 0;  ///< of the checker: the serial of block position 0
+};
+
+/// What went wrong in a block. Places are addresses in the code, looked up when the fibers have been left:
+/// "@1" and "@2" in the text stand for them.
+struct Failure {
+  std::string text;
+  const void* place[2] = {nullptr, nullptr};
+  bool raised = false;
+};
+
+struct Block {
+  Block();
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  /// What is the same for all blocks of a launch: lanes, warps, arrays.
+  void begin_launch(const Launch& of);
+  /// Runs one block to its end, or to its first error (then failure.raised).
+  void run(uint3 block_index, std::int64_t block_position);
+
+  // --- for the operations ----------------------------------------------------------------------------
+  Lane& lane() { return lanes[static_cast<std::size_t>(now)]; }
+  Warp& warp() { return warps[static_cast<std::size_t>(now >> 5)]; }
+  unsigned lane_bit() const { return 1u << (now & 31); }
+
+  /// Suspends this lane, which must not be runnable, until someone makes it so.
+  void wait(const char* operation, unsigned mask, Where where);
+  void make_runnable(Warp& which, unsigned lanes_of_it);
+  void barrier_arrive(const char* operation, Where where);
+  /// Joins the warp operation; returns when all lanes of `mask` have joined and `finish` has run.
+  void join(const char* operation, bool same_place, unsigned mask, void* operand, Collective::Finish finish,
+            Where where);
+
+  /// Ends the block with an error. Fibers are left as they are, never unwound: a check may be reached from
+  /// code that is compiled as not throwing. So: no object with a destructor may be alive in the caller.
+  template <typename... Parts>
+  void raise(const Parts&... parts) {
+    failure.text = concat(parts...);
+    failure.raised = true;
+  }
+  [[noreturn]] void leave();
+
+  std::string thread_name(int thread) const;  ///< "thread (3,0,0)"
+  /// What each unfinished thread waits for, a line a group.
+  std::string waiting_threads() const;
+
+  // --- state -----------------------------------------------------------------------------------------
+  const Launch* launch = nullptr;
+  uint3 index{};
+  std::int64_t position = 0;
+  int threads = 0;
+  int now = 0;  ///< the lane that runs
+  int finished = 0;
+  int last_finished = -1;
+
+  int arrived = 0;  ///< at the block barrier
+  int barrier_first = 0;
+  int barrier_sum = 0, barrier_result = 0;
+  const char* barrier_operation = nullptr;
+  Where barrier_where{};
+
+  unsigned runnable_warps = 0;
+  int warp_now = 0;
+  std::uint64_t random_state = 1;
+  LaneOrder order = LaneOrder::forward;
+
+  Failure failure;
+  // What a signal handler found (faults.cpp).
+  int fault_signal = 0;
+  void* fault_address = nullptr;
+  bool fault_misaligned = false;
+  void* fault_code = nullptr;
+  int fault_stack = -1;
+
+  SharedArena shared;
+  std::array<Warp, max_warps> warps;
+  std::vector<Lane> lanes;
+  StackPool stacks;
+  void* host_context = nullptr;
+  void* host_fake_stack = nullptr;
+  const void* host_stack = nullptr;
+  std::size_t host_stack_bytes = 0;
+
+  std::unique_ptr<BlockShadow> shadow;
+  // The checker's clock: events counts barriers and __syncwarps of this block (shadow.h).
+  bool instrumented = false;
+  std::uint32_t serial = 0;
+  std::uint32_t events = 0;
+  std::uint32_t barrier_event = 0;
+  std::array<std::uint32_t, max_warps> warp_event{};
+  std::array<std::vector<std::uint32_t>, max_warps> known;  ///< 32 x 32 once a part of a warp synchronised
+  bool fenced = false;
+
+ private:
+  int choose(unsigned mask);
+  int pick();
+  void start(int thread);
+  void finish_lane();
+  void complete(Warp& which, int number);
+  void deadlock();
+  static void fiber_main();
+  void resume(int thread, void** save, void** save_fake_stack);
+  void run_kernel();
+};
+
+/// The block that this OS thread is running, in a fiber of it; null outside of kernels.
+inline constinit thread_local Block* current_block = nullptr;
+
+/// current_block; CheckError if `operation` is used outside of a kernel.
+Block& block_here(const char* operation);
+
+/// The index of the block that runs at `position` of the launch's order.
+uint3 block_at(const Launch& launch, std::int64_t position);
+
+/// The block object of this OS thread.
+Block& block_of_this_thread();
+
+bool same_place(const Where& a, const Where& b);
+/// "conv2d.cu:81"
+std::string place_name(const Where& where);
+
+}  // namespace fer::simt::detail

@@ -1,0 +1,92 @@
+// The executor's options, first from the environment.
+#include <omp.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <string_view>
+
+#include "fer/simt/executor.h"
+#include "simt/device_heap.h"
+
+namespace fer::simt {
+namespace {
+
+template <typename Integer>
+bool parse(std::string_view text, Integer* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+Options from_environment() {
+  Options options;
+  if (const char* value = std::getenv("FER_SIMT_ORDER")) {
+    const std::string_view order = value;
+    constexpr std::string_view with_seed = "shuffled:";
+    if (order == "forward") {
+      options.order = LaneOrder::forward;
+    } else if (order == "reverse") {
+      options.order = LaneOrder::reverse;
+    } else {
+      options.order = LaneOrder::shuffled;
+      require<ConfigError>(
+          order == "shuffled" ||
+              (order.starts_with(with_seed) && parse(order.substr(with_seed.size()), &options.seed)),
+          "FER_SIMT_ORDER is '", order, "'; it may be forward, reverse, shuffled or shuffled:<seed>");
+    }
+  }
+  if (const char* value = std::getenv("FER_SIMT_ASYNC_COPY")) {
+    const std::string_view mode = value;
+    require<ConfigError>(mode == "early" || mode == "late", "FER_SIMT_ASYNC_COPY is '", mode,
+                         "'; it may be early or late");
+    options.async_copy = mode == "early" ? AsyncCopy::early : AsyncCopy::late;
+  }
+  if (const char* value = std::getenv("FER_SIMT_THREADS")) {
+    require<ConfigError>(parse(std::string_view(value), &options.threads) && options.threads >= 1,
+                         "FER_SIMT_THREADS is '", value, "'; it must be a number of threads");
+  }
+  return options;
+}
+
+std::mutex mutex;
+Options& current() {
+  static Options options = from_environment();
+  return options;
+}
+
+}  // namespace
+
+Options options() {
+  const std::lock_guard lock(mutex);
+  return current();
+}
+
+void set_options(const Options& options) {
+  const std::lock_guard lock(mutex);
+  current() = options;
+}
+
+DeviceMemory device_memory() {
+  const detail::DeviceHeap& heap = detail::DeviceHeap::instance();
+  return {heap.live(), heap.peak(), options().memory_limit};
+}
+
+void reset_peak_device_memory() {
+  detail::DeviceHeap::instance().reset_peak();
+}
+
+bool is_device_pointer(const void* data) {
+  return detail::DeviceHeap::instance().find(data).data != nullptr;
+}
+
+std::string description() {
+  const Options o = options();
+  const char* orders[] = {"forward", "reverse", "shuffled"};
+  const int threads = o.threads > 0 ? o.threads : omp_get_max_threads();
+  return concat(orders[static_cast<int>(o.order)], " lane order, ",
+                o.async_copy == AsyncCopy::late ? "late" : "early", " cp.async, ", threads,
+                threads == 1 ? " thread" : " threads");
+}
+
+}  // namespace fer::simt
