@@ -88,13 +88,20 @@ HWY_INLINE Vector<T> exponential(Vector<T> x) {
 
 /// Copies rows x columns of src (row stride ld) into panels: dst[panel][row][kPanel], padded with zeros.
 template <typename T>
-void pack_panels(const T* src, std::int64_t ld, std::int64_t rows, std::int64_t columns, T* dst) {
-  for (std::int64_t j = 0; j < columns; j += kPanel<T>) {
-    const std::int64_t width = std::min(kPanel<T>, columns - j);
+void pack_panels(const T* HWY_RESTRICT src, std::int64_t ld, std::int64_t rows, std::int64_t columns,
+                 T* HWY_RESTRICT dst) {
+  const Tag<T> d;
+  std::int64_t j = 0;
+  for (; j + kPanel<T> <= columns; j += kPanel<T>) {
     for (std::int64_t i = 0; i < rows; ++i, dst += kPanel<T>) {
-      std::copy_n(src + i * ld + j, width, dst);
-      std::fill(dst + width, dst + kPanel<T>, T(0));
+      hn::Store(hn::LoadU(d, src + i * ld + j), d, dst);
+      hn::Store(hn::LoadU(d, src + i * ld + j + kLanes<T>), d, dst + kLanes<T>);
     }
+  }
+  if (j == columns) return;
+  for (std::int64_t i = 0; i < rows; ++i, dst += kPanel<T>) {
+    std::copy_n(src + i * ld + j, columns - j, dst);
+    std::fill(dst + (columns - j), dst + kPanel<T>, T(0));
   }
 }
 

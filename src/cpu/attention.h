@@ -8,11 +8,11 @@
 
 namespace fer::detail {
 
-// A tile of scores is kQueryTile x kKeyTile: 12 KB of floats, so that it stays in the first-level cache
+// A tile of scores is kQueryTile x kKeyTile: 24 KB of floats, so that it stays in the first-level cache
 // beside the panels that it meets. Both are multiples of every register block (6 and 12 rows, up to 32
 // columns).
 inline constexpr std::int64_t kQueryTile = 48;
-inline constexpr std::int64_t kKeyTile = 64;
+inline constexpr std::int64_t kKeyTile = 128;
 // No instruction set has panels wider than this; buffers are padded to it.
 inline constexpr std::int64_t kMaxPanel = 32;
 
