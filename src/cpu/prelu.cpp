@@ -28,11 +28,22 @@ HWY_BEFORE_NAMESPACE();
 namespace fer::HWY_NAMESPACE {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+
+// In vectors, as the compiler turns the plain loop into a branch an element, which random signs mispredict.
 template <typename T>
 void forward(const T* HWY_RESTRICT x, const T* HWY_RESTRICT slope, T* HWY_RESTRICT y, std::int64_t rows,
              std::int64_t channels) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t i = 0; i < rows; ++i, x += channels, y += channels) {
-    for (std::int64_t c = 0; c < channels; ++c) {
+    std::int64_t c = 0;
+    for (; c + lanes <= channels; c += lanes) {
+      const auto v = hn::LoadU(d, x + c);
+      const auto scaled = hn::Mul(hn::LoadU(d, slope + c), v);
+      hn::StoreU(hn::IfThenElse(hn::Gt(v, hn::Zero(d)), v, scaled), d, y + c);
+    }
+    for (; c < channels; ++c) {
       const T scaled = slope[c] * x[c];
       y[c] = x[c] > 0 ? x[c] : scaled;
     }
