@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "fer/formats/safetensors.h"
+#include "fer/formats/matching.h"
 
 namespace fer {
 namespace {
@@ -31,6 +31,16 @@ void restore(Tensor& target, const StateDict& file, const std::string& name, con
 
 void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata) {
   save_state_dict(path, state_of(model), metadata);
+}
+
+void load_weights(const StateDict& tensors, const std::string& source, Module& model) {
+  const StateDict state = state_of(model);
+  const std::vector<NamedShape> wanted = shapes_of(state), held = shapes_of(tensors);
+  const StateDict found = matched_tensors(match(wanted, held, fernet_names()), tensors, source);
+  for (const auto& [name, tensor] : state) {
+    Tensor target = tensor;
+    target.copy_from(found.at(name));
+  }
 }
 
 void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,

@@ -16,6 +16,10 @@ namespace fer {
 /// Writes parameters and buffers, float32, beside `path` and renames.
 void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata);
 
+/// Copies every parameter and buffer of `model` from `tensors`; what else they hold is left aside.
+/// FormatError or ShapeError, naming `source` and the keys, unless all are there.
+void load_weights(const StateDict& tensors, const std::string& source, Module& model);
+
 /// Where a run stands; exact to the step.
 struct Progress {
   std::int64_t epoch = 0;  ///< epochs that are complete

@@ -1,0 +1,44 @@
+// A whole run, as `fer train` does it: data, model, landmark backbone, training, test, and the run folder.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "fer/training/evaluate.h"
+#include "fer/training/loop.h"
+
+namespace fer {
+
+struct ExperimentResult {
+  std::filesystem::path folder;
+  std::optional<LoopResult> landmarks;  ///< if the landmark backbone was trained here
+  LoopResult training;
+  EvaluationResult last, best;  ///< of the test split, with the weights of the last and of the best epoch
+  std::vector<std::string> class_names;
+  std::string test_split;
+};
+
+/// Trains as `config` says, on `device`, into `folder`, which is created. With `resume` the folder's own run
+/// goes on where its newest checkpoint left it. The landmark backbone comes from LandmarkConfig::file, or is
+/// trained first on the points of drawn faces; either way it is frozen afterwards. Afterwards the folder
+/// holds config.json, metrics.jsonl, last and best weights, and result.json. IoError if the folder holds
+/// another run and `resume` is false.
+ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
+                                Device device, TrainingObserver& observer);
+
+/// The result as JSON: accuracy, per class, confusion matrices, time and memory.
+std::string result_to_json(const ExperimentResult& result);
+/// An evaluation as JSON; without samples unless asked for.
+std::string evaluation_to_json(const EvaluationResult& result, bool with_samples);
+
+/// Reads a landmark checkpoint of any known kind into `config`'s sizes (width, units, head). FormatError if
+/// it is none.
+void adopt_landmark_sizes(const std::filesystem::path& file, FERNetConfig& config);
+/// Loads that checkpoint into the model; returns the report of what matched.
+std::string load_landmarks(const std::filesystem::path& file, MobileFaceNet& net);
+
+/// Loader options that `config` asks for: training (shuffled, augmented) or evaluation.
+LoaderOptions training_loader_options(const RunConfig& config);
+LoaderOptions evaluation_loader_options(const RunConfig& config);
+
+}  // namespace fer

@@ -1,0 +1,45 @@
+// The subcommands of the program, one file each. An adder declares flags; the returned function runs the
+// command and gives the exit code: 0 done, 1 failed (a message says why), 2 wrong usage.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "fer/tensor/device.h"
+#include "fer/training/config.h"
+
+namespace fer::app {
+
+using Command = std::function<int()>;
+
+Command add_train(CLI::App& program);
+Command add_eval(CLI::App& program);
+Command add_predict(CLI::App& program);
+Command add_convert(CLI::App& program);
+Command add_info(CLI::App& program);
+Command add_gradcheck(CLI::App& program);
+Command add_faces(CLI::App& program);
+
+/// --device cpu|simt|cuda.
+void add_device_flag(CLI::App& command, std::string& device);
+/// The device, or a DeviceError that says what to do.
+Device checked_device(const std::string& text);
+
+/// A flag for every setting of RunConfig (--batch-size for batch_size) and --preset; the values stay text
+/// until apply() gives them to a configuration.
+class SettingFlags {
+ public:
+  explicit SettingFlags(CLI::App& command);
+  void apply(RunConfig& config) const;
+
+ private:
+  struct Flag {
+    std::string key, value;
+    CLI::Option* option;
+  };
+  std::vector<std::unique_ptr<Flag>> flags_;
+};
+
+}  // namespace fer::app

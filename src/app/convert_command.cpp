@@ -1,0 +1,101 @@
+// fer convert
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "fer/formats/matching.h"
+#include "fer/models/fernet.h"
+
+namespace fer::app {
+namespace {
+
+struct ConvertOptions {
+  std::string input, output, key, names;
+  bool list = false, json = false;
+};
+
+NameMap name_map(const std::string& kind) {
+  if (kind == "ir50") return ir50_names();
+  if (kind == "mobilefacenet") return mobilefacenet_names();
+  if (kind == "fernet") return fernet_names();
+  throw ConfigError(concat("convert: unknown names '", kind, "'; known are ir50, mobilefacenet, fernet"));
+}
+
+/// What the network of `kind` wants, under fer's names.
+std::vector<NamedShape> wanted_by(const std::string& kind) {
+  FERNet net(preset("paper"));
+  MobileFaceNet landmarks({64, {4, 6, 2}, true, 136});
+  Module& module = kind == "ir50"            ? static_cast<Module&>(net.image_backbone())
+                   : kind == "mobilefacenet" ? static_cast<Module&>(landmarks)
+                                             : static_cast<Module&>(net);
+  std::vector<NamedShape> wanted;
+  for (const NamedVariable& p : module.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
+  for (const NamedBuffer& b : module.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
+  return wanted;
+}
+
+void list(const StateFile& file, bool json) {
+  if (json) {
+    nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
+    for (const auto& [name, tensor] : file.tensors) {
+      tensors.push_back({{"name", name},
+                         {"dtype", name_of(tensor.dtype())},
+                         {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())}});
+    }
+    std::cout << nlohmann::ordered_json{{"format", name_of(file.format)},
+                                        {"metadata", file.metadata},
+                                        {"tensors", tensors}}
+                     .dump(2)
+              << "\n";
+    return;
+  }
+  for (const auto& [name, tensor] : file.tensors) {
+    std::cout << name << "  " << tensor.dtype() << " " << to_pytorch_layout(tensor).shape() << "\n";
+  }
+}
+
+int run(const ConvertOptions& options) {
+  LoadOptions load;
+  load.key = options.key;
+  const StateFile file = read_state_file(options.input, load);
+  if (!options.json) {
+    std::cout << options.input << ": " << name_of(file.format) << ", " << file.tensors.size() << " tensors"
+              << (file.found_under.empty() ? "" : " under '" + file.found_under + "'")
+              << (file.stripped_prefix.empty() ? "" : ", prefix '" + file.stripped_prefix + "' taken off")
+              << "\n";
+    for (const std::string& name : file.skipped) std::cout << "left aside, no tensor: " << name << "\n";
+  }
+  if (options.list) list(file, options.json);
+  require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
+  if (options.output.empty()) return 0;
+  if (options.names.empty()) {
+    save_state_dict(options.output, file.tensors, file.metadata);
+  } else {
+    const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
+    const MatchReport report = match(wanted, held, name_map(options.names));
+    if (!options.json) std::cout << report.text();
+    save_state_dict(options.output, matched_tensors(report, file.tensors, options.input), file.metadata);
+  }
+  if (!options.json) std::cout << "wrote " << options.output << "\n";
+  return 0;
+}
+
+}  // namespace
+
+Command add_convert(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("convert", "Convert weights between PyTorch (.pth, .pt, .tar) and .safetensors");
+  auto options = std::make_shared<ConvertOptions>();
+  command->add_option("input", options->input, "weights in any known format, recognised by content")
+      ->required();
+  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar");
+  command->add_option("--key", options->key,
+                      "dictionary of a nested checkpoint that holds the tensors (ema.model)");
+  command->add_option("--names", options->names,
+                      "rename to fer's names and check shapes: ir50, mobilefacenet or fernet");
+  command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
+  command->add_flag("--json", options->json, "print the list as JSON");
+  return [options] { return run(*options); };
+}
+
+}  // namespace fer::app

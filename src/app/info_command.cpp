@@ -1,0 +1,112 @@
+// fer info
+#include <iomanip>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "fer/models/info.h"
+
+namespace fer::app {
+namespace {
+
+struct InfoCommandOptions {
+  int depth = 2;
+  bool json = false;
+};
+
+struct Row {
+  std::string name;
+  double paper_parameters, paper_macs;  // millions, thousand millions; Tables 7 and 8
+  std::int64_t parameters, macs;
+  std::string why;
+};
+
+const ModuleInfo& find(const std::vector<ModuleInfo>& infos, const std::string& path) {
+  for (const ModuleInfo& info : infos) {
+    if (info.path == path) return info;
+  }
+  throw ConfigError(concat("info: no module '", path, "'"));
+}
+
+void print_modules(const std::vector<ModuleInfo>& infos, int depth) {
+  std::cout << std::left << std::setw(44) << "module" << std::right << std::setw(14) << "parameters"
+            << std::setw(16) << "multiply-adds"
+            << "  what it is\n";
+  for (const ModuleInfo& info : infos) {
+    if (info.depth > depth) continue;
+    const std::string name = std::string(static_cast<std::size_t>(2 * info.depth), ' ') +
+                             (info.path.empty() ? "(model)" : info.path);
+    std::cout << std::left << std::setw(44) << name << std::right << std::setw(14) << info.parameters
+              << std::setw(16) << info.macs << "  " << info.description << "\n";
+  }
+}
+
+std::vector<Row> paper_rows() {
+  FERNet model(preset("paper"));
+  const auto full = describe_model(model, {/*full_last_block=*/true, /*prepared_landmarks=*/false});
+  MobileFaceNet landmark_net({64, {4, 6, 2}, true, 136});
+  const auto landmarks = describe_model(landmark_net);
+  const auto& image = find(full, "image_backbone");
+  const auto& attention = find(full, "attention");
+  const auto& whole = find(full, "");
+  return {
+      {"image backbone", 17.6, 5.5, image.parameters, image.macs, "the same"},
+      {"landmark backbone", 1.0, 0.2, landmarks[0].parameters, landmarks[0].macs,
+       "counted with its landmark head, as the paper does; FERNet itself stops at the 14 x 14 map (0.57 M, "
+       "0.195 G)"},
+      {"cross attention", 15.6, 3.6, attention.parameters, attention.macs,
+       "W_q_fusion of Eq. 3 (2 x 0.59 M) is never read by Eq. 4 and does not exist here"},
+      {"whole model", 34.2, 9.3, whole.parameters, whole.macs,
+       "without W_q_fusion and the unused landmark head; the last block, run for the class token alone, "
+       "saves more"},
+  };
+}
+
+int run(const InfoCommandOptions& options, const SettingFlags& flags) {
+  RunConfig config;
+  config.model = preset(config.preset);
+  flags.apply(config);
+  FERNet model(config.model);
+  const auto infos = describe_model(model, {});
+  if (options.json) {
+    nlohmann::ordered_json modules = nlohmann::ordered_json::array();
+    for (const ModuleInfo& info : infos) {
+      modules.push_back({{"path", info.path},
+                         {"description", info.description},
+                         {"parameters", info.parameters},
+                         {"macs", info.macs}});
+    }
+    std::cout << nlohmann::ordered_json{{"preset", config.preset}, {"modules", modules}}.dump(2) << "\n";
+    return 0;
+  }
+  std::cout << "preset " << config.preset << ", one image of " << config.model.image_size << " x "
+            << config.model.image_size << "\n\n";
+  print_modules(infos, options.depth);
+  if (config.preset != "paper") return 0;
+  std::cout << "\nBeside the paper's Tables 7 and 8 (all rows of the last block computed, as the equations "
+               "say):\n\n"
+            << std::left << std::setw(20) << "" << std::right << std::setw(12) << "paper" << std::setw(22)
+            << "here"
+            << "\n";
+  for (const Row& row : paper_rows()) {
+    std::cout << std::left << std::setw(20) << row.name << std::right << std::fixed << std::setprecision(1)
+              << std::setw(6) << row.paper_parameters << " M" << std::setw(6) << row.paper_macs << " G"
+              << std::setprecision(2) << std::setw(9) << static_cast<double>(row.parameters) / 1e6 << " M"
+              << std::setw(8) << std::setprecision(3) << static_cast<double>(row.macs) / 1e9 << " G   "
+              << row.why << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_info(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("info", "Parameters and multiply-adds, module by module");
+  auto options = std::make_shared<InfoCommandOptions>();
+  command->add_option("--depth", options->depth, "levels of modules shown")->capture_default_str();
+  command->add_flag("--json", options->json, "print everything as JSON");
+  auto flags = std::make_shared<SettingFlags>(*command);
+  return [options, flags] { return run(*options, *flags); };
+}
+
+}  // namespace fer::app

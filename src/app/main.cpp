@@ -1,0 +1,59 @@
+// fer: trains, evaluates and uses the facial-expression network.
+#include <exception>
+#include <iostream>
+#include <thread>
+
+#include "app/commands.h"
+#include "fer/error.h"
+#include "fer/tensor/backend.h"
+
+namespace {
+
+std::string version_text() {
+  std::string text = "fer " FER_VERSION "\n";
+  for (fer::Device device : {fer::Device::cpu, fer::Device::simt, fer::Device::cuda}) {
+    std::string reason;
+    const bool available = fer::is_available(device, &reason);
+    text += fer::concat("  ", device, ": ",
+                        available ? fer::backend(device).description() : "not available: " + reason, "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App program{"Facial expressions: train, evaluate and use the product-cross dual attention network."};
+  program.name("fer");
+  program.require_subcommand(1);
+  program.set_help_all_flag("--help-all", "Help of all commands");
+  program.set_version_flag("--version", version_text);
+
+  const std::pair<const char*, fer::app::Command> commands[] = {
+      {"train", fer::app::add_train(program)},     {"eval", fer::app::add_eval(program)},
+      {"predict", fer::app::add_predict(program)}, {"convert", fer::app::add_convert(program)},
+      {"info", fer::app::add_info(program)},       {"gradcheck", fer::app::add_gradcheck(program)},
+      {"faces", fer::app::add_faces(program)},
+  };
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = program.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  try {
+    for (const auto& [name, run] : commands) {
+      if (program.got_subcommand(name)) return run();
+    }
+  } catch (const fer::ConfigError& error) {
+    std::cerr << "fer: " << error.what() << std::endl;
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "fer: out of memory; a smaller --batch-size or --checkpointing true needs less" << std::endl;
+    return 1;
+  } catch (const std::exception& error) {
+    std::cerr << "fer: " << error.what() << std::endl;
+    return 1;
+  }
+  return 2;
+}

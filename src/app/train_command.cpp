@@ -1,0 +1,123 @@
+// fer train
+#include <ctime>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+
+#include "app/commands.h"
+#include "app/console.h"
+#include "fer/formats/atomic_file.h"
+#include "fer/training/experiment.h"
+
+namespace fer::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainOptions {
+  std::string config, run_dir, resume, device = "cpu";
+  bool quiet = false, json = false;
+  int show = 6;
+};
+
+std::string new_folder(const RunConfig& config) {
+  const std::time_t now = std::time(nullptr);
+  std::ostringstream name;
+  name << "runs/" << config.data.dataset << "-" << config.preset << "-"
+       << std::put_time(std::localtime(&now), "%Y%m%d-%H%M%S");
+  std::string unique = name.str();
+  for (int i = 2; fs::exists(unique); ++i) unique = name.str() + "-" + std::to_string(i);
+  return unique;
+}
+
+RunConfig configuration(const TrainOptions& options, const SettingFlags& flags) {
+  RunConfig config;
+  config.model = preset(config.preset);
+  const auto read = [&config](const fs::path& path) {
+    const auto bytes = read_file(path);
+    apply_json(config, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path.string());
+  };
+  if (!options.config.empty()) read(options.config);
+  if (!options.resume.empty()) {
+    const fs::path file = fs::path(options.resume) / "config.json";
+    require<IoError>(fs::exists(file), "cannot resume '", options.resume, "': it holds no config.json");
+    read(file);
+  }
+  flags.apply(config);
+  return config;
+}
+
+/// A few pictures of the test split and what the trained network says of them.
+void show_predictions(const ExperimentResult& result, const RunConfig& config, int count) {
+  const auto test = open_dataset(dataset_options(config.data, Split::test));
+  const auto& samples = result.best.samples;
+  count = std::min<int>(count, static_cast<int>(samples.size()));
+  std::cout << "\nSome pictures of the test split:\n";
+  for (int i = 0; i < count; ++i) {
+    // Spread over the split, so that different persons and classes are seen.
+    const SamplePrediction& p =
+        samples[samples.size() * static_cast<std::size_t>(i) / static_cast<std::size_t>(count)];
+    const auto name_of_class = [&](std::int64_t c) {
+      return result.class_names[static_cast<std::size_t>(c)];
+    };
+    std::cout << "  " << std::left << std::setw(34) << test->name(p.index) << " " << std::setw(10)
+              << name_of_class(p.label) << " predicted " << std::setw(10) << name_of_class(p.predicted) << " "
+              << percent_text(p.probabilities[static_cast<std::size_t>(p.predicted)])
+              << (p.label == p.predicted ? "" : "   wrong") << "\n";
+  }
+}
+
+void print_result(const ExperimentResult& result) {
+  const LoopResult& t = result.training;
+  std::cout << "\n"
+            << result.best.confusion.text() << "\n"
+            << "accuracy on " << result.test_split << ": " << percent_text(result.best.confusion.accuracy())
+            << " with the weights of the best epoch (" << t.best_epoch
+            << ", chosen on the validation split), " << percent_text(result.last.confusion.accuracy())
+            << " with those of the last\n"
+            << "mean class accuracy: " << percent_text(result.best.confusion.mean_class_accuracy()) << "\n"
+            << "trained " << t.steps << " steps in " << duration_text(t.seconds) << ", waiting for data "
+            << percent_text(t.waiting) << " of the time, at most " << megabytes_text(t.peak_memory)
+            << " of tensors\n";
+}
+
+int run(const TrainOptions& options, const SettingFlags& flags) {
+  const RunConfig config = configuration(options, flags);
+  const Device device = checked_device(options.device);
+  const bool resume = !options.resume.empty();
+  const std::string folder = resume                    ? options.resume
+                             : options.run_dir.empty() ? new_folder(config)
+                                                       : options.run_dir;
+  ConsoleObserver console(options.quiet);
+  console.on_note("run folder: " + folder);
+  const ExperimentResult result = run_experiment(config, folder, resume, device, console);
+  if (options.json) {
+    std::cout << result_to_json(result);
+    return 0;
+  }
+  print_result(result);
+  if (options.show > 0) show_predictions(result, config, options.show);
+  std::cout << "\nrun folder: " << folder << "\n"
+            << "next: fer predict --weights " << folder << "/best.safetensors PICTURE...\n";
+  return 0;
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("train", "Train the network; without flags, small on drawn faces");
+  auto options = std::make_shared<TrainOptions>();
+  command->add_option("--config", options->config, "JSON file of settings; flags go before it");
+  command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]");
+  command->add_option("--resume", options->resume, "go on with the run in this folder");
+  add_device_flag(*command, options->device);
+  command->add_flag("--quiet", options->quiet, "no lines between epochs");
+  command->add_flag("--json", options->json, "print the result as JSON");
+  command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
+      ->capture_default_str();
+  auto flags = std::make_shared<SettingFlags>(*command);
+  return [options, flags] { return run(*options, *flags); };
+}
+
+}  // namespace fer::app

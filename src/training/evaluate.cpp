@@ -1,0 +1,99 @@
+#include "fer/training/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "fer/autograd/ops.h"
+#include "fer/training/loop.h"
+
+namespace fer {
+namespace {
+
+std::vector<SamplePrediction> predictions_of(const Tensor& scores) {
+  const Tensor probabilities = softmax(Variable(scores)).value();
+  const auto values = probabilities.to_vector<float>();
+  const auto classes = static_cast<std::size_t>(probabilities.dim(1));
+  std::vector<SamplePrediction> predictions(static_cast<std::size_t>(probabilities.dim(0)));
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    const auto row = values.begin() + static_cast<std::ptrdiff_t>(i * classes);
+    predictions[i].probabilities.assign(row, row + static_cast<std::ptrdiff_t>(classes));
+    predictions[i].predicted = std::max_element(row, row + static_cast<std::ptrdiff_t>(classes)) - row;
+  }
+  return predictions;
+}
+
+}  // namespace
+
+EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device) {
+  NoGrad no_grad;
+  const bool was_training = model.is_training();
+  model.eval();
+  EvaluationResult result{ConfusionMatrix(loader.dataset().info().class_names), 0, {}};
+  double loss_sum = 0;
+  for (loader.start(0); std::optional<Batch> batch = loader.next();) {
+    const FERNetOutput out = model(Variable(network_input(*batch, device)));
+    const auto labels = batch->labels.to_vector<std::int64_t>();
+    auto predictions = predictions_of(out.scores.value());
+    for (std::size_t i = 0; i < predictions.size(); ++i) {
+      SamplePrediction& p = predictions[i];
+      p.index = batch->indices[i];
+      p.label = labels[i];
+      loss_sum -=
+          std::log(std::max(1e-30, static_cast<double>(p.probabilities[static_cast<std::size_t>(p.label)])));
+      result.confusion.add(p.label, p.predicted);
+      result.samples.push_back(std::move(p));
+    }
+  }
+  result.cross_entropy = loss_sum / static_cast<double>(std::max<std::int64_t>(1, result.confusion.total()));
+  model.train(was_training);
+  return result;
+}
+
+SamplePrediction Classifier::predict(const Image& image) const {
+  return predict(std::vector<Image>{image})[0];
+}
+
+std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& images) const {
+  NoGrad no_grad;
+  const auto side = config.model.image_size;
+  const auto count = static_cast<std::int64_t>(images.size());
+  std::vector<std::uint8_t> pixels;
+  pixels.reserve(static_cast<std::size_t>(count * side * side * 3));
+  for (const Image& image : images) {
+    const Image input = to_rgb(resize(image, static_cast<int>(side), static_cast<int>(side)));
+    pixels.insert(pixels.end(), input.pixels.begin(), input.pixels.end());
+  }
+  Batch batch;
+  batch.images = Tensor::from<std::uint8_t>({count, side, side, 3}, pixels);
+  batch.transforms.resize(images.size());
+  return predictions_of((*model)(Variable(network_input(batch, device))).scores.value());
+}
+
+Classifier load_classifier(const std::filesystem::path& path, Device device) {
+  const StateFile file = read_state_file(path);
+  const auto config = file.metadata.find("config"), classes = file.metadata.find("classes");
+  require<FormatError>(config != file.metadata.end() && classes != file.metadata.end(), path.string(),
+                       ": holds tensors but does not say of which network (no 'config' and 'classes' in its "
+                       "metadata); weights written by 'fer train' do");
+  Classifier classifier;
+  apply_json(classifier.config, config->second, path.string());
+  try {
+    classifier.class_names = nlohmann::json::parse(classes->second).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception& error) {
+    throw FormatError(concat(path.string(), ": 'classes' in its metadata is damaged: ", error.what()));
+  }
+  require<FormatError>(
+      static_cast<std::int64_t>(classifier.class_names.size()) == classifier.config.model.classes,
+      path.string(), ": names ", classifier.class_names.size(), " classes, the network has ",
+      classifier.config.model.classes);
+  classifier.model = std::make_unique<FERNet>(classifier.config.model);
+  load_weights(file.tensors, path.string(), *classifier.model);
+  classifier.model->freeze_landmarks();
+  classifier.model->to(device);
+  classifier.model->eval();
+  classifier.device = device;
+  return classifier;
+}
+
+}  // namespace fer

@@ -1,0 +1,345 @@
+#include "fer/training/experiment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "fer/autograd/ops.h"
+#include "fer/formats/atomic_file.h"
+#include "fer/formats/matching.h"
+#include "fer/losses/losses.h"
+
+namespace fer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+/// The landmark backbone with its head, trained on points.
+class LandmarkTask : public Task {
+ public:
+  LandmarkTask(MobileFaceNet& net, DataLoader& validation, Device device)
+      : net_(net), validation_(validation), device_(device) {}
+
+  std::string prefix() const override { return "landmarks-"; }
+  Module& model() override { return net_; }
+
+  LossResult loss(const Batch& batch) override {
+    const Variable points = net_(Variable(network_input(batch, device_)));
+    return {criterion_(points, batch.landmarks.to(device_)), {}};
+  }
+
+  Evaluation evaluate() override {
+    double error = 0, count = 0;
+    for (validation_.start(0); std::optional<Batch> batch = validation_.next();) {
+      const Variable points = net_(Variable(network_input(*batch, device_)));
+      const double n = static_cast<double>(batch->indices.size());
+      error += n * normalised_mean_error(points.value(), batch->landmarks);
+      count += n;
+    }
+    return {{{"normalised_mean_error", error / count}}, -error / count};
+  }
+
+ private:
+  MobileFaceNet& net_;
+  DataLoader& validation_;
+  Device device_;
+  LandmarkLoss criterion_;
+};
+
+/// The whole network, trained on expressions.
+class ExpressionTask : public Task {
+ public:
+  ExpressionTask(FERNet& model, DataLoader* validation, const RunConfig& config, const DatasetInfo& data,
+                 Device device)
+      : model_(model),
+        validation_(validation),
+        device_(device),
+        criterion_(loss_config(config.training, data.neutral)) {
+    metadata_ = {{"config", to_json(config)},
+                 {"classes", Json(data.class_names).dump()},
+                 {"neutral", std::to_string(data.neutral)}};
+  }
+
+  std::string prefix() const override { return ""; }
+  Module& model() override { return model_; }
+  Metadata metadata() const override { return metadata_; }
+
+  LossResult loss(const Batch& batch) override {
+    const FERNetOutput out = model_(Variable(network_input(batch, device_)));
+    const Tensor targets = batch.targets.defined() ? batch.targets.to(device_) : Tensor();
+    const FERLossParts parts = criterion_(out.scores, out.token, batch.labels.to(device_), targets);
+    LossResult result{parts.total, {{"cross_entropy", parts.cross_entropy.item()}}};
+    if (parts.anchor.defined()) result.parts.emplace_back("anchor", parts.anchor.item());
+    if (parts.neutral.defined()) result.parts.emplace_back("neutral", parts.neutral.item());
+    return result;
+  }
+
+  Evaluation evaluate() override {
+    if (!validation_)
+      return {{}, static_cast<double>(++evaluations_)};  // without a split the last epoch is the best
+    const EvaluationResult result = fer::evaluate(model_, *validation_, device_);
+    const ConfusionMatrix& c = result.confusion;
+    return {{{"accuracy", c.accuracy()},
+             {"mean_class_accuracy", c.mean_class_accuracy()},
+             {"cross_entropy", result.cross_entropy}},
+            c.accuracy()};
+  }
+
+ private:
+  static FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
+    FERLossConfig loss;
+    loss.auxiliary = parse_auxiliary_loss(config.loss);
+    loss.weight = config.loss_weight;
+    loss.neutral = neutral;
+    loss.label_smoothing = config.label_smoothing;
+    return loss;
+  }
+
+  FERNet& model_;
+  DataLoader* validation_;
+  Device device_;
+  FERLoss criterion_;
+  Metadata metadata_;
+  std::int64_t evaluations_ = 0;
+};
+
+void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
+  for (const std::string& warning : dataset.info().warnings) {
+    observer.on_note(concat(dataset.info().name, ", ", name_of(dataset.info().split), ": ", warning));
+  }
+}
+
+/// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
+LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
+                           TrainingObserver& observer) {
+  RunConfig stage = config;
+  stage.data.dataset = "faces";
+  stage.data.validation = 0;
+  if (config.data.dataset != "faces") stage.data.train_identities = config.landmarks.identities;
+  stage.training.epochs = config.landmarks.epochs;
+  stage.training.batch_size = config.landmarks.batch_size;
+  stage.training.lr = config.landmarks.lr;
+  stage.training.optimizer = "adam";
+  stage.training.schedule = "cosine";
+  stage.training.sam_rho = stage.training.ema_decay = stage.training.max_steps = 0;
+  stage.training.balanced = stage.training.overfit_batch = false;
+  stage.augment = AugmentOptions{};  // flips and erasing, so that occluded and mirrored faces are learnt
+  const auto train = open_dataset(dataset_options(stage.data, Split::train));
+  const auto test = open_dataset(dataset_options(stage.data, Split::test));
+  DataLoader train_loader(train, training_loader_options(stage));
+  DataLoader test_loader(test, evaluation_loader_options(stage));
+  LandmarkTask task(model.landmark_backbone(), test_loader, device);
+  return run_training(task, train_loader, stage.training, folder, observer);
+}
+
+void prepare_folder(const fs::path& folder, bool resume) {
+  std::error_code error;
+  if (resume) {
+    require<IoError>(fs::exists(folder / "config.json", error), "cannot resume '", folder.string(),
+                     "': it holds no config.json");
+    return;
+  }
+  const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
+  require<IoError>(!taken, "the run folder '", folder.string(),
+                   "' is not empty; resume its run with --resume, or name another folder");
+  fs::create_directories(folder, error);
+  require<IoError>(!error, "cannot create the run folder '", folder.string(), "': ", error.message());
+}
+
+std::shared_ptr<const Dataset> first_batch(std::shared_ptr<const Dataset> dataset, const RunConfig& config) {
+  DataLoader loader(dataset, training_loader_options(config));
+  std::vector<std::int64_t> order = loader.order(0);
+  order.resize(static_cast<std::size_t>(std::min<std::int64_t>(config.training.batch_size, dataset->size())));
+  return subset(dataset, order);
+}
+
+/// Reads the best epoch's weights back into the model.
+EvaluationResult evaluate_best(FERNet& model, DataLoader& loader, const fs::path& folder, Device device) {
+  const fs::path best = folder / "best.safetensors";
+  load_weights(load_state_dict(best), best.string(), model);
+  return evaluate(model, loader, device);
+}
+
+Json confusion_json(const ConfusionMatrix& confusion) {
+  const auto number = [](double value) { return std::isnan(value) ? Json(nullptr) : Json(value); };
+  Json classes = Json::array(), matrix = Json::array();
+  for (int c = 0; c < confusion.classes(); ++c) {
+    classes.push_back({{"name", confusion.class_names()[static_cast<std::size_t>(c)]},
+                       {"samples", confusion.support(c)},
+                       {"recall", number(confusion.recall(c))},
+                       {"precision", number(confusion.precision(c))},
+                       {"f1", number(confusion.f1(c))}});
+    Json row = Json::array();
+    for (int p = 0; p < confusion.classes(); ++p) row.push_back(confusion.count(c, p));
+    matrix.push_back(std::move(row));
+  }
+  return {{"samples", confusion.total()},
+          {"accuracy", number(confusion.accuracy())},
+          {"mean_class_accuracy", number(confusion.mean_class_accuracy())},
+          {"macro_f1", number(confusion.macro_f1())},
+          {"classes", std::move(classes)},
+          {"confusion", std::move(matrix)}};
+}
+
+Json evaluation_json(const EvaluationResult& result, bool with_samples) {
+  Json json = confusion_json(result.confusion);
+  json["cross_entropy"] = result.cross_entropy;
+  if (with_samples) {
+    Json samples = Json::array();
+    for (const SamplePrediction& p : result.samples) {
+      samples.push_back({{"index", p.index},
+                         {"label", p.label},
+                         {"predicted", p.predicted},
+                         {"probabilities", p.probabilities}});
+    }
+    json["predictions"] = std::move(samples);
+  }
+  return json;
+}
+
+}  // namespace
+
+LoaderOptions training_loader_options(const RunConfig& config) {
+  LoaderOptions options;
+  options.batch_size = config.training.batch_size;
+  options.image_size = static_cast<int>(config.model.image_size);
+  options.shuffle = true;
+  options.balanced = config.training.balanced;
+  options.drop_last = true;
+  options.augment = config.augment;
+  options.seed = config.training.seed;
+  options.threads = static_cast<int>(config.training.loader_threads);
+  options.cache = true;
+  return options;
+}
+
+LoaderOptions evaluation_loader_options(const RunConfig& config) {
+  LoaderOptions options = training_loader_options(config);
+  options.batch_size = 32;
+  options.shuffle = options.balanced = options.drop_last = false;
+  options.augment = AugmentOptions::none();
+  return options;
+}
+
+void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
+  const StateDict tensors = load_state_dict(file);
+  const std::string name = file.string();
+  const auto find = [&tensors](const std::string& key) -> const Tensor* {
+    for (const char* prefix : {"", "landmark_backbone.", "face_landback."}) {
+      if (const Tensor* found = tensors.find(prefix + key)) return found;
+    }
+    return nullptr;
+  };
+  const auto blocks = [&find](const std::string& stack) {
+    std::int64_t count = 0;
+    while (find(concat(stack, ".model.", count, ".conv.conv.weight"))) ++count;
+    return count;
+  };
+  const Tensor* first = find("conv1.conv.weight");
+  require<FormatError>(first != nullptr, name, ": not a landmark backbone: 'conv1.conv.weight' is missing");
+  config.landmarks.width = first->dim(0);
+  config.landmarks.head = find("output_layer.linear.weight") != nullptr;
+  config.landmarks.units = {blocks("conv_3"), blocks("conv_4"),
+                            config.landmarks.head ? blocks("conv_5") : config.landmarks.units.at(2)};
+  if (config.landmarks.head) config.landmarks.outputs = find("output_layer.linear.weight")->dim(0);
+}
+
+std::string load_landmarks(const fs::path& file, MobileFaceNet& net) {
+  const StateDict tensors = load_state_dict(file);
+  std::vector<NamedShape> wanted;
+  for (const NamedVariable& p : net.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
+  for (const NamedBuffer& b : net.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
+  const std::vector<NamedShape> held = shapes_of(tensors);
+  const MatchReport report = match(wanted, held, mobilefacenet_names());
+  const StateDict found = matched_tensors(report, tensors, file.string());
+  for (NamedVariable& p : net.named_parameters()) p.variable.mutable_value().copy_from(found.at(p.name));
+  for (const NamedBuffer& b : net.named_buffers()) b.buffer->copy_from(found.at(b.name));
+  return report.text();
+}
+
+ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
+                                TrainingObserver& observer) {
+  check(config);
+  if (config.training.overfit_batch) {
+    config.augment = AugmentOptions::none();
+    config.model.attention.drop_attention = config.model.attention.drop_hidden =
+        config.model.attention.drop_mlp = 0;
+  }
+  auto train = open_dataset(dataset_options(config.data, Split::train));
+  const auto test = open_dataset(dataset_options(config.data, Split::test));
+  std::shared_ptr<const Dataset> validation;
+  if (config.data.validation > 0) validation = open_dataset(dataset_options(config.data, Split::validation));
+  note_warnings(*train, observer);
+  note_warnings(*test, observer);
+  const DatasetInfo& data = train->info();
+  config.model.classes = train->classes();
+  if (config.landmarks.file.empty()) {
+    config.model.landmarks.head = true;  // the head is what the backbone learns its points through
+  } else {
+    adopt_landmark_sizes(config.landmarks.file, config.model);
+  }
+  validate(config.model);
+  prepare_folder(folder, resume);
+  if (!resume) write_file_atomically(folder / "config.json", to_json(config));
+
+  FERNet model(config.model);
+  model.initialise(config.training.seed);
+  model.to(device);
+  backend(device).reset_peak_memory();
+  std::optional<LoopResult> landmark_result;
+  if (config.landmarks.file.empty()) {
+    observer.on_note(
+        "landmark backbone: no checkpoint given, training it on the points of drawn faces first");
+    landmark_result = train_landmarks(model, config, folder, device, observer);
+  } else {
+    observer.on_note("landmark backbone: " + config.landmarks.file + "\n" +
+                     load_landmarks(config.landmarks.file, model.landmark_backbone()));
+  }
+  model.freeze_landmarks();
+  model.set_checkpointing(config.training.checkpointing);
+
+  if (config.training.overfit_batch) train = first_batch(train, config);
+  DataLoader train_loader(train, training_loader_options(config));
+  DataLoader test_loader(test, evaluation_loader_options(config));
+  std::optional<DataLoader> validation_loader;
+  if (validation && validation->size() > 0)
+    validation_loader.emplace(validation, evaluation_loader_options(config));
+  observer.on_note(concat("expressions: ", train->size(), " samples to train on, ",
+                          validation ? validation->size() : 0, " to choose the epoch by, ", test->size(),
+                          " to test on (", name_of(test->info().split), "); ", data.class_names.size(),
+                          " classes, ", model.parameter_count(), " parameters"));
+  ExpressionTask task(model, validation_loader ? &*validation_loader : nullptr, config, data, device);
+  LoopResult training = run_training(task, train_loader, config.training, folder, observer);
+  EvaluationResult last = evaluate(model, test_loader, device);
+  EvaluationResult best = last;
+  if (training.best_epoch > 0) best = evaluate_best(model, test_loader, folder, device);
+  ExperimentResult result{folder,
+                          std::move(landmark_result),
+                          std::move(training),
+                          std::move(last),
+                          std::move(best),
+                          data.class_names,
+                          std::string(name_of(test->info().split))};
+  write_file_atomically(folder / "result.json", result_to_json(result));
+  return result;
+}
+
+std::string evaluation_to_json(const EvaluationResult& result, bool with_samples) {
+  return evaluation_json(result, with_samples).dump(2) + "\n";
+}
+
+std::string result_to_json(const ExperimentResult& result) {
+  Json json{{"folder", result.folder.string()},
+            {"steps", result.training.steps},
+            {"seconds", result.training.seconds},
+            {"waiting", result.training.waiting},
+            {"peak_memory_bytes", result.training.peak_memory},
+            {"best_epoch", result.training.best_epoch},
+            {"test_split", result.test_split}};
+  json["last"] = evaluation_json(result.last, false);
+  json["best"] = evaluation_json(result.best, false);
+  return json.dump(2) + "\n";
+}
+
+}  // namespace fer
