@@ -79,18 +79,39 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
 
 #endif  // HWY_SCALAR
 
+/// Which lanes' words are above `limit` in their top 24 bits.
+template <class D>
+HWY_INLINE hn::Mask<D> above(D d, const std::uint32_t* words, std::int32_t limit) {
+  using T = hn::TFromD<D>;
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<std::uint32_t, D> d32;
+  const hn::RebindToSigned<decltype(d32)> di32;
+  const auto top = hn::BitCast(di32, hn::ShiftRight<8>(hn::LoadU(d32, words)));
+  if constexpr (sizeof(T) == 4) {
+    return hn::RebindMask(d, hn::Gt(top, hn::Set(di, limit)));
+  } else {
+    return hn::RebindMask(d, hn::Gt(hn::PromoteTo(di, top), hn::Set(di, std::int64_t{limit})));
+  }
+}
+
 /// Elements [first, first + n) of the tensor whose first element is x[0]; first is a multiple of four.
 template <typename T>
 void drop(const T* HWY_RESTRICT x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
           const RandomKey& key, T* HWY_RESTRICT y) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int32_t limit = static_cast<std::int32_t>(threshold) - 1;
+  const auto factor = hn::Set(d, scale);
   HWY_ALIGN std::uint32_t words[kDropoutChunk];
   for (std::int64_t at = first; at < first + n; at += kDropoutChunk) {
     draw_words(key, static_cast<std::uint64_t>(at) / 4, words);
-    const std::int64_t count = HWY_MIN(kDropoutChunk, first + n - at);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const T kept = x[at + i] * scale;
-      y[at + i] = (words[i] >> 8) >= threshold ? kept : T(0);
+    const std::int64_t count = std::min(kDropoutChunk, first + n - at);
+    std::int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+      const auto kept = hn::Mul(hn::LoadU(d, x + at + i), factor);
+      hn::StoreU(hn::IfThenElseZero(above(d, words + i, limit), kept), d, y + at + i);
     }
+    for (; i < count; ++i) y[at + i] = (words[i] >> 8) >= threshold ? x[at + i] * scale : T(0);
   }
 }
 
