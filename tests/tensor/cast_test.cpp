@@ -44,8 +44,8 @@ TEST_CASE("small integers survive every pair of types") {
     const Tensor x = source.to(from);
     CHECK(x.dtype() == from);
     for (DType to : all_types) {
-      CAPTURE(from);
-      CAPTURE(to);
+      CAPTURE(name_of(from));
+      CAPTURE(name_of(to));
       const Tensor y = x.to(to);
       CHECK(y.dtype() == to);
       CHECK(y.to(DType::float64).to_vector<double>() == values);
@@ -80,7 +80,7 @@ TEST_CASE("from floating point to integers: towards zero, the nearest that fits,
 
 TEST_CASE("every float16 and bfloat16 survives the way through float32 and float64") {
   for (DType narrow : {DType::float16, DType::bfloat16}) {
-    CAPTURE(narrow);
+    CAPTURE(name_of(narrow));
     const std::vector<std::uint16_t> bits = every_pattern();
     const Tensor x = from_bits(narrow, bits);
     const std::vector<float> values = x.to(DType::float32).to_vector<float>();
@@ -113,7 +113,7 @@ TEST_CASE("known patterns of float16 and bfloat16") {
 // Compares with the nearest of all 65536 values, found by search; ties go to the even pattern.
 TEST_CASE("rounding to float16 and bfloat16 is to nearest, ties to even") {
   for (DType narrow : {DType::float16, DType::bfloat16}) {
-    CAPTURE(narrow);
+    CAPTURE(name_of(narrow));
     const std::uint16_t largest = narrow == DType::float16 ? 0x7BFF : 0x7F7F;
     std::vector<std::uint16_t> positive(largest + 1u);
     for (std::size_t i = 0; i < positive.size(); ++i) positive[i] = static_cast<std::uint16_t>(i);
@@ -155,7 +155,7 @@ TEST_CASE("what is too large for float16 becomes infinity, with its sign") {
 
 TEST_CASE("a tensor of any type can be filled and copied") {
   for (DType dtype : all_types) {
-    CAPTURE(dtype);
+    CAPTURE(name_of(dtype));
     Tensor x = Tensor::full({70001}, 3, dtype);
     const Tensor y = x.clone();
     x.fill(0);
