@@ -2,8 +2,11 @@
 // w[o,r,s,i]: checks the shapes and chooses an implementation.
 #include "cpu/conv2d.h"
 
+#include <type_traits>
+
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
+#include "cpu/winograd.h"
 
 namespace fer {
 namespace detail {
@@ -46,6 +49,20 @@ bool is_product(const ConvShape& s) {
 using detail::ConvShape;
 using detail::matrix;
 
+namespace {
+
+// Winograd's tile, 0 for the direct convolution; float64, being for checks, is always direct.
+template <typename T>
+int winograd_tile(const ConvShape& s) {
+  return std::is_same_v<T, float> ? detail::winograd_tile(s) : 0;
+}
+template <typename T>
+int winograd_weight_tile(const ConvShape& s) {
+  return std::is_same_v<T, float> ? detail::winograd_weight_tile(s) : 0;
+}
+
+}  // namespace
+
 void CpuBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                 const Conv2dOptions& options, Tensor& y) {
   const ConvShape s = detail::conv_shape("conv2d", x, weight, options, y);
@@ -57,6 +74,9 @@ void CpuBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Ten
     if (detail::is_product(s)) {
       detail::gemm(matrix(x.data<T>(), s.out_pixels(), s.in),
                    matrix(weight.data<T>(), s.out, s.in).transposed(), y.mutable_data<T>(), s.out, b);
+    } else if (const int m = winograd_tile<T>(s); m != 0) {
+      if constexpr (std::is_same_v<T, float>)
+        detail::winograd_forward(m, s, x.data<T>(), weight.data<T>(), b, y.mutable_data<T>());
     } else {
       detail::direct_conv_forward(s, x.data<T>(), weight.data<T>(), b, y.mutable_data<T>());
     }
@@ -71,6 +91,9 @@ void CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, c
     if (detail::is_product(s)) {
       detail::gemm(matrix(dy.data<T>(), s.out_pixels(), s.out), matrix(weight.data<T>(), s.out, s.in),
                    dx.mutable_data<T>(), s.in);
+    } else if (const int m = winograd_tile<T>(s); m != 0) {
+      if constexpr (std::is_same_v<T, float>)
+        detail::winograd_backward_input(m, s, dy.data<T>(), weight.data<T>(), dx.mutable_data<T>());
     } else {
       detail::direct_conv_backward_input(s, dy.data<T>(), weight.data<T>(), dx.mutable_data<T>());
     }
@@ -86,6 +109,9 @@ void CpuBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, const
     if (detail::is_product(s)) {
       detail::product_over_rows(matrix(dy.data<T>(), s.out_pixels(), s.out),
                                 matrix(x.data<T>(), s.out_pixels(), s.in), dweight.mutable_data<T>(), s.in);
+    } else if (const int m = winograd_weight_tile<T>(s); m != 0) {
+      if constexpr (std::is_same_v<T, float>)
+        detail::winograd_backward_weight(m, s, x.data<T>(), dy.data<T>(), dweight.mutable_data<T>());
     } else {
       detail::direct_conv_backward_weight(s, x.data<T>(), dy.data<T>(), dweight.mutable_data<T>());
     }

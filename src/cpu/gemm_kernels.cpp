@@ -136,6 +136,89 @@ void block_product(const BlockProduct<T>& p) {
   }
 }
 
+// A tile of a strided product over [0, k): c = A b, or c += A b.
+template <typename T>
+HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
+                             bool accumulate, T* HWY_RESTRICT c) {
+  const Tag<T> d;
+  constexpr int rows = kTileRows;
+  const T* a_rows[rows];
+  Accumulators<T, rows> acc;
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    a_rows[i] = a + i * p.a_stride;
+    acc.left[i] = acc.right[i] = hn::Zero(d);
+  }
+  multiply<T, rows>(
+      k, [&a_rows](int i, std::int64_t step) HWY_ATTR { return a_rows[i][step]; }, b, acc);
+  if (accumulate) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      acc.left[i] = hn::Add(acc.left[i], hn::Load(d, c + i * p.c_stride));
+      acc.right[i] = hn::Add(acc.right[i], hn::Load(d, c + i * p.c_stride + kLanes<T>));
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    hn::Store(acc.left[i], d, c + i * p.c_stride);
+    hn::Store(acc.right[i], d, c + i * p.c_stride + kLanes<T>);
+  }
+}
+
+template <typename T>
+void strided_products(const StridedProducts<T>& p) {
+  for (std::int64_t item = 0; item < p.count; ++item) {
+    for (std::int64_t panel = 0; panel < p.panels; ++panel) {
+      const T* b = p.b + panel * p.b_panel_pitch + item * p.b_pitch;
+      for (std::int64_t row = 0; row < p.rows; row += kTileRows) {
+        const T* a = p.a + item * p.a_pitch + row * p.a_stride;
+        T* c = p.c + item * p.c_pitch + row * p.c_stride + panel * kPanelColumns<T>;
+        for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth)
+          strided_tile(p, a + k0, b + k0 * kPanelColumns<T>, std::min(p.depth, p.k - k0), k0 > 0, c);
+      }
+    }
+  }
+}
+
+// Rows [row, row + rows) of C, as far as there are any, by the columns of one panel.
+template <typename T, int rows>
+HWY_INLINE void tall_tile(const TallProduct<T>& p, std::int64_t row, const T* b, std::int64_t column) {
+  if (row >= p.m) return;
+  BlockProduct<T> target;  // only what store() needs
+  T* c_rows[rows];
+  Accumulators<T, rows> acc;
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    acc.left[i] = acc.right[i] = hn::Zero(Tag<T>());
+    c_rows[i] = p.c + (row + i) * p.c_stride + column;
+  }
+  const T* a = p.a + row / 16 * p.a_block_pitch + row % 16;
+  multiply<T, rows>(
+      p.k, [a](int i, std::int64_t step) HWY_ATTR { return a[step * 16 + i]; }, b, acc);
+  target.c_rows = c_rows;
+  target.accumulate = p.accumulate;
+  store<T, rows>(target, 0, std::min<std::int64_t>(rows, p.m - row), 0,
+                 std::min(p.n - column, kPanelColumns<T>), acc);
+}
+
+template <typename T>
+void tall_product(const TallProduct<T>& p) {
+  for (std::int64_t column = 0; column < p.n; column += kPanelColumns<T>) {
+    const T* b = p.b + column / kPanelColumns<T> * p.b_panel_pitch;
+    for (std::int64_t row = 0; row < p.m; row += 16) {
+      // 16 rows in register tiles: two of 8, or 6 + 6 + 4 where there are 16 registers
+      if constexpr (kTileRows >= 8) {
+        tall_tile<T, 8>(p, row, b, column);
+        tall_tile<T, 8>(p, row + 8, b, column);
+      } else {
+        tall_tile<T, 6>(p, row, b, column);
+        tall_tile<T, 6>(p, row + 6, b, column);
+        tall_tile<T, 4>(p, row + 12, b, column);
+      }
+    }
+  }
+}
+
 template <typename T>
 void copy_panel(const T* source, std::int64_t stride, std::int64_t count, T* panel) {
   const Tag<T> d;
@@ -170,17 +253,24 @@ double peak(std::int64_t rounds) {
   return 2.0 * static_cast<double>(rounds) * count * static_cast<double>(kLanes<T>);
 }
 
-const ProductKernels<float>* kernels_float() {
-  static const ProductKernels<float> kernels{
-      hwy::TargetName(HWY_TARGET), kTileRows,         kPanelColumns<float>, &block_product<float>,
-      &copy_panel<float>,          &copy_tile<float>, &peak<float>};
+template <typename T>
+const ProductKernels<T>* table() {
+  static const ProductKernels<T> kernels{hwy::TargetName(HWY_TARGET),
+                                         kTileRows,
+                                         kPanelColumns<T>,
+                                         &block_product<T>,
+                                         &strided_products<T>,
+                                         &tall_product<T>,
+                                         &copy_panel<T>,
+                                         &copy_tile<T>,
+                                         &peak<T>};
   return &kernels;
 }
+const ProductKernels<float>* kernels_float() {
+  return table<float>();
+}
 const ProductKernels<double>* kernels_double() {
-  static const ProductKernels<double> kernels{
-      hwy::TargetName(HWY_TARGET), kTileRows,          kPanelColumns<double>, &block_product<double>,
-      &copy_panel<double>,         &copy_tile<double>, &peak<double>};
-  return &kernels;
+  return table<double>();
 }
 
 }  // namespace fer::detail::HWY_NAMESPACE

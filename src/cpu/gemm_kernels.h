@@ -27,6 +27,33 @@ struct BlockProduct {
   bool accumulate = false;           ///< C += instead of C =
 };
 
+/// `count` products C = A B of one shape, without gathering: the rows of A and C lie evenly apart, and all
+/// panels of B are full. Up to mr - 1 rows beyond `rows` are read and written too.
+template <typename T>
+struct StridedProducts {
+  std::int64_t count = 0, rows = 0, k = 0, panels = 0;
+  const T* a = nullptr;  ///< [count: a_pitch][rows: a_stride][k]
+  std::int64_t a_pitch = 0, a_stride = 0;
+  const T* b = nullptr;  ///< [panels: b_panel_pitch][count: b_pitch][k][nr]
+  std::int64_t b_pitch = 0, b_panel_pitch = 0;
+  T* c = nullptr;  ///< [count: c_pitch][rows: c_stride][panels * nr], aligned to vectors
+  std::int64_t c_pitch = 0, c_stride = 0;
+  std::int64_t depth = 0;  ///< sums over pieces of so many k, added up after: smaller rounding errors
+};
+
+/// C (m x n) = or += A^T B over k rows of both: A comes in blocks of 16 columns, B in panels.
+template <typename T>
+struct TallProduct {
+  std::int64_t k = 0, m = 0, n = 0;
+  const T* a = nullptr;  ///< [ceil(m / 16): a_block_pitch][k][16]; readable, but not used, beyond column m
+  std::int64_t a_block_pitch = 0;
+  const T* b = nullptr;  ///< [panels: b_panel_pitch][k][nr]
+  std::int64_t b_panel_pitch = 0;
+  T* c = nullptr;
+  std::int64_t c_stride = 0;
+  bool accumulate = false;
+};
+
 /// The kernels of one instruction set.
 template <typename T>
 struct ProductKernels {
@@ -34,6 +61,8 @@ struct ProductKernels {
   int mr;            ///< rows of a register tile
   int nr;            ///< columns of a register tile and of a packed panel
   void (*block_product)(const BlockProduct<T>& product);
+  void (*strided_products)(const StridedProducts<T>& products);
+  void (*tall_product)(const TallProduct<T>& product);
   /// panel[k][0..nr) = source[k * stride + 0..nr): `count` rows of a panel of B whose columns are contiguous.
   void (*copy_panel)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
   /// panel[k][0..mr) = source[k * stride + 0..mr): a full tile of A whose rows are contiguous in memory.

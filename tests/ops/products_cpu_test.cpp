@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "cpu/conv2d.h"
+#include "cpu/winograd.h"
 #include "fer/error.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/random.h"
@@ -213,6 +215,61 @@ void check_depthwise(const ConvCase& c) {
   });
 }
 
+// The largest errors of an approximation and of the direct float32 convolution, against float64, one pass.
+struct Errors {
+  double winograd, direct;
+};
+
+template <typename Winograd, typename Direct>
+Errors errors(std::int64_t size, const Winograd& winograd, const Direct& direct) {
+  std::vector<float> fast(static_cast<std::size_t>(size)), plain(fast.size());
+  Values exact(fast.size());
+  winograd(fast.data());
+  direct(plain.data());
+  direct(exact.data());
+  return {largest_error(Values(fast.begin(), fast.end()), exact),
+          largest_error(Values(plain.begin(), plain.end()), exact)};
+}
+
+// Winograd's three passes with tiles of m on one layer, with activations and gradients of about unit size and
+// weights as they are initialised.
+void check_winograd_accuracy(int m, std::int64_t n, std::int64_t size, std::int64_t in, std::int64_t out) {
+  const fer::detail::ConvShape s{n, size, size, in, size, size, out, 3, 3, 1, 1, 1};
+  REQUIRE(fer::detail::winograd_tile(s) != 0);  // a layer that really runs this way
+  const auto doubles = [](const Tensor& t) { return values(t); };
+  const Tensor x = random_tensor({n, size, size, in}, DType::float32, 1);
+  const Tensor w = random_tensor({out, 3, 3, in}, DType::float32, 2);
+  const Tensor dy = random_tensor({n, size, size, out}, DType::float32, 3);
+  const Values xd = doubles(x), wd = doubles(w), dyd = doubles(dy);
+  const auto pick = [](const Tensor& t, const Values& v, auto* like) {
+    if constexpr (std::is_same_v<decltype(like), float*>) {
+      return t.data<float>();
+    } else {
+      return v.data();
+    }
+  };
+  namespace d = fer::detail;
+  const Errors passes[] = {
+      errors(
+          dy.numel(),
+          [&](float* y) { d::winograd_forward(m, s, x.data<float>(), w.data<float>(), nullptr, y); },
+          [&](auto* y) { d::direct_conv_forward(s, pick(x, xd, y), pick(w, wd, y), {}, y); }),
+      errors(
+          x.numel(),
+          [&](float* dx) { d::winograd_backward_input(m, s, dy.data<float>(), w.data<float>(), dx); },
+          [&](auto* dx) { d::direct_conv_backward_input(s, pick(dy, dyd, dx), pick(w, wd, dx), dx); }),
+      errors(
+          w.numel(),
+          [&](float* dw) { d::winograd_backward_weight(m, s, x.data<float>(), dy.data<float>(), dw); },
+          [&](auto* dw) { d::direct_conv_backward_weight(s, pick(x, xd, dw), pick(dy, dyd, dw), dw); })};
+  const char* names[] = {"forward", "input gradient", "weight gradient"};
+  for (int i = 0; i < 3; ++i) {
+    INFO(names[i] << " of " << size << " pixels, " << in << " -> " << out << ", tile " << m);
+    CHECK(passes[i].winograd > 0);
+    CHECK(passes[i].winograd <= 4 * passes[i].direct);
+  }
+}
+
 std::string message_of(const auto& action) {
   try {
     action();
@@ -314,6 +371,33 @@ TEST_SUITE("cpu products") {
              ConvCase{1, 9, 9, 330, 20, 1, 1, 2, 0, 1},
          })
       check_conv(c);
+  }
+
+  TEST_CASE("Winograd's error is at most four times the direct convolution's on the model's layers") {
+    for (int m : {2, 4}) {
+      check_winograd_accuracy(m, 1, 56, 64, 64);
+      check_winograd_accuracy(m, 1, 28, 128, 128);
+      check_winograd_accuracy(m, 2, 14, 256, 256);
+      check_winograd_accuracy(m, 1, 14, 64, 64);
+    }
+  }
+
+  TEST_CASE("Winograd's convolution on maps that its tiles do not divide, with every padding") {
+    for (const ConvCase& c : {
+             ConvCase{1, 1, 1, 16, 16, 3, 3, 1, 1, 1},
+             ConvCase{2, 5, 7, 16, 32, 3, 3, 1, 1, 1},
+             ConvCase{1, 13, 14, 48, 16, 3, 3, 1, 1, 1},
+             ConvCase{1, 9, 6, 32, 80, 3, 3, 1, 0, 1},
+             ConvCase{1, 6, 10, 16, 48, 3, 3, 1, 2, 1},
+             ConvCase{3, 28, 27, 32, 16, 3, 3, 1, 1, 1},
+             ConvCase{2, 8, 9, 24, 40, 3, 3, 1, 1, 1},
+             ConvCase{1, 12, 12, 8, 72, 3, 3, 1, 1, 1},
+         }) {
+      fer::detail::ConvShape s{c.n, c.h, c.w, c.in, c.out_h(), c.out_w(), c.out, 3, 3, 1, c.padding, 1};
+      CHECK(fer::detail::winograd_tile(s) != 0);
+      CHECK(fer::detail::winograd_weight_tile(s) != 0);
+      check_conv(c);
+    }
   }
 
   TEST_CASE("depthwise_conv2d and its gradients") {

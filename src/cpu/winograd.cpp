@@ -1,0 +1,145 @@
+// Winograd's convolution, forward and input gradient: a thread takes a block of tiles through the input
+// transform, the products and the output transform while all of it stays in the second-level cache.
+#include "cpu/winograd.h"
+
+#include <algorithm>
+
+#include "cpu/gemm.h"
+#include "cpu/scratch.h"
+#include "cpu/winograd_kernels.h"
+#include "cpu/winograd_tiles.h"
+
+namespace fer::detail {
+namespace {
+
+constexpr std::int64_t kLine =
+    16;  // floats; what keeps equal offsets of neighbouring points out of one cache set
+
+// A 3x3 convolution at stride 1 as both passes need it.
+struct Problem {
+  const WinogradKernels& kernels;
+  std::int64_t in, out;      // channels
+  TileGrid inputs, outputs;  // the same tiles, as patches of the source and of the target
+  const float* bias;
+
+  std::int64_t points() const { return kernels.size * kernels.size; }
+  std::int64_t panels() const { return ceil_div(out, product_kernels<float>().nr); }
+  std::int64_t u_pitch() const { return in * product_kernels<float>().nr + kLine; }  // from point to point
+  std::int64_t u_panel_pitch() const { return points() * u_pitch(); }
+};
+
+// U = G g G^T, [panel][point][in][nr]; tap_matrix(tap) is the in x out matrix of a tap.
+template <typename TapMatrix>
+float* transformed_weights(const Problem& p, const TapMatrix& tap_matrix) {
+  const std::int64_t nr = product_kernels<float>().nr, tap_pitch = p.in * nr;
+  float* u = scratch<float>(ScratchUse::transforms, p.panels() * p.u_panel_pitch());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t panel = 0; panel < p.panels(); ++panel) {
+    float* g = scratch<float>(ScratchUse::block_a, 9 * tap_pitch);
+    for (std::int64_t tap = 0; tap < 9; ++tap) pack_panel<float>(tap_matrix(tap), panel, g + tap * tap_pitch);
+    p.kernels.weights(g, tap_pitch, tap_pitch, u + panel * p.u_panel_pitch(), p.u_pitch());
+  }
+  return u;
+}
+
+struct Blocking {
+  std::int64_t tiles;   // of a block
+  std::int64_t panels;  // of B that are multiplied before their outputs are transformed
+};
+
+// Tiles [begin, begin + tiles), output panels [panel, panel + panels).
+void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, std::int64_t begin,
+                    std::int64_t tiles, std::int64_t first_panel, std::int64_t panels) {
+  const ProductKernels<float>& products = product_kernels<float>();
+  const std::int64_t rows = round_up(tiles, products.mr);
+  const std::int64_t v_pitch = round_up(rows * p.in, kLine) + kLine;
+  const std::int64_t width = blocking.panels * products.nr, c_pitch = rows * width + kLine;
+  float* v = scratch<float>(ScratchUse::block_a, p.points() * v_pitch);
+  float* c = scratch<float>(ScratchUse::block_c, p.points() * c_pitch);
+  TilePixels source(p.inputs), target(p.outputs);
+  for (std::int64_t tile = 0; tile < tiles; ++tile)
+    p.kernels.input(source.read(begin + tile), p.in, {v + tile * p.in, v_pitch, p.in, 0});
+
+  for (std::int64_t panel = first_panel; panel < first_panel + panels; panel += blocking.panels) {
+    StridedProducts<float> block;
+    block.count = p.points(), block.rows = tiles, block.k = p.in;
+    block.panels = std::min(blocking.panels, first_panel + panels - panel);
+    block.depth = p.in <= 64 ? p.in : 32;
+    block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
+    block.b = u + panel * p.u_panel_pitch(), block.b_pitch = p.u_pitch(),
+    block.b_panel_pitch = p.u_panel_pitch();
+    block.c = c, block.c_pitch = c_pitch, block.c_stride = width;
+    products.strided_products(block);
+    const std::int64_t channel = panel * products.nr;
+    const std::int64_t channels = std::min(block.panels * products.nr, p.out - channel);
+    for (std::int64_t tile = 0; tile < tiles; ++tile)
+      p.kernels.output(c + tile * width, c_pitch, channels, p.bias ? p.bias + channel : nullptr,
+                       target.write(begin + tile, channel, channels));
+  }
+}
+
+void convolve(const Problem& p, const float* u) {
+  const std::int64_t mr = product_kernels<float>().mr, nr = product_kernels<float>().nr;
+  Blocking blocking;
+  blocking.tiles = round_up(24, mr);
+  blocking.panels = std::max<std::int64_t>(1, 128 / nr);
+  const std::int64_t tiles = p.inputs.count();
+  const std::int64_t blocks = ceil_div(tiles, blocking.tiles);
+  // few tiles: the output channels are shared out as well, each part with an input transform of its own
+  std::int64_t parts = 1;
+  while (blocks * parts < 8 && ceil_div(p.panels(), 2 * parts) >= blocking.panels) parts *= 2;
+  const std::int64_t part = round_up(ceil_div(p.panels(), parts), blocking.panels);
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t task = 0; task < blocks * parts; ++task) {
+    const std::int64_t begin = task / parts * blocking.tiles, panel = task % parts * part;
+    if (panel < p.panels())
+      block_of_tiles(p, u, blocking, begin, std::min(blocking.tiles, tiles - begin), panel,
+                     std::min(part, p.panels() - panel));
+  }
+}
+
+bool is_winograds(const ConvShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padding <= 2 && s.groups == 1 && s.in % 8 == 0 &&
+         s.out % 8 == 0;
+}
+
+}  // namespace
+
+int winograd_tile(const ConvShape& s) {
+  return is_winograds(s) ? 4 : 0;
+}
+
+int winograd_weight_tile(const ConvShape& s) {
+  return is_winograds(s) ? 4 : 0;
+}
+
+void winograd_forward(int m, const ConvShape& s, const float* x, const float* weight, const float* bias,
+                      float* y) {
+  const WinogradKernels& kernels = winograd_kernels(m);
+  const Problem p{kernels,
+                  s.in,
+                  s.out,
+                  TileGrid::inputs(x, s.n, s.h, s.w, s.in, s.out_h, s.out_w, m, s.padding),
+                  TileGrid::outputs(y, s.n, s.out_h, s.out_w, s.out, m),
+                  bias};
+  const float* u = transformed_weights(p, [&](std::int64_t tap) {
+    return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in};
+  });
+  convolve(p, u);
+}
+
+void winograd_backward_input(int m, const ConvShape& s, const float* dy, const float* weight, float* dx) {
+  const WinogradKernels& kernels = winograd_kernels(m);
+  const Problem p{kernels,
+                  s.out,
+                  s.in,
+                  TileGrid::inputs(dy, s.n, s.out_h, s.out_w, s.out, s.h, s.w, m, 2 - s.padding),
+                  TileGrid::outputs(dx, s.n, s.h, s.w, s.in, m),
+                  nullptr};
+  const float* u = transformed_weights(p, [&](std::int64_t tap) {
+    return MatrixRef<float>{weight + (8 - tap) * s.in, s.out, s.in, 9 * s.in, 1};
+  });
+  convolve(p, u);
+}
+
+}  // namespace fer::detail

@@ -1,0 +1,28 @@
+// Winograd's convolution (Winograd 1980; Lavin and Gray 2016) for 3x3 kernels at stride 1, in float32: a tile
+// of m x m outputs (m = 4 or 2) costs (m + 2)^2 multiplications a channel pair instead of 9 m^2,
+//
+//   y = A^T [ (G g G^T) * (B^T d B) ] A,
+//
+// with d the (m + 2) x (m + 2) patch of inputs, g the kernel and * elementwise. Summed over channels, the
+// elementwise products become (m + 2)^2 matrix products over tiles, which is where the time goes. The input
+// gradient is the same convolution of dy with turned kernels; the weight gradient is the adjoint
+// dg = G^T [ sum over tiles of (A dy A^T) * (B^T d B) ] G.
+#pragma once
+
+#include "cpu/conv2d.h"
+
+namespace fer::detail {
+
+/// The side m of the output tile that is fastest for a forward pass of this shape (its input gradient alike),
+/// or 0 if the direct convolution is, or the shape is not one of Winograd's.
+int winograd_tile(const ConvShape& s);
+/// The same for the weight gradient.
+int winograd_weight_tile(const ConvShape& s);
+
+/// m: 2 or 4. Channels must be multiples of 8.
+void winograd_forward(int m, const ConvShape& s, const float* x, const float* weight, const float* bias,
+                      float* y);
+void winograd_backward_input(int m, const ConvShape& s, const float* dy, const float* weight, float* dx);
+void winograd_backward_weight(int m, const ConvShape& s, const float* x, const float* dy, float* dweight);
+
+}  // namespace fer::detail

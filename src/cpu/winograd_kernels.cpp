@@ -1,0 +1,272 @@
+// See winograd_kernels.h. The matrices A, B and G follow from the points at which the polynomials are
+// evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. There a = 3/4 and b
+// = 3/2 instead of the usual 1 and 2 halves the rounding error and costs nothing: the rows of a pair +-p
+// share their even and odd parts whatever p is.
+#include "cpu/winograd_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/winograd_kernels.cpp"
+#include "cpu/highway_targets.h"
+#include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fer::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class V>
+HWY_INLINE V times(float factor, V x) {
+  return hn::Mul(hn::Set(hn::DFromV<V>(), factor), x);
+}
+// sum + factor * x
+template <class V>
+HWY_INLINE V plus(V sum, float factor, V x) {
+  return hn::MulAdd(hn::Set(hn::DFromV<V>(), factor), x, sum);
+}
+// sum - factor * x
+template <class V>
+HWY_INLINE V minus(V sum, float factor, V x) {
+  return hn::NegMulAdd(hn::Set(hn::DFromV<V>(), factor), x, sum);
+}
+
+// Calls body(tag, first channel) for each vector of channels: whole ones where they divide the channels, else
+// of 8.
+template <typename Body>
+HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
+  const hn::CappedTag<float, 16> wide;
+  const hn::CappedTag<float, 8> narrow;
+  if (channels % 16 == 0) {
+    for (std::int64_t c = 0; c < channels; c += hn::MaxLanes(wide)) body(wide, c);
+  } else {
+    for (std::int64_t c = 0; c < channels; c += hn::MaxLanes(narrow)) body(narrow, c);
+  }
+}
+
+// One-dimensional transforms for m = 2: points 0, 1, -1, infinity.
+struct Points2 {
+  static constexpr int m = 2, size = 4;
+
+  template <class V>
+  static HWY_INLINE void input(const V (&x)[4], V (&y)[4]) {  // B^T
+    y[0] = hn::Sub(x[0], x[2]);
+    y[1] = hn::Add(x[1], x[2]);
+    y[2] = hn::Sub(x[2], x[1]);
+    y[3] = hn::Sub(x[3], x[1]);
+  }
+  template <class V>
+  static HWY_INLINE void output(const V (&x)[4], V (&y)[2]) {  // A^T
+    y[0] = hn::Add(hn::Add(x[0], x[1]), x[2]);
+    y[1] = hn::Add(hn::Sub(x[1], x[2]), x[3]);
+  }
+  template <class V>
+  static HWY_INLINE void gradient(const V (&x)[2], V (&y)[4]) {  // A
+    y[0] = x[0];
+    y[1] = hn::Add(x[0], x[1]);
+    y[2] = hn::Sub(x[0], x[1]);
+    y[3] = x[1];
+  }
+  template <class V>
+  static HWY_INLINE void weights(const V (&x)[3], V (&y)[4]) {  // G
+    const V even = times(0.5f, hn::Add(x[0], x[2])), odd = times(0.5f, x[1]);
+    y[0] = x[0];
+    y[1] = hn::Add(even, odd);
+    y[2] = hn::Sub(even, odd);
+    y[3] = x[2];
+  }
+  template <class V>
+  static HWY_INLINE void weight_gradient(const V (&x)[4], V (&y)[3]) {  // G^T
+    const V even = times(0.5f, hn::Add(x[1], x[2]));
+    y[0] = hn::Add(x[0], even);
+    y[1] = times(0.5f, hn::Sub(x[1], x[2]));
+    y[2] = hn::Add(x[3], even);
+  }
+};
+
+// The same for m = 4: points 0, a, -a, b, -b, infinity.
+struct Points4 {
+  static constexpr int m = 4, size = 6;
+  static constexpr float a = 0.75f, b = 1.5f;
+  static constexpr float a2 = a * a, b2 = b * b;
+  // 1 / product of a point's differences to the other finite points
+  static constexpr double exact_a2 = 0.75 * 0.75, exact_b2 = 1.5 * 1.5;
+  static constexpr float scale_0 = static_cast<float>(1 / (exact_a2 * exact_b2));
+  static constexpr float scale_a = static_cast<float>(1 / (2 * exact_a2 * (exact_a2 - exact_b2)));
+  static constexpr float scale_b = static_cast<float>(1 / (2 * exact_b2 * (exact_b2 - exact_a2)));
+
+  template <class V>
+  static HWY_INLINE void input(const V (&x)[6], V (&y)[6]) {
+    const V even_a = minus(x[4], b2, x[2]), odd_a = minus(x[3], b2, x[1]);
+    const V even_b = minus(x[4], a2, x[2]), odd_b = minus(x[3], a2, x[1]);
+    y[0] = plus(minus(x[4], a2 + b2, x[2]), a2 * b2, x[0]);
+    y[1] = plus(even_a, a, odd_a);
+    y[2] = minus(even_a, a, odd_a);
+    y[3] = plus(even_b, b, odd_b);
+    y[4] = minus(even_b, b, odd_b);
+    y[5] = plus(minus(x[5], a2 + b2, x[3]), a2 * b2, x[1]);
+  }
+  template <class V>
+  static HWY_INLINE void output(const V (&x)[6], V (&y)[4]) {
+    const V sum_a = hn::Add(x[1], x[2]), difference_a = hn::Sub(x[1], x[2]);
+    const V sum_b = hn::Add(x[3], x[4]), difference_b = hn::Sub(x[3], x[4]);
+    y[0] = hn::Add(hn::Add(x[0], sum_a), sum_b);
+    y[1] = plus(times(a, difference_a), b, difference_b);
+    y[2] = plus(times(a2, sum_a), b2, sum_b);
+    y[3] = plus(plus(x[5], a * a2, difference_a), b * b2, difference_b);
+  }
+  template <class V>
+  static HWY_INLINE void gradient(const V (&x)[4], V (&y)[6]) {
+    const V even_a = plus(x[0], a2, x[2]), odd_a = plus(x[1], a2, x[3]);
+    const V even_b = plus(x[0], b2, x[2]), odd_b = plus(x[1], b2, x[3]);
+    y[0] = x[0];
+    y[1] = plus(even_a, a, odd_a);
+    y[2] = minus(even_a, a, odd_a);
+    y[3] = plus(even_b, b, odd_b);
+    y[4] = minus(even_b, b, odd_b);
+    y[5] = x[3];
+  }
+  template <class V>
+  static HWY_INLINE void weights(const V (&x)[3], V (&y)[6]) {
+    const V even_a = plus(x[0], a2, x[2]), even_b = plus(x[0], b2, x[2]);
+    y[0] = times(scale_0, x[0]);
+    y[1] = times(scale_a, plus(even_a, a, x[1]));
+    y[2] = times(scale_a, minus(even_a, a, x[1]));
+    y[3] = times(scale_b, plus(even_b, b, x[1]));
+    y[4] = times(scale_b, minus(even_b, b, x[1]));
+    y[5] = x[2];
+  }
+  template <class V>
+  static HWY_INLINE void weight_gradient(const V (&x)[6], V (&y)[3]) {
+    const V sum_a = times(scale_a, hn::Add(x[1], x[2])), sum_b = times(scale_b, hn::Add(x[3], x[4]));
+    const V difference_a = hn::Sub(x[1], x[2]), difference_b = hn::Sub(x[3], x[4]);
+    y[0] = plus(hn::Add(sum_a, sum_b), scale_0, x[0]);
+    y[1] = plus(times(a * scale_a, difference_a), b * scale_b, difference_b);
+    y[2] = plus(plus(x[5], a2, sum_a), b2, sum_b);
+  }
+};
+
+// Applies a one-dimensional transform to the columns and then to the rows of an in x in matrix.
+template <int in, int out, class D, typename Load, typename Transform, typename Store>
+HWY_INLINE void both_ways(D, const Load& load, const Transform& transform, const Store& store) {
+  using V = hn::Vec<D>;
+  V half[out][in];
+#pragma GCC unroll 6
+  for (int j = 0; j < in; ++j) {
+    V x[in], y[out];
+#pragma GCC unroll 6
+    for (int i = 0; i < in; ++i) x[i] = load(i, j);
+    transform(x, y);
+#pragma GCC unroll 6
+    for (int i = 0; i < out; ++i) half[i][j] = y[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < out; ++i) {
+    V y[out];
+    transform(half[i], y);
+#pragma GCC unroll 6
+    for (int j = 0; j < out; ++j) store(i, j, y[j]);
+  }
+}
+
+HWY_INLINE float* place(const TransformedTile& to, std::int64_t c) {
+  return to.data + c / to.width * to.block_pitch + c % to.width;
+}
+
+constexpr std::int64_t kLine = 16;  // floats of a cache line
+
+// The tile to the right begins m pixels on; its columns that this tile does not share are fetched while this
+// one is transformed, for the hardware does not see the pattern. An address beyond the map does no harm.
+template <class P>
+HWY_INLINE void prefetch_next(const float* const* pixels, std::int64_t channels, std::int64_t c) {
+#pragma GCC unroll 6
+  for (int i = 0; i < P::size; ++i)
+#pragma GCC unroll 6
+    for (int j = 2; j < P::size; ++j) hwy::Prefetch(pixels[i * P::size + j] + P::m * channels + c);
+}
+
+template <class P>
+void input(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
+  for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    float* HWY_RESTRICT v = place(to, c);
+    if (c % kLine == 0) prefetch_next<P>(pixels, channels, c);
+    both_ways<P::size, P::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::size + j] + c); },
+        [](const auto& x, auto& y) HWY_ATTR { P::input(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, v + (i * P::size + j) * to.point_pitch); });
+  });
+}
+
+template <class P>
+void gradient(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
+  for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    float* HWY_RESTRICT v = place(to, c);
+    both_ways<P::m, P::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::m + j] + c); },
+        [](const auto& x, auto& y) HWY_ATTR { P::gradient(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, v + (i * P::size + j) * to.point_pitch); });
+  });
+}
+
+template <class P>
+void output(const float* from, std::int64_t point_pitch, std::int64_t channels, const float* bias,
+            float* const* pixels) {
+  for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    const auto offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+    both_ways<P::size, P::m>(
+        d, [&](int i, int j) HWY_ATTR { return hn::Load(d, from + (i * P::size + j) * point_pitch + c); },
+        [](const auto& x, auto& y) HWY_ATTR { P::output(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(hn::Add(y, offset), d, pixels[i * P::m + j] + c); });
+  });
+}
+
+template <class P>
+void weights(const float* g, std::int64_t tap_pitch, std::int64_t count, float* u, std::int64_t point_pitch) {
+  for_vectors(count, [&](auto d, std::int64_t c) HWY_ATTR {
+    both_ways<3, P::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, g + (i * 3 + j) * tap_pitch + c); },
+        [](const auto& x, auto& y) HWY_ATTR { P::weights(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(y, d, u + (i * P::size + j) * point_pitch + c); });
+  });
+}
+
+template <class P>
+void weight_gradient(const float* s, std::int64_t point_pitch, std::int64_t channels, float* dg,
+                     std::int64_t tap_pitch) {
+  for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    both_ways<P::size, 3>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, s + (i * P::size + j) * point_pitch + c); },
+        [](const auto& x, auto& y) HWY_ATTR { P::weight_gradient(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(y, d, dg + (i * 3 + j) * tap_pitch + c); });
+  });
+}
+
+template <class P>
+const WinogradKernels* table() {
+  static const WinogradKernels kernels{P::m,       P::size,     &input<P>,          &gradient<P>,
+                                       &output<P>, &weights<P>, &weight_gradient<P>};
+  return &kernels;
+}
+const WinogradKernels* winograd_2() {
+  return table<Points2>();
+}
+const WinogradKernels* winograd_4() {
+  return table<Points4>();
+}
+
+}  // namespace fer::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fer::detail {
+
+HWY_EXPORT(winograd_2);
+HWY_EXPORT(winograd_4);
+
+const WinogradKernels& winograd_kernels(int m) {
+  static const WinogradKernels* two = HWY_DYNAMIC_DISPATCH(winograd_2)();
+  static const WinogradKernels* four = HWY_DYNAMIC_DISPATCH(winograd_4)();
+  return m == 2 ? *two : *four;
+}
+
+}  // namespace fer::detail
+#endif
