@@ -17,8 +17,9 @@ void check(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& 
   check_operands(op, {{"q", q}, {"k", k}, {"v", v}});
   check_rank(op, {"q", q}, 3, "N x Tq x D");
   check_rank(op, {"k", k}, 3, "N x Tk x D");
-  require<ShapeError>(k.dim(0) == q.dim(0) && k.dim(2) == q.dim(2) && k.dim(1) >= 1, "[", op, "] q of shape ",
-                      q.shape(), " and k of shape ", k.shape(), " differ in more than their tokens");
+  require<ShapeError>(k.dim(0) == q.dim(0) && k.dim(2) == q.dim(2), "[", op, "] q of shape ", q.shape(),
+                      " and k of shape ", k.shape(), " differ in more than their tokens");
+  require<ShapeError>(k.dim(1) >= 1, "[", op, "] k of shape ", k.shape(), " has no tokens");
   check_shape(op, {"v", v}, k.shape(), "the keys k ", k.shape());
   require<ShapeError>(heads >= 1 && q.dim(2) % heads == 0, "[", op, "] ", heads, " heads do not divide the ",
                       q.dim(2), " channels of q ", q.shape());

@@ -32,16 +32,9 @@ struct Outcome {
   std::vector<Tensor> gradients;  // undefined where none is required
 };
 
-Tensor cotangent_of(const Tensor& y) {
-  Random random({7, fnv1a64("cases.cotangent"), 0});
-  std::vector<double> values(static_cast<std::size_t>(y.numel()));
-  for (double& value : values) value = random.uniform(-1.0, 1.0);
-  return Tensor::from(y.shape(), values).to(y.dtype()).to(y.device());
-}
-
 Outcome differentiate(const GradcheckCase& c, const std::vector<Variable>& inputs) {
   const Variable y = c.function(inputs);
-  y.backward(cotangent_of(y.value()));
+  y.backward(test::random_cotangent(y.value()));
   Outcome outcome{y.value(), {}};
   for (const Variable& input : inputs) outcome.gradients.push_back(input.grad());
   return outcome;
@@ -132,7 +125,7 @@ OP_TEST("every op: an input changed before backward is noticed, or was not neede
       Variable input = inputs[i];
       input.mutable_value().fill(0.5);
       try {
-        y.backward(cotangent_of(undisturbed.y));
+        y.backward(test::random_cotangent(undisturbed.y));
       } catch (const AutogradError& error) {
         CHECK(std::string(error.what()).find("saved for backward, was changed in place") !=
               std::string::npos);

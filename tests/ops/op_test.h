@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "fer/autograd/gradcheck_cases.h"
 #include "fer/autograd/ops.h"
 #include "tests/ops/test_devices.h"
 
@@ -61,6 +62,33 @@ inline void check_values(const Tensor& x, const Shape& shape, const std::vector<
     } else {
       CHECK(std::abs(got[i] - expected[i]) <= tolerance * std::max(1.0, std::abs(expected[i])));
     }
+  }
+}
+
+/// A cotangent for y with values in [-1, 1).
+inline Tensor random_cotangent(const Tensor& y) {
+  Random random({7, fnv1a64("op_test.cotangent"), 0});
+  std::vector<double> values(static_cast<std::size_t>(y.numel()));
+  for (double& value : values) value = random.uniform(-1.0, 1.0);
+  return Tensor::from(y.shape(), values).to(y.dtype()).to(y.device());
+}
+
+/// Checks that f and its oracle agree on `inputs`, values and gradients.
+inline void check_equivalent(const DifferentiableFunction& f, const DifferentiableFunction& oracle,
+                             std::vector<Variable> inputs, double tolerance = 1e-12) {
+  const auto run = [&](const DifferentiableFunction& function) {
+    for (Variable& input : inputs) input.zero_grad();
+    const Variable y = function(inputs);
+    y.backward(random_cotangent(y.value()));
+    std::vector<Tensor> results = {y.value()};
+    for (const Variable& input : inputs) results.push_back(input.grad());
+    return results;
+  };
+  const std::vector<Tensor> got = run(f), expected = run(oracle);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);  // 0: the value, i: the gradient of input i - 1
+    REQUIRE(got[i].defined() == expected[i].defined());
+    if (got[i].defined()) CHECK(difference(got[i], expected[i]) <= tolerance);
   }
 }
 
