@@ -62,16 +62,19 @@ void backward_input(const T* HWY_RESTRICT x, const T* HWY_RESTRICT weight, const
   for (std::int64_t i = 0; i < rows; ++i, x += channels, dy += channels, dx += channels) {
     const T m = mean[i], s = inv_std[i];
     double sum = 0, product_sum = 0;  // of g, and of g (x - mean)
+    // g is kept in dx: were the product made again below, as one operation with the subtraction, the rounding
+    // of its mean would no longer cancel, and a row of no variance multiplies it by 1 / sqrt(eps).
 #pragma omp simd reduction(+ : sum, product_sum)
     for (std::int64_t c = 0; c < channels; ++c) {
-      const double g = static_cast<double>(dy[c]) * static_cast<double>(weight[c]);
+      dx[c] = dy[c] * weight[c];
+      const double g = static_cast<double>(dx[c]);
       sum += g;
       product_sum += g * (static_cast<double>(x[c]) - static_cast<double>(m));
     }
     const T mean_g = static_cast<T>(sum / n);
     const T slope = static_cast<T>(static_cast<double>(s) * static_cast<double>(s) * product_sum / n);
     for (std::int64_t c = 0; c < channels; ++c) {
-      dx[c] = s * (dy[c] * weight[c] - mean_g - (x[c] - m) * slope);
+      dx[c] = s * (dx[c] - mean_g - (x[c] - m) * slope);
     }
   }
 }

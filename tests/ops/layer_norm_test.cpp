@@ -28,11 +28,17 @@ OP_TEST("layer_norm: rows do not see each other") {
 }
 
 OP_TEST("layer_norm: one channel is its bias, with no gradient to x") {
-  Variable x = leaf({3, 1}, {1, 5, -2}, device);
-  const Variable y = layer_norm(x, leaf({1}, {3}, device), leaf({1}, {7}, device), 1e-6);
-  check_values(y.value(), {3, 1}, {7, 7, 7});
-  y.backward(Tensor::from<double>({3, 1}, {1, 2, 3}, device));
-  check_values(x.grad(), {3, 1}, {0, 0, 0});
+  for (DType dtype : {DType::float64, DType::float32}) {
+    const auto make = [&](const Shape& shape, const std::vector<double>& values) {
+      return Variable(Tensor::from(shape, values).to(dtype).to(device), true);
+    };
+    Variable x = make({3, 1}, {1.1, 5.3, -2.7});
+    const Variable y = layer_norm(x, make({1}, {1.3}), make({1}, {7}), 1e-6);
+    check_values(y.value(), {3, 1}, {7, 7, 7});
+    // Any rounding left over would come out a thousandfold: 1 / sqrt(eps).
+    y.backward(make({3, 1}, {0.7, 2.1, 3.3}).value());
+    check_values(x.grad(), {3, 1}, {0, 0, 0});
+  }
 }
 
 OP_TEST("layer_norm: a large common shift in float32") {
