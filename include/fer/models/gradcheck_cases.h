@@ -1,20 +1,31 @@
-// Gradient checks of layers, losses and the whole tiny model, with all their parameters as inputs.
+// The gradient checks of layers, losses and whole models that fer ships; those of single operations are in
+// fer/autograd/gradcheck_cases.h. `fer gradcheck` lists and runs them, the tests do so too.
+//
+//   for (const fer::ModuleGradcheckCase& c : fer::module_gradcheck_cases()) {
+//     fer::GradcheckResult result = c.run(fer::Device::cpu, {.max_elements = 20});
+//   }
 #pragma once
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fer/autograd/gradcheck.h"
+#include "fer/tensor/device.h"
 
 namespace fer {
 
-struct ModelGradcheck {
-  std::string name;  ///< "layer/IRUnit stride 2", "model/tiny"
-  std::function<GradcheckResult(Device, const GradcheckOptions&)> run;
+struct ModuleGradcheckCase {
+  std::string name;  ///< "layer/conv2d", "loss/neaa", "model/tiny": what is checked, and which of it
+  /// Makes it in float64 with random values and checks the gradients of all its parameters and inputs, at
+  /// most `options.max_elements` of each.
+  std::function<GradcheckResult(Device device, const GradcheckOptions& options)> run;
+
+  /// "layer", "loss" or "model".
+  std::string_view subject() const { return std::string_view(name).substr(0, name.find('/')); }
 };
 
-/// Every layer, the losses as FERNet uses them, and the tiny model with each of its switches.
-std::vector<ModelGradcheck> model_gradchecks();
+std::vector<ModuleGradcheckCase> module_gradcheck_cases();
 
 }  // namespace fer

@@ -1,0 +1,58 @@
+// Gradients of every layer, loss and variant of the tiny model against central differences, on every device;
+// and that a wrong one is caught.
+#include "fer/autograd/function.h"
+#include "fer/autograd/ops.h"
+#include "fer/layers/layers.h"
+#include "fer/models/gradcheck_cases.h"
+#include "tests/ops/op_test.h"
+
+namespace fer {
+namespace {
+
+OP_TEST("gradients: layers, losses and models") {
+  GradcheckOptions options{.max_elements = device == Device::cpu ? 40 : 2};
+  for (const ModuleGradcheckCase& c : module_gradcheck_cases()) {
+    // The executor runs a kernel thread by thread: one whole model is enough there.
+    if (device == Device::simt && c.subject() == "model" && c.name != "model/tiny") continue;
+    CAPTURE(c.name);
+    const GradcheckResult result = c.run(device, options);
+    CHECK_MESSAGE(result.ok, result.message);
+    CHECK(result.checked > 0);
+  }
+}
+
+/// The identity, whose gradient is 1 % too large.
+struct Planted : Function {
+  std::string name() const override { return "planted"; }
+  Tensor forward(FunctionContext&, const std::vector<Tensor>& x) override { return x[0].clone(); }
+  std::vector<Tensor> backward(FunctionContext&, const Tensor& dy) override {
+    Tensor dx = Tensor::empty_like(dy);
+    backend_of(dy).scale(dy, 1.01, dx);
+    return {dx};
+  }
+};
+
+TEST_CASE("gradients: a planted error inside of a net is found, by the name of the parameter") {
+  struct Net : Layer {
+    Linear& first = add<Linear>("first", 3, 4);
+    Linear& second = add<Linear>("second", 4, 2);
+    Variable forward(const Variable& x) override {
+      return second(apply(std::make_shared<Planted>(), {first(x)}));
+    }
+  } net;
+  net.to(DType::float64);
+  net.initialise(1);
+  std::vector<Variable> inputs;
+  for (const NamedVariable& p : net.named_parameters()) inputs.push_back(p.variable);
+  const Variable x(Tensor::full({2, 3}, 0.7, DType::float64));
+  const GradcheckResult result = gradcheck(
+      "net", [&](const std::vector<Variable>&) { return net(x); }, inputs);
+  REQUIRE_FALSE(result.ok);
+  for (const GradcheckFailure& failure : result.failures) {
+    CHECK(failure.input.rfind("first.", 0) == 0);
+    CHECK(failure.got == doctest::Approx(1.01 * failure.expected));
+  }
+}
+
+}  // namespace
+}  // namespace fer

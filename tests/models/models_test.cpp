@@ -1,0 +1,380 @@
+// The models: shapes, counts, freezing, the exact savings, messages.
+#include "fer/autograd/ops.h"
+#include "fer/losses/losses.h"
+#include "fer/models/info.h"
+#include "tests/models/reference_fill.h"
+#include "tests/ops/op_test.h"
+
+namespace fer {
+namespace {
+
+using test::difference;
+using test::fill_as_reference;
+using test::filled;
+using test::numbers;
+
+std::int64_t in_millions(std::int64_t count) {
+  return (count + 500'000) / 1'000'000;
+}
+
+const ModuleInfo& at(const std::vector<ModuleInfo>& table, const std::string& path) {
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const ModuleInfo& row) { return row.path == path; });
+  REQUIRE(found != table.end());
+  return *found;
+}
+
+Variable image(std::int64_t n, std::int64_t size, DType dtype, Device device) {
+  return Variable(filled("image", {n, size, size, 3}).to(dtype).to(device));
+}
+
+TEST_CASE("models: parameters and multiply-adds of the paper's model") {
+  FERNet model(preset("paper", 7));
+  const std::vector<ModuleInfo> full = describe_model(model, {.full_last_block = true});
+  CHECK(full[0].parameters == 32'649'287);
+  CHECK(at(full, "image_backbone").parameters == 17'611'968);
+  CHECK(at(full, "landmark_backbone").parameters == 565'888);
+  CHECK(at(full, "attention").parameters == 14'466'048);
+  CHECK(at(full, "head").parameters == 768 * 7 + 7);
+  // 196 tokens embedded from 256 and 128 channels; four products of 197 rows, the scores and the weighted sum
+  // of 197 keys, and the MLP in each block; for the class token alone only keys and values have 197 rows.
+  const std::int64_t d = 768, embed = 196 * (256 + 128) * d;
+  const std::int64_t block = 4 * 197 * d * d + 2 * 197 * 197 * d + 2 * 197 * d * 4 * d;
+  const std::int64_t last = 2 * 197 * d * d + 2 * d * d + 2 * 197 * d + 2 * d * 4 * d;
+  CHECK(at(full, "attention").macs == embed + 2 * block);
+  CHECK(in_millions(at(full, "attention").macs) == 2966);
+  CHECK(in_millions(at(full, "image_backbone").macs) == 5468);
+  CHECK(in_millions(at(full, "landmark_backbone").macs) == 195);
+
+  const std::vector<ModuleInfo> table = describe_model(model);
+  CHECK(at(table, "attention").macs == embed + block + last);
+  CHECK(in_millions(at(table, "attention").macs) == 1750);
+  CHECK(table[0].macs == at(table, "image_backbone").macs + at(table, "landmark_backbone").macs +
+                             at(table, "attention").macs + at(table, "head").macs);
+  CHECK(model.is_training());
+}
+
+TEST_CASE("models: the landmark net with its head is what the paper's Table 8 counts") {
+  MobileFaceNet net({.head = true});
+  const std::vector<ModuleInfo> table = describe_model(net);
+  CHECK(table[0].parameters == 1'007'248);
+  CHECK(in_millions(table[0].macs) == 221);
+}
+
+TEST_CASE("models: full residual widths are the same code") {
+  CHECK(IRBackbone({.units = {3, 13, 30}}).parameter_count() > 17'611'968);
+  CHECK(IRBackbone({.units = {3, 8, 36}}).describe() ==
+        "IRBackbone(stem 64, stages 3 x 64, 8 x 128, 36 x 256)");
+}
+
+OP_TEST("models: shapes of every preset for tests") {
+  for (const std::string& name : preset_names()) {
+    if (name.rfind("tiny", 0) != 0) continue;
+    if (device == Device::simt && name != "tiny") continue;
+    CAPTURE(name);
+    FERNetConfig config = preset(name, 5);
+    config.image_size = 40;
+    FERNet model(config);
+    model.initialise(1);
+    model.to(device);
+    model.eval();
+    const Variable x = image(2, 40, DType::float32, device);
+    CHECK(model.landmark_features(x).shape() == Shape{2, 5, 5, 16});
+    CHECK(model.image_features(x).shape() == Shape{2, 5, 5, 64});
+    const FERNetOutput out = model(x);
+    CHECK(out.scores.shape() == Shape{2, 5});
+    CHECK(out.token.shape() == Shape{2, 48});
+  }
+}
+
+TEST_CASE("models: the small preset gives what the landmark backbone's map needs") {
+  FERNet model(preset("small", 8));
+  model.initialise(1);
+  model.eval();
+  NoGrad no_grad;
+  const Variable x = image(1, 112, DType::float32, Device::cpu);
+  CHECK(model.image_features(x).dim(1) == 14);
+  CHECK(model(x).scores.shape() == Shape{1, 8});
+  CHECK(model.landmarks(x).shape() == Shape{1, 136});
+}
+
+TEST_CASE("models: the landmark backbone stays in evaluation mode, and frozen without gradients") {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  FERNet model(config);
+  model.initialise(1);
+  model.train();
+  CHECK_FALSE(model.landmark_backbone().is_training());
+  CHECK_FALSE(model.landmark_backbone().conv1().bn().is_training());
+  CHECK(model.image_backbone().is_training());
+  CHECK_FALSE(model.landmarks_frozen());
+
+  std::vector<std::vector<double>> before;
+  for (const NamedBuffer& b : model.landmark_backbone().named_buffers()) before.push_back(numbers(*b.buffer));
+  const Variable x = image(2, 32, DType::float32, Device::cpu);
+  sum(model(x).scores).backward();
+  CHECK(model.landmark_backbone().conv1().conv().weight.grad().defined());
+  model.zero_grad();
+  model.freeze_landmarks();
+  CHECK(model.landmarks_frozen());
+  sum(model(x).scores).backward();
+  for (const NamedVariable& p : model.landmark_backbone().named_parameters()) {
+    CHECK_FALSE(p.variable.grad().defined());
+  }
+  CHECK(model.head().weight.grad().defined());
+  std::size_t i = 0;
+  for (const NamedBuffer& b : model.landmark_backbone().named_buffers()) {
+    CHECK(numbers(*b.buffer) == before[i++]);
+  }
+  CHECK(numbers(*model.image_backbone().named_buffers()[0].buffer) != std::vector<double>(16, 0.0));
+}
+
+/// Plants what the prepared net must see: dead outputs, constants that are not zero, hidden channels unread,
+/// and residual channels that are zero in all blocks but one.
+void plant_dead_channels(MobileFaceNet& net) {
+  const auto kill = [](ConvBlock& block, std::int64_t channel, float bias) {
+    const std::int64_t per = block.conv().weight.shape().numel() / block.conv().out();
+    float* w = block.conv().weight.mutable_value().mutable_data<float>() + channel * per;
+    std::fill(w, w + per, 0.f);
+    float* mean = block.bn().running_mean.mutable_data<float>();
+    mean[channel] = 0;
+    block.bn().bias.mutable_value().mutable_data<float>()[channel] = bias;
+  };
+  kill(net.conv1(), 0, 0);      // zero: the depthwise channel after it is constant
+  kill(net.conv1(), 1, 0.7f);   // a constant in front of padding must stay
+  kill(net.conv2_dw(), 2, -1);  // a constant that PReLU scales, read by a 1x1 convolution
+  kill(net.conv2_dw(), 3, 0);
+  for (DepthWise* block : net.feature_blocks()) {
+    kill(block->conv(), 0, 0);
+    kill(block->conv(), 3, 0.4f);
+    kill(block->conv_dw(), 1, 0.3f);
+    kill(block->project(), 5, block->residual() ? 0.25f : -0.5f);  // constant throughout
+    if (!block->residual()) kill(block->project(), 6, 0);          // live from the next block on
+    Tensor& w = block->project().conv().weight.mutable_value();
+    for (std::int64_t o = 0; o < w.dim(0); ++o) w.mutable_data<float>()[o * w.dim(3) + 2] = 0;  // unread
+  }
+}
+
+OP_TEST("models: the prepared landmark net is exact, with and without dead channels") {
+  MobileFaceNetConfig config{.width = 8, .units = {2, 2, 1}};
+  for (const bool dead : {false, true}) {
+    for (const DType dtype : {DType::float64, DType::float32}) {
+      MobileFaceNet net(config);
+      fill_as_reference(net, "prepared/");
+      if (dead) plant_dead_channels(net);
+      net.eval();
+      net.to(dtype);
+      net.to(device);
+      const Variable x = image(2, 40, dtype, device);
+      NoGrad no_grad;
+      const PreparedLandmarkNet prepared(net);
+      CHECK(difference(prepared.features(x).value(), net.features(x).value()) <
+            (dtype == DType::float64 ? 1e-13 : 1e-5));
+      CHECK((prepared.channels_kept() < prepared.channels_before()) == dead);
+      if (dead) {
+        // conv1 loses 0 (1 stays for its border), conv2_dw 0, 2 and 3, which takes conv1's 2 and 3 along.
+        // Each block: 0 and 1, 2 hidden (3 stays for its border) twice; conv_3's sum loses channel 5 in 3
+        // projections.
+        CHECK(prepared.channels_before() - prepared.channels_kept() == 3 + 3 + 6 * (3 + 3) + 3);
+      }
+    }
+  }
+}
+
+TEST_CASE("models: a landmark net that is dead altogether still gives its constants") {
+  MobileFaceNet net({.width = 4, .units = {1, 1, 1}});
+  fill_as_reference(net, "dead/");
+  for (NamedVariable& p : net.named_parameters()) {
+    if (p.variable.rank() == 4) p.variable.mutable_value().fill(0);
+  }
+  net.eval();
+  NoGrad no_grad;
+  const Variable x = image(1, 32, DType::float32, Device::cpu);
+  CHECK(difference(PreparedLandmarkNet(net).features(x).value(), net.features(x).value()) < 1e-6);
+}
+
+TEST_CASE("models: the prepared landmark net follows its source") {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  FERNet model(config);
+  fill_as_reference(model, "follow/");
+  model.freeze_landmarks();
+  const Variable x = image(1, 32, DType::float32, Device::cpu);
+  const Tensor first = model.landmark_features(x).value();
+  const PreparedLandmarkNet* prepared = model.prepared_landmarks();
+  REQUIRE(prepared != nullptr);
+  model.landmark_features(x);
+  CHECK(model.prepared_landmarks() == prepared);  // made once
+  fill_as_reference(model, "other/");
+  CHECK_FALSE(prepared->is_current());
+  const Tensor second = model.landmark_features(x).value();
+  CHECK(difference(second, first) > 1e-3);
+  model.set_prepared_landmarks(false);
+  CHECK(difference(second, model.landmark_features(x).value()) < 1e-5);
+  model.set_prepared_landmarks(true);
+  model.landmark_backbone().conv1().bn().running_mean.fill(0.5);
+  const Tensor third = model.landmark_features(x).value();
+  model.to(DType::float64);
+  const Tensor wide = model.landmark_features(Variable(x.value().to(DType::float64))).value();
+  CHECK(wide.dtype() == DType::float64);
+  CHECK(difference(third, wide) < 1e-5);
+}
+
+TEST_CASE("models: the landmark backbone can be fed RGB in [0, 1]") {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  FERNet as_is(config);
+  config.landmark_unit_input = true;
+  FERNet unit(config);
+  fill_as_reference(as_is, "unit/");
+  fill_as_reference(unit, "unit/");
+  std::vector<double> grey(32 * 32 * 3, 0.5), normalised(grey.size());
+  const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+  for (std::size_t i = 0; i < grey.size(); ++i) normalised[i] = (grey[i] - mean[i % 3]) / deviation[i % 3];
+  NoGrad no_grad;
+  const Variable x(Tensor::from<double>({1, 32, 32, 3}, grey).to(DType::float32));
+  const Variable z(Tensor::from<double>({1, 32, 32, 3}, normalised).to(DType::float32));
+  CHECK(difference(unit.landmark_features(z).value(), as_is.landmark_features(x).value()) < 1e-5);
+  CHECK(difference(unit.landmark_features(z).value(), as_is.landmark_features(z).value()) > 1e-3);
+}
+
+/// Scores and all gradients of one training step.
+struct Step {
+  Tensor scores;
+  std::vector<Tensor> gradients, buffers;
+};
+
+Step training_step(FERNet& model, const Variable& x, const Tensor& labels, AttentionTrace* trace = nullptr) {
+  RandomScope random(3, 4);
+  model.zero_grad();
+  const Variable f_lm = model.landmark_features(x);
+  const FERNetOutput out = model.classify(model.image_features(x), f_lm, trace);
+  FERLoss({.neutral = 2})(out.scores, out.token, labels).total.backward();
+  Step step{out.scores.value(), {}, {}};
+  for (const NamedVariable& p : model.named_parameters()) step.gradients.push_back(p.variable.grad());
+  for (const NamedBuffer& b : model.named_buffers()) step.buffers.push_back(b.buffer->clone());
+  return step;
+}
+
+double difference_of(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  double worst = a.size() == b.size() ? 0 : INFINITY;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    if (a[i].defined() != b[i].defined()) return INFINITY;
+    if (a[i].defined()) worst = std::max(worst, difference(a[i], b[i]));
+  }
+  return worst;
+}
+
+std::unique_ptr<FERNet> model_of(const std::string& name, double dropout, Device device) {
+  FERNetConfig config = preset(name, 3);
+  config.image_size = 32;
+  config.attention.drop_attention = config.attention.drop_hidden = config.attention.drop_mlp = dropout;
+  auto model = std::make_unique<FERNet>(config);
+  fill_as_reference(*model, "step/");
+  model->to(DType::float64);
+  model->to(device);
+  model->train();
+  return model;
+}
+
+OP_TEST("models: the last block for the class token alone is exact, forward and backward") {
+  for (const std::string name : {"tiny", "tiny_no_cross", "tiny_extras"}) {
+    if (device == Device::simt && name != "tiny_extras") continue;
+    CAPTURE(name);
+    const Variable x = image(4, 32, DType::float64, device);
+    const Tensor labels = test::labels({0, 1, 2, 2}, device);
+    AttentionTrace full;
+    full.full_last_block = true;
+    const Step one = training_step(*model_of(name, 0, device), x, labels);
+    const Step all = training_step(*model_of(name, 0, device), x, labels, &full);
+    CHECK(difference(one.scores, all.scores) < 1e-13);
+    CHECK(difference_of(one.gradients, all.gradients) < 1e-13);
+  }
+}
+
+OP_TEST("models: checkpointing changes neither values nor gradients nor statistics") {
+  for (const bool frozen : {false, true}) {
+    if (device == Device::simt && frozen) continue;
+    const Variable x = image(4, 32, DType::float64, device);
+    const Tensor labels = test::labels({0, 1, 2, 2}, device);
+    const auto plain = model_of("tiny", 0.3, device), saving = model_of("tiny", 0.3, device);
+    saving->set_checkpointing(true);
+    if (frozen) {
+      plain->freeze_landmarks();
+      saving->freeze_landmarks();
+    }
+    const Step a = training_step(*plain, x, labels), b = training_step(*saving, x, labels);
+    CHECK(numbers(a.scores) == numbers(b.scores));
+    CHECK(difference_of(a.gradients, b.gradients) < 1e-14);
+    CHECK(difference_of(a.buffers, b.buffers) == 0);
+  }
+}
+
+OP_TEST("models: a trace holds what a figure needs") {
+  const auto model = model_of("tiny", 0, device);
+  model->eval();
+  NoGrad no_grad;
+  const Variable x = image(2, 32, DType::float64, device);
+  FERNetTrace trace;
+  trace.attention.full_last_block = true;
+  const FERNetOutput out = (*model)(x, &trace);
+  CHECK(trace.f_lm.shape() == Shape{2, 4, 4, 16});
+  CHECK(trace.f_img.shape() == Shape{2, 4, 4, 64});
+  CHECK(trace.attention.heat.shape() == Shape{2, 4, 4, 1});
+  CHECK(difference(trace.attention.fused.value(), mul(Variable(trace.attention.heat), trace.f_img).value()) <
+        1e-14);
+  REQUIRE(trace.attention.attention.size() == 2);
+  for (const Tensor& weights : trace.attention.attention) {
+    CHECK(weights.shape() == Shape{2, 4, 17, 17});
+    for (const double row : numbers(sum_to(Variable(weights), {2, 4, 17, 1}).value())) {
+      CHECK(row == doctest::Approx(1.0));
+    }
+  }
+  CHECK(difference(out.scores.value(), (*model)(x).scores.value()) < 1e-13);
+  const FERNetOutput again = model->classify_fused(trace.attention.fused, trace.f_lm);
+  CHECK(difference(out.scores.value(), again.scores.value()) < 1e-13);
+}
+
+TEST_CASE("models: errors say where and what") {
+  FERNetConfig config = preset("tiny_extras", 3);
+  config.image_size = 32;
+  FERNet model(config);
+  CHECK_MESSAGE_OF(model(Variable(Tensor::zeros({1, 32, 32, 1}))), ShapeError,
+                   "[landmark_backbone] needs images N x H x W x 3, got (1, 32, 32, 1) (in module "
+                   "landmark_backbone)");
+  CHECK_MESSAGE_OF(
+      model(Variable(Tensor::zeros({1, 40, 40, 3}))), ShapeError,
+      "[dual_attention] has position embeddings for 16 pixels, the map has 25; image_size must be "
+      "that of the images (in module attention)");
+  CHECK_MESSAGE_OF(
+      model.classify(Variable(Tensor::zeros({1, 4, 4, 64})), Variable(Tensor::zeros({1, 5, 5, 16}))),
+      ShapeError,
+      "[dual_attention] f_img (1, 4, 4, 64) and f_lm (1, 5, 5, 16) differ in batch or size (in module "
+      "attention)");
+  CHECK_MESSAGE_OF(model.landmarks(Variable(Tensor::zeros({1, 32, 32, 3}))), ConfigError,
+                   "[landmarks] this landmark backbone was made without its head (lm_head) (in module "
+                   "landmark_backbone)");
+  MobileFaceNet with_head({.width = 4, .units = {1, 1, 1}, .head = true});
+  with_head.eval();
+  CHECK_MESSAGE_OF(
+      with_head(Variable(Tensor::zeros({1, 32, 32, 3}))), ShapeError,
+      "[landmark_head] needs a map of 7 x 7, which images of 112 x 112 give; got (1, 2, 2, 32) (in "
+      "module output_layer)");
+}
+
+TEST_CASE("models: an error deep inside names the module's path") {
+  FERNetConfig config = preset("tiny", 3);
+  FERNet model(config);
+  // A weight of the wrong shape, as a careless loader might leave one.
+  auto parameters = model.named_parameters();
+  for (NamedVariable& p : parameters) {
+    if (p.name == "attention.blocks.1.fc1.weight") p.variable.mutable_value() = Tensor::zeros({192, 47});
+  }
+  model.eval();
+  CHECK_MESSAGE_OF(model(Variable(Tensor::zeros({1, 32, 32, 3}))), ShapeError,
+                   "[linear] x of shape (1, 1, 48) has 48 columns, weight of shape (192, 47) takes 47 (in "
+                   "module attention.blocks.1.fc1)");
+}
+
+}  // namespace
+}  // namespace fer
