@@ -100,13 +100,6 @@ void target_rows(const Gather<T>& g, std::int64_t begin, std::int64_t count, T**
                });
 }
 
-// The patches of few channels (an image's three) are copied after all: a product of depth 3 a tap would be
-// mostly overhead.
-template <typename T>
-bool copies_patches(const Gather<T>& g) {
-  return g.depth < 16 && g.taps.size() > 1;
-}
-
 // Rows [begin, begin + rows) of the lattice times the packed weights of one group.
 template <typename T>
 void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::int64_t begin,
@@ -130,19 +123,6 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   block.b_panel_pitch = k * kernels.nr;
   block.a_rows_pitch = rows;
   const T* bias = g.bias ? g.bias + target_offset : nullptr;
-  if (copies_patches(g)) {
-    T* patches = scratch<T>(ScratchUse::block_a, rows * k);
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (std::int64_t tap = 0; tap < taps; ++tap)
-        std::copy_n(a_rows[tap * rows + row] + source_offset, g.depth, patches + row * k + tap * g.depth);
-      a_rows[row] = patches + row * k;
-    }
-    block.segment_k = k;
-    block.a_rows = a_rows;
-    block.b = packed;
-    block.bias = bias;
-    return kernels.block_product(block);
-  }
   // K in pieces that keep a panel in cache: several taps, or a part of the channels of one tap.
   const std::int64_t depth = even_split(g.depth, kPanelDepth);
   const std::int64_t taps_a_piece =
@@ -198,10 +178,117 @@ std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
   return (a % b + b) % b;
 }
 
+// Columns [first, first + width) of the patches of `count` output pixels from k0 on, all of one tap: to
+// target[k * nr].
+template <typename T>
+void pack_tap(const ConvShape& s, const T* x, std::int64_t tap, std::int64_t channel, std::int64_t width,
+              std::int64_t k0, std::int64_t count, T* target) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t nr = kernels.nr, dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding;
+  const auto zero = [&](T* row, std::int64_t rows) {
+    for (std::int64_t k = 0; k < rows; ++k) std::fill_n(row + k * nr, width, T(0));
+  };
+  for_each_run(k0, count, s.out_w,
+               [&](std::int64_t line, std::int64_t first, std::int64_t length, std::int64_t offset) {
+                 T* run = target + offset * nr;
+                 const std::int64_t h = line % s.out_h * s.stride + dh;
+                 if (h < 0 || h >= s.h) return zero(run, length);
+                 const Inside inside(first, length, s.stride, dw, s.w);
+                 const std::int64_t pitch = s.stride * s.in, inner = inside.end - inside.begin;
+                 const T* pixel =
+                     x + ((line / s.out_h * s.h + h) * s.w + (first + inside.begin) * s.stride + dw) * s.in +
+                     channel;
+                 zero(run, inside.begin);
+                 if (width == nr) {
+                   kernels.copy_panel(pixel, pitch, inner, run + inside.begin * nr);
+                 } else {
+                   for (std::int64_t k = 0; k < inner; ++k)
+                     std::copy_n(pixel + k * pitch, width, run + (inside.begin + k) * nr);
+                 }
+                 zero(run + inside.end * nr, length - inside.end);
+               });
+}
+
+// An image's few channels would be a product of depth 3 a tap, mostly overhead. But the taps of a kernel row
+// are neighbours in memory, so there patches are copied, a kernel row at a time.
+bool has_short_rows(const ConvShape& s) {
+  return s.groups == 1 && s.in < 16 && s.taps() > 1;
+}
+
+// target[0..count) = source[0..count), for the few elements of a kernel row.
+template <typename T>
+void copy_few(const T* source, std::int64_t count, T* target) {
+  if (count >= 8) {
+    for (; count > 16; count -= 8, source += 8, target += 8) std::memcpy(target, source, 8 * sizeof(T));
+    std::memcpy(target, source, 8 * sizeof(T));
+    std::memcpy(target + count - 8, source + count - 8, 8 * sizeof(T));  // overlaps
+  } else if (count >= 4) {
+    std::memcpy(target, source, 4 * sizeof(T));
+    std::memcpy(target + count - 4, source + count - 4, 4 * sizeof(T));
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) target[i] = source[i];
+  }
+}
+
+// Elements [first, last) of kernel row r (of kw * in) of the patches of `count` output pixels from k0 on, to
+// target[k * pitch].
+template <typename T>
+void copy_kernel_row(const ConvShape& s, const T* x, std::int64_t r, std::int64_t first, std::int64_t last,
+                     std::int64_t k0, std::int64_t count, std::int64_t pitch, T* target) {
+  for_each_run(k0, count, s.out_w,
+               [&](std::int64_t line, std::int64_t ow, std::int64_t length, std::int64_t offset) {
+                 T* run = target + offset * pitch;
+                 const std::int64_t h = line % s.out_h * s.stride + r - s.padding, line_size = s.w * s.in;
+                 const bool inside = h >= 0 && h < s.h;
+                 const T* source = x + (line / s.out_h * s.h + h) * line_size;
+                 std::int64_t begin = (ow * s.stride - s.padding) * s.in + first;  // in elements of the line
+                 for (std::int64_t j = 0; j < length; ++j, begin += s.stride * s.in, run += pitch) {
+                   const std::int64_t end = begin + last - first;
+                   if (inside && begin >= 0 && end <= line_size) {
+                     copy_few(source + begin, last - first, run);
+                     continue;
+                   }
+                   for (std::int64_t i = begin; i < end; ++i)
+                     run[i - begin] = inside && i >= 0 && i < line_size ? source[i] : T(0);
+                 }
+               });
+}
+
+template <typename T>
+void patch_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  const ProductKernels<T>& kernels = product_kernels<T>();
+  const std::int64_t row = s.kw * s.in, k = s.kh * row, nr = kernels.nr, panels = ceil_div(s.out, nr);
+  T* packed = scratch<T>(ScratchUse::packed_b, panels * k * nr);
+  for (std::int64_t panel = 0; panel < panels; ++panel)
+    pack_panel<T>({weight, k, s.out, 1, k}, panel, packed + panel * k * nr);
+  const std::int64_t rows = round_up(kBlockRows, kernels.mr), blocks = ceil_div(s.out_pixels(), rows);
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t task = 0; task < blocks; ++task) {
+    const std::int64_t begin = task * rows;
+    BlockProduct<T> block;
+    block.rows = std::min(rows, s.out_pixels() - begin);
+    T* patches = scratch<T>(ScratchUse::block_a, rows * k);
+    for (std::int64_t r = 0; r < s.kh; ++r)
+      copy_kernel_row(s, x, r, 0, row, begin, block.rows, k, patches + r * row);
+    auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+    auto** a_rows = const_cast<const T**>(c_rows + rows);
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      a_rows[i] = patches + i * k;
+      c_rows[i] = y + (begin + i) * s.out;
+    }
+    block.n = s.out, block.segment_k = k;
+    block.a_rows = a_rows, block.a_rows_pitch = rows;
+    block.b = packed, block.b_panel_pitch = k * nr;
+    block.c_rows = c_rows, block.bias = bias;
+    kernels.block_product(block);
+  }
+}
+
 }  // namespace
 
 template <typename T>
 void direct_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+  if (has_short_rows(s)) return patch_conv_forward(s, x, weight, bias, y);
   Gather<T> g;
   g.source = x, g.n = s.n, g.source_h = s.h, g.source_w = s.w, g.source_channels = s.in,
   g.source_step = s.stride;
@@ -247,41 +334,6 @@ void direct_conv_backward_input(const ConvShape& s, const T* dy, const T* weight
   }
 }
 
-namespace {
-
-// Columns [first, first + width) of the patches of `count` output pixels from k0 on, all of one tap: to
-// target[k * nr].
-template <typename T>
-void pack_tap(const ConvShape& s, const T* x, std::int64_t tap, std::int64_t channel, std::int64_t width,
-              std::int64_t k0, std::int64_t count, T* target) {
-  const ProductKernels<T>& kernels = product_kernels<T>();
-  const std::int64_t nr = kernels.nr, dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding;
-  const auto zero = [&](T* row, std::int64_t rows) {
-    for (std::int64_t k = 0; k < rows; ++k) std::fill_n(row + k * nr, width, T(0));
-  };
-  for_each_run(k0, count, s.out_w,
-               [&](std::int64_t line, std::int64_t first, std::int64_t length, std::int64_t offset) {
-                 T* run = target + offset * nr;
-                 const std::int64_t h = line % s.out_h * s.stride + dh;
-                 if (h < 0 || h >= s.h) return zero(run, length);
-                 const Inside inside(first, length, s.stride, dw, s.w);
-                 const std::int64_t pitch = s.stride * s.in, inner = inside.end - inside.begin;
-                 const T* pixel =
-                     x + ((line / s.out_h * s.h + h) * s.w + (first + inside.begin) * s.stride + dw) * s.in +
-                     channel;
-                 zero(run, inside.begin);
-                 if (width == nr) {
-                   kernels.copy_panel(pixel, pitch, inner, run + inside.begin * nr);
-                 } else {
-                   for (std::int64_t k = 0; k < inner; ++k)
-                     std::copy_n(pixel + k * pitch, width, run + (inside.begin + k) * nr);
-                 }
-                 zero(run + inside.end * nr, length - inside.end);
-               });
-}
-
-}  // namespace
-
 template <typename T>
 void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
   const std::int64_t nr = product_kernels<T>().nr, depth = s.group_in(), columns = s.taps() * depth;
@@ -294,6 +346,14 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
     product.pack_b = [&](std::int64_t k0, std::int64_t count, std::int64_t column, T* panel) {
       const std::int64_t end = std::min(columns, column + nr);
       if (end < column + nr) std::fill_n(panel, count * nr, T(0));
+      if (has_short_rows(s)) {
+        const std::int64_t row = s.kw * s.in;
+        for (std::int64_t r = column / row; r * row < end; ++r) {
+          const std::int64_t first = std::max(column, r * row), last = std::min(end, (r + 1) * row);
+          copy_kernel_row(s, x, r, first - r * row, last - r * row, k0, count, nr, panel + (first - column));
+        }
+        return;
+      }
       for (std::int64_t first = column; first < end;) {  // one tap after another
         const std::int64_t tap = first / depth, last = std::min(end, (tap + 1) * depth);
         pack_tap(s, x, tap, group * depth + first - tap * depth, last - first, k0, count,

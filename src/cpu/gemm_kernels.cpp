@@ -8,6 +8,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/gemm_kernels.cpp"
 #include "cpu/highway_targets.h"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
@@ -165,16 +166,31 @@ HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b
   }
 }
 
+// `steps` steps of k of a panel.
+template <typename T>
+HWY_INLINE void prefetch(const T* panel, std::int64_t steps) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < steps * kPanelColumns<T>; i += line) hwy::Prefetch(panel + i);
+}
+
 template <typename T>
 void strided_products(const StridedProducts<T>& p) {
   for (std::int64_t item = 0; item < p.count; ++item) {
     for (std::int64_t panel = 0; panel < p.panels; ++panel) {
       const T* b = p.b + panel * p.b_panel_pitch + item * p.b_pitch;
+      // The next panel is fetched, a part with each tile: the weights come from memory or the last-level
+      // cache.
+      const T* next = panel + 1 < p.panels ? b + p.b_panel_pitch : p.b + (item + 1) * p.b_pitch;
+      const std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows;
       for (std::int64_t row = 0; row < p.rows; row += kTileRows) {
         const T* a = p.a + item * p.a_pitch + row * p.a_stride;
         T* c = p.c + item * p.c_pitch + row * p.c_stride + panel * kPanelColumns<T>;
-        for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth)
-          strided_tile(p, a + k0, b + k0 * kPanelColumns<T>, std::min(p.depth, p.k - k0), k0 > 0, c);
+        for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth) {
+          const std::int64_t depth = std::min(p.depth, p.k - k0);
+          prefetch(next, depth / tiles);
+          next += depth / tiles * kPanelColumns<T>;
+          strided_tile(p, a + k0, b + k0 * kPanelColumns<T>, depth, k0 > 0, c);
+        }
       }
     }
   }

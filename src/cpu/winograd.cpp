@@ -3,6 +3,7 @@
 #include "cpu/winograd.h"
 
 #include <algorithm>
+#include <array>
 
 #include "cpu/gemm.h"
 #include "cpu/scratch.h"
@@ -18,8 +19,9 @@ constexpr std::int64_t kLine =
 // A 3x3 convolution at stride 1 as both passes need it.
 struct Problem {
   const WinogradKernels& kernels;
-  std::int64_t in, out;      // channels
-  TileGrid inputs, outputs;  // the same tiles, as patches of the source and of the target
+  std::int64_t in, out;  // channels
+  Mosaic mosaic;
+  TilePixels inputs, outputs;
   const float* bias;
 
   std::int64_t points() const { return kernels.size * kernels.size; }
@@ -27,6 +29,20 @@ struct Problem {
   std::int64_t u_pitch() const { return in * product_kernels<float>().nr + kLine; }  // from point to point
   std::int64_t u_panel_pitch() const { return points() * u_pitch(); }
 };
+
+// n maps, x: h x w x in, y: out_h x out_w x out.
+Problem problem(int m, std::int64_t n, const float* x, std::int64_t h, std::int64_t w, std::int64_t in,
+                float* y, std::int64_t out_h, std::int64_t out_w, std::int64_t out, std::int64_t padding,
+                const float* bias) {
+  const Mosaic mosaic = Mosaic::best(n, out_h, out_w, m, padding);
+  return {winograd_kernels(m),
+          in,
+          out,
+          mosaic,
+          TilePixels(mosaic, x, h, w, in, m + 2, m, padding),
+          TilePixels(mosaic, y, out_h, out_w, out, m, m, 0),
+          bias};
+}
 
 // U = G g G^T, [panel][point][in][nr]; tap_matrix(tap) is the in x out matrix of a tap.
 template <typename TapMatrix>
@@ -56,9 +72,11 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
   const std::int64_t width = blocking.panels * products.nr, c_pitch = rows * width + kLine;
   float* v = scratch<float>(ScratchUse::block_a, p.points() * v_pitch);
   float* c = scratch<float>(ScratchUse::block_c, p.points() * c_pitch);
-  TilePixels source(p.inputs), target(p.outputs);
+  const float* zeros = zero_pixel(p.in);
+  float* outside = scratch<float>(ScratchUse::block_b, width);
+  std::array<float*, 36> pixels;
   for (std::int64_t tile = 0; tile < tiles; ++tile)
-    p.kernels.input(source.read(begin + tile), p.in, {v + tile * p.in, v_pitch, p.in, 0});
+    p.kernels.input(p.inputs.at(begin + tile, zeros, pixels), p.in, {v + tile * p.in, v_pitch, p.in, 0});
 
   for (std::int64_t panel = first_panel; panel < first_panel + panels; panel += blocking.panels) {
     StridedProducts<float> block;
@@ -74,7 +92,7 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
     const std::int64_t channels = std::min(block.panels * products.nr, p.out - channel);
     for (std::int64_t tile = 0; tile < tiles; ++tile)
       p.kernels.output(c + tile * width, c_pitch, channels, p.bias ? p.bias + channel : nullptr,
-                       target.write(begin + tile, channel, channels));
+                       p.outputs.at(begin + tile, channel, outside, pixels));
   }
 }
 
@@ -83,7 +101,7 @@ void convolve(const Problem& p, const float* u) {
   Blocking blocking;
   blocking.tiles = round_up(24, mr);
   blocking.panels = std::max<std::int64_t>(1, 128 / nr);
-  const std::int64_t tiles = p.inputs.count();
+  const std::int64_t tiles = p.mosaic.tiles();
   const std::int64_t blocks = ceil_div(tiles, blocking.tiles);
   // few tiles: the output channels are shared out as well, each part with an input transform of its own
   std::int64_t parts = 1;
@@ -115,13 +133,7 @@ int winograd_weight_tile(const ConvShape& s) {
 
 void winograd_forward(int m, const ConvShape& s, const float* x, const float* weight, const float* bias,
                       float* y) {
-  const WinogradKernels& kernels = winograd_kernels(m);
-  const Problem p{kernels,
-                  s.in,
-                  s.out,
-                  TileGrid::inputs(x, s.n, s.h, s.w, s.in, s.out_h, s.out_w, m, s.padding),
-                  TileGrid::outputs(y, s.n, s.out_h, s.out_w, s.out, m),
-                  bias};
+  const Problem p = problem(m, s.n, x, s.h, s.w, s.in, y, s.out_h, s.out_w, s.out, s.padding, bias);
   const float* u = transformed_weights(p, [&](std::int64_t tap) {
     return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in};
   });
@@ -129,13 +141,7 @@ void winograd_forward(int m, const ConvShape& s, const float* x, const float* we
 }
 
 void winograd_backward_input(int m, const ConvShape& s, const float* dy, const float* weight, float* dx) {
-  const WinogradKernels& kernels = winograd_kernels(m);
-  const Problem p{kernels,
-                  s.out,
-                  s.in,
-                  TileGrid::inputs(dy, s.n, s.out_h, s.out_w, s.out, s.h, s.w, m, 2 - s.padding),
-                  TileGrid::outputs(dx, s.n, s.h, s.w, s.in, m),
-                  nullptr};
+  const Problem p = problem(m, s.n, dy, s.out_h, s.out_w, s.out, dx, s.h, s.w, s.in, 2 - s.padding, nullptr);
   const float* u = transformed_weights(p, [&](std::int64_t tap) {
     return MatrixRef<float>{weight + (8 - tap) * s.in, s.out, s.in, 9 * s.in, 1};
   });

@@ -2,6 +2,7 @@
 // of dy, and then share out the (m + 2)^2 products that sum over the chunk's tiles; chunks are added in
 // order, so the result is the same for any number of threads.
 #include <algorithm>
+#include <array>
 
 #include "cpu/gemm.h"
 #include "cpu/scratch.h"
@@ -16,9 +17,10 @@ void winograd_backward_weight(int m, const ConvShape& s, const float* x, const f
   const WinogradKernels& kernels = winograd_kernels(m);
   const ProductKernels<float>& products = product_kernels<float>();
   const std::int64_t nr = products.nr, points = kernels.size * kernels.size;
-  const TileGrid inputs = TileGrid::inputs(x, s.n, s.h, s.w, s.in, s.out_h, s.out_w, m, s.padding);
-  const TileGrid outputs = TileGrid::outputs(dy, s.n, s.out_h, s.out_w, s.out, m);
-  const std::int64_t tiles = inputs.count();
+  const Mosaic mosaic = Mosaic::best(s.n, s.out_h, s.out_w, m, s.padding);
+  const TilePixels inputs(mosaic, x, s.h, s.w, s.in, m + 2, m, s.padding);
+  const TilePixels outputs(mosaic, dy, s.out_h, s.out_w, s.out, m, m, 0);
+  const std::int64_t tiles = mosaic.tiles();
   constexpr std::int64_t depth = 64;  // of a sum, before it is added to the others: smaller rounding errors
   const std::int64_t chunk = even_split(tiles, 192);
   const std::int64_t v_pitch = round_up(s.in, nr) * chunk + line,
@@ -30,13 +32,15 @@ void winograd_backward_weight(int m, const ConvShape& s, const float* x, const f
   const std::int64_t blocks = ceil_div(s.out, 64);
 #pragma omp parallel
   {
-    TilePixels source(inputs), target(outputs);
+    const float* zeros = zero_pixel(std::max(s.in, s.out));
+    std::array<float*, 36> pixels;
     for (std::int64_t begin = 0; begin < tiles; begin += chunk) {
       const std::int64_t count = std::min(chunk, tiles - begin);
 #pragma omp for schedule(dynamic, 4)
       for (std::int64_t tile = 0; tile < count; ++tile) {
-        kernels.input(source.read(begin + tile), s.in, {v + tile * nr, v_pitch, nr, chunk * nr});
-        kernels.gradient(target.read(begin + tile), s.out, {w + tile * 16, w_pitch, 16, chunk * 16});
+        kernels.input(inputs.at(begin + tile, zeros, pixels), s.in, {v + tile * nr, v_pitch, nr, chunk * nr});
+        kernels.gradient(outputs.at(begin + tile, zeros, pixels), s.out,
+                         {w + tile * 16, w_pitch, 16, chunk * 16});
       }
 #pragma omp for schedule(dynamic)
       for (std::int64_t task = 0; task < points * blocks; ++task) {

@@ -344,9 +344,11 @@ TEST_SUITE("cpu products") {
 
   TEST_CASE("conv2d and its gradients over kernels, strides, paddings and groups") {
     for (const ConvCase& c : {
-             ConvCase{1, 1, 1, 1, 1, 1, 1, 1, 0, 1},    // a single number
-             ConvCase{2, 5, 7, 3, 4, 3, 3, 1, 1, 1},    // few channels
-             ConvCase{2, 9, 8, 3, 16, 3, 3, 2, 1, 1},   // the stem at stride 2
+             ConvCase{1, 1, 1, 1, 1, 1, 1, 1, 0, 1},   // a single number
+             ConvCase{2, 5, 7, 3, 4, 3, 3, 1, 1, 1},   // few channels
+             ConvCase{2, 9, 8, 3, 16, 3, 3, 2, 1, 1},  // the stem at stride 2
+             ConvCase{2, 11, 5, 1, 9, 7, 5, 1, 3, 1},  // one channel, a kernel as wide as the map
+             ConvCase{1, 9, 8, 7, 5, 2, 4, 3, 2, 1}, ConvCase{1, 40, 30, 3, 64, 3, 3, 1, 1, 1},
              ConvCase{1, 7, 6, 5, 7, 3, 3, 1, 0, 1},    // no padding
              ConvCase{1, 6, 7, 17, 19, 3, 3, 2, 1, 1},  // strided, odd and even extents
              ConvCase{2, 7, 7, 16, 33, 3, 3, 3, 2, 1},  // stride 3: pixels that no output meets
@@ -391,6 +393,9 @@ TEST_SUITE("cpu products") {
              ConvCase{1, 6, 10, 16, 48, 3, 3, 1, 2, 1},
              ConvCase{3, 28, 27, 32, 16, 3, 3, 1, 1, 1},
              ConvCase{2, 8, 9, 24, 40, 3, 3, 1, 1, 1},
+             ConvCase{4, 6, 7, 8, 16, 3, 3, 1, 1, 1},     // mosaics of 2 x 2,
+             ConvCase{6, 5, 14, 16, 8, 3, 3, 1, 1, 1},    // 2 x 3
+             ConvCase{9, 14, 14, 16, 16, 3, 3, 1, 1, 1},  // and 3 x 3 maps
              ConvCase{1, 12, 12, 8, 72, 3, 3, 1, 1, 1},
          }) {
       fer::detail::ConvShape s{c.n, c.h, c.w, c.in, c.out_h(), c.out_w(), c.out, 3, 3, 1, c.padding, 1};
