@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
-#include <regex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,11 +40,12 @@ RenameRule renumber(const std::string& from, const std::string& to, int offset);
 
 /// Why a name that the model does not want is in the file.
 struct AsideRule {
-  std::regex pattern;  ///< of the renamed name, in full
+  std::function<bool(const std::string& renamed)> applies;
   std::string reason;  ///< "the embedding layer of IR50"
   /// The file cannot be used without it: match() throws instead of leaving it aside.
   bool fatal = false;
 };
+/// `pattern` (ECMAScript) must match the renamed name in full.
 AsideRule leave_aside(const std::string& pattern, std::string reason);
 AsideRule refuse(const std::string& pattern, std::string reason);
 

@@ -1,0 +1,101 @@
+// The steps of drawing one face: what is behind the head, the head's surface, the features painted on its
+// skin, what is in front of it, and the camera.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "data/face_canvas.h"
+#include "data/face_geometry.h"
+#include "fer/data/faces.h"
+
+namespace fer::detail {
+
+/// Where hair grows: below the hairline in terms of height y, for each angle about the head's axis.
+class HairModel {
+ public:
+  explicit HairModel(const FaceIdentity& identity, float phase);
+
+  /// Hair covers the scalp at (angle, y) where y is above (less than) this; angle in radians, 0 at the front.
+  float line(float angle) const;
+  /// How far hair stands off the scalp.
+  float lift(float angle, float y) const;
+  /// 0 skin to 1 hair.
+  float cover(float angle, float y) const;
+  /// Brightness of the strand at (angle, y), about 1.
+  float strand(float angle, float y) const;
+  bool present() const { return identity_.hair_style != HairStyle::bald; }
+  bool is_long() const {
+    return identity_.hair_style == HairStyle::long_parted || identity_.hair_style == HairStyle::long_fringe;
+  }
+
+ private:
+  const FaceIdentity& identity_;
+  float phase_;
+  std::array<float, 64> line_;
+};
+
+/// What is seen of the head's surface at each pixel.
+struct HeadBuffer {
+  struct Pixel {
+    float coverage = 0;
+    Vec3 normal;             ///< towards the viewer is +z
+    float angle = 0, y = 0;  ///< on the resting surface
+  };
+  int size = 0;
+  std::vector<Pixel> pixels;
+};
+
+HeadBuffer rasterize_head(const HeadGeometry& geometry, const HairModel& hair, int size);
+
+class FaceRenderer {
+ public:
+  FaceRenderer(const FaceParameters& parameters, int size);
+  Face draw();
+
+ private:
+  // face_surroundings.cpp
+  void draw_background();
+  void draw_neck();
+  void draw_ears();
+  void draw_back_hair();
+  void draw_front_hair();
+  // face_skin.cpp
+  void shade_head();
+  void paint_skin();
+  void paint_wrinkles();
+  void paint_beard();
+  void composite_head();
+  // face_paint.cpp
+  void paint_brows();
+  void paint_eye(int side);
+  void paint_nose();
+  void paint_mouth();
+  void draw_eye_lights();
+  // face_covers.cpp
+  void draw_glasses();
+  void draw_occlusion();
+  // face_render.cpp
+  Image expose();
+
+  Rgb light_at(Vec3 normal) const;
+  float px(float units) const { return units * geometry_.unit(); }
+  Point2 at(float x, float y) const { return geometry_.place(x, y); }
+  /// Brightness of the strands across a lock of hair.
+  Rgb strand_colour(float across, float along) const;
+
+  const FaceParameters& p_;
+  int size_, steps_;
+  float phase_;  ///< shifts the noise from picture to picture
+  HeadGeometry geometry_;
+  HairModel hair_;
+  Vec3 light_, half_;
+  Rgb key_, ambient_;
+  Canvas scene_;   ///< radiance
+  Canvas albedo_;  ///< of the head, under even light
+  Canvas shade_;   ///< light on the head
+  Canvas gloss_;   ///< reflected light of the head (one plane used per colour)
+  HeadBuffer head_;
+};
+
+}  // namespace fer::detail

@@ -1,0 +1,123 @@
+// PNG and JPEG files through stb, with the checks that stb leaves out: truncation, checksums, orientation,
+// and colour spaces that it would guess.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+
+#include "data/file_io.h"
+#include "data/image_markers.h"
+#include "fer/data/image.h"
+#include "fer/error.h"
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_FAILURE_USERMSG
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include <stb_image.h>
+#include <stb_image_write.h>
+#pragma GCC diagnostic pop
+
+namespace fer {
+namespace {
+
+using detail::ImageMarkers;
+
+constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
+
+/// The picture turned and mirrored as its EXIF orientation (1 to 8) says it is to be seen.
+Image oriented(Image image, int orientation) {
+  if (orientation <= 1) return image;
+  const bool transposed = orientation >= 5;
+  Image out(transposed ? image.width : image.height, transposed ? image.height : image.width, image.channels);
+  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      int from_y = transposed ? x : y, from_x = transposed ? y : x;
+      if (mirror_x) from_x = image.width - 1 - from_x;
+      if (mirror_y) from_y = image.height - 1 - from_y;
+      for (int c = 0; c < image.channels; ++c) out.at(y, x, c) = image.at(from_y, from_x, c);
+    }
+  }
+  return out;
+}
+
+void append(void* context, void* data, int size) {
+  auto& bytes = *static_cast<std::vector<std::uint8_t>*>(context);
+  const auto* begin = static_cast<const std::uint8_t*>(data);
+  bytes.insert(bytes.end(), begin, begin + size);
+}
+
+void require_image(const Image& image, const char* op) {
+  require<ShapeError>(!image.empty(), "[", op, "] the image is empty");
+}
+
+}  // namespace
+
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name) {
+  const ImageMarkers markers = detail::read_markers(bytes, name);
+  require<FormatError>(bytes.size() <= static_cast<std::size_t>(1) << 31 >> 1, "'", name,
+                       "' is larger than 1 GiB");
+  const int size = static_cast<int>(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  if (!stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
+    throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
+  }
+  require<FormatError>(static_cast<std::int64_t>(width) * height <= most_pixels, "'", name, "' has ", width,
+                       " x ", height, " pixels; more than 2^28 are not read");
+  const int wanted = channels <= 2 ? 1 : 3;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> data(
+      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted), stbi_image_free);
+  if (!data)
+    throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
+  Image image(height, width, wanted);
+  std::memcpy(image.pixels.data(), data.get(), image.pixels.size());
+  return oriented(std::move(image), markers.orientation);
+}
+
+Image read_image(const std::filesystem::path& path) {
+  return decode_image(detail::read_file(path), path.string());
+}
+
+std::vector<std::uint8_t> encode_png(const Image& image) {
+  require_image(image, "encode_png");
+  std::vector<std::uint8_t> bytes;
+  require<IoError>(stbi_write_png_to_func(append, &bytes, image.width, image.height, image.channels,
+                                          image.pixels.data(), image.width * image.channels) != 0,
+                   "[encode_png] out of memory");
+  return bytes;
+}
+
+std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
+  require_image(image, "encode_jpeg");
+  require<ConfigError>(quality >= 1 && quality <= 100, "JPEG quality must be 1 to 100, got ", quality);
+  std::vector<std::uint8_t> bytes;
+  require<IoError>(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, image.channels,
+                                          image.pixels.data(), quality) != 0,
+                   "[encode_jpeg] out of memory");
+  return bytes;
+}
+
+void write_image(const std::filesystem::path& path, const Image& image, int jpeg_quality) {
+  const std::string extension = detail::to_lower(path.extension().string());
+  if (extension == ".png") {
+    detail::write_file_atomically(path, encode_png(image));
+  } else if (extension == ".jpg" || extension == ".jpeg") {
+    detail::write_file_atomically(path, encode_jpeg(image, jpeg_quality));
+  } else {
+    throw ConfigError(
+        concat("cannot write '", path.string(), "': pictures are written as .png, .jpg or .jpeg"));
+  }
+}
+
+}  // namespace fer

@@ -1,0 +1,283 @@
+// The loader's machinery: workers claim batch numbers in their order, prepare them side by side and leave
+// them under their number, where the consumer picks them up.
+#include "fer/data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "fer/error.h"
+#include "fer/tensor/random.h"
+
+namespace fer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// A batch, or what went wrong while preparing it.
+struct Outcome {
+  std::optional<Batch> batch;
+  std::exception_ptr error;
+};
+
+}  // namespace
+
+struct DataLoader::State {
+  std::shared_ptr<const Dataset> dataset;
+  LoaderOptions options;
+  int channels = 3;
+  std::int64_t batches = 0;
+
+  std::mutex mutex;
+  std::condition_variable work, ready;
+  bool stopping = false;
+  std::uint64_t generation = 0;  // changes when the consumer jumps: results of an older one are dropped
+  std::int64_t claimed = 0;      // next global batch number (epoch * batches + number) that a worker takes
+  std::int64_t consumed = 0;     // the one that next() returns next
+  std::int64_t epoch_end = 0;    // where next() answers "nothing"
+  bool started = false;
+  std::map<std::int64_t, Outcome> done;
+  std::map<std::int64_t, std::shared_ptr<const std::vector<std::int64_t>>> orders;  // by epoch
+  double waiting = 0;
+
+  std::mutex cache_mutex;
+  std::vector<Sample> cache;  // by number, pictures in their final size; without a picture where not read yet
+
+  std::vector<std::thread> threads;
+
+  std::vector<std::int64_t> make_order(std::int64_t epoch) const;
+  std::shared_ptr<const std::vector<std::int64_t>> order(std::int64_t epoch);
+  Batch prepare(std::int64_t global);
+  Sample shaped_sample(std::int64_t i);
+  void run_worker();
+};
+
+std::vector<std::int64_t> DataLoader::State::make_order(std::int64_t epoch) const {
+  const std::int64_t n = dataset->size();
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
+  if (options.balanced) {
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(dataset->classes()), 0);
+    for (std::int64_t i = 0; i < n; ++i) ++counts[static_cast<std::size_t>(dataset->label(i))];
+    std::vector<double> cumulative(static_cast<std::size_t>(n));
+    double sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      sum += 1.0 / static_cast<double>(counts[static_cast<std::size_t>(dataset->label(i))]);
+      cumulative[static_cast<std::size_t>(i)] = sum;
+    }
+    Random random({options.seed, fnv1a64("order.balanced"), static_cast<std::uint64_t>(epoch)});
+    for (std::int64_t& i : order) {
+      const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), random.uniform() * sum);
+      i = std::min<std::int64_t>(found - cumulative.begin(), n - 1);
+    }
+  } else if (options.shuffle) {
+    Random random({options.seed, fnv1a64("order.shuffle"), static_cast<std::uint64_t>(epoch)});
+    for (std::int64_t i = n - 1; i > 0; --i) {
+      std::swap(order[static_cast<std::size_t>(i)], order[random.below(static_cast<std::uint64_t>(i) + 1)]);
+    }
+  }
+  return order;
+}
+
+std::shared_ptr<const std::vector<std::int64_t>> DataLoader::State::order(std::int64_t epoch) {
+  std::lock_guard lock(cache_mutex);
+  auto& entry = orders[epoch];
+  if (!entry) entry = std::make_shared<const std::vector<std::int64_t>>(make_order(epoch));
+  const auto result = entry;
+  orders.erase(orders.begin(), orders.lower_bound(epoch - 1));
+  return result;
+}
+
+Sample DataLoader::State::shaped_sample(std::int64_t i) {
+  const auto index = static_cast<std::size_t>(i);
+  if (options.cache) {
+    std::lock_guard lock(cache_mutex);
+    if (cache.empty()) cache.resize(static_cast<std::size_t>(dataset->size()));
+    if (!cache[index].image.empty()) return cache[index];
+  }
+  Sample sample = dataset->sample(i);
+  const int side = options.image_size;
+  if (sample.image.height != side || sample.image.width != side)
+    sample.image = resize(sample.image, side, side);
+  sample.image = channels == 1 ? to_grey(sample.image) : to_rgb(sample.image);
+  if (options.cache) {
+    std::lock_guard lock(cache_mutex);
+    cache[index] = sample;
+  }
+  return sample;
+}
+
+Batch DataLoader::State::prepare(std::int64_t global) {
+  Batch batch;
+  batch.epoch = global / batches;
+  batch.number = global % batches;
+  const auto epoch_order = order(batch.epoch);
+  const std::int64_t begin = batch.number * options.batch_size;
+  const std::int64_t end =
+      std::min<std::int64_t>(begin + options.batch_size, static_cast<std::int64_t>(epoch_order->size()));
+  batch.global_size = end - begin;
+  const std::int64_t first = begin + batch.global_size * options.rank / options.world;
+  const std::int64_t last = begin + batch.global_size * (options.rank + 1) / options.world;
+  const std::int64_t n = last - first, side = options.image_size;
+  const DatasetInfo& info = dataset->info();
+  batch.images = Tensor::empty({n, side, side, channels}, DType::uint8);
+  batch.labels = Tensor::empty({n}, DType::int64);
+  if (info.soft_labels) batch.targets = Tensor::empty({n, dataset->classes()});
+  if (info.has_landmarks) batch.landmarks = Tensor::empty({n, 136});
+  if (info.has_arousal) batch.arousal = Tensor::empty({n});
+  auto* pixels = batch.images.mutable_data<std::uint8_t>();
+  auto* labels = batch.labels.mutable_data<std::int64_t>();
+  float* targets = info.soft_labels ? batch.targets.mutable_data<float>() : nullptr;
+  float* landmarks = info.has_landmarks ? batch.landmarks.mutable_data<float>() : nullptr;
+  float* arousal = info.has_arousal ? batch.arousal.mutable_data<float>() : nullptr;
+  for (std::int64_t k = 0; k < n; ++k) {
+    // A sample drawn twice in a balanced epoch is augmented differently each time: the place in the order
+    // counts.
+    const std::int64_t place = first + k, i = (*epoch_order)[static_cast<std::size_t>(place)];
+    const Sample sample = shaped_sample(i);
+    const Augmentation augmentation = draw_augmentation(options.augment, options.seed, batch.epoch,
+                                                        options.balanced ? place : i, options.image_size);
+    const Image augmented = fer::apply(augmentation, sample.image);
+    std::copy(augmented.pixels.begin(), augmented.pixels.end(), pixels + k * side * side * channels);
+    batch.transforms.push_back(augmentation.transform);
+    batch.indices.push_back(i);
+    labels[k] = sample.label;
+    if (targets) std::copy(sample.target.begin(), sample.target.end(), targets + k * dataset->classes());
+    if (arousal) arousal[k] = sample.arousal.value_or(std::nanf(""));
+    if (landmarks) {
+      require<DataError>(sample.landmarks.has_value(), dataset->name(i), ": has no landmarks");
+      const Landmarks points = fer::apply(augmentation, *sample.landmarks);
+      for (std::size_t p = 0; p < points.size(); ++p) {
+        landmarks[k * 136 + static_cast<std::int64_t>(2 * p)] = points[p].x;
+        landmarks[k * 136 + static_cast<std::int64_t>(2 * p) + 1] = points[p].y;
+      }
+    }
+  }
+  return batch;
+}
+
+void DataLoader::State::run_worker() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    work.wait(lock, [this] { return stopping || (started && claimed < consumed + options.prefetch); });
+    if (stopping) return;
+    const std::int64_t mine = claimed++;
+    const std::uint64_t my_generation = generation;
+    lock.unlock();
+    Outcome outcome;
+    try {
+      outcome.batch = prepare(mine);
+    } catch (...) {
+      outcome.error = std::current_exception();
+    }
+    lock.lock();
+    if (my_generation == generation) {
+      done[mine] = std::move(outcome);
+      ready.notify_all();
+    }
+  }
+}
+
+DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options)
+    : state_(std::make_unique<State>()) {
+  require<ConfigError>(dataset && dataset->size() > 0, "loader: the data set is empty");
+  require<ConfigError>(options.batch_size > 0, "loader: batch_size must be positive, got ",
+                       options.batch_size);
+  require<ConfigError>(options.image_size > 0 && options.image_size <= 4096,
+                       "loader: image_size must be 1 to 4096, got ", options.image_size);
+  require<ConfigError>(options.channels == 0 || options.channels == 1 || options.channels == 3,
+                       "loader: channels must be 1 or 3, got ", options.channels);
+  require<ConfigError>(options.threads >= 0 && options.prefetch > 0,
+                       "loader: threads must not be negative, prefetch positive");
+  require<ConfigError>(options.world > 0 && options.rank >= 0 && options.rank < options.world,
+                       "loader: rank ", options.rank, " of ", options.world, " processes");
+  options.augment.check();
+  state_->dataset = std::move(dataset);
+  state_->options = options;
+  state_->channels = options.channels != 0 ? options.channels : state_->dataset->info().channels;
+  const std::int64_t n = state_->dataset->size(), b = options.batch_size;
+  // A data set smaller than one batch still gives that one.
+  state_->batches = options.drop_last ? std::max<std::int64_t>(1, n / b) : (n + b - 1) / b;
+  for (int i = 0; i < options.threads; ++i)
+    state_->threads.emplace_back([s = state_.get()] { s->run_worker(); });
+}
+
+DataLoader::~DataLoader() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->work.notify_all();
+  for (std::thread& thread : state_->threads) thread.join();
+}
+
+const Dataset& DataLoader::dataset() const {
+  return *state_->dataset;
+}
+const LoaderOptions& DataLoader::options() const {
+  return state_->options;
+}
+std::int64_t DataLoader::batches() const {
+  return state_->batches;
+}
+
+std::int64_t DataLoader::samples() const {
+  return std::min(state_->dataset->size(), state_->batches * state_->options.batch_size);
+}
+
+std::vector<std::int64_t> DataLoader::order(std::int64_t epoch) const {
+  return state_->make_order(epoch);
+}
+
+void DataLoader::start(std::int64_t epoch, std::int64_t batch) {
+  State& s = *state_;
+  require<ConfigError>(epoch >= 0 && batch >= 0 && batch <= s.batches, "loader: no batch ", batch,
+                       " in epoch ", epoch);
+  std::lock_guard lock(s.mutex);
+  const std::int64_t wanted = epoch * s.batches + batch;
+  if (!s.started || s.consumed != wanted) {
+    ++s.generation;
+    s.done.clear();
+    s.claimed = s.consumed = wanted;
+    s.started = true;
+  }
+  s.epoch_end = (epoch + 1) * s.batches;
+  s.work.notify_all();
+}
+
+std::optional<Batch> DataLoader::next() {
+  State& s = *state_;
+  std::unique_lock lock(s.mutex);
+  require<ConfigError>(s.started, "loader: next() before start()");
+  if (s.consumed >= s.epoch_end) return std::nullopt;
+  const Clock::time_point begin = Clock::now();
+  Outcome outcome;
+  if (s.threads.empty()) {
+    outcome.batch = s.prepare(s.consumed);
+  } else {
+    s.ready.wait(lock, [&s] { return s.done.count(s.consumed) > 0; });
+    outcome = std::move(s.done.extract(s.consumed).mapped());
+  }
+  s.waiting += std::chrono::duration<double>(Clock::now() - begin).count();
+  ++s.consumed;
+  s.work.notify_all();
+  if (outcome.error) std::rethrow_exception(outcome.error);
+  return std::move(outcome.batch);
+}
+
+double DataLoader::seconds_waiting() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->waiting;
+}
+
+void DataLoader::reset_waiting() {
+  std::lock_guard lock(state_->mutex);
+  state_->waiting = 0;
+}
+
+}  // namespace fer

@@ -1,0 +1,203 @@
+#include "fer/formats/matching.h"
+
+#include <algorithm>
+#include <regex>
+#include <set>
+
+namespace fer {
+namespace {
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+bool starts_with(const std::string& text, const std::string& start) {
+  return text.rfind(start, 0) == 0;
+}
+
+/// "a, b, c and 5 more".
+std::string some(const std::vector<std::string>& names) {
+  constexpr std::size_t shown = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > shown) text += concat(" and ", names.size() - shown, " more");
+  return text;
+}
+
+}  // namespace
+
+std::vector<NamedShape> shapes_of(const StateDict& tensors) {
+  std::vector<NamedShape> shapes;
+  for (const auto& [name, tensor] : tensors) shapes.push_back({name, tensor.shape()});
+  return shapes;
+}
+
+RenameRule rename_prefix(std::string from, std::string to) {
+  return [from = std::move(from), to = std::move(to)](const std::string& name) -> std::optional<std::string> {
+    if (!starts_with(name, from)) return std::nullopt;
+    return to + name.substr(from.size());
+  };
+}
+
+RenameRule rename_regex(const std::string& pattern, std::string replacement) {
+  return [expression = std::regex(pattern),
+          replacement = std::move(replacement)](const std::string& name) -> std::optional<std::string> {
+    std::smatch found;
+    if (!std::regex_match(name, found, expression)) return std::nullopt;
+    return found.format(replacement);
+  };
+}
+
+RenameRule renumber(const std::string& from, const std::string& to, int offset) {
+  return [prefix = from + ".", to, offset](const std::string& name) -> std::optional<std::string> {
+    if (!starts_with(name, prefix)) return std::nullopt;
+    const std::size_t dot = name.find('.', prefix.size());
+    const std::string digits = name.substr(prefix.size(), dot - prefix.size());
+    const bool number =
+        !digits.empty() && digits.size() < 6 &&
+        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (!number) return std::nullopt;
+    return concat(to, ".", std::stoi(digits) + offset, dot == std::string::npos ? "" : name.substr(dot));
+  };
+}
+
+namespace {
+AsideRule aside(const std::string& pattern, std::string reason, bool fatal) {
+  return {[expression = std::regex(pattern)](const std::string& name) {
+            return std::regex_match(name, expression);
+          },
+          std::move(reason), fatal};
+}
+}  // namespace
+
+AsideRule leave_aside(const std::string& pattern, std::string reason) {
+  return aside(pattern, std::move(reason), false);
+}
+AsideRule refuse(const std::string& pattern, std::string reason) {
+  return aside(pattern, std::move(reason), true);
+}
+
+MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held,
+                  const NameMap& names) {
+  MatchReport report;
+  report.title = names.title;
+  std::set<std::string> wanted_names;
+  for (const NamedShape& w : wanted) wanted_names.insert(w.name);
+  std::unordered_map<std::string, const NamedShape*> renamed;
+  for (const NamedShape& h : held) {
+    std::string name = h.name;
+    for (const RenameRule& rule : names.renames) {
+      if (auto changed = rule(name)) name = std::move(*changed);
+    }
+    if (wanted_names.count(name)) {
+      const auto [entry, is_new] = renamed.emplace(name, &h);
+      require<FormatError>(is_new, "'", h.name, "' and '", entry->second->name, "' both mean '", name, "'");
+      continue;
+    }
+    std::string reason = ends_with(name, "num_batches_tracked") ? "a counter no result depends on" : "";
+    for (const AsideRule& rule : names.asides) {
+      if (!rule.applies(name)) continue;
+      require<FormatError>(!rule.fatal, "'", h.name, "': ", rule.reason);
+      reason = rule.reason;
+      break;
+    }
+    report.left_aside.push_back({h.name, std::move(reason)});
+  }
+  for (const NamedShape& w : wanted) {
+    const auto found = renamed.find(w.name);
+    if (found == renamed.end()) {
+      report.missing.push_back(w.name);
+    } else if (!(found->second->shape == w.shape)) {
+      report.wrong_shape.push_back({w.name, found->second->name, w.shape, found->second->shape});
+    } else {
+      report.matched.push_back({w.name, found->second->name});
+    }
+  }
+  return report;
+}
+
+std::string MatchReport::text() const {
+  std::ostringstream out;
+  out << (title.empty() ? "weights" : title) << ": " << matched.size() << " tensors matched";
+  if (!missing.empty()) out << ", " << missing.size() << " missing";
+  if (!wrong_shape.empty()) out << ", " << wrong_shape.size() << " of another shape";
+  if (!left_aside.empty()) out << ", " << left_aside.size() << " left aside";
+  out << "\n";
+  std::vector<std::pair<std::string, std::vector<std::string>>> groups;  // by reason, in the file's order
+  for (const Aside& a : left_aside) {
+    const std::string reason = a.reason.empty() ? "not known to this model" : a.reason;
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == reason; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {reason, {}});
+    group->second.push_back(a.held);
+  }
+  for (const auto& [reason, names] : groups)
+    out << "  left aside (" << reason << "): " << some(names) << "\n";
+  if (!missing.empty()) out << "  missing: " << some(missing) << "\n";
+  for (const WrongShape& w : wrong_shape) {
+    out << "  " << w.held << " has shape " << w.held_shape << ", the model needs " << w.wanted_shape << "\n";
+  }
+  return out.str();
+}
+
+void MatchReport::require_complete(std::string_view what) const {
+  if (!wrong_shape.empty()) {
+    std::string list;
+    for (const WrongShape& w : wrong_shape) {
+      list +=
+          concat("\n  '", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape);
+    }
+    throw ShapeError(concat(what, ": ", wrong_shape.size(), " tensors have another shape:", list));
+  }
+  if (!missing.empty()) {
+    std::string list;
+    for (const std::string& name : missing) list += "\n  '" + name + "'";
+    throw FormatError(concat(what, ": ", missing.size(), " tensors are missing:", list));
+  }
+}
+
+StateDict matched_tensors(const MatchReport& report, const StateDict& file, std::string_view what) {
+  report.require_complete(what);
+  StateDict tensors;
+  for (const MatchReport::Pair& pair : report.matched) tensors.insert(pair.wanted, file.at(pair.held));
+  return tensors;
+}
+
+NameMap ir50_names(std::array<int, 3> units) {
+  NameMap names;
+  names.title = "image backbone (IR50)";
+  for (const char* prefix : {"ir_back.", "image_backbone.", "backbone."})
+    names.renames.push_back(rename_prefix(prefix, ""));
+  names.renames.push_back(renumber("body1", "body", 0));
+  names.renames.push_back(renumber("body2", "body", units[0]));
+  names.renames.push_back(renumber("body3", "body", units[0] + units[1]));
+  const int end = units[0] + units[1] + units[2];
+  names.asides.push_back(
+      refuse("body\\.[0-9]+\\.res_layer\\.5\\..*", "this is IR-SE, whose units have a gate that IR50 lacks"));
+  names.asides.push_back({[end](const std::string& name) {
+                            return starts_with(name, "body.") && std::atoi(name.c_str() + 5) >= end;
+                          },
+                          "the fourth stage of IR50, which FERNet cuts off", false});
+  names.asides.push_back(leave_aside("output_layer\\..*", "the embedding layer of IR50"));
+  return names;
+}
+
+NameMap mobilefacenet_names() {
+  NameMap names;
+  names.title = "landmark backbone (MobileFaceNet)";
+  for (const char* prefix : {"face_landback.", "landmark_backbone."})
+    names.renames.push_back(rename_prefix(prefix, ""));
+  names.asides.push_back(leave_aside("(conv_45|conv_5|conv_6_sep|output_layer)\\..*",
+                                     "the landmark head, behind the 14 x 14 map"));
+  return names;
+}
+
+NameMap fernet_names() {
+  NameMap names;
+  names.title = "FERNet";
+  names.asides.push_back(leave_aside("landmark_backbone\\.(conv_45|conv_5|conv_6_sep|output_layer)\\..*",
+                                     "the landmark head, behind the 14 x 14 map"));
+  names.asides.push_back(leave_aside("optimizer/.*", "the optimizer's state"));
+  return names;
+}
+
+}  // namespace fer

@@ -1,0 +1,308 @@
+// The loop over operations: bytes in, nodes out. The stack is in pickle_machine.cpp,
+// what REDUCE may call in pickle_calls.cpp.
+#include "formats/pickle_vm.h"
+
+#include <bit>
+
+#include "fer/error.h"
+#include "formats/pickle_machine.h"
+
+namespace fer::detail {
+namespace {
+
+using Kind = PickleNode::Kind;
+
+// Operation codes, by the names of Python's pickletools.
+enum : std::uint8_t {
+  op_mark = '(',
+  op_stop = '.',
+  op_pop = '0',
+  op_pop_mark = '1',
+  op_none = 'N',
+  op_newtrue = 0x88,
+  op_newfalse = 0x89,
+  op_binint = 'J',
+  op_binint1 = 'K',
+  op_binint2 = 'M',
+  op_long1 = 0x8A,
+  op_binfloat = 'G',
+  op_binunicode = 'X',
+  op_short_binunicode = 0x8C,
+  op_binunicode8 = 0x8D,
+  op_binstring = 'T',
+  op_short_binstring = 'U',
+  op_binbytes = 'B',
+  op_short_binbytes = 'C',
+  op_empty_tuple = ')',
+  op_tuple = 't',
+  op_tuple1 = 0x85,
+  op_tuple2 = 0x86,
+  op_tuple3 = 0x87,
+  op_empty_list = ']',
+  op_append = 'a',
+  op_appends = 'e',
+  op_list = 'l',
+  op_empty_dict = '}',
+  op_setitem = 's',
+  op_setitems = 'u',
+  op_dict = 'd',
+  op_binput = 'q',
+  op_long_binput = 'r',
+  op_memoize = 0x94,
+  op_binget = 'h',
+  op_long_binget = 'j',
+  op_global = 'c',
+  op_stack_global = 0x93,
+  op_reduce = 'R',
+  op_build = 'b',
+  op_binpersid = 'Q',
+  op_proto = 0x80,
+  op_frame = 0x95
+};
+
+/// The operands that follow an operation code, bounds-checked.
+class Cursor {
+ public:
+  Cursor(std::span<const std::byte> bytes, const std::string& what) : bytes_(bytes), what_(what) {}
+
+  std::size_t position() const { return at_; }
+
+  std::string_view take(std::uint64_t count) {
+    if (count > bytes_.size() - at_) {
+      throw FormatError(concat(what_, " is truncated: it ends within the operation at byte ", operation_));
+    }
+    const std::string_view taken(reinterpret_cast<const char*>(bytes_.data()) + at_,
+                                 static_cast<std::size_t>(count));
+    at_ += static_cast<std::size_t>(count);
+    return taken;
+  }
+  std::uint8_t operation() {
+    operation_ = at_;
+    return static_cast<std::uint8_t>(take(1)[0]);
+  }
+  std::size_t operation_position() const { return operation_; }
+  /// Little-endian and unsigned, of 1, 2, 4 or 8 bytes.
+  std::uint64_t number(int size) {
+    const std::string_view taken = take(static_cast<std::uint64_t>(size));
+    std::uint64_t value = 0;
+    for (int i = size - 1; i >= 0; --i) {
+      value = value << 8 | static_cast<unsigned char>(taken[static_cast<std::size_t>(i)]);
+    }
+    return value;
+  }
+  std::string_view counted(int size_of_count) { return take(number(size_of_count)); }
+  std::string_view line() {
+    const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_, bytes_.size() - at_);
+    const std::size_t end = rest.find('\n');
+    if (end == std::string_view::npos) take(rest.size() + 1);  // throws: truncated
+    return take(end + 1).substr(0, end);
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+  const std::string& what_;
+  std::size_t at_ = 0, operation_ = 0;
+};
+
+class Interpreter {
+ public:
+  Interpreter(std::span<const std::byte> bytes, const std::string& what)
+      : cursor_(bytes, what), machine_(what) {}
+
+  Pickle run() {
+    for (;;) {
+      const std::uint8_t op = cursor_.operation();
+      machine_.at(cursor_.operation_position());
+      if (op == op_stop) break;
+      if (!scalar(op) && !container(op) && !memo(op) && !call(op)) {
+        machine_.fail("has the operation ", static_cast<int>(op), ", which checkpoints do not need,");
+      }
+    }
+    return machine_.finish(cursor_.position());
+  }
+
+ private:
+  bool scalar(std::uint8_t op) {
+    switch (op) {
+      case op_none:
+        machine_.push(Kind::none);
+        return true;
+      case op_newtrue:
+      case op_newfalse:
+        machine_.push_integer(op == op_newtrue, Kind::boolean);
+        return true;
+      case op_binint:
+        machine_.push_integer(static_cast<std::int32_t>(cursor_.number(4)));
+        return true;
+      case op_binint1:
+        machine_.push_integer(static_cast<std::int64_t>(cursor_.number(1)));
+        return true;
+      case op_binint2:
+        machine_.push_integer(static_cast<std::int64_t>(cursor_.number(2)));
+        return true;
+      case op_long1:
+        push_long(cursor_.counted(1));
+        return true;
+      case op_binfloat:
+        push_real(cursor_.take(8));
+        return true;
+      default:
+        return text(op);
+    }
+  }
+
+  bool text(std::uint8_t op) {
+    switch (op) {
+      case op_short_binunicode:
+      case op_short_binstring:  // Python 2 wrote its str, which here means text, with these two
+        machine_.push_text(cursor_.counted(1), Kind::text);
+        return true;
+      case op_binunicode:
+      case op_binstring:
+        machine_.push_text(cursor_.counted(4), Kind::text);
+        return true;
+      case op_binunicode8:
+        machine_.push_text(cursor_.counted(8), Kind::text);
+        return true;
+      case op_short_binbytes:
+        machine_.push_text(cursor_.counted(1), Kind::bytes);
+        return true;
+      case op_binbytes:
+        machine_.push_text(cursor_.counted(4), Kind::bytes);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  bool container(std::uint8_t op) {
+    switch (op) {
+      case op_mark:
+        machine_.mark();
+        return true;
+      case op_pop:
+        machine_.pop();
+        return true;
+      case op_pop_mark:
+        machine_.pop_to_mark();
+        return true;
+      case op_empty_tuple:
+        machine_.push(Kind::tuple);
+        return true;
+      case op_tuple1:
+      case op_tuple2:
+      case op_tuple3:
+        machine_.push_children(Kind::tuple, machine_.pop(op - op_tuple1 + 1));
+        return true;
+      case op_tuple:
+        machine_.push_children(Kind::tuple, machine_.pop_to_mark());
+        return true;
+      case op_empty_list:
+        machine_.push(Kind::list);
+        return true;
+      case op_list:
+        machine_.push_children(Kind::list, machine_.pop_to_mark());
+        return true;
+      case op_append:
+        machine_.extend(Kind::list, machine_.pop(1));
+        return true;
+      case op_appends:
+        machine_.extend(Kind::list, machine_.pop_to_mark());
+        return true;
+      case op_empty_dict:
+        machine_.push(Kind::dict);
+        return true;
+      case op_dict:
+        machine_.push_children(Kind::dict, machine_.pop_to_mark());
+        return true;
+      case op_setitem:
+        machine_.extend(Kind::dict, machine_.pop(2));
+        return true;
+      case op_setitems:
+        machine_.extend(Kind::dict, machine_.pop_to_mark());
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  bool memo(std::uint8_t op) {
+    switch (op) {
+      case op_binput:
+        machine_.memoize(cursor_.number(1));
+        return true;
+      case op_long_binput:
+        machine_.memoize(cursor_.number(4));
+        return true;
+      case op_memoize:
+        machine_.memoize_next();
+        return true;
+      case op_binget:
+        machine_.recall(cursor_.number(1));
+        return true;
+      case op_long_binget:
+        machine_.recall(cursor_.number(4));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  bool call(std::uint8_t op) {
+    switch (op) {
+      case op_proto:
+        if (const auto version = cursor_.number(1); version < 2 || version > 5) {
+          machine_.fail("has protocol ", version, ", not 2 to 5,");
+        }
+        return true;
+      case op_frame:  // announces how many bytes follow; reading needs no such hint
+        cursor_.take(8);
+        return true;
+      case op_global: {
+        const std::string_view module = cursor_.line(), name = cursor_.line();
+        machine_.push_global(module, name);
+        return true;
+      }
+      case op_stack_global:
+        machine_.push_global_from_stack();
+        return true;
+      case op_reduce:
+        machine_.reduce();
+        return true;
+      case op_build:
+        machine_.build();
+        return true;
+      case op_binpersid:
+        machine_.push_storage();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /// A two's complement integer of any length; PyTorch's own do not exceed 64 bits but for a magic number.
+  void push_long(std::string_view bytes) {
+    if (bytes.size() > 8) return machine_.push_text(bytes, Kind::big_integer);
+    const bool negative = !bytes.empty() && (bytes.back() & 0x80);
+    std::uint64_t value = negative ? ~std::uint64_t{0} : 0;
+    for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+    machine_.push_integer(static_cast<std::int64_t>(value));
+  }
+
+  void push_real(std::string_view big_endian) {
+    std::uint64_t bits = 0;
+    for (const char byte : big_endian) bits = bits << 8 | static_cast<unsigned char>(byte);
+    machine_.push_real(std::bit_cast<double>(bits));
+  }
+
+  Cursor cursor_;
+  PickleMachine machine_;
+};
+
+}  // namespace
+
+Pickle run_pickle(std::span<const std::byte> bytes, const std::string& what) {
+  return Interpreter(bytes, what).run();
+}
+
+}  // namespace fer::detail
