@@ -1,0 +1,318 @@
+// Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, gradients,
+// running statistics, the loss curve of a training), the checkpoints, and the real landmark net. Weights and
+// images are filled by name as the reference does.
+#include <cstdlib>
+#include <set>
+
+#include "fer/formats/matching.h"
+#include "fer/formats/safetensors.h"
+#include "fer/losses/losses.h"
+#include "fer/models/fernet.h"
+#include "fer/models/info.h"
+#include "fer/training/optimizer.h"
+#include "tests/golden/golden.h"
+#include "tests/models/reference_fill.h"
+#include "tests/ops/op_test.h"
+
+namespace fer::test {
+namespace {
+
+/// What may differ, as max |a - b| / max(1, max |b|).
+struct Tolerances {
+  double values, gradients, curve;
+};
+
+Tolerances tolerances(DType dtype, const std::string& preset_name) {
+  if (dtype == DType::float64) return {1e-8, 1e-8, 1e-6};
+  return {1e-3, preset_name == "paper" ? 5e-3 : 2e-3, 0.02};
+}
+
+/// A model file, the run that it describes, and what is wrong with ours.
+class ModelCase {
+ public:
+  ModelCase(const std::filesystem::path& path, Device device, DType dtype)
+      : file_(path),
+        preset_(metadata("preset")),
+        salt_(metadata("salt")),
+        size_(std::stoll(metadata("size"))),
+        device_(device),
+        dtype_(dtype),
+        tolerance_(tolerances(dtype, preset_)),
+        loss_({.weight = std::stod(metadata("weight")), .neutral = std::stoll(metadata("neutral"))}) {}
+
+  std::vector<std::string> problems() {
+    const auto model = make_model();
+    for (int batch = 0; file_.contains(concat("batch", batch, "/eval/labels")); ++batch) {
+      for (const std::string mode : {"eval", "train"}) run(*model, batch, mode);
+      for (const NamedBuffer& buffer : model->named_buffers()) {
+        const std::string name = concat("batch", batch, "/buffer/", buffer.name);
+        if (file_.contains(name)) compare(name, *buffer.buffer, tolerance_.values);
+      }
+    }
+    if (file_.contains("curve/loss")) train();
+    for (const SafetensorsEntry& entry : file_.entries()) {
+      if (!used_.contains(entry.name)) problems_.push_back("nothing was compared with " + entry.name);
+    }
+    return problems_;
+  }
+  std::size_t compared() const { return used_.size(); }
+  double worst() const { return worst_; }
+  const std::string& worst_name() const { return worst_name_; }
+
+ private:
+  std::string metadata(const std::string& key) const {
+    const auto found = file_.metadata().find(key);
+    require<DataError>(found != file_.metadata().end(), "the file has no metadata '", key, "'");
+    return found->second;
+  }
+
+  std::unique_ptr<FERNet> make_model() const {
+    FERNetConfig config = preset(preset_, std::stoll(metadata("classes")));
+    config.image_size = size_;
+    config.attention.drop_attention = config.attention.drop_hidden = config.attention.drop_mlp = 0;
+    auto model = std::make_unique<FERNet>(config);
+    model->to(DType::float64);
+    fill_as_reference(*model, salt_);
+    model->to(dtype_);
+    model->to(device_);
+    model->freeze_landmarks();
+    return model;
+  }
+
+  Variable input(std::int64_t n, int batch) const {
+    const Tensor x = filled(concat(salt_, "input", batch), {n, size_, size_, 3});
+    return Variable(x.to(dtype_).to(device_));
+  }
+
+  Tensor expected(const std::string& name) {
+    used_.insert(name);
+    return file_.read(name);
+  }
+
+  void run(FERNet& model, int batch, const std::string& mode) {
+    const std::string key = concat("batch", batch, "/", mode, "/");
+    const Tensor labels = expected(key + "labels").to(device_);
+    model.train(mode == "train");
+    model.zero_grad();
+    const Variable x = input(labels.numel(), batch);
+    const Variable f_lm = model.landmark_features(x), f_img = model.image_features(x);
+    const FERNetOutput out = model.classify(f_img, f_lm);
+    const FERLossParts loss = loss_(out.scores, out.token, labels);
+    compare(key + "f_lm", f_lm.value(), tolerance_.values);
+    compare(key + "f_img", f_img.value(), tolerance_.values);
+    compare(key + "scores", out.scores.value(), tolerance_.values);
+    compare(key + "token", out.token.value(), tolerance_.values);
+    compare(key + "cross_entropy", loss.cross_entropy.value(), tolerance_.values);
+    compare(key + "neaa", add(loss.anchor, loss.neutral).value(), tolerance_.values);
+    compare(key + "loss", loss.total.value(), tolerance_.values);
+    if (mode != "train") return;
+    loss.total.backward();
+    for (const NamedVariable& p : model.named_parameters()) {
+      if (!p.variable.requires_grad()) continue;
+      const Tensor& gradient = p.variable.grad();
+      if (!gradient.defined()) {
+        problems_.push_back(key + ": no gradient for " + p.name);
+        continue;
+      }
+      compare(key + "grad/" + p.name, gradient, tolerance_.gradients);
+      compare(key + "gradnorm/" + p.name, norm_of(gradient), tolerance_.gradients);
+    }
+  }
+
+  static Tensor norm_of(const Tensor& x) {
+    double squares = 0;
+    for (const double v : numbers(x)) squares += v * v;
+    return Tensor::scalar(std::sqrt(squares), DType::float64);
+  }
+
+  /// The loss of each step of Adam on one batch.
+  void train() {
+    const auto model = make_model();
+    model->train();
+    const std::int64_t n = std::stoll(metadata("curve_batch"));
+    const double rate = std::stod(metadata("curve_lr"));
+    const std::vector<double> curve = numbers(expected("curve/loss"));
+    const Variable x = input(n, 0);
+    const Tensor labels = fixed_labels(n).to(device_);
+    Adam adam(model->named_parameters());
+    for (std::size_t step = 0; step < curve.size(); ++step) {
+      const FERNetOutput out = (*model)(x);
+      const Variable loss = loss_(out.scores, out.token, labels).total;
+      model->zero_grad();
+      loss.backward();
+      adam.step(rate);
+      note(concat("curve/loss at step ", step), std::abs(loss.item() - curve[step]) / curve[step],
+           tolerance_.curve);
+    }
+  }
+
+  /// Pairs of equal classes, neutral (6) among them, and classes that stand alone: those of the reference.
+  static Tensor fixed_labels(std::int64_t n) {
+    const std::int64_t cycle[] = {6, 3, 6, 3, 0, 1, 6, 2};
+    std::vector<std::int64_t> labels;
+    for (std::int64_t i = 0; i < n; ++i) labels.push_back(cycle[i % 8]);
+    return Tensor::from<std::int64_t>({n}, labels);
+  }
+
+  /// `got` in our layout against the file's in PyTorch's, of which the file may hold only the first channels
+  /// of a map or the first elements of a gradient.
+  void compare(const std::string& name, const Tensor& got, double tolerance) {
+    if (!file_.contains(name)) {
+      problems_.push_back("the file has no " + name);
+      return;
+    }
+    const Tensor want = expected(name);
+    Tensor mine = to_pytorch_layout(got.to(Device::cpu));
+    if (want.rank() == 1 && mine.numel() > want.numel()) {
+      mine = mine.reshape({-1}).slice(0, want.numel());
+    } else if (want.rank() == 4 && mine.dim(1) > want.dim(1)) {
+      Tensor first = Tensor::empty_like(mine, want.shape());
+      backend_of(mine).slice(mine, 1, 0, first);
+      mine = first;
+    }
+    note(name, test::difference(mine, want), tolerance);
+  }
+
+  void note(const std::string& name, double error, double tolerance) {
+    if (!(error <= worst_)) {
+      worst_ = error;
+      worst_name_ = name;
+    }
+    if (!(error <= tolerance)) problems_.push_back(concat(name, " differs by ", error));
+  }
+
+  SafetensorsFile file_;
+  std::string preset_, salt_;
+  std::int64_t size_;
+  Device device_;
+  DType dtype_;
+  Tolerances tolerance_;
+  FERLoss loss_;
+  std::set<std::string> used_;
+  std::vector<std::string> problems_;
+  double worst_ = 0;
+  std::string worst_name_;
+};
+
+std::vector<std::filesystem::path> files_of(GoldenFile kind) {
+  std::set<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_folder())) {
+    if (kind_of(entry.path()) == kind) found.insert(entry.path());
+  }
+  return {found.begin(), found.end()};
+}
+
+OP_TEST("golden: models") {
+  const auto files = files_of(GoldenFile::model);
+  CHECK_FALSE(files.empty());
+  for (const auto& path : files) {
+    const std::string name = path.filename().string();
+    if (device == Device::simt && name != "model_tiny_extras.safetensors") {
+      MESSAGE("skipped on simt, which runs kernels thread by thread: ", name);
+      continue;
+    }
+    for (const DType dtype : {DType::float64, DType::float32}) {
+      ModelCase one(path, device, dtype);
+      for (const std::string& problem : one.problems()) {
+        FAIL_CHECK(name, " on ", name_of(device), " in ", name_of(dtype), ": ", problem);
+      }
+      MESSAGE(name, ": ", one.compared(), " tensors on ", name_of(device), " in ", name_of(dtype),
+              " differ by at most ", one.worst(), " (", one.worst_name(), ")");
+    }
+  }
+}
+
+/// The tensors of a checkpoint under the names of the module; what is missing or of another shape throws.
+void load(Module& module, const std::filesystem::path& path, const NameMap& names) {
+  const StateDict state = load_state_dict(path);
+  std::vector<NamedShape> wanted;
+  for (const NamedVariable& p : module.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
+  for (const NamedBuffer& b : module.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
+  const MatchReport report = match(wanted, shapes_of(state), names);
+  for (const MatchReport::Aside& aside : report.left_aside) {
+    CHECK_MESSAGE(aside.held.ends_with("num_batches_tracked"), aside.held, " was left aside");
+  }
+  const StateDict values = matched_tensors(report, state, path.filename().string());
+  for (NamedVariable& p : module.named_parameters()) {
+    p.variable.mutable_value().copy_from(values.at(p.name));
+  }
+  for (NamedBuffer& b : module.named_buffers()) b.buffer->copy_from(values.at(b.name));
+}
+
+TEST_CASE("golden: checkpoints hold the tiny model, and give its scores") {
+  const auto checkpoints = files_of(GoldenFile::checkpoint);
+  const SafetensorsFile reference(golden_folder() / "model_tiny.safetensors");
+  const std::string salt = reference.metadata().at("salt");
+  const Tensor scores = reference.read("batch0/eval/scores");
+  CHECK(checkpoints.size() >= 3);
+  for (const auto& path : checkpoints) {
+    CAPTURE(path.filename().string());
+    FERNet model(preset("tiny", 7)), filled_model(preset("tiny", 7));
+    load(model, path, fernet_names());
+    fill_as_reference(filled_model, salt);
+    const auto got = model.named_parameters(), want = filled_model.named_parameters();
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CHECK_MESSAGE(numbers(got[i].variable.value()) == numbers(want[i].variable.value()), got[i].name);
+    }
+    model.eval();
+    NoGrad no_grad;
+    const Variable x(filled(salt + "input0", {scores.dim(0), 112, 112, 3}).to(DType::float32));
+    CHECK(difference(model(x).scores.value(), scores) < 1e-3);
+  }
+}
+
+std::filesystem::path real_landmark_checkpoint() {
+  const char* folder = std::getenv("FER_DATA_DIR");
+  const auto data = folder ? std::filesystem::path(folder)
+                           : std::filesystem::path(FER_SOURCE_DIR) / ".." / "shared" / "data";
+  return data / "mobilefacenet_model_best.pth.tar";
+}
+
+OP_TEST("golden: the real landmark net") {
+  const auto files = files_of(GoldenFile::landmarks);
+  const auto checkpoint = real_landmark_checkpoint();
+  if (files.empty() || !std::filesystem::exists(checkpoint)) {
+    MESSAGE("skipped: no ", checkpoint.filename().string(), "; FER_DATA_DIR names its folder");
+    return;
+  }
+  if (device == Device::simt) return;
+  const SafetensorsFile file(files.front());
+  const Tensor image = from_pytorch_layout(file.read("input"));  // in [0, 1]
+  Tensor normalised = image.clone();
+  const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+  float* pixels = normalised.mutable_data<float>();
+  for (std::int64_t i = 0; i < image.numel(); ++i) {
+    pixels[i] = static_cast<float>((pixels[i] - mean[i % 3]) / deviation[i % 3]);
+  }
+  MobileFaceNet net({.head = true});
+  load(net, checkpoint, mobilefacenet_names());
+  net.eval();
+  NoGrad no_grad;
+  for (const DType dtype : {DType::float64, DType::float32}) {
+    net.to(dtype);
+    net.to(device);
+    const PreparedLandmarkNet prepared(net);
+    // The file's features are float32, its landmarks float64 of float32 weights.
+    const double features = dtype == DType::float64 ? 1e-6 : 1e-3,
+                 points = dtype == DType::float64 ? 1e-8 : 1e-3;
+    const std::pair<std::string, Tensor> feeds[] = {{"unit", image}, {"imagenet", normalised}};
+    for (const auto& [feed, x] : feeds) {
+      CAPTURE(feed);
+      // PyTorch normalised in float64; a rounding of the input to float32 is visible at this tolerance.
+      const double slack = feed == "imagenet" ? 1e-6 : 0;
+      const Variable input(x.to(dtype).to(device));
+      const Variable f_lm = net.features(input);
+      CHECK(difference(to_pytorch_layout(f_lm.value()), file.read(feed + "/feature")) < features);
+      CHECK(difference(net.landmarks(f_lm).value(), file.read(feed + "/landmarks")) < points + slack);
+      MacCounter macs;
+      CHECK(difference(prepared.features(input).value(), f_lm.value()) <
+            (dtype == DType::float64 ? 1e-12 : 1e-4));
+      CHECK(macs.total() / input.dim(0) < 60'000'000);
+      MESSAGE("prepared: ", prepared.channels_kept(), " of ", prepared.channels_before(), " channels, ",
+              static_cast<double>(macs.total()) / static_cast<double>(input.dim(0)) / 1e6, " MMAC an image");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fer::test
