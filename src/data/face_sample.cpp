@@ -15,6 +15,7 @@ namespace {
 using detail::clamp01;
 using detail::mix;
 using detail::operator*;
+using detail::operator*;
 
 class Draw {
  public:
