@@ -28,7 +28,6 @@ struct ActivationKernels {
 HWY_BEFORE_NAMESPACE();
 namespace fer::HWY_NAMESPACE {
 namespace {
-namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using Vector = hn::Vec<Floats>;
 
@@ -113,8 +112,10 @@ template <typename T>
 void forward(UnaryOp op, const T* HWY_RESTRICT x, T* HWY_RESTRICT y, std::int64_t n) {
   switch (op) {
     case UnaryOp::relu:
-      for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] < 0 ? T(0) : x[i];  // NaN stays NaN
-      return;
+      return for_vectors<T>(n, [=](auto d, std::int64_t i) HWY_ATTR {
+        const auto v = hn::LoadU(d, x + i);
+        hn::StoreU(hn::IfThenZeroElse(hn::Lt(v, hn::Zero(d)), v), d, y + i);  // NaN stays NaN
+      });
     case UnaryOp::gelu:
       return gelu_forward(x, y, n);
     case UnaryOp::sigmoid:
@@ -127,8 +128,10 @@ void backward(UnaryOp op, const T* HWY_RESTRICT x, const T* HWY_RESTRICT y, cons
               T* HWY_RESTRICT dx, std::int64_t n) {
   switch (op) {
     case UnaryOp::relu:
-      for (std::int64_t i = 0; i < n; ++i) dx[i] = x[i] <= 0 ? T(0) : dy[i];
-      return;
+      return for_vectors<T>(n, [=](auto d, std::int64_t i) HWY_ATTR {
+        const auto flat = hn::Le(hn::LoadU(d, x + i), hn::Zero(d));
+        hn::StoreU(hn::IfThenZeroElse(flat, hn::LoadU(d, dy + i)), d, dx + i);
+      });
     case UnaryOp::gelu:
       return gelu_backward(x, dy, dx, n);
     case UnaryOp::sigmoid:

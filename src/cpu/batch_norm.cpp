@@ -26,14 +26,15 @@ struct BatchNormKernels {
   /// dy_sum += sum of dy, product_sum += sum of dy (x - mean).
   void (*gradient_sums)(const T* x, const T* dy, const T* mean, std::int64_t rows, std::int64_t channels,
                         double* dy_sum, double* product_sum);
-  /// y = (x - mean) scale + bias
+  /// y = (x - mean) scale + bias. stream, here and below: write the output past the cache.
   void (*normalise)(const T* x, const T* mean, const T* scale, const T* bias, T* y, std::int64_t rows,
-                    std::int64_t channels);
+                    std::int64_t channels, bool stream);
   /// dx = scale dy + (slope (x - mean) + offset)
   void (*backward)(const T* x, const T* dy, const T* mean, const T* scale, const T* slope, const T* offset,
-                   T* dx, std::int64_t rows, std::int64_t channels);
+                   T* dx, std::int64_t rows, std::int64_t channels, bool stream);
   /// dx = scale dy
-  void (*eval_backward)(const T* dy, const T* scale, T* dx, std::int64_t rows, std::int64_t channels);
+  void (*eval_backward)(const T* dy, const T* scale, T* dx, std::int64_t rows, std::int64_t channels,
+                        bool stream);
 };
 }  // namespace fer
 #endif
@@ -87,30 +88,47 @@ void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* H
 }
 
 template <typename T>
-void normalise(const T* HWY_RESTRICT x, const T* HWY_RESTRICT mean, const T* HWY_RESTRICT scale,
-               const T* HWY_RESTRICT bias, T* HWY_RESTRICT y, std::int64_t rows, std::int64_t n) {
-  for (std::int64_t i = 0; i < rows; ++i, x += n, y += n) {
-    for (std::int64_t c = 0; c < n; ++c) y[c] = (x[c] - mean[c]) * scale[c] + bias[c];
-  }
-}
-
-template <typename T>
-void backward(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* HWY_RESTRICT mean,
-              const T* HWY_RESTRICT scale, const T* HWY_RESTRICT slope, const T* HWY_RESTRICT offset,
-              T* HWY_RESTRICT dx, std::int64_t rows, std::int64_t n) {
-  for (std::int64_t i = 0; i < rows; ++i, x += n, dy += n, dx += n) {
-    for (std::int64_t c = 0; c < n; ++c) {
-      dx[c] = scale[c] * dy[c] + (slope[c] * (x[c] - mean[c]) + offset[c]);
+void normalise(const T* x, const T* mean, const T* scale, const T* bias, T* y, std::int64_t rows,
+               std::int64_t n, bool stream) {
+  with_stores(stream, y, rows, n, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T* px = x + i * n;
+      T* py = y + i * n;
+      for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
+        const auto centred = hn::Sub(hn::LoadU(d, px + c), hn::LoadU(d, mean + c));
+        store(streamed, hn::MulAdd(centred, hn::LoadU(d, scale + c), hn::LoadU(d, bias + c)), d, py + c);
+      });
     }
-  }
+  });
 }
 
 template <typename T>
-void eval_backward(const T* HWY_RESTRICT dy, const T* HWY_RESTRICT scale, T* HWY_RESTRICT dx,
-                   std::int64_t rows, std::int64_t n) {
-  for (std::int64_t i = 0; i < rows; ++i, dy += n, dx += n) {
-    for (std::int64_t c = 0; c < n; ++c) dx[c] = scale[c] * dy[c];
-  }
+void backward(const T* x, const T* dy, const T* mean, const T* scale, const T* slope, const T* offset, T* dx,
+              std::int64_t rows, std::int64_t n, bool stream) {
+  with_stores(stream, dx, rows, n, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T *px = x + i * n, *pdy = dy + i * n;
+      T* pdx = dx + i * n;
+      for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
+        const auto centred = hn::Sub(hn::LoadU(d, px + c), hn::LoadU(d, mean + c));
+        const auto line = hn::MulAdd(centred, hn::LoadU(d, slope + c), hn::LoadU(d, offset + c));
+        store(streamed, hn::MulAdd(hn::LoadU(d, pdy + c), hn::LoadU(d, scale + c), line), d, pdx + c);
+      });
+    }
+  });
+}
+
+template <typename T>
+void eval_backward(const T* dy, const T* scale, T* dx, std::int64_t rows, std::int64_t n, bool stream) {
+  with_stores(stream, dx, rows, n, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T* pdy = dy + i * n;
+      T* pdx = dx + i * n;
+      for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
+        store(streamed, hn::Mul(hn::LoadU(d, pdy + c), hn::LoadU(d, scale + c)), d, pdx + c);
+      });
+    }
+  });
 }
 
 template <typename T>
@@ -162,8 +180,9 @@ void normalise_rows(const Tensor& x, const T* mean, const T* scale, const T* bia
   const T* px = x.data<T>();
   T* py = y.mutable_data<T>();
   const auto run = kernels<T>().normalise;
+  const bool stream = detail::stream_stores(y);
   detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
-    run(px + begin * channels, mean, scale, bias, py + begin * channels, end - begin, channels);
+    run(px + begin * channels, mean, scale, bias, py + begin * channels, end - begin, channels, stream);
   });
 }
 
@@ -262,10 +281,11 @@ void CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, cons
     const T *px = x.data<T>(), *pdy = dy.data<T>();
     T* pdx = dx.mutable_data<T>();
     const auto run = kernels<T>().backward;
+    const bool stream = detail::stream_stores(dx);
     detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t at = begin * channels;
       run(px + at, pdy + at, pmean, scale.data(), slope.data(), offset.data(), pdx + at, end - begin,
-          channels);
+          channels, stream);
     });
   });
 }
@@ -324,8 +344,9 @@ void CpuBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weight,
     const T* pdy = dy.data<T>();
     T* pdx = dx.mutable_data<T>();
     const auto run = kernels<T>().eval_backward;
+    const bool stream = detail::stream_stores(dx);
     detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
-      run(pdy + begin * channels, scale.data(), pdx + begin * channels, end - begin, channels);
+      run(pdy + begin * channels, scale.data(), pdx + begin * channels, end - begin, channels, stream);
     });
   });
 }

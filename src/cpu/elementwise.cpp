@@ -26,9 +26,9 @@ struct Operand {
 
 template <typename T>
 struct ElementwiseKernels {
-  /// y[i][j] = a[i][j] op b[i][j], rows x n; y's rows are y_row apart.
+  /// y[i][j] = a[i][j] op b[i][j], rows x n; y's rows are y_row apart. stream: write y past the cache.
   void (*binary)(BinaryOp op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows,
-                 std::int64_t n);
+                 std::int64_t n, bool stream);
   void (*scale)(const T* x, T alpha, T* y, std::int64_t n);
   void (*accumulate)(const T* x, T alpha, T* y, std::int64_t n);
   void (*lerp)(const T* x, T weight, T* y, std::int64_t n);
@@ -44,59 +44,65 @@ namespace fer::HWY_NAMESPACE {
 namespace {
 
 struct Add {
-  template <typename T>
-  static T apply(T a, T b) {
-    return a + b;
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Add(a, b);
   }
 };
 struct Sub {
-  template <typename T>
-  static T apply(T a, T b) {
-    return a - b;
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Sub(a, b);
   }
 };
 struct Mul {
-  template <typename T>
-  static T apply(T a, T b) {
-    return a * b;
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Mul(a, b);
   }
 };
 
-// ivdep: y may be an operand itself, element on element, which no iteration depends on.
 template <typename Op, typename T>
-void binary_rows(Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows, std::int64_t n) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const T* pa = a.data + i * a.row;
-    const T* pb = b.data + i * b.row;
-    T* py = y + i * y_row;
-    if (a.step && b.step) {
-#pragma GCC ivdep
-      for (std::int64_t j = 0; j < n; ++j) py[j] = Op::apply(pa[j], pb[j]);
-    } else if (a.step) {
-      const T vb = *pb;
-#pragma GCC ivdep
-      for (std::int64_t j = 0; j < n; ++j) py[j] = Op::apply(pa[j], vb);
-    } else {
-      const T va = *pa;
-#pragma GCC ivdep
-      for (std::int64_t j = 0; j < n; ++j) py[j] = Op::apply(va, pb[j]);
+void binary_rows(Op op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows,
+                 std::int64_t n, bool stream) {
+  with_stores(stream, y, rows, y_row, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T* pa = a.data + i * a.row;
+      const T* pb = b.data + i * b.row;
+      T* py = y + i * y_row;
+      if (a.step && b.step) {
+        for_vectors<T>(n, [=](auto d, std::int64_t j) HWY_ATTR {
+          store(streamed, op(hn::LoadU(d, pa + j), hn::LoadU(d, pb + j)), d, py + j);
+        });
+      } else if (a.step) {
+        const T value = *pb;
+        for_vectors<T>(n, [=](auto d, std::int64_t j) HWY_ATTR {
+          store(streamed, op(hn::LoadU(d, pa + j), hn::Set(d, value)), d, py + j);
+        });
+      } else {
+        const T value = *pa;
+        for_vectors<T>(n, [=](auto d, std::int64_t j) HWY_ATTR {
+          store(streamed, op(hn::Set(d, value), hn::LoadU(d, pb + j)), d, py + j);
+        });
+      }
     }
-  }
+  });
 }
 
 template <typename T>
 void binary(BinaryOp op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows,
-            std::int64_t n) {
+            std::int64_t n, bool stream) {
   switch (op) {
     case BinaryOp::add:
-      return binary_rows<Add>(a, b, y, y_row, rows, n);
+      return binary_rows(Add(), a, b, y, y_row, rows, n, stream);
     case BinaryOp::sub:
-      return binary_rows<Sub>(a, b, y, y_row, rows, n);
+      return binary_rows(Sub(), a, b, y, y_row, rows, n, stream);
     case BinaryOp::mul:
-      return binary_rows<Mul>(a, b, y, y_row, rows, n);
+      return binary_rows(Mul(), a, b, y, y_row, rows, n, stream);
   }
 }
 
+// ivdep: y may be x, element on element, which no iteration depends on.
 template <typename T>
 void scale(const T* x, T alpha, T* y, std::int64_t n) {
 #pragma GCC ivdep
@@ -210,6 +216,7 @@ void CpuBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
     const auto run = kernels<T>().binary;
+    const bool stream = detail::stream_stores(y) && !y.shares_memory_with(a) && !y.shares_memory_with(b);
     const std::int64_t n = dims.extent[0], rows = total / n;
 
     // Rows [row, end) and columns [column, column + width), a run of equally spaced rows at a time.
@@ -219,7 +226,7 @@ void CpuBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y
         const T* first_a = pa + row_offset(dims, dims.a, row) + column * dims.a[0];
         const T* first_b = pb + row_offset(dims, dims.b, row) + column * dims.b[0];
         run(op, {first_a, dims.a[1], dims.a[0]}, {first_b, dims.b[1], dims.b[0]}, py + row * n + column, n,
-            count, width);
+            count, width, stream);
         row += count;
       }
     };

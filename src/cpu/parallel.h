@@ -35,6 +35,13 @@ void parallel_rows(std::int64_t rows, std::int64_t width, const Body& body) {
   parallel_for(rows, std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, width)), body);
 }
 
+/// Whether an output is better written past the cache: it is too large to stay there until it is read again,
+/// and a normal store would first read the line that it overwrites. Not for outputs that are inputs too.
+inline bool stream_stores(const Tensor& y) {
+  constexpr std::size_t larger_than_caches = 16 << 20;
+  return y.bytes() >= larger_than_caches;
+}
+
 /// How rows are cut for a reduction over them: `count` chunks of `size` rows (the last may be shorter). Each
 /// chunk is summed on its own and the sums are added in order, whichever thread made them.
 struct RowChunks {

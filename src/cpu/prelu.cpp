@@ -15,9 +15,10 @@
 namespace fer {
 template <typename T>
 struct PReluKernels {
-  void (*forward)(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels);
+  /// stream: write y, or dx, past the cache.
+  void (*forward)(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream);
   void (*backward_input)(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows,
-                         std::int64_t channels);
+                         std::int64_t channels, bool stream);
   /// sums (C) += this chunk's part of dslope.
   void (*backward_slope)(const T* x, const T* dy, std::int64_t rows, std::int64_t channels, double* sums);
 };
@@ -32,57 +33,58 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // In vectors, as the compiler turns the plain loop into a branch an element, which random signs mispredict.
 template <typename T>
-void forward(const T* HWY_RESTRICT x, const T* HWY_RESTRICT slope, T* HWY_RESTRICT y, std::int64_t rows,
-             std::int64_t channels) {
-  const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t i = 0; i < rows; ++i, x += channels, y += channels) {
-    std::int64_t c = 0;
-    for (; c + lanes <= channels; c += lanes) {
-      const auto v = hn::LoadU(d, x + c);
-      const auto scaled = hn::Mul(hn::LoadU(d, slope + c), v);
-      hn::StoreU(hn::IfThenElse(hn::Gt(v, hn::Zero(d)), v, scaled), d, y + c);
+void forward(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream) {
+  with_stores(stream, y, rows, channels, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T* px = x + i * channels;
+      T* py = y + i * channels;
+      for_vectors<T>(channels, [=](auto d, std::int64_t c) HWY_ATTR {
+        const auto v = hn::LoadU(d, px + c);
+        const auto scaled = hn::Mul(v, hn::LoadU(d, slope + c));
+        store(streamed, hn::IfThenElse(hn::Gt(v, hn::Zero(d)), v, scaled), d, py + c);
+      });
     }
-    for (; c < channels; ++c) {
-      const T scaled = slope[c] * x[c];
-      y[c] = x[c] > 0 ? x[c] : scaled;
-    }
-  }
+  });
 }
 
 template <typename T>
-void backward_input(const T* HWY_RESTRICT x, const T* HWY_RESTRICT slope, const T* HWY_RESTRICT dy,
-                    T* HWY_RESTRICT dx, std::int64_t rows, std::int64_t channels) {
-  for (std::int64_t i = 0; i < rows; ++i, x += channels, dy += channels, dx += channels) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const T scaled = slope[c] * dy[c];
-      dx[c] = x[c] > 0 ? dy[c] : scaled;
+void backward_input(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows, std::int64_t channels,
+                    bool stream) {
+  with_stores(stream, dx, rows, channels, [=](auto streamed) HWY_ATTR {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const T *px = x + i * channels, *pdy = dy + i * channels;
+      T* pdx = dx + i * channels;
+      for_vectors<T>(channels, [=](auto d, std::int64_t c) HWY_ATTR {
+        const auto g = hn::LoadU(d, pdy + c);
+        const auto scaled = hn::Mul(g, hn::LoadU(d, slope + c));
+        store(streamed, hn::IfThenElse(hn::Gt(hn::LoadU(d, px + c), hn::Zero(d)), g, scaled), d, pdx + c);
+      });
     }
-  }
-}
-
-// dy * x where x <= 0
-template <typename T>
-T slope_term(T x, T dy) {
-  const T product = dy * x;
-  return x > 0 ? T(0) : product;
+  });
 }
 
 template <typename T>
 void backward_slope(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, std::int64_t rows,
                     std::int64_t channels, double* HWY_RESTRICT sums) {
+  // dy * x where x <= 0, in double
+  const auto term = [](auto d, const T* px, const T* pdy) HWY_ATTR {
+    const auto v = load_double(d, px);
+    return hn::IfThenZeroElse(hn::Gt(v, hn::Zero(d)), hn::Mul(load_double(d, pdy), v));
+  };
   const std::int64_t n = channels;
   std::int64_t i = 0;
   for (; i + 4 <= rows; i += 4, x += 4 * n, dy += 4 * n) {  // four rows for one load and store of the sums
-    for (std::int64_t c = 0; c < n; ++c) {
-      sums[c] += (static_cast<double>(slope_term(x[c], dy[c])) +
-                  static_cast<double>(slope_term(x[c + n], dy[c + n]))) +
-                 (static_cast<double>(slope_term(x[c + 2 * n], dy[c + 2 * n])) +
-                  static_cast<double>(slope_term(x[c + 3 * n], dy[c + 3 * n])));
-    }
+    for_vectors<double>(n, [=](auto d, std::int64_t c) HWY_ATTR {
+      const auto first = hn::Add(term(d, x + c, dy + c), term(d, x + c + n, dy + c + n));
+      const auto second =
+          hn::Add(term(d, x + c + 2 * n, dy + c + 2 * n), term(d, x + c + 3 * n, dy + c + 3 * n));
+      hn::StoreU(hn::Add(hn::LoadU(d, sums + c), hn::Add(first, second)), d, sums + c);
+    });
   }
   for (; i < rows; ++i, x += n, dy += n) {
-    for (std::int64_t c = 0; c < n; ++c) sums[c] += static_cast<double>(slope_term(x[c], dy[c]));
+    for_vectors<double>(n, [=](auto d, std::int64_t c) HWY_ATTR {
+      hn::StoreU(hn::Add(hn::LoadU(d, sums + c), term(d, x + c, dy + c)), d, sums + c);
+    });
   }
 }
 
@@ -109,8 +111,9 @@ void CpuBackend::prelu_forward(const Tensor& x, const Tensor& slope, Tensor& y) 
     const T *px = x.data<T>(), *pslope = slope.data<T>();
     T* py = y.mutable_data<T>();
     const auto run = kernels<T>().forward;
+    const bool stream = detail::stream_stores(y);
     detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
-      run(px + begin * channels, pslope, py + begin * channels, end - begin, channels);
+      run(px + begin * channels, pslope, py + begin * channels, end - begin, channels, stream);
     });
   });
 }
@@ -126,6 +129,7 @@ void CpuBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Tens
     const T *px = x.data<T>(), *pslope = slope.data<T>(), *pdy = dy.data<T>();
     T* pdx = dx.defined() ? dx.mutable_data<T>() : nullptr;
     const auto k = kernels<T>();
+    const bool stream = dx.defined() && detail::stream_stores(dx);
     const detail::RowChunks chunks(rows, channels);
     std::vector<double> partial(dslope.defined() ? static_cast<std::size_t>(chunks.count * channels) : 0,
                                 0.0);
@@ -134,7 +138,7 @@ void CpuBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Tens
       if (dslope.defined()) {
         k.backward_slope(px + at, pdy + at, length, channels, partial.data() + chunk * channels);
       }
-      if (pdx) k.backward_input(px + at, pslope, pdy + at, pdx + at, length, channels);
+      if (pdx) k.backward_input(px + at, pslope, pdy + at, pdx + at, length, channels, stream);
     });
     if (!dslope.defined()) return;
     std::vector<double> sums(static_cast<std::size_t>(channels));

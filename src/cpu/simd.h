@@ -1,7 +1,7 @@
 // How a file's kernels are compiled once per instruction set and chosen when the program runs: Highway
-// includes the file again for each set, inside pragmas that let the compiler use it. Most kernels are plain
-// loops, which the compiler then vectorises for float and double alike; Highway's vectors are used where it
-// cannot.
+// includes the file again for each set, inside pragmas that let the compiler use it. A kernel is a plain loop
+// where compilers vectorise it surely (sums and products of arrays), for float and double alike, and uses
+// Highway's vectors where they do not (selections, exponentials).
 //
 //   #undef HWY_TARGET_INCLUDE
 //   #define HWY_TARGET_INCLUDE "cpu/prelu.cpp"    // the file itself
@@ -32,6 +32,7 @@
 
 #include "cpu/highway_targets.h"
 #include "hwy/foreach_target.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef FER_SIMD_EXPORT
@@ -48,4 +49,68 @@
     }                                             \
   }                                               \
   }  // namespace
+#endif
+
+// The helpers below belong to an instruction set and are seen once for each.
+#if defined(FER_CPU_SIMD_TARGET) == defined(HWY_TARGET_TOGGLE)
+#ifdef FER_CPU_SIMD_TARGET
+#undef FER_CPU_SIMD_TARGET
+#else
+#define FER_CPU_SIMD_TARGET
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace fer::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Calls body(d, i) for i = 0, lanes, 2 lanes, ... while a whole vector of type d fits below n, then with a d
+/// of one lane for each i that is left.
+template <typename T, typename Body>
+HWY_INLINE HWY_MAYBE_UNUSED void for_vectors(std::int64_t n, const Body& body) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(d, i);
+  for (; i < n; ++i) body(hn::CappedTag<T, 1>(), i);
+}
+
+/// As many elements as d, a tag of double, has lanes.
+template <typename D>
+HWY_INLINE HWY_MAYBE_UNUSED hn::Vec<D> load_double(D d, const float* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, D>(), p));
+}
+template <typename D>
+HWY_INLINE HWY_MAYBE_UNUSED hn::Vec<D> load_double(D d, const double* p) {
+  return hn::LoadU(d, p);
+}
+
+/// Runs body(stream), a constant: whether its stores to y (rows apart by `row` elements) go past the cache.
+/// They do if that is wanted and all rows begin on vector boundaries.
+template <typename T, typename Body>
+HWY_INLINE HWY_MAYBE_UNUSED void with_stores(bool wanted, const T* y, std::int64_t rows, std::int64_t row,
+                                             const Body& body) {
+  const std::size_t vector = hn::Lanes(hn::ScalableTag<T>()) * sizeof(T);
+  const std::size_t row_bytes = rows > 1 ? static_cast<std::size_t>(row) * sizeof(T) : 0;
+  if (wanted && (reinterpret_cast<std::uintptr_t>(y) | row_bytes) % vector == 0) {
+    body(std::true_type());
+    hwy::FlushStream();  // other threads may read y after this call
+  } else {
+    body(std::false_type());
+  }
+}
+
+/// The store for use in with_stores.
+template <typename D, typename V, bool stream>
+HWY_INLINE HWY_MAYBE_UNUSED void store(std::bool_constant<stream>, V v, D d, hn::TFromD<D>* p) {
+  if constexpr (stream && hn::MaxLanes(D()) > 1) {
+    hn::Stream(v, d, p);
+  } else {
+    hn::StoreU(v, d, p);
+  }
+}
+
+}  // namespace
+}  // namespace fer::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
 #endif
