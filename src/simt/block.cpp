@@ -80,39 +80,12 @@ void Block::run(uint3 block_index, std::int64_t block_position) {
   }
 }
 
-int Block::choose(unsigned mask) {
-  switch (order) {
-    case LaneOrder::forward:
-      return std::countr_zero(mask);
-    case LaneOrder::reverse:
-      return 31 - std::countl_zero(mask);
-    case LaneOrder::shuffled:
-      break;
-  }
+int Block::choose_any(unsigned mask) {
   random_state ^= random_state << 13;
   random_state ^= random_state >> 7;
   random_state ^= random_state << 17;
   const int turn = static_cast<int>(random_state >> 32 & 31);
   return (std::countr_zero(std::rotr(mask, turn)) + turn) & 31;
-}
-
-/// Takes a runnable lane; -1 if there is none.
-int Block::pick() {
-  if (warps[static_cast<std::size_t>(warp_now)].runnable == 0) {
-    if (runnable_warps == 0) return -1;
-    warp_now = choose(runnable_warps);
-  }
-  Warp& w = warps[static_cast<std::size_t>(warp_now)];
-  const int lane = choose(w.runnable);
-  w.runnable &= ~(1u << lane);
-  if (w.runnable == 0) runnable_warps &= ~(1u << warp_now);
-  return warp_now * 32 + lane;
-}
-
-void Block::make_runnable(Warp& which, unsigned lanes_of_it) {
-  if (lanes_of_it == 0) return;
-  which.runnable |= lanes_of_it;
-  runnable_warps |= 1u << which.number;
 }
 
 /// Gives an unstarted lane a stack of its own.
@@ -239,10 +212,8 @@ void Block::finish_lane() {
 void* static_shared(const SharedArray& array) {
   Block& block = block_here("FER_SHARED");
   const std::size_t parts = block.shared.parts().size();
-  std::string why;
-  void* data = block.shared.find(array, &why);
+  void* data = block.shared.find(array, &block.failure.text);
   if (data == nullptr) {
-    block.failure.text = std::move(why);
     block.failure.raised = true;
     block.leave();
   }

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -104,7 +106,11 @@ struct Block {
 
   /// Suspends this lane, which must not be runnable, until someone makes it so.
   void wait(const char* operation, unsigned mask, Where where);
-  void make_runnable(Warp& which, unsigned lanes_of_it);
+  void make_runnable(Warp& which, unsigned lanes_of_it) {
+    if (lanes_of_it == 0) return;
+    which.runnable |= lanes_of_it;
+    runnable_warps |= 1u << which.number;
+  }
   void barrier_arrive(const char* operation, Where where);
   /// Joins the warp operation; returns when all lanes of `mask` have joined and `finish` has run.
   void join(const char* operation, bool same_place, unsigned mask, void* operand, Collective::Finish finish,
@@ -171,8 +177,23 @@ struct Block {
   bool fenced = false;
 
  private:
-  int choose(unsigned mask);
-  int pick();
+  int choose(unsigned mask) {
+    if (order == LaneOrder::forward) return std::countr_zero(mask);
+    return order == LaneOrder::reverse ? 31 - std::countl_zero(mask) : choose_any(mask);
+  }
+  int choose_any(unsigned mask);
+  /// Takes a runnable lane; -1 if there is none.
+  int pick() {
+    if (warps[static_cast<std::size_t>(warp_now)].runnable == 0) {
+      if (runnable_warps == 0) return -1;
+      warp_now = choose(runnable_warps);
+    }
+    Warp& w = warps[static_cast<std::size_t>(warp_now)];
+    const int lane = choose(w.runnable);
+    w.runnable &= ~(1u << lane);
+    if (w.runnable == 0) runnable_warps &= ~(1u << warp_now);
+    return warp_now * 32 + lane;
+  }
   void start(int thread);
   void finish_lane();
   void complete(Warp& which, int number);
@@ -185,8 +206,13 @@ struct Block {
 /// The block that this OS thread is running, in a fiber of it; null outside of kernels.
 inline constinit thread_local Block* current_block = nullptr;
 
+[[noreturn]] void outside_of_kernels(const char* operation);
 /// current_block; CheckError if `operation` is used outside of a kernel.
-Block& block_here(const char* operation);
+inline Block& block_here(const char* operation) {
+  if (current_block == nullptr) [[unlikely]]
+    outside_of_kernels(operation);
+  return *current_block;
+}
 
 /// The index of the block that runs at `position` of the launch's order.
 uint3 block_at(const Launch& launch, std::int64_t position);
@@ -194,7 +220,11 @@ uint3 block_at(const Launch& launch, std::int64_t position);
 /// The block object of this OS thread.
 Block& block_of_this_thread();
 
-bool same_place(const Where& a, const Where& b);
+bool same_text(const Where& a, const Where& b);
+inline bool same_place(const Where& a, const Where& b) {
+  static_assert(sizeof(Where) == sizeof(void*), "a source_location is a pointer to its text");
+  return std::memcmp(&a, &b, sizeof(Where)) == 0 || same_text(a, b);
+}
 /// "conv2d.cu:81"
 std::string place_name(const Where& where);
 

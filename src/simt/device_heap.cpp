@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "fer/error.h"
 #include "simt/context.h"
@@ -170,7 +171,13 @@ std::string DeviceHeap::damage(const void* p) {
   const Allocation allocation = find(p);
   const std::unique_lock lock(mutex_);
   if (!freed_damage_.empty()) return std::exchange(freed_damage_, {});
-  return allocation.data == nullptr ? std::string() : zone_damage(allocation.data, allocation.bytes);
+  if (allocation.data == nullptr) return {};
+  std::string text = zone_damage(allocation.data, allocation.bytes);
+  if (!text.empty()) {  // told once: later kernels did not do it
+    fill_red_zone(allocation.data - zone, zone);
+    fill_red_zone(allocation.data + allocation.bytes, rear_zone_bytes(allocation.bytes));
+  }
+  return text;
 }
 
 std::size_t DeviceHeap::live() const {

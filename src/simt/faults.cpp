@@ -37,9 +37,10 @@ void fault_landing() {
   if (block.fault_signal == SIGFPE) {
     block.raise(block.thread_name(block.now), " divides an integer by zero (@1)");
   } else if (block.fault_misaligned) {
-    block.raise(block.thread_name(block.now),
-                " accesses memory at an address that is misaligned for its type, or impossible (@1); vector types "
-                "need their own size as alignment");
+    block.raise(
+        block.thread_name(block.now),
+        " accesses memory at an address that is misaligned for its type, or impossible (@1); vector types "
+        "need their own size as alignment");
   } else if (address < bottom && address >= bottom - 65536) {
     block.raise(block.thread_name(block.now), " overflows its stack of ", StackPool::stack_bytes,
                 " bytes (@1); keep arrays small, a GPU holds them in registers");

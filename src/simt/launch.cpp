@@ -19,8 +19,12 @@
 namespace fer::simt::detail {
 namespace {
 
-std::string size_name(const dim3& size) {
-  return concat(size.x, " x ", size.y, " x ", size.z);
+/// Written as "4 x 2 x 1"; a type of its own, so that nothing is formatted unless it is printed.
+struct Extents {
+  dim3 size;
+};
+std::ostream& operator<<(std::ostream& out, const Extents& e) {
+  return out << e.size.x << " x " << e.size.y << " x " << e.size.z;
 }
 
 template <typename... Parts>
@@ -34,13 +38,13 @@ void check_launch(bool ok, const LaunchRequest& request, const Parts&... parts) 
 void check_sizes(const LaunchRequest& request, const Options& options) {
   const dim3 &grid = request.grid, &block = request.block;
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  check_launch(grid.x > 0 && grid.y > 0 && grid.z > 0, request, "the grid, ", size_name(grid),
+  check_launch(grid.x > 0 && grid.y > 0 && grid.z > 0, request, "the grid, ", Extents{grid},
                " blocks, is empty; skip the launch when there is nothing to do");
-  check_launch(threads > 0, request, "the block, ", size_name(block), " threads, is empty");
+  check_launch(threads > 0, request, "the block, ", Extents{block}, " threads, is empty");
   check_launch(threads <= max_threads && block.x <= 1024 && block.y <= 1024 && block.z <= 64, request,
-               "a block of ", size_name(block), " threads; a GPU allows 1024 in all, and 64 along z");
+               "a block of ", Extents{block}, " threads; a GPU allows 1024 in all, and 64 along z");
   check_launch(grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535, request, "a grid of ",
-               size_name(grid), " blocks; a GPU allows 2147483647 along x and 65535 along y and z");
+               Extents{grid}, " blocks; a GPU allows 2147483647 along x and 65535 along y and z");
   check_launch(request.shared_bytes <= options.shared_limit, request, request.shared_bytes,
                " bytes of dynamic shared memory; a block may have ", options.shared_limit,
                ", use smaller tiles");

@@ -65,7 +65,7 @@ void report_race(Block& block, Access kind, const void* address, std::int32_t pl
         block.thread_name(block.now), " ", verb(kind), " ", describe(block, address), " (@1), which ",
         thread == block.now ? "another lane of its warp" : block.thread_name(thread), " ", past(other_kind),
         " (@2) with no barrier between the two: race within a warp, whose lanes do not run in step; put a "
-        "__syncwarp() between them");
+        "__syncwarp() between them, or a __syncthreads() if other warps take part");
   } else {
     block.raise(block.thread_name(block.now), " ", verb(kind), " ", describe(block, address), " (@1), which ",
                 block.thread_name(thread), " ", past(other_kind),

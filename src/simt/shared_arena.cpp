@@ -125,10 +125,18 @@ bool SharedArena::in_one_array(const void* p, std::size_t bytes) const {
 
 std::string SharedArena::describe(const void* p) const {
   const auto offset = static_cast<std::ptrdiff_t>(offset_of(p));
-  const Part* nearest = &parts_.front();
+  // An address between two arrays is told from the nearer one.
+  const auto distance = [&](const Part& part) {
+    const auto start = static_cast<std::ptrdiff_t>(part.offset);
+    const std::ptrdiff_t end = start + static_cast<std::ptrdiff_t>(part.bytes);
+    return offset < start ? start - offset : offset >= end ? offset - end + 1 : 0;
+  };
+  const Part* nearest = nullptr;
   for (const Part& part : parts_) {
-    if (offset >= static_cast<std::ptrdiff_t>(part.offset)) nearest = &part;
+    if (part.bytes == 0 && parts_.size() > 1) continue;  // a launch without dynamic shared memory
+    if (nearest == nullptr || distance(part) < distance(*nearest)) nearest = &part;
   }
+  if (nearest == nullptr) nearest = &parts_.front();
   const std::ptrdiff_t from_start = offset - static_cast<std::ptrdiff_t>(nearest->offset);
   const std::string name =
       nearest->array == nullptr ? nearest->name : concat("shared array '", nearest->name, "'");

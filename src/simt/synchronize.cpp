@@ -10,13 +10,13 @@
 
 namespace fer::simt::detail {
 
-Block& block_here(const char* operation) {
-  require<CheckError>(current_block != nullptr, "[simt] ", operation,
-                      " was called outside of a kernel; only code run by gpu::launch has threads and blocks");
-  return *current_block;
+void outside_of_kernels(const char* operation) {
+  throw CheckError(
+      concat("[simt] ", operation,
+             " was called outside of a kernel; only code run by gpu::launch has threads and blocks"));
 }
 
-bool same_place(const Where& a, const Where& b) {
+bool same_text(const Where& a, const Where& b) {
   if (a.line() != b.line() || a.column() != b.column()) return false;
   return a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0;
 }

@@ -10,6 +10,27 @@
 namespace fer::simt::detail {
 namespace {
 
+[[noreturn]] void report_partial_warp(Block& block, const Warp& warp, const char* operation,
+                                      const Where& where) {
+  block.raise(block.thread_name(block.now), ": ", operation, " (", place_name(where),
+              ") needs all 32 lanes of a warp, but warp ", warp.number, " has ",
+              std::popcount(warp.exists & ~warp.finished),
+              warp.finished != 0 ? " left (the others returned)" : "",
+              "; use blocks of a multiple of 32 threads and return no lane early");
+  block.leave();
+}
+
+/// On arrival: lanes that are missing now will not come.
+void require_full_warp(Block& block, const char* operation, const Where& where) {
+  const Warp& warp = block.warp();
+  if ((warp.exists & ~warp.finished) != ~0u) report_partial_warp(block, warp, operation, where);
+}
+
+/// When the lanes have met: some may have returned instead of coming.
+void require_all_met(Block& block, const Warp& warp, const Collective& c) {
+  if (c.arrived != ~0u) report_partial_warp(block, warp, c.operation, c.where);
+}
+
 struct MmaOperand {
   float* d;
   const std::uint32_t* a;
@@ -46,7 +67,8 @@ void multiply(Warp& warp, const float (&a)[16][depth], const float (&b)[depth][8
   }
 }
 
-void finish_mma_tf32(Block&, Warp& warp, const Collective&) {
+void finish_mma_tf32(Block& block, Warp& warp, const Collective& c) {
+  require_all_met(block, warp, c);
   float a[16][8], b[8][8];
   for (int lane = 0; lane < 32; ++lane) {
     const auto& operand = *static_cast<const MmaOperand*>(warp.operand[static_cast<std::size_t>(lane)]);
@@ -57,7 +79,8 @@ void finish_mma_tf32(Block&, Warp& warp, const Collective&) {
   multiply<8>(warp, a, b);
 }
 
-void finish_mma_bf16(Block&, Warp& warp, const Collective&) {
+void finish_mma_bf16(Block& block, Warp& warp, const Collective& c) {
+  require_all_met(block, warp, c);
   float a[16][16], b[16][8];
   for (int lane = 0; lane < 32; ++lane) {
     const auto& operand = *static_cast<const MmaOperand*>(warp.operand[static_cast<std::size_t>(lane)]);
@@ -70,17 +93,6 @@ void finish_mma_bf16(Block&, Warp& warp, const Collective&) {
   multiply<16>(warp, a, b);
 }
 
-void require_full_warp(Block& block, const char* operation, const Where& where) {
-  const Warp& warp = block.warp();
-  const unsigned present = warp.exists & ~warp.finished;
-  if (present == ~0u) return;
-  block.raise(block.thread_name(block.now), ": ", operation, " (", place_name(where),
-              ") needs all 32 lanes of a warp, but warp ", warp.number, " has ", std::popcount(present),
-              warp.finished != 0 ? " left (the others returned)" : "",
-              "; use blocks of a multiple of 32 threads and return no lane early");
-  block.leave();
-}
-
 struct LoadOperand {
   std::uint32_t* r;
   const void* row;
@@ -88,7 +100,8 @@ struct LoadOperand {
   bool transpose;
 };
 
-void finish_load(Block&, Warp& warp, const Collective&) {
+void finish_load(Block& block, Warp& warp, const Collective& c) {
+  require_all_met(block, warp, c);
   const auto operand = [&](int lane) -> const LoadOperand& {
     return *static_cast<const LoadOperand*>(warp.operand[static_cast<std::size_t>(lane)]);
   };

@@ -19,7 +19,12 @@
 // Whether the kernels of this translation unit report their accesses to the race and initialisation checker.
 #if defined(__SANITIZE_THREAD__)
 #define FER_SIMT_INSTRUMENTED 1
-#else
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FER_SIMT_INSTRUMENTED 1
+#endif
+#endif
+#ifndef FER_SIMT_INSTRUMENTED
 #define FER_SIMT_INSTRUMENTED 0
 #endif
 

@@ -1,0 +1,2 @@
+// The portable kernels as the host compiler makes them for use.
+#include "tests/simt/portable_checks.h"
