@@ -271,15 +271,17 @@ double peak(std::int64_t rounds) {
 
 template <typename T>
 const ProductKernels<T>* table() {
-  static const ProductKernels<T> kernels{hwy::TargetName(HWY_TARGET),
-                                         kTileRows,
-                                         kPanelColumns<T>,
-                                         &block_product<T>,
-                                         &strided_products<T>,
-                                         &tall_product<T>,
-                                         &copy_panel<T>,
-                                         &copy_tile<T>,
-                                         &peak<T>};
+  constexpr bool fused = HWY_TARGET != HWY_SSE4 && HWY_TARGET != HWY_SCALAR;
+  static const ProductKernels<T> kernels{.name = hwy::TargetName(HWY_TARGET),
+                                         .mr = kTileRows,
+                                         .nr = kPanelColumns<T>,
+                                         .fused = fused,
+                                         .block_product = &block_product<T>,
+                                         .strided_products = &strided_products<T>,
+                                         .tall_product = &tall_product<T>,
+                                         .copy_panel = &copy_panel<T>,
+                                         .copy_tile = &copy_tile<T>,
+                                         .peak = &peak<T>};
   return &kernels;
 }
 const ProductKernels<float>* kernels_float() {

@@ -60,6 +60,7 @@ struct ProductKernels {
   const char* name;  ///< "AVX2", ...
   int mr;            ///< rows of a register tile
   int nr;            ///< columns of a register tile and of a packed panel
+  bool fused;        ///< multiply-adds round once
   void (*block_product)(const BlockProduct<T>& product);
   void (*strided_products)(const StridedProducts<T>& products);
   void (*tall_product)(const TallProduct<T>& product);

@@ -82,7 +82,8 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
     StridedProducts<float> block;
     block.count = p.points(), block.rows = tiles, block.k = p.in;
     block.panels = std::min(blocking.panels, first_panel + panels - panel);
-    block.depth = p.in <= 64 ? p.in : 32;
+    // longer sums would lose more than the transforms do
+    block.depth = p.in <= 64 && products.fused ? p.in : products.fused ? 32 : 16;
     block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
     block.b = u + panel * p.u_panel_pitch(), block.b_pitch = p.u_pitch(),
     block.b_panel_pitch = p.u_panel_pitch();
