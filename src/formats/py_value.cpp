@@ -53,9 +53,16 @@ FER_PY_VALUE(dict, std::vector<PyItem>)
 #undef FER_PY_VALUE
 
 std::string PyValue::describe() const {
-  if (is(Kind::list) || is(Kind::tuple)) return concat(name_of(kind_), " of ", elements().size());
-  if (is(Kind::dict)) return concat("a dict of ", items().size());
-  if (is(Kind::tensor)) return concat("a tensor ", as_tensor().shape(), " of ", as_tensor().dtype());
+  // Straight from the variant: the accessors below describe the value before they know that it fits.
+  if (const auto* elements = std::get_if<std::vector<PyValue>>(&value_)) {
+    return concat(name_of(kind_), " of ", elements->size());
+  }
+  if (const auto* items = std::get_if<std::vector<PyItem>>(&value_)) {
+    return concat("a dict of ", items->size());
+  }
+  if (const auto* tensor = std::get_if<Tensor>(&value_)) {
+    return concat("a tensor ", tensor->shape(), " of ", tensor->dtype());
+  }
   return std::string(name_of(kind_));
 }
 
