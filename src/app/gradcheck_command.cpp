@@ -27,7 +27,7 @@ std::vector<Check> all_checks() {
     checks.push_back(
         {c.name, [c](Device device, const GradcheckOptions& o) { return gradcheck(c, device, o); }});
   }
-  for (const ModelGradcheck& c : model_gradchecks()) checks.push_back({c.name, c.run});
+  for (const ModuleGradcheckCase& c : module_gradcheck_cases()) checks.push_back({c.name, c.run});
   return checks;
 }
 
