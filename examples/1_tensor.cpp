@@ -1,0 +1,47 @@
+// 1. A tensor and its gradient.
+//
+// A Tensor is a block of numbers with a shape. A Variable is a tensor that remembers how it came about, so
+// that backward() can say how a result changes with each number that went into it.
+#include <cmath>
+#include <iostream>
+
+#include "fer/autograd/ops.h"
+
+int main() {
+  // Two rows of three numbers. Rows are positions, the last extent is the channels: so it is everywhere in
+  // fer.
+  const fer::Tensor x = fer::Tensor::from<float>({2, 3}, {1, 2, 3, 4, 5, 6});
+  std::cout << "x has shape " << x.shape() << " and " << x.numel() << " elements\n";
+
+  // A view shares memory with what it was taken from; nothing is copied.
+  const fer::Tensor second_row = x.slice(1, 1);
+  std::cout << "its second row starts with " << second_row.to_vector<float>()[0] << "\n";
+
+  // w is what we ask the gradient of. It is broadcast over the rows of x, as in NumPy.
+  const fer::Variable w(fer::Tensor::from<float>({3}, {1, -1, 2}), /*requires_grad=*/true, "w");
+  const fer::Variable y = fer::Variable(x) * w;
+  const fer::Variable loss = fer::mean(y * y);
+  std::cout << "the mean of (x w)^2 is " << loss.item() << "\n";
+
+  // loss = 1/6 sum_rc (x_rc w_c)^2, so by hand d loss / d w_c = 1/3 w_c sum_r x_rc^2.
+  loss.backward();
+  const auto gradient = w.grad().to_vector<float>();
+  const float by_hand[3] = {17.0f / 3, -29.0f / 3, 2 * 45.0f / 3};
+  for (int c = 0; c < 3; ++c) {
+    const auto i = static_cast<std::size_t>(c);
+    std::cout << "d loss / d w[" << c << "] = " << gradient[i] << ", by hand " << by_hand[i] << "\n";
+    if (std::abs(gradient[i] - by_hand[i]) > 1e-4f) return 1;
+  }
+
+  // What was recorded, for Graphviz: example_1_tensor | tail -n +8 | dot -Tsvg > graph.svg
+  std::cout << "\n" << fer::graph_dot(fer::mean(fer::Variable(x) * w));
+
+  // A mistake is an exception that names the operation and the shapes.
+  try {
+    fer::matmul(w, fer::Variable(x));
+  } catch (const fer::Error& error) {
+    std::cerr << "as it should be: " << error.what() << "\n";
+    return 0;
+  }
+  return 1;
+}
