@@ -1,5 +1,6 @@
 // The tape: accumulation, freeing, order, and what it says when it is misused.
 #include <doctest/doctest.h>
+#include <pthread.h>
 
 #include <cmath>
 #include <string>
@@ -99,24 +100,40 @@ TEST_CASE("a leaf may be differentiated by itself") {
   CHECK(gradient(x) == Values{4.0});
 }
 
-TEST_CASE("a chain of 100000 nodes neither overflows the stack in backward nor when it is dropped") {
-  Variable x = leaf({1.0});
-  {
-    Variable y = x;
-    for (int i = 0; i < 100000; ++i) y = scale(y, 1.0);
-    sum(y).backward();
-    CHECK(gradient(x) == Values{1.0});
-  }
-  {
-    Variable never_run = x;
-    for (int i = 0; i < 100000; ++i) never_run = mul(never_run, x);
-  }
-  {
-    // Two entries into the chain, dropped one after the other.
-    Variable y = x;
-    for (int i = 0; i < 100000; ++i) y = add(y, y);
-    const Variable other = scale(y, 2.0);
-  }
+/// Runs `body` on a thread whose stack is far too small for a recursion over a long graph.
+void on_small_stack(const std::function<void()>& body) {
+  pthread_attr_t attributes;
+  REQUIRE(pthread_attr_init(&attributes) == 0);
+  REQUIRE(pthread_attr_setstacksize(&attributes, 512 << 10) == 0);
+  pthread_t thread;
+  const auto start = [](void* argument) -> void* {
+    (*static_cast<const std::function<void()>*>(argument))();
+    return nullptr;
+  };
+  REQUIRE(pthread_create(&thread, &attributes, start, const_cast<std::function<void()>*>(&body)) == 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
+TEST_CASE("a chain of 100000 nodes overflows no stack, neither in backward nor when it is dropped") {
+  on_small_stack([] {
+    Variable x = leaf({1.0});
+    {
+      Variable y = x;
+      for (int i = 0; i < 100000; ++i) y = scale(y, 1.0);
+      sum(y).backward();
+      CHECK(gradient(x) == Values{1.0});
+    }
+    {
+      Variable never_run = x;
+      for (int i = 0; i < 100000; ++i) never_run = mul(never_run, x);
+    }
+    {
+      Variable y = x;
+      for (int i = 0; i < 100000; ++i) y = add(y, y);  // two edges to each node
+      const Variable other = scale(y, 2.0);            // and two ends of the chain
+    }
+  });
 }
 
 TEST_CASE("backward frees the graph unless it is retained") {
@@ -182,6 +199,17 @@ TEST_CASE("NoGrad and EnableGrad nest") {
   }
   CHECK(grad_enabled());
   std::thread([] { CHECK(grad_enabled()); }).join();
+}
+
+TEST_CASE("backward itself is not recorded") {
+  Variable x = leaf({2.0});
+  bool recorded = true;
+  record("probe", x.value().clone(), {x}, [&recorded](const Tensor& dy) -> std::vector<Tensor> {
+    recorded = grad_enabled();
+    return {dy};
+  }).backward();
+  CHECK_FALSE(recorded);
+  CHECK(grad_enabled());
 }
 
 TEST_CASE("a backward that differentiates inside itself") {

@@ -139,6 +139,28 @@ OP_TEST("every op: an input changed before backward is noticed, or was not neede
   }
 }
 
+OP_TEST("every op: a constant that backward does not read is not kept") {
+  for (const GradcheckCase& c : cases()) {
+    const std::size_t count = c.inputs(device).size();
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t j = 0; j < count; ++j) {
+        CAPTURE(c.name);
+        CAPTURE(i);
+        CAPTURE(j);
+        std::vector<Variable> inputs = c.inputs(device);
+        if (i == j || !inputs[i].requires_grad()) continue;
+        for (std::size_t k = 0; k < count; ++k) inputs[k].set_requires_grad(k == i);
+        Tensor constant = inputs[j].value();
+        const Variable y = c.function(inputs);
+        inputs.clear();
+        if (constant.sole_owner()) continue;
+        constant.fill(0.5);
+        CHECK_THROWS_AS(y.backward(test::random_cotangent(y.value())), AutogradError);
+      }
+    }
+  }
+}
+
 OP_TEST("every op: outputs are written in full") {
   for (const GradcheckCase& c : cases()) {
     CAPTURE(c.name);
