@@ -10,7 +10,7 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::int64_t kBlockRows = 96;  // rows of A that stay in the second-level cache, kPanelDepth deep
+constexpr std::int64_t kBlockRows = 144;  // rows of A that stay in the second-level cache, kPanelDepth deep
 constexpr std::int64_t kBlockColumns = 512;                  // columns of C that a task covers
 constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of a task of a long product
 constexpr std::int64_t kWantedTasks =
@@ -43,8 +43,8 @@ struct Blocks {
 };
 
 Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t mr, std::int64_t nr) {
-  std::int64_t rows = std::min(round_up(m, mr), round_up(kBlockRows, mr));
-  std::int64_t columns = std::min(round_up(n, nr), kBlockColumns);
+  std::int64_t rows = round_up(even_split(m, kBlockRows), mr);
+  std::int64_t columns = round_up(even_split(n, kBlockColumns), nr);
   const auto tasks = [&] { return batch * ceil_div(m, rows) * ceil_div(n, columns); };
   while (tasks() < kWantedTasks && columns > 4 * nr) columns = round_up(columns / 2, nr);
   while (tasks() < kWantedTasks && rows > 2 * mr) rows = round_up(rows / 2, mr);
@@ -171,6 +171,8 @@ void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed) {
   const T* source = b.data + column * b.col_stride;
   if (b.col_stride == 1 && valid == nr)
     return product_kernels<T>().copy_panel(source, b.row_stride, b.rows, packed);
+  if (b.row_stride == 1 && valid == nr)
+    return product_kernels<T>().transpose_panel(source, b.col_stride, b.rows, packed);
   if (valid < nr) std::memset(packed, 0, static_cast<std::size_t>(b.rows * nr) * sizeof(T));
   if (b.col_stride == 1) {
     for (std::int64_t k = 0; k < b.rows; ++k)

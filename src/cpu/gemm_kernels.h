@@ -66,6 +66,8 @@ struct ProductKernels {
   void (*tall_product)(const TallProduct<T>& product);
   /// panel[k][0..nr) = source[k * stride + 0..nr): `count` rows of a panel of B whose columns are contiguous.
   void (*copy_panel)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
+  /// panel[k][j] = source[j * stride + k] for j < nr: a panel of B whose rows are contiguous.
+  void (*transpose_panel)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
   /// panel[k][0..mr) = source[k * stride + 0..mr): a full tile of A whose rows are contiguous in memory.
   void (*copy_tile)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
   /// Multiply-adds on registers alone, `rounds` of them times 2 * mr vectors; returns the flops done. Its
