@@ -29,7 +29,7 @@ struct Bounds {
 void add_row(float* cells, float x0, float x1, float height) {
   const float left = std::min(x0, x1), right = std::max(x0, x1);
   const int first = static_cast<int>(left);
-  const int last = static_cast<int>(std::ceil(right));
+  const int last = ceil_to_int(right);
   if (last <= first + 1) {  // within one pixel
     const float covered = 1 - (0.5f * (left + right) - first);
     cells[first] += height * covered;
@@ -67,19 +67,16 @@ void add_edge(std::vector<float>& cells, int width, int height, Point2 a, Point2
   }
 }
 
-constexpr int noise_size = 64;
-
-const std::array<float, noise_size * noise_size>& noise_table() {
-  static const auto table = [] {
-    std::array<float, noise_size * noise_size> values{};
-    Random random({0, fnv1a64("faces.noise"), 0});
-    for (float& v : values) v = static_cast<float>(random.uniform());
-    return values;
-  }();
-  return table;
+std::array<float, noise_size * noise_size> make_noise() {
+  std::array<float, noise_size * noise_size> values{};
+  Random random({0, fnv1a64("faces.noise"), 0});
+  for (float& v : values) v = static_cast<float>(random.uniform());
+  return values;
 }
 
 }  // namespace
+
+const std::array<float, noise_size* noise_size> noise_table = make_noise();
 
 Path spline(std::span<const Point2> points, int steps, bool closed) {
   const int n = static_cast<int>(points.size());
@@ -119,8 +116,8 @@ Mask Canvas::coverage(std::span<const Point2> polygon) const {
     return mask;
   mask.x0 = static_cast<int>(std::max(bounds.x0, 0.0f));
   mask.y0 = static_cast<int>(std::max(bounds.y0, 0.0f));
-  mask.width = static_cast<int>(std::ceil(std::min(bounds.x1, limit))) - mask.x0;
-  mask.height = static_cast<int>(std::ceil(std::min(bounds.y1, limit))) - mask.y0;
+  mask.width = ceil_to_int(std::min(bounds.x1, limit)) - mask.x0;
+  mask.height = ceil_to_int(std::min(bounds.y1, limit)) - mask.y0;
   const int stride = mask.width + 2;
   scratch_.assign(static_cast<std::size_t>(stride) * mask.height, 0.0f);
   for (std::size_t i = 0; i < polygon.size(); ++i) {
@@ -229,24 +226,6 @@ void Canvas::spot(Point2 center, float rx, float ry, float angle, const Rgb& col
     }
     blend_row(y, x0, x1 - x0, scratch_.data(), colour, opacity, blend);
   }
-}
-
-float smooth_noise(float x, float y) {
-  const auto& table = noise_table();
-  const float fx = std::floor(x), fy = std::floor(y);
-  float tx = x - fx, ty = y - fy;
-  tx = tx * tx * (3 - 2 * tx);
-  ty = ty * ty * (3 - 2 * ty);
-  const int ix = static_cast<int>(fx), iy = static_cast<int>(fy);
-  const int x0 = ix & (noise_size - 1), x1 = (ix + 1) & (noise_size - 1);
-  const int y0 = (iy & (noise_size - 1)) * noise_size, y1 = ((iy + 1) & (noise_size - 1)) * noise_size;
-  return mix(mix(table[y0 + x0], table[y0 + x1], tx), mix(table[y1 + x0], table[y1 + x1], tx), ty);
-}
-
-float fractal_noise(float x, float y) {
-  return (4 * smooth_noise(x, y) + 2 * smooth_noise(2.03f * x + 17, 2.03f * y + 5) +
-          smooth_noise(4.1f * x + 31, 4.1f * y + 47)) *
-         (1.0f / 7);
 }
 
 }  // namespace fer::detail

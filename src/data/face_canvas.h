@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -71,6 +72,7 @@ class Canvas {
   explicit Canvas(int size) : size_(size), planes_(static_cast<std::size_t>(size) * size * 3) {}
 
   int size() const { return size_; }
+  void clear() { std::fill(planes_.begin(), planes_.end(), 0.0f); }
   float* row(int channel, int y) {
     return planes_.data() + (static_cast<std::size_t>(channel) * size_ + y) * size_;
   }
@@ -119,9 +121,28 @@ void Canvas::paint_with(const Mask& mask, Colour&& colour) {
   }
 }
 
+/// The nearest integer not above v; std::floor is a call on processors without SSE4.1.
+inline int floor_to_int(float v) {
+  const int i = static_cast<int>(v);
+  return i - (v < static_cast<float>(i));
+}
+inline int ceil_to_int(float v) {
+  return -floor_to_int(-v);
+}
+
+constexpr int noise_size = 64;
+extern const std::array<float, noise_size * noise_size> noise_table;
+
 /// Smooth noise in [0, 1] with period 64 in x and y, the same for everybody; shift x and y to vary it.
-float smooth_noise(float x, float y);
-/// Three octaves of it.
-float fractal_noise(float x, float y);
+inline float smooth_noise(float x, float y) {
+  const int ix = floor_to_int(x), iy = floor_to_int(y);
+  float tx = x - static_cast<float>(ix), ty = y - static_cast<float>(iy);
+  tx = tx * tx * (3 - 2 * tx);
+  ty = ty * ty * (3 - 2 * ty);
+  const int x0 = ix & (noise_size - 1), x1 = (ix + 1) & (noise_size - 1);
+  const float* above = &noise_table[(iy & (noise_size - 1)) * noise_size];
+  const float* below = &noise_table[((iy + 1) & (noise_size - 1)) * noise_size];
+  return mix(mix(above[x0], above[x1], tx), mix(below[x0], below[x1], tx), ty);
+}
 
 }  // namespace fer::detail

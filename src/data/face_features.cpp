@@ -42,7 +42,7 @@ void HeadGeometry::shape_eyes() {
     eye.center = {sign * (0.300f + 0.022f * id.eye_spacing), 0.012f * id.eye_height};
     const float closing =
         std::min(1.0f, 0.30f * au.au6 + 0.34f * au.au7 + 0.30f * au.au9 + 0.10f * au.au4 + 0.12f * au.au12);
-    eye.upper = 0.062f * open_size * (1 + 0.62f * au.au5 - 0.5f * closing + 0.04f * id.asymmetry * sign) *
+    eye.upper = 0.058f * open_size * (1 + 0.62f * au.au5 - 0.5f * closing + 0.04f * id.asymmetry * sign) *
                 (1 - au.au43);
     eye.lower = 0.036f * open_size * (1 + 0.15f * au.au5 - 0.95f * closing) * (1 - 0.7f * au.au43);
     const float slant = 0.014f * id.eye_slant - 0.006f;
@@ -84,18 +84,19 @@ void HeadGeometry::shape_mouth() {
   MouthShape& m = mouth_;
   const float full = 1 + 0.28f * id.lip_fullness;
   const float thin =
-      (1 - 0.55f * au.au23) * (1 - 0.22f * au.au20) * (1 - 0.18f * au.au12) * (1 - 0.2f * au.au9);
+      (1 - 0.55f * au.au23) * (1 - 0.22f * au.au20) * (1 - 0.08f * au.au12) * (1 - 0.2f * au.au9);
   const float upper_lip = 0.052f * full * thin * (1 - 0.15f * au.au26);
   const float lower_lip = 0.066f * full * thin;
   const float stretch = std::max(au.au12, au.au20);
-  m.half_width = 0.232f * (1 + 0.1f * id.mouth_width) + 0.088f * au.au12 + 0.062f * au.au20 -
+  m.half_width = 0.242f * (1 + 0.1f * id.mouth_width) + 0.088f * au.au12 + 0.062f * au.au20 -
                  0.03f * au.au23 + 0.008f * au.au15 - 0.06f * au.au26 * (1 - 0.8f * stretch) -
                  0.012f * au.au17;
   m.line_y =
       0.632f + 0.02f * id.mouth_height + 0.03f * id.head_length + 0.03f * id.nose_length - 0.016f * au.au17;
   m.gap = 0.045f * au.au25 + 0.225f * au.au26;
-  const float corner =
-      -0.095f * au.au12 + 0.078f * au.au15 + 0.022f * au.au20 - 0.014f * id.corner_rest + 0.03f * au.au17;
+  const float roundness = mix(0.62f, 0.46f, au.au26);
+  const float corner = -0.010f - 0.095f * au.au12 + 0.078f * au.au15 + 0.022f * au.au20 -
+                       0.014f * id.corner_rest + 0.03f * au.au17;
   const float raise = 0.055f * au.au10 + 0.040f * au.au9;  // the upper lip, most beside the middle
   const float lower_push = -0.022f * au.au17;
 
@@ -104,7 +105,7 @@ void HeadGeometry::shape_mouth() {
     const float side_raise = 1 + 0.25f * id.asymmetry * t;
     return m.line_y + corner * t * t * side_raise;
   };
-  const auto opening = [&](float t) { return std::pow(std::max(0.0f, 1 - t * t), 0.62f); };
+  const auto opening = [&](float t) { return std::pow(std::max(0.0f, 1 - t * t), roundness); };
   const auto lifted = [&](float t) { return raise * (1 - t * t) * (0.75f + 1.0f * t * t); };
   const auto inner_upper = [&](float t) { return line(t) - 0.24f * m.gap * opening(t) - lifted(t); };
   const auto inner_lower = [&](float t) {
@@ -118,6 +119,11 @@ void HeadGeometry::shape_mouth() {
     const float t = outer_t[i];
     m.outer[i] = {w * t, inner_upper(t) - upper_lip * upper_shape[i]};
     if (i > 0 && i < 6) m.outer[12 - i] = {w * t, inner_lower(t) + lower_lip * lower_shape[i]};
+  }
+  for (int i = 0; i < 9; ++i) {
+    const float u = 0.25f * i - 1, t = u * (1.35f - 0.35f * u * u);  // closer near the corners
+    m.upper_edge[i] = {w * t, i % 8 == 0 ? line(t) : inner_upper(t)};
+    m.lower_edge[i] = {w * t, i % 8 == 0 ? line(t) : inner_lower(t)};
   }
   static constexpr float inner_t[5] = {-0.86f, -0.42f, 0, 0.42f, 0.86f};
   for (int i = 0; i < 5; ++i) {

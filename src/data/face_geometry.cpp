@@ -39,7 +39,7 @@ HeadGeometry::HeadGeometry(const FaceParameters& parameters, int size) : p_(para
       }
     }
   }
-  jaw_drop_ = 0.19f * p_.units.au26 + 0.02f * p_.units.au25 - 0.02f * p_.units.au17;
+  jaw_drop_ = 0.165f * p_.units.au26 + 0.02f * p_.units.au25 - 0.02f * p_.units.au17;
   shape_profile();
   shape_nose();
   shape_eyes();
@@ -51,17 +51,24 @@ HeadGeometry::HeadGeometry(const FaceParameters& parameters, int size) : p_(para
 void HeadGeometry::shape_profile() {
   const FaceIdentity& id = p_.identity;
   const float w = 1 + 0.06f * id.head_width, l = 1 + 0.05f * id.head_length;
-  const float jaw = w * (1 + 0.09f * id.jaw_width + 0.05f * id.cheek_fullness);
-  const float chin = w * (1 + 0.25f * id.chin_width + 0.1f * id.jaw_width);
+  const float jaw = w * (1 + 0.07f * id.jaw_width + 0.04f * id.cheek_fullness);
+  const float chin = w * (1 + 0.15f * id.chin_width + 0.09f * id.jaw_width);
   const float cheek = w * (1 + 0.04f * id.cheekbones + 0.02f * id.cheek_fullness);
   const float brow = w * (1 + 0.03f * id.forehead);
-  profile_ = {{-1.04f, 0.00f, 0.00f, -0.20f},        {-1.01f, 0.24f, 0.28f, -0.20f},
-              {-0.90f, 0.48f * brow, 0.53f, -0.17f}, {-0.68f, 0.63f * brow, 0.66f, -0.12f},
-              {-0.42f, 0.70f * brow, 0.71f, -0.08f}, {-0.16f, 0.715f * w, 0.70f, -0.05f},
-              {0.08f, 0.71f * cheek, 0.68f, -0.04f}, {0.28f, 0.69f * cheek, 0.66f, -0.03f},
-              {0.48f, 0.635f * jaw, 0.64f, -0.03f},  {0.66f, 0.555f * jaw, 0.61f, -0.03f},
-              {0.82f, 0.435f * chin, 0.57f, -0.03f}, {0.94f, 0.30f * chin, 0.51f, -0.03f},
-              {1.01f, 0.165f * chin, 0.42f, -0.04f}, {1.045f, 0.06f * chin, 0.26f, -0.08f},
+  profile_ = {{-1.04f, 0.00f, 0.00f, -0.20f},
+              {-1.01f, 0.24f, 0.28f, -0.20f},
+              {-0.90f, 0.48f * brow, 0.53f, -0.17f},
+              {-0.68f, 0.63f * brow, 0.66f, -0.12f},
+              {-0.42f, 0.70f * brow, 0.71f, -0.08f},
+              {-0.16f, 0.715f * w, 0.70f, -0.05f},
+              {0.08f, 0.71f * cheek, 0.68f, -0.04f},
+              {0.28f, 0.69f * cheek, 0.66f, -0.03f},
+              {0.48f, 0.635f * jaw, 0.64f, -0.03f},
+              {0.66f, 0.555f * jaw, 0.61f, -0.03f},
+              {0.82f, 0.435f * chin, 0.57f, -0.03f},
+              {0.935f, 0.318f * chin, 0.52f, -0.03f},
+              {1.005f, 0.215f * chin, 0.44f, -0.04f},
+              {1.04f, 0.105f * chin, 0.28f, -0.08f},
               {1.05f, 0.0f, 0.10f, -0.12f}};
   for (auto& knot : profile_) {
     if (knot[0] > 0.08f) knot[0] = 0.08f + (knot[0] - 0.08f) * l;
@@ -116,7 +123,7 @@ void HeadGeometry::shape_bumps() {
       // cheekbones, the raised apples of the cheeks, hollow beneath
       {0.44f, 0.22f, 0.15f, 0.11f, 0.045f + 0.02f * id.cheekbones + 0.02f * id.cheek_fullness},
       {0.37f, 0.26f, 0.13f, 0.10f, apple},
-      {0.46f, 0.56f, 0.13f, 0.15f, -0.02f + 0.03f * id.cheek_fullness},
+      {0.46f, 0.56f, 0.13f, 0.15f, -0.02f + 0.02f * id.cheek_fullness},
       // mouth, the groove under it, chin
       {0, mouth_.line_y, 0.24f, 0.13f, 0.055f},
       {0, mouth_.line_y + 0.13f, 0.16f, 0.04f, -0.030f - 0.01f * au.au17},
@@ -138,7 +145,7 @@ float HeadGeometry::bump(float x, float y) const {
 }
 
 float HeadGeometry::jaw_shift(float y) const {
-  return jaw_drop_ * smooth_step(0.45f, 0.9f, y);
+  return jaw_drop_ * smooth_step(0.36f, 0.86f, y);
 }
 
 Vec3 HeadGeometry::surface(float x, float y) const {

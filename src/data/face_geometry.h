@@ -45,8 +45,9 @@ struct EyeShape {
 
 struct MouthShape {
   float half_width = 0, line_y = 0, gap = 0;
-  std::array<Point2, 12> outer;  ///< landmarks 48-59
-  std::array<Point2, 8> inner;   ///< landmarks 60-67
+  std::array<Point2, 12> outer;                  ///< landmarks 48-59
+  std::array<Point2, 8> inner;                   ///< landmarks 60-67
+  std::array<Point2, 9> upper_edge, lower_edge;  ///< of the opening, from the left corner to the right one
 };
 
 class HeadGeometry {

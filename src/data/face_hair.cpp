@@ -16,20 +16,20 @@ struct Knot {
 std::span<const Knot> hairline_knots(HairStyle style) {
   static constexpr Knot receding[] = {{0, -0.83f},  {18, -0.80f}, {34, -0.86f}, {48, -0.66f},
                                       {60, -0.36f}, {70, -0.12f}, {77, 0.08f},  {83, 0.10f},
-                                      {88, -0.14f}, {100, 0.05f}, {112, 0.4f},  {135, 0.6f}};
-  static constexpr Knot cropped[] = {{0, -0.66f},  {28, -0.64f}, {44, -0.56f}, {54, -0.38f},
-                                     {64, -0.20f}, {71, -0.04f}, {77, 0.13f},  {83, 0.15f},
-                                     {88, -0.12f}, {100, 0.1f},  {112, 0.45f}, {135, 0.65f}};
+                                      {88, -0.14f}, {100, 0.05f}, {112, 0.26f}, {135, 0.6f}};
+  static constexpr Knot cropped[] = {{0, -0.66f},  {28, -0.64f},  {44, -0.56f}, {54, -0.38f},
+                                     {64, -0.20f}, {71, -0.04f},  {77, 0.13f},  {83, 0.15f},
+                                     {88, -0.12f}, {100, -0.02f}, {112, 0.26f}, {135, 0.65f}};
   static constexpr Knot parted[] = {{0, -0.62f},  {30, -0.57f}, {46, -0.48f}, {56, -0.30f},
                                     {66, -0.10f}, {73, 0.05f},  {79, 0.16f},  {85, 0.16f},
-                                    {90, 0.0f},   {100, 0.2f},  {112, 0.5f},  {135, 0.7f}};
+                                    {90, 0.0f},   {100, 0.1f},  {112, 0.3f},  {135, 0.7f}};
   static constexpr Knot fringe[] = {{0, -0.33f},  {20, -0.31f}, {40, -0.29f}, {52, -0.26f},
                                     {60, -0.10f}, {68, 0.10f},  {76, 0.24f},  {85, 0.26f},
                                     {95, 0.3f},   {112, 0.6f},  {135, 0.8f}};
-  static constexpr Knot long_parted[] = {{0, -0.70f}, {16, -0.66f}, {32, -0.54f}, {46, -0.34f}, {56, -0.06f},
-                                         {62, 0.35f}, {66, 0.9f},   {70, 1.6f},   {135, 2.0f}};
-  static constexpr Knot long_fringe[] = {{0, -0.30f}, {24, -0.29f}, {44, -0.25f}, {54, -0.12f},
-                                         {60, 0.2f},  {64, 0.7f},   {68, 1.6f},   {135, 2.0f}};
+  static constexpr Knot long_parted[] = {{0, -0.72f}, {16, -0.68f}, {32, -0.57f}, {46, -0.38f}, {56, -0.14f},
+                                         {64, 0.10f}, {72, 0.30f},  {82, 0.45f},  {95, 0.52f},  {135, 0.7f}};
+  static constexpr Knot long_fringe[] = {{0, -0.30f}, {24, -0.29f}, {44, -0.25f}, {54, -0.14f}, {60, 0.0f},
+                                         {66, 0.18f}, {74, 0.34f},  {84, 0.45f},  {95, 0.52f},  {135, 0.7f}};
   switch (style) {
     case HairStyle::receding:
       return receding;
@@ -102,8 +102,8 @@ float HairModel::cover(float angle, float y) const {
   const float coarse = smooth_noise(angle * 9 + phase_, y * 1.5f) - 0.5f;
   const float fine = smooth_noise(angle * 34 + phase_, y * 5) - 0.5f;
   const float ragged =
-      front * (fringe ? 0.14f * coarse + 0.10f * fine : 0.03f * coarse + 0.05f * fine) + 0.02f * fine;
-  const float soft = fringe ? 0.02f : mix(0.05f, 0.025f, front);
+      front * (fringe ? 0.14f * coarse + 0.10f * fine : 0.02f * coarse + 0.03f * fine) + 0.02f * fine;
+  const float soft = fringe ? 0.02f : mix(0.035f, 0.045f, front);
   const float thin = identity_.hair_style == HairStyle::receding ? 0.85f : 1.0f;
   return thin * smooth_step(-soft, soft, above + ragged);
 }
@@ -160,8 +160,8 @@ void FaceRenderer::draw_front_hair() {
   for (int side : {-1, 1}) {
     const float s = static_cast<float>(side);
     if (s * p_.pose.yaw > 0.35f) continue;  // the far side's lock is behind the cheek
-    static constexpr float heights[] = {-0.55f, -0.25f, 0.05f, 0.4f, 0.8f, 1.2f, 1.7f};
-    static constexpr float inner[] = {0.60f, 0.64f, 0.665f, 0.64f, 0.58f, 0.55f, 0.60f};
+    static constexpr float heights[] = {-0.98f, -0.50f, -0.05f, 0.4f, 0.8f, 1.2f, 1.7f};
+    static constexpr float inner[] = {0.34f, 0.60f, 0.665f, 0.63f, 0.55f, 0.52f, 0.58f};
     std::vector<Point2> outline;
     for (int i = 0; i < 7; ++i) {
       const float bend = wave * std::sin(i * 1.9f + phase_ * 1.3f + s) * (i > 1);
@@ -169,7 +169,7 @@ void FaceRenderer::draw_front_hair() {
     }
     for (int i = 6; i >= 0; --i) {
       const float bend = wave * std::sin(i * 2.1f + phase_ + s);
-      outline.push_back(geometry_.project({s * wide * (i ? 1.0f + bend : 0.9f), heights[i], -0.12f}));
+      outline.push_back(geometry_.project({s * wide * (i ? 1.0f + bend : 0.52f), heights[i], -0.12f}));
     }
     const Point2 origin = geometry_.project({s * 0.6f, 0, 0});
     scene_.paint_with(scene_.coverage(spline(outline, steps_, true)), [&](float x, float y) {

@@ -27,19 +27,26 @@ struct Mesh {
 
 Mesh build_mesh(const HeadGeometry& geometry, const HairModel& hair, int size) {
   Mesh mesh;
-  mesh.columns = size <= 128 ? 49 : 97;
-  mesh.rows = size <= 128 ? 48 : 96;
+  mesh.columns = size <= 128 ? 45 : 97;
+  mesh.rows = size <= 128 ? 44 : 96;
   const int count = mesh.columns * mesh.rows;
   mesh.view.resize(count);
   mesh.vertices.resize(count);
+  struct Column {
+    float angle, sine, cosine;
+  };
+  std::vector<Column> columns(mesh.columns);
+  for (int c = 0; c < mesh.columns; ++c) {
+    const float t = 2.0f * c / (mesh.columns - 1) - 1;
+    const float angle = widest_angle * t * (0.72f + 0.28f * t * t);  // finer at the front
+    columns[c] = {angle, std::sin(angle), std::cos(angle)};
+  }
   for (int r = 0; r < mesh.rows; ++r) {
     HeadGeometry::Section s;
     const float y = geometry.profile(static_cast<float>(r) / (mesh.rows - 1), s);
     const float shift = geometry.jaw_shift(y);
     for (int c = 0; c < mesh.columns; ++c) {
-      const float t = 2.0f * c / (mesh.columns - 1) - 1;
-      const float angle = widest_angle * t * (0.72f + 0.28f * t * t);  // finer at the front
-      const float sine = std::sin(angle), cosine = std::cos(angle);
+      const auto [angle, sine, cosine] = columns[c];
       const float bump =
           cosine > 0 ? geometry.bump(s.half_width * sine, y) * smooth_step(0, 0.35f, cosine) : 0;
       const float lift = hair.present() ? hair.lift(angle, y) : 0;
@@ -70,13 +77,6 @@ Mesh build_mesh(const HeadGeometry& geometry, const HairModel& hair, int size) {
   return mesh;
 }
 
-/// Which triangle is in front at each sample.
-struct DepthBuffer {
-  int width = 0;
-  std::vector<float> depth;
-  std::vector<std::int32_t> triangle;  // 2 * quad + half, -1: none
-};
-
 float twice_area(Point2 a, Point2 b, Point2 c) {
   return (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
 }
@@ -85,10 +85,10 @@ void draw_triangle(DepthBuffer& buffer, const Vertex& a, const Vertex& b, const 
   const float area = twice_area(a.at, b.at, c.at);
   if (area <= 1e-6f) return;  // seen from behind
   const int width = buffer.width;
-  const int x0 = std::max(0, static_cast<int>(std::ceil(std::min({a.at.x, b.at.x, c.at.x}) - 0.5f)));
-  const int y0 = std::max(0, static_cast<int>(std::ceil(std::min({a.at.y, b.at.y, c.at.y}) - 0.5f)));
-  const int x1 = std::min(width - 1, static_cast<int>(std::floor(std::max({a.at.x, b.at.x, c.at.x}) - 0.5f)));
-  const int y1 = std::min(width - 1, static_cast<int>(std::floor(std::max({a.at.y, b.at.y, c.at.y}) - 0.5f)));
+  const int x0 = std::max(0, ceil_to_int(std::min({a.at.x, b.at.x, c.at.x}) - 0.5f));
+  const int y0 = std::max(0, ceil_to_int(std::min({a.at.y, b.at.y, c.at.y}) - 0.5f));
+  const int x1 = std::min(width - 1, floor_to_int(std::max({a.at.x, b.at.x, c.at.x}) - 0.5f));
+  const int y1 = std::min(width - 1, floor_to_int(std::max({a.at.y, b.at.y, c.at.y}) - 0.5f));
   if (x0 > x1 || y0 > y1) return;
   const float inverse = 1 / area;
   const Point2 first{x0 + 0.5f, y0 + 0.5f};
@@ -120,21 +120,26 @@ std::array<const Vertex*, 3> corners(const Mesh& mesh, int id) {
 
 }  // namespace
 
-HeadBuffer rasterize_head(const HeadGeometry& geometry, const HairModel& hair, int size) {
+FaceWorkspace::FaceWorkspace(int size) : scene(size), albedo(size), shade(size), gloss(size) {
+  head.size = size;
+  head.pixels.resize(static_cast<std::size_t>(size) * size);
+  depth.width = size * samples;
+  depth.depth.resize(static_cast<std::size_t>(depth.width) * depth.width);
+  depth.triangle.resize(depth.depth.size());
+}
+
+void rasterize_head(const HeadGeometry& geometry, const HairModel& hair, FaceWorkspace& workspace) {
+  HeadBuffer& head = workspace.head;
+  DepthBuffer& buffer = workspace.depth;
+  const int size = head.size;
   const Mesh mesh = build_mesh(geometry, hair, size);
-  DepthBuffer buffer;
-  buffer.width = size * samples;
-  buffer.depth.assign(static_cast<std::size_t>(buffer.width) * buffer.width,
-                      std::numeric_limits<float>::lowest());
-  buffer.triangle.assign(buffer.depth.size(), -1);
+  std::fill(buffer.depth.begin(), buffer.depth.end(), std::numeric_limits<float>::lowest());
+  std::fill(buffer.triangle.begin(), buffer.triangle.end(), -1);
   const int triangles = (mesh.columns - 1) * (mesh.rows - 1) * 2;
   for (int id = 0; id < triangles; ++id) {
     const auto [a, b, c] = corners(mesh, id);
     draw_triangle(buffer, *a, *b, *c, id);
   }
-  HeadBuffer head;
-  head.size = size;
-  head.pixels.resize(static_cast<std::size_t>(size) * size);
   for (int y = 0; y < size; ++y) {
     for (int x = 0; x < size; ++x) {
       int covered = 0, id = -1;
@@ -146,9 +151,9 @@ HeadBuffer rasterize_head(const HeadGeometry& geometry, const HairModel& hair, i
           id = found;
         }
       }
-      if (!covered) continue;
       HeadBuffer::Pixel& pixel = head.pixels[static_cast<std::size_t>(y) * size + x];
       pixel.coverage = static_cast<float>(covered) / (samples * samples);
+      if (!covered) continue;
       const auto [a, b, c] = corners(mesh, id);
       const Point2 at{(x + 0.5f) * samples, (y + 0.5f) * samples};
       const float inverse = 1 / twice_area(a->at, b->at, c->at);
@@ -160,7 +165,6 @@ HeadBuffer rasterize_head(const HeadGeometry& geometry, const HairModel& hair, i
       pixel.y = wa * a->y + wb * b->y + wc * c->y;
     }
   }
-  return head;
 }
 
 }  // namespace fer::detail

@@ -87,7 +87,7 @@ void FaceRenderer::paint_eye(int side) {
   };
   const float gaze_x = 0.05f * p_.pose.gaze_x, gaze_y = 0.022f * p_.pose.gaze_y - 0.006f;
   const Point2 pupil = at(eye.center.x + gaze_x, eye.center.y + gaze_y);
-  const float radius = px(0.064f), squeeze = 0.75f + 0.25f * geometry_.facing(eye.center.x, eye.center.y);
+  const float radius = px(0.066f), squeeze = 0.75f + 0.25f * geometry_.facing(eye.center.x, eye.center.y);
   within(pupil, radius * 1.06f * squeeze, radius * 1.06f, {0.02f, 0.02f, 0.02f}, 0.75f);
   within(pupil, radius * 0.90f * squeeze, radius * 0.90f, id.iris, 1);
   within({pupil.x, pupil.y + 0.25f * radius}, radius * 0.62f * squeeze, radius * 0.58f, id.iris * 1.9f,
@@ -156,10 +156,8 @@ void FaceRenderer::paint_mouth() {
   const MouthShape& m = geometry_.mouth();
   const FaceIdentity& id = p_.identity;
   const ActionUnits& au = p_.units;
-  const Point2 inner_top_points[5] = {m.outer[0], m.inner[1], m.inner[2], m.inner[3], m.outer[6]};
-  const Point2 inner_bottom_points[5] = {m.outer[6], m.inner[5], m.inner[6], m.inner[7], m.outer[0]};
-  const Path inner_top = spline(geometry_.place(inner_top_points), 2 * steps_);
-  const Path inner_bottom = spline(geometry_.place(inner_bottom_points), 2 * steps_);
+  const Path inner_top = spline(geometry_.place(m.upper_edge), steps_);
+  const Path inner_bottom = reversed(spline(geometry_.place(m.lower_edge), steps_));
   const Path outer_top = spline(geometry_.place(std::span(m.outer).first(7)), 2 * steps_);
   std::vector<Point2> bottom(m.outer.begin() + 6, m.outer.end());
   bottom.push_back(m.outer[0]);
@@ -209,9 +207,8 @@ void FaceRenderer::paint_mouth() {
       teeth(inner_bottom, -std::min(0.035f, 0.25f * m.gap), 0.75f * lower_teeth);
     albedo_.stroke(inner_top, px(0.014f), {0.10f, 0.03f, 0.03f}, 0.7f, Blend::over, 0.3f);
   } else {
-    const Point2 line_points[5] = {m.outer[0], m.inner[1], m.inner[2], m.inner[3], m.outer[6]};
-    albedo_.stroke(spline(geometry_.place(line_points), 2 * steps_), px(0.015f + 0.006f * au.au23),
-                   {0.10f, 0.035f, 0.03f}, 0.85f, Blend::over, 0.4f);
+    albedo_.stroke(inner_top, px(0.015f + 0.006f * au.au23), {0.10f, 0.035f, 0.03f}, 0.85f, Blend::over,
+                   0.4f);
   }
   for (int corner : {0, 6}) {
     const float s = corner ? 1.0f : -1.0f;

@@ -2,6 +2,8 @@
 #include "data/face_render.h"
 
 #include <cmath>
+#include <cstring>
+#include <memory>
 
 #include "fer/error.h"
 #include "fer/tensor/random.h"
@@ -53,17 +55,19 @@ void blur(Canvas& canvas, float amount) {
 
 }  // namespace
 
-FaceRenderer::FaceRenderer(const FaceParameters& parameters, int size)
+FaceRenderer::FaceRenderer(const FaceParameters& parameters, FaceWorkspace& workspace)
     : p_(parameters),
-      size_(size),
-      steps_(size <= 160 ? 4 : 10),
+      size_(workspace.scene.size()),
+      steps_(size_ <= 160 ? 4 : 10),
       phase_(static_cast<float>(parameters.texture_seed % 4093) * 0.37f),
-      geometry_(parameters, size),
+      geometry_(parameters, size_),
       hair_(parameters.identity, phase_),
-      scene_(size),
-      albedo_(size),
-      shade_(size),
-      gloss_(size) {
+      scene_(workspace.scene),
+      albedo_(workspace.albedo),
+      shade_(workspace.shade),
+      gloss_(workspace.gloss),
+      head_(workspace.head),
+      workspace_(workspace) {
   const FaceLighting& l = p_.lighting;
   const float ce = std::cos(l.elevation);
   light_ = {std::sin(l.azimuth) * ce, -std::sin(l.elevation), std::cos(l.azimuth) * ce};
@@ -75,11 +79,13 @@ FaceRenderer::FaceRenderer(const FaceParameters& parameters, int size)
 Face FaceRenderer::draw() {
   Face face;
   face.landmarks = geometry_.landmarks();
-  head_ = rasterize_head(geometry_, hair_, size_);
+  // Outside of the head these planes count for nothing, but must hold numbers that stay in range.
+  for (Canvas* canvas : {&albedo_, &shade_, &gloss_}) canvas->clear();
+  rasterize_head(geometry_, hair_, workspace_);
   draw_background();
   draw_back_hair();
   draw_neck();
-  draw_ears();
+  draw_ears(false);
   shade_head();
   paint_skin();
   paint_wrinkles();
@@ -90,6 +96,7 @@ Face FaceRenderer::draw() {
   paint_beard();
   paint_brows();
   composite_head();
+  draw_ears(true);
   draw_eye_lights();
   draw_front_hair();
   draw_glasses();
@@ -102,36 +109,40 @@ Image FaceRenderer::expose() {
   const FaceLighting& l = p_.lighting;
   if (l.blur > 0) blur(scene_, clamp01(l.blur));
   const auto& tone = tone_table();
-  const RandomKey key{p_.texture_seed, fnv1a64("faces.noise"), 0};
+  const RandomKey key{p_.texture_seed, fnv1a64("faces.sensor"), 0};
   Image image(size_, size_, 3);
-  std::uint64_t block = 0;
-  PhiloxBlock bits{};
-  int left = 0;
-  const auto noise = [&] {  // two bytes: triangular, -1 to 1
-    if (left == 0) {
-      bits = philox(key, block++);
-      left = 8;
-    }
-    --left;
-    const std::uint32_t word = bits.v[left >> 1] >> (16 * (left & 1));
-    return (static_cast<float>(word & 255) + static_cast<float>(word >> 8 & 255) - 255) * (1.0f / 255);
-  };
   constexpr float middle_grey = 0.22f;
+  std::vector<std::uint8_t> bytes((static_cast<std::size_t>(size_) * 3 + 1 + 15) / 16 * 16);
+  std::vector<float> line(static_cast<std::size_t>(size_) * 4);
+  std::uint64_t block = 0;
   for (int y = 0; y < size_; ++y) {
-    std::uint8_t* out = image.row(y);
-    const float* planes[3] = {scene_.row(0, y), scene_.row(1, y), scene_.row(2, y)};
-    for (int x = 0; x < size_; ++x) {
-      float c[3];
-      for (int k = 0; k < 3; ++k) {
-        const float v = planes[k][x] * l.exposure;
-        c[k] = v < 0.7f ? v : 1 - 0.09f / (v - 0.4f);  // a film's shoulder instead of a cut
-        c[k] = middle_grey + (c[k] - middle_grey) * l.contrast;
+    float* grey = &line[static_cast<std::size_t>(3) * size_];
+    std::fill_n(grey, size_, 0.0f);
+    static constexpr float luma[3] = {0.2126f, 0.7152f, 0.0722f};
+    for (int k = 0; k < 3; ++k) {
+      const float* from = scene_.row(k, y);
+      float* to = &line[static_cast<std::size_t>(k) * size_];
+      for (int x = 0; x < size_; ++x) {
+        const float v = from[x] * l.exposure;
+        const float shoulder = 1 - 0.09f / (std::max(v, 0.7f) - 0.4f);  // film's, instead of a cut
+        to[x] = middle_grey + ((v < 0.7f ? v : shoulder) - middle_grey) * l.contrast;
+        grey[x] += luma[k] * to[x];
       }
-      const float grey = 0.2126f * c[0] + 0.7152f * c[1] + 0.0722f * c[2];
+    }
+    for (std::size_t i = 0; i < bytes.size(); i += 16) {
+      const PhiloxBlock bits = philox(key, block++);
+      std::memcpy(&bytes[i], bits.v, 16);
+    }
+    std::uint8_t* out = image.row(y);
+    for (int x = 0; x < size_; ++x) {
+      // neighbouring bytes make triangular noise; a sensor's grows with the light
+      const float deviation = l.noise * (0.25f + std::sqrt(std::max(grey[x], 0.0f))) * (1.0f / 255);
       for (int k = 0; k < 3; ++k) {
-        float v = grey + (c[k] - grey) * l.saturation;
-        if (l.noise > 0) v += l.noise * noise() * (0.25f + std::sqrt(std::max(v, 0.0f)));
-        out[3 * x + k] = tone[static_cast<int>(clamp01(v) * (tone_steps - 1))];
+        const int i = 3 * x + k;
+        const float noise = static_cast<float>(bytes[i] + bytes[i + 1] - 255) * deviation;
+        const float v =
+            grey[x] + (line[static_cast<std::size_t>(k) * size_ + x] - grey[x]) * l.saturation + noise;
+        out[i] = tone[static_cast<int>(clamp01(v) * (tone_steps - 1))];
       }
     }
   }
@@ -144,7 +155,13 @@ namespace fer {
 
 Face draw_face(const FaceParameters& parameters, int size) {
   require<ConfigError>(size >= 16 && size <= 2048, "a face is drawn 16 to 2048 pixels wide, got ", size);
-  return detail::FaceRenderer(parameters, size).draw();
+  constexpr int largest_kept = 256;
+  thread_local std::unique_ptr<detail::FaceWorkspace> workspace;
+  if (!workspace || workspace->scene.size() != size)
+    workspace = std::make_unique<detail::FaceWorkspace>(size);
+  Face face = detail::FaceRenderer(parameters, *workspace).draw();
+  if (size > largest_kept) workspace.reset();
+  return face;
 }
 
 }  // namespace fer

@@ -46,18 +46,38 @@ struct HeadBuffer {
   std::vector<Pixel> pixels;
 };
 
-HeadBuffer rasterize_head(const HeadGeometry& geometry, const HairModel& hair, int size);
+/// Two by two samples a pixel: how near the surface is, and which of its triangles is in front (-1: none).
+struct DepthBuffer {
+  int width = 0;
+  std::vector<float> depth;
+  std::vector<std::int32_t> triangle;
+};
+
+/// The memory that drawing needs, kept from face to face by each thread.
+struct FaceWorkspace {
+  explicit FaceWorkspace(int size);
+
+  Canvas scene;   ///< radiance
+  Canvas albedo;  ///< of the head, under even light
+  Canvas shade;   ///< light on the head
+  Canvas gloss;   ///< light reflected by the head's surface
+  HeadBuffer head;
+  DepthBuffer depth;
+};
+
+/// Fills workspace.head.
+void rasterize_head(const HeadGeometry& geometry, const HairModel& hair, FaceWorkspace& workspace);
 
 class FaceRenderer {
  public:
-  FaceRenderer(const FaceParameters& parameters, int size);
+  FaceRenderer(const FaceParameters& parameters, FaceWorkspace& workspace);
   Face draw();
 
  private:
   // face_surroundings.cpp
   void draw_background();
   void draw_neck();
-  void draw_ears();
+  void draw_ears(bool in_front);
   void draw_back_hair();
   void draw_front_hair();
   // face_skin.cpp
@@ -91,11 +111,9 @@ class FaceRenderer {
   HairModel hair_;
   Vec3 light_, half_;
   Rgb key_, ambient_;
-  Canvas scene_;   ///< radiance
-  Canvas albedo_;  ///< of the head, under even light
-  Canvas shade_;   ///< light on the head
-  Canvas gloss_;   ///< reflected light of the head (one plane used per colour)
-  HeadBuffer head_;
+  Canvas &scene_, &albedo_, &shade_, &gloss_;
+  HeadBuffer& head_;
+  FaceWorkspace& workspace_;
 };
 
 }  // namespace fer::detail

@@ -12,8 +12,8 @@ Rgb FaceRenderer::light_at(Vec3 n) const {
   const float soft = p_.lighting.softness;
   const auto wrapped = [&](float wrap) {
     const float w = wrap + 0.5f * soft;
-    const float v = std::max(0.0f, (cosine + w) / (1 + w));
-    return v * (0.35f + 0.65f * v) * 1.25f;
+    const float v = std::max(0.0f, cosine + w) / (1 + w);
+    return v * (0.44f + 0.81f * v);
   };
   const float sky = 0.72f - 0.28f * n.y + 0.12f * n.z;
   return {key_.r * wrapped(0.22f) + ambient_.r * sky, key_.g * wrapped(0.13f) + ambient_.g * sky,
@@ -33,10 +33,6 @@ void FaceRenderer::shade_head() {
       const float grain = smooth_noise(u * 29 + phase_, v * 29) - 0.5f;
       Rgb colour = id.skin * (1 + pore * (0.5f * blotch + 0.4f * grain));
       colour.r *= 1 + 0.03f * blotch;
-      if (id.freckles > 0) {
-        const float f = smooth_noise(u * 24 + 7, v * 24 + phase_) * bell((pixel.y - 0.2f) * 4);
-        colour = mix(colour, colour * Rgb{0.72f, 0.55f, 0.42f}, id.freckles * smooth_step(0.62f, 0.8f, f));
-      }
       Rgb light = light_at(n);
       const float edge = 0.70f + 0.30f * std::sqrt(std::max(0.0f, n.z));
       light = light * edge;
@@ -86,6 +82,15 @@ void FaceRenderer::paint_skin() {
     albedo_.spot(at(eye.center.x - side * 0.03f, eye.center.y + 0.075f), px(0.10f), px(0.03f), 0,
                  {0.85f, 0.72f, 0.74f}, 0.35f + 0.3f * p_.identity.age, Blend::multiply);
   }
+  const int freckles = static_cast<int>(60 * p_.identity.freckles);
+  for (int k = 0; k < freckles;
+       ++k) {  // across the nose and both cheeks, the same on every picture of a person
+    const float a = 1.7f * k + 40 * p_.identity.freckles;
+    const float x = 1.1f * (smooth_noise(a, 0.5f) - 0.5f),
+                y = 0.02f + 0.42f * smooth_noise(a, 7.5f) - 0.15f * x * x;
+    const float r = 0.007f + 0.007f * smooth_noise(a, 13.5f);
+    albedo_.spot(at(x, y), px(r), px(r), 0, {0.62f, 0.42f, 0.30f}, 0.75f, Blend::multiply);
+  }
   const auto& nose = geometry_.nose();
   albedo_.spot(at(0, nose[3].y), px(0.08f), px(0.06f), 0, red, 0.5f, Blend::multiply);
   albedo_.spot(at(0, geometry_.chin_y() - 0.12f), px(0.12f), px(0.06f), 0, red, 0.2f, Blend::multiply);
@@ -115,12 +120,12 @@ void FaceRenderer::paint_wrinkles() {
     // nasolabial fold
     const float smile =
         std::max({0.9f * au.au12, 0.75f * au.au9, 0.7f * au.au10, 0.45f * au.au6, 0.3f * au.au20});
-    const float bow = 0.05f + 0.05f * au.au12;
-    const Point2 naso[4] = {{wing.x + s * 0.015f, wing.y - 0.035f - 0.02f * au.au9},
-                            {wing.x + s * (0.09f + 0.02f * au.au12), wing.y + 0.03f},
-                            {corner.x + s * bow, corner.y - 0.085f},
-                            {corner.x + s * (bow + 0.012f), corner.y + 0.01f}};
-    fold(naso, 0.026f, 0.12f + 0.30f * age + 0.8f * smile);
+    const Point2 naso[4] = {
+        {wing.x + s * 0.012f, wing.y - 0.04f - 0.02f * au.au9},
+        {mix(wing.x, corner.x, 0.42f) + s * 0.045f, mix(wing.y, corner.y, 0.30f) - 0.012f},
+        {corner.x + s * (0.038f + 0.01f * au.au12), mix(wing.y, corner.y, 0.78f)},
+        {corner.x + s * 0.052f, corner.y + 0.05f}};
+    fold(naso, 0.026f, 0.10f + 0.28f * age + 0.6f * smile);
     // mouth corner: dimple when pulled up, marionette line when pulled down
     const Point2 down[3] = {{corner.x + s * 0.008f, corner.y},
                             {corner.x + s * 0.03f, corner.y + 0.055f},
@@ -188,16 +193,17 @@ void FaceRenderer::paint_beard() {
   const float lip_top = mouth.outer[3].y, lip_bottom = mouth.outer[9].y, w = mouth.half_width;
   const float nose_y = geometry_.nose()[6].y;
   const Rgb colour = id.hair * 0.85f;
+  const float scale = 1 / px(1);
   const auto hairs = [&](float x, float y) {
-    const float n = smooth_noise(x * 90.0f / size_ + phase_, y * 40.0f / size_);
-    return colour * (0.55f + 0.9f * n);
+    return colour * (0.70f + 0.6f * smooth_noise(x * scale * 75 + phase_, y * scale * 24));
   };
   const auto soften = [&](Mask mask, float opacity) {
     for (int y = 0; y < mask.height; ++y) {
       float* row = mask.row(y);
       for (int x = 0; x < mask.width; ++x) {
-        const float n = smooth_noise((mask.x0 + x) * 110.0f / size_ + phase_, (mask.y0 + y) * 70.0f / size_);
-        row[x] *= clamp01(opacity * (0.45f + n));
+        if (row[x] <= 0) continue;
+        const float n = smooth_noise((mask.x0 + x) * scale * 95 + phase_, (mask.y0 + y) * scale * 40);
+        row[x] *= clamp01(opacity * (0.72f + 0.5f * n));
       }
     }
     return mask;

@@ -28,7 +28,7 @@ void FaceRenderer::draw_neck() {
   const float drop = geometry_.jaw_shift(1.0f);
   std::vector<Point2> outline;
   static constexpr float heights[] = {0.55f, 0.95f, 1.3f, 1.7f};
-  static constexpr float widths[] = {0.50f, 0.46f, 0.46f, 0.56f};
+  static constexpr float widths[] = {0.44f, 0.405f, 0.44f, 0.62f};
   const float wide = 1 + 0.06f * p_.identity.head_width + 0.05f * p_.identity.jaw_width;
   for (int side : {1, -1}) {
     for (int i = 0; i < 4; ++i) {
@@ -66,11 +66,14 @@ void FaceRenderer::draw_neck() {
   scene_.fill(path, p_.background.clothes * light_at({0, -0.3f, 0.95f}));
 }
 
-void FaceRenderer::draw_ears() {
+void FaceRenderer::draw_ears(bool in_front) {
+  if (hair_.is_long()) return;  // covered
   const FaceIdentity& id = p_.identity;
   const float size = 1 + 0.15f * id.ear_size;
   for (int side : {-1, 1}) {
     const float s = static_cast<float>(side);
+    // the ear on the side that is turned to the viewer lies over the head
+    if ((s * p_.pose.yaw < -0.06f) != in_front) continue;
     const float base = geometry_.section(0.08f).half_width - 0.03f;
     const auto point = [&](float out, float y) {
       return geometry_.project({s * (base + out * size), 0.07f + y * size, -0.10f - 0.5f * out});
