@@ -68,7 +68,10 @@ class TemporaryFile {
 /// would destroy the device.
 fs::path resolve_target(const fs::path& path) {
   std::error_code error;
-  const fs::path target = fs::is_symlink(path, error) ? fs::weakly_canonical(path, error) : path;
+  // A file that is not there yet sets the error, too: it is simply no link.
+  const bool is_link = fs::is_symlink(path, error);
+  error.clear();
+  const fs::path target = is_link ? fs::weakly_canonical(path, error) : path;
   if (error) fail("write", path, error.value());
   const fs::file_status status = fs::status(target, error);
   if (fs::exists(status) && !fs::is_regular_file(status)) {
