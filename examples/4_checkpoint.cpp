@@ -40,12 +40,12 @@ int main() {
   loader.start(0);
   const fer::Batch batch = *loader.next();
   const fer::Variable x(fer::network_input(batch, fer::Device::cpu));
-  for (int step = 0; step < 8; ++step) {
+  for (int step = 0; step < 12; ++step) {
     const fer::FERNetOutput out = net(x);
     const fer::FERLossParts loss = loss_of(out.scores, out.token, batch.labels);
     adam.zero_grad();
     loss.total.backward();
-    adam.step(/*lr=*/2e-3);
+    adam.step(/*lr=*/3e-4);
     std::cout << "step " << step << "  loss " << loss.total.item() << std::endl;
   }
 
