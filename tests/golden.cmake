@@ -19,5 +19,6 @@ foreach(source IN LISTS golden_tests)
   target_include_directories(test_golden_${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(test_golden_${name} PRIVATE FER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME golden_${name} COMMAND test_golden_${name})
-  set_tests_properties(golden_${name} PROPERTIES LABELS golden SKIP_RETURN_CODE 77)
+  set_tests_properties(golden_${name} PROPERTIES LABELS golden SKIP_RETURN_CODE 77
+                       ENVIRONMENT OMP_WAIT_POLICY=passive)
 endforeach()
