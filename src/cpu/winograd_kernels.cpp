@@ -147,9 +147,11 @@ struct Points4 {
 
 // Applies a one-dimensional transform to the columns and then to the rows of an in x in matrix.
 template <int in, int out, class D, typename Load, typename Transform, typename Store>
-HWY_INLINE void both_ways(D, const Load& load, const Transform& transform, const Store& store) {
+HWY_INLINE void both_ways(D d, const Load& load, const Transform& transform, const Store& store) {
   using V = hn::Vec<D>;
-  V half[out][in];
+  constexpr std::size_t lanes = hn::MaxLanes(D());
+  // Kept in memory by intent: left to itself the compiler moves far more than these to the stack and back.
+  HWY_ALIGN float half[out * in * lanes];
 #pragma GCC unroll 6
   for (int j = 0; j < in; ++j) {
     V x[in], y[out];
@@ -157,12 +159,14 @@ HWY_INLINE void both_ways(D, const Load& load, const Transform& transform, const
     for (int i = 0; i < in; ++i) x[i] = load(i, j);
     transform(x, y);
 #pragma GCC unroll 6
-    for (int i = 0; i < out; ++i) half[i][j] = y[i];
+    for (int i = 0; i < out; ++i) hn::Store(y[i], d, half + (i * in + j) * lanes);
   }
 #pragma GCC unroll 6
   for (int i = 0; i < out; ++i) {
-    V y[out];
-    transform(half[i], y);
+    V x[in], y[out];
+#pragma GCC unroll 6
+    for (int j = 0; j < in; ++j) x[j] = hn::Load(d, half + (i * in + j) * lanes);
+    transform(x, y);
 #pragma GCC unroll 6
     for (int j = 0; j < out; ++j) store(i, j, y[j]);
   }
@@ -187,23 +191,29 @@ HWY_INLINE void prefetch_next(const float* const* pixels, std::int64_t channels,
 template <class P>
 void input(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    float* HWY_RESTRICT v = place(to, c);
+    float* v = place(to, c);
     if (c % kLine == 0) prefetch_next<P>(pixels, channels, c);
     both_ways<P::size, P::size>(
         d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::size + j] + c); },
         [](const auto& x, auto& y) HWY_ATTR { P::input(x, y); },
-        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, v + (i * P::size + j) * to.point_pitch); });
+        [&](int, int, auto y) HWY_ATTR {
+          hn::Store(y, d, v);
+          v += to.point_pitch;
+        });
   });
 }
 
 template <class P>
 void gradient(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    float* HWY_RESTRICT v = place(to, c);
+    float* v = place(to, c);
     both_ways<P::m, P::size>(
         d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::m + j] + c); },
         [](const auto& x, auto& y) HWY_ATTR { P::gradient(x, y); },
-        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, v + (i * P::size + j) * to.point_pitch); });
+        [&](int, int, auto y) HWY_ATTR {
+          hn::Store(y, d, v);
+          v += to.point_pitch;
+        });
   });
 }
 
