@@ -10,7 +10,7 @@ namespace fer::app {
 namespace {
 
 struct InfoCommandOptions {
-  int depth = 2;
+  int levels = 2;
   bool json = false;
 };
 
@@ -28,12 +28,12 @@ const ModuleInfo& find(const std::vector<ModuleInfo>& infos, const std::string& 
   throw ConfigError(concat("info: no module '", path, "'"));
 }
 
-void print_modules(const std::vector<ModuleInfo>& infos, int depth) {
+void print_modules(const std::vector<ModuleInfo>& infos, int levels) {
   std::cout << std::left << std::setw(44) << "module" << std::right << std::setw(14) << "parameters"
             << std::setw(16) << "multiply-adds"
             << "  what it is\n";
   for (const ModuleInfo& info : infos) {
-    if (info.depth > depth) continue;
+    if (info.depth > levels) continue;
     const std::string name = std::string(static_cast<std::size_t>(2 * info.depth), ' ') +
                              (info.path.empty() ? "(model)" : info.path);
     std::cout << std::left << std::setw(44) << name << std::right << std::setw(14) << info.parameters
@@ -81,7 +81,7 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
   }
   std::cout << "preset " << config.preset << ", one image of " << config.model.image_size << " x "
             << config.model.image_size << "\n\n";
-  print_modules(infos, options.depth);
+  print_modules(infos, options.levels);
   if (config.preset != "paper") return 0;
   std::cout << "\nBeside the paper's Tables 7 and 8 (all rows of the last block computed, as the equations "
                "say):\n\n"
@@ -103,7 +103,7 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
 Command add_info(CLI::App& program) {
   CLI::App* command = program.add_subcommand("info", "Parameters and multiply-adds, module by module");
   auto options = std::make_shared<InfoCommandOptions>();
-  command->add_option("--depth", options->depth, "levels of modules shown")->capture_default_str();
+  command->add_option("--levels", options->levels, "levels of modules shown")->capture_default_str();
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command);
   return [options, flags] { return run(*options, *flags); };
