@@ -1,9 +1,12 @@
+// The data sets' common parts: their names, opening by name, subsets, pictures in files, the validation
+// share.
 #include "fer/data/dataset.h"
 
 #include <algorithm>
 #include <map>
 
 #include "data/dataset_parts.h"
+#include "data/npy.h"
 #include "fer/error.h"
 #include "fer/tensor/random.h"
 
@@ -54,11 +57,17 @@ class FileDataset : public Dataset {
     return files_.at(static_cast<std::size_t>(i)).path.string();
   }
   Sample sample(std::int64_t i) const override {
-    Sample sample;
     const auto& file = files_.at(static_cast<std::size_t>(i));
+    Sample sample;
     sample.image = read_image(file.path);
     sample.label = file.label;
+    sample.target = file.target;
     sample.name = file.path.string();
+    if (!file.arousal_npy.empty()) sample.arousal = detail::affectnet_arousal(file.arousal_npy);
+    if (!file.landmark_npy.empty()) {
+      sample.landmarks =
+          detail::affectnet_landmarks(file.landmark_npy, sample.image.width, sample.image.height);
+    }
     return sample;
   }
 
@@ -137,7 +146,7 @@ std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> 
   DatasetInfo info;
   info.name = "pictures";
   std::vector<detail::LabelledFile> labelled;
-  for (auto& file : files) labelled.push_back({std::move(file), -1});
+  for (auto& file : files) labelled.push_back({std::move(file), -1, {}, {}, {}});
   return std::make_shared<FileDataset>(std::move(info), std::move(labelled));
 }
 
@@ -184,6 +193,17 @@ std::shared_ptr<const Dataset> labelled_files(DatasetInfo info, std::vector<Labe
   for (const LabelledFile& file : files) labels.push_back(file.label);
   count_classes(info, labels);
   return std::make_shared<FileDataset>(std::move(info), std::move(files));
+}
+
+std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<LabelledFile>& files,
+                                         const DatasetOptions& options) {
+  std::vector<std::int64_t> labels;
+  for (const LabelledFile& file : files) labels.push_back(file.label);
+  std::vector<LabelledFile> kept;
+  for (std::int64_t i : part_of_training(labels, options.split, options.validation_fraction, options.seed)) {
+    kept.push_back(files[static_cast<std::size_t>(i)]);
+  }
+  return labelled_files(std::move(info), std::move(kept));
 }
 
 }  // namespace detail

@@ -1,4 +1,5 @@
-// Data sets whose pictures are files: `folder`, RAF-DB and AffectNet with an annotation text.
+// Data sets whose pictures are files with one label each: `folder` (train/<class>/*, test/<class>/*) and
+// RAF-DB.
 #include <algorithm>
 
 #include "data/dataset_parts.h"
@@ -25,27 +26,7 @@ std::vector<fs::path> sorted_entries(const fs::path& folder, bool folders) {
   return found;
 }
 
-/// Where a validation split is carved from the training part.
-std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<LabelledFile>& files,
-                                         const DatasetOptions& options) {
-  std::vector<std::int64_t> labels;
-  for (const LabelledFile& file : files) labels.push_back(file.label);
-  std::vector<LabelledFile> kept;
-  for (std::int64_t i : part_of_training(labels, options.split, options.validation_fraction, options.seed)) {
-    kept.push_back(files[static_cast<std::size_t>(i)]);
-  }
-  return labelled_files(std::move(info), std::move(kept));
-}
-
-bool is_training(Split split) {
-  return split == Split::train || split == Split::validation;
-}
-
-/// A line "path label" of an annotation text.
-struct Annotation {
-  std::string name, where;
-  std::int64_t label;
-};
+}  // namespace
 
 std::vector<Annotation> read_annotations(const fs::path& path, std::int64_t low, std::int64_t high) {
   const MappedFile file(path);
@@ -67,8 +48,6 @@ std::vector<Annotation> read_annotations(const fs::path& path, std::int64_t low,
   return annotations;
 }
 
-}  // namespace
-
 std::shared_ptr<const Dataset> open_folder(const DatasetOptions& options) {
   const fs::path train = options.folder / "train", test = options.folder / "test";
   require_folder(train, options.name);
@@ -80,7 +59,7 @@ std::shared_ptr<const Dataset> open_folder(const DatasetOptions& options) {
   std::vector<LabelledFile> files;
   for (const fs::path& folder : sorted_entries(train, true)) {
     const std::string name = folder.filename().string();
-    if (name == "neutral") info.neutral = static_cast<int>(info.class_names.size());
+    if (to_lower(name) == "neutral") info.neutral = static_cast<int>(info.class_names.size());
     const auto label = static_cast<std::int64_t>(info.class_names.size());
     info.class_names.push_back(name);
     const fs::path here = part / name;
@@ -88,7 +67,7 @@ std::shared_ptr<const Dataset> open_folder(const DatasetOptions& options) {
     const auto pictures = sorted_entries(here, false);
     require<DataError>(!pictures.empty() || part != train, "data set 'folder': the class folder '",
                        here.string(), "' holds no PNG or JPEG picture");
-    for (const fs::path& picture : pictures) files.push_back({picture, label});
+    for (const fs::path& picture : pictures) files.push_back({picture, label, {}, {}, {}});
   }
   require<DataError>(!info.class_names.empty(), "data set 'folder': '", train.string(),
                      "' holds no class folders");
@@ -115,38 +94,13 @@ std::shared_ptr<const Dataset> open_rafdb(const DatasetOptions& options) {
   std::vector<LabelledFile> files;
   const std::string wanted = is_training(options.split) ? "train" : "test";
   for (const Annotation& a : read_annotations(list, 1, 7)) {
-    if (a.name.rfind(wanted, 0) != 0) continue;
+    require<DataError>(a.name.starts_with("train") || a.name.starts_with("test"), a.where,
+                       ": the picture's name must begin with train or test, got '", a.name, "'");
+    if (!a.name.starts_with(wanted)) continue;
     const fs::path name(a.name);
     const fs::path picture = pictures / (name.stem().string() + "_aligned" + name.extension().string());
     require<IoError>(fs::exists(picture), a.where, ": the picture '", picture.string(), "' does not exist");
-    files.push_back({picture, a.label - 1});
-  }
-  return take_part(std::move(info), files, options);
-}
-
-std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options) {
-  const bool training = is_training(options.split);
-  const std::string part = training ? "train" : "val";
-  const bool eight = options.name == "affectnet8";
-  DatasetInfo info;
-  info.name = options.name;
-  info.split = options.split;
-  info.class_names = {"neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"};
-  if (eight) info.class_names.emplace_back("contempt");
-  info.neutral = 0;
-  const fs::path text = options.folder / (part + ".txt");
-  std::vector<LabelledFile> files;
-  const std::int64_t classes = eight ? 8 : 7;
-  if (fs::exists(text)) {
-    for (const Annotation& a : read_annotations(text, 0, 10)) {
-      if (a.label >= classes) continue;  // contempt of the seven, none, uncertain, no face
-      const fs::path picture = options.folder / a.name;
-      require<IoError>(fs::exists(picture), a.where, ": the picture '", picture.string(), "' does not exist");
-      files.push_back({picture, a.label});
-    }
-  } else {
-    throw IoError(concat("data set '", options.name, "': '", text.string(),
-                         "' does not exist (lines of a picture's path and its label)"));
+    files.push_back({picture, a.label - 1, {}, {}, {}});
   }
   return take_part(std::move(info), files, options);
 }

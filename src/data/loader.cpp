@@ -197,6 +197,10 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
   require<ConfigError>(options.world > 0 && options.rank >= 0 && options.rank < options.world,
                        "loader: rank ", options.rank, " of ", options.world, " processes");
   options.augment.check();
+  for (std::int64_t i = 0; options.balanced && i < dataset->size(); ++i) {
+    require<ConfigError>(dataset->label(i) >= 0, "loader: balanced sampling needs labels, '",
+                         dataset->name(i), "' has none");
+  }
   state_->dataset = std::move(dataset);
   state_->options = options;
   state_->channels = options.channels != 0 ? options.channels : state_->dataset->info().channels;
@@ -258,7 +262,11 @@ std::optional<Batch> DataLoader::next() {
   const Clock::time_point begin = Clock::now();
   Outcome outcome;
   if (s.threads.empty()) {
-    outcome.batch = s.prepare(s.consumed);
+    try {
+      outcome.batch = s.prepare(s.consumed);
+    } catch (...) {
+      outcome.error = std::current_exception();
+    }
   } else {
     s.ready.wait(lock, [&s] { return s.done.count(s.consumed) > 0; });
     outcome = std::move(s.done.extract(s.consumed).mapped());
