@@ -104,23 +104,19 @@ Variable IRBackbone::forward(const Variable& x) {
   require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[image_backbone] needs images N x H x W x 3, got ",
                       x.shape());
   if (!checkpointing_) return body_(input_layer_(x));
-  // The stem and the units with a stride have the largest activations: each such unit is a segment of its
-  // own, the rest of its stage another.
-  Variable y = x;
-  std::size_t unit = 0;
-  for (std::size_t stage = 0; stage < config_.units.size(); ++stage) {
-    const std::size_t first = unit, end = unit + static_cast<std::size_t>(config_.units[stage]);
+  // The stem and the units with a stride have the largest activations: each of them is a segment of its own,
+  // the rest of a stage another.
+  Variable y = checkpoint([this](const std::vector<Variable>& in) { return input_layer_(in[0]); }, {x});
+  const auto segment = [&](std::size_t begin, std::size_t end) {
+    if (begin == end) return;
     y = checkpoint(
-        [this, stage, first](const std::vector<Variable>& in) {
-          return run_units(stage == 0 ? input_layer_(in[0]) : in[0], first, first + 1);
-        },
-        {y});
-    if (end > first + 1) {
-      y = checkpoint(
-          [this, first, end](const std::vector<Variable>& in) { return run_units(in[0], first + 1, end); },
-          {y});
-    }
-    unit = end;
+        [this, begin, end](const std::vector<Variable>& in) { return run_units(in[0], begin, end); }, {y});
+  };
+  std::size_t unit = 0;
+  for (const std::int64_t count : config_.units) {
+    segment(unit, unit + 1);
+    segment(unit + 1, unit + static_cast<std::size_t>(count));
+    unit += static_cast<std::size_t>(count);
   }
   return y;
 }
