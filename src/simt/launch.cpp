@@ -166,14 +166,16 @@ uint3 block_at(const Launch& launch, std::int64_t position) {
 }
 
 dim3 LaunchGrid::checked(long long blocks, Where at) {
-  require<CheckError>(blocks >= 0 && blocks <= 0x7fffffff, "[simt] launch at ", place_name(at),
-                      ": a grid of ", blocks, " blocks; a GPU allows 1 to 2147483647");
+  if (blocks < 0 || blocks > 0x7fffffff) {
+    throw CheckError(concat("[simt] launch at ", place_name(at), ": a grid of ", blocks,
+                            " blocks; a GPU allows 1 to 2147483647"));
+  }
   return dim3(static_cast<unsigned>(blocks));
 }
 
 void run(const LaunchRequest& request) {
-  require<CheckError>(current_block == nullptr, "[simt] launch at ", place_name(request.where),
-                      ": from inside of a kernel; kernels are launched by host code");
+  check_launch(current_block == nullptr, request,
+               "from inside of a kernel; kernels are launched by host code");
   Launch launch;
   launch.request = &request;
   launch.options = options();
@@ -184,6 +186,10 @@ void run(const LaunchRequest& request) {
 
   std::unique_lock<std::mutex> checker(checker_mutex, std::defer_lock);
   int workers = launch.options.threads > 0 ? launch.options.threads : omp_get_max_threads();
+  // Waking a thread costs as much as some thousand short lanes.
+  constexpr std::int64_t lanes_per_worker = 2048;
+  const std::int64_t useful = (launch.blocks * launch.threads + lanes_per_worker - 1) / lanes_per_worker;
+  if (launch.options.threads == 0) workers = static_cast<int>(std::min<std::int64_t>(workers, useful));
   workers = static_cast<int>(std::min<std::int64_t>(workers, launch.blocks));
   if (omp_in_parallel()) workers = 1;
   if (request.instrumented) {  // races between blocks show in the shadow, not by running them at once

@@ -19,7 +19,9 @@ bool parse(std::string_view text, Integer* value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-Options from_environment() {
+}  // namespace
+
+Options options_from_environment() {
   Options options;
   if (const char* value = std::getenv("FER_SIMT_ORDER")) {
     const std::string_view order = value;
@@ -49,9 +51,11 @@ Options from_environment() {
   return options;
 }
 
+namespace {
+
 std::mutex mutex;
 Options& current() {
-  static Options options = from_environment();
+  static Options options = options_from_environment();
   return options;
 }
 

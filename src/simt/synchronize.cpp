@@ -16,15 +16,10 @@ void outside_of_kernels(const char* operation) {
              " was called outside of a kernel; only code run by gpu::launch has threads and blocks"));
 }
 
-bool same_text(const Where& a, const Where& b) {
-  if (a.line() != b.line() || a.column() != b.column()) return false;
-  return a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0;
-}
-
 std::string place_name(const Where& where) {
-  const char* file = where.file_name();
+  const char* file = where.file;
   if (const char* slash = std::strrchr(file, '/')) file = slash + 1;
-  return concat(file, ":", where.line());
+  return concat(file, ":", where.line);
 }
 
 // --- the block's barrier

@@ -1,6 +1,7 @@
 // Wrong uses of memory that are caught without any instrumentation: host pointers, red zones, launch sizes,
 // poison, cp.async; and the runtime's copies.
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "tests/simt/planted.h"
@@ -255,6 +256,38 @@ TEST_CASE("copies check their kind and their range") {
                        CheckError);
   gpu::memset_async(x.data(), 0, 32, nullptr);
   CHECK(x.host() == std::vector<float>(8, 0.0f));
+}
+
+__global__ void launches_another() {
+  gpu::launch(nothing, 1, 32, 0, nullptr);
+}
+
+TEST_CASE("a kernel cannot launch another") {
+  must_catch({"from inside of a kernel"}, [] { gpu::launch(launches_another, 1, 32, 0, nullptr); });
+}
+
+TEST_CASE("options come from the environment") {
+  const auto with = [](const char* name, const char* value) {
+    setenv(name, value, 1);
+    Options o;
+    std::string error;
+    try {
+      o = options_from_environment();
+    } catch (const ConfigError& e) {
+      error = e.what();
+    }
+    unsetenv(name);
+    return std::pair(o, error);
+  };
+  CHECK(with("FER_SIMT_ORDER", "reverse").first.order == LaneOrder::reverse);
+  CHECK(with("FER_SIMT_ORDER", "shuffled:42").first.order == LaneOrder::shuffled);
+  CHECK(with("FER_SIMT_ORDER", "shuffled:42").first.seed == 42);
+  CHECK(with("FER_SIMT_ASYNC_COPY", "early").first.async_copy == AsyncCopy::early);
+  CHECK(with("FER_SIMT_THREADS", "3").first.threads == 3);
+  CHECK(with("FER_SIMT_ORDER", "backwards").second ==
+        "FER_SIMT_ORDER is 'backwards'; it may be forward, reverse, shuffled or shuffled:<seed>");
+  CHECK(with("FER_SIMT_ASYNC_COPY", "").second == "FER_SIMT_ASYNC_COPY is ''; it may be early or late");
+  CHECK(with("FER_SIMT_THREADS", "2x").second == "FER_SIMT_THREADS is '2x'; it must be a number of threads");
 }
 
 TEST_CASE("memory is counted, limited and reused") {

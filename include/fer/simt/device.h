@@ -5,11 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <source_location>
 
 #include "fer/simt/types.h"
 
-#define FER_WHERE_PARAM , ::std::source_location where = ::std::source_location::current()
+#define FER_WHERE_PARAM , ::fer::simt::Where where = ::fer::simt::Where::current()
 #define FER_WHERE_PASS , where
 #define FER_SYNCTHREADS_AT __syncthreads(where)
 #define FER_UNROLL _Pragma("GCC unroll 32")
@@ -27,7 +26,15 @@
 
 namespace fer::simt {
 
-using Where = std::source_location;
+/// A place in the source: that of the call, as a default argument. (std::source_location, which clang 14
+/// lacks.)
+struct Where {
+  const char* file;
+  int line;
+  static constexpr Where current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
 
 // Rewritten by the executor whenever another lane runs. initial-exec: an access is one instruction also in
 // position-independent code.

@@ -30,8 +30,10 @@ struct Options {
   std::size_t memory_limit = 0;           ///< bytes of device memory; 0: no limit but the machine's
 };
 
-/// The options in force. They start from the environment: FER_SIMT_ORDER (forward, reverse, shuffled or
-/// shuffled:<seed>), FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS. ConfigError if one is malformed.
+/// The defaults, changed by the environment: FER_SIMT_ORDER (forward, reverse, shuffled or shuffled:<seed>),
+/// FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS (a number). ConfigError if one is malformed.
+Options options_from_environment();
+/// The options in force; at first those of the environment.
 Options options();
 /// For the whole process; not while a kernel runs.
 void set_options(const Options& options);
