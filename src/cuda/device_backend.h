@@ -1,0 +1,170 @@
+// The Backend of a GPU and of the executor that runs its kernels on the CPU: one class, compiled by nvcc in
+// fer::cuda and by the host compiler in fer::simt. Each group of functions is implemented in the .cu file of
+// its name in this folder; what they promise is written once, in fer/tensor/backend.h.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "cuda/gpu.h"
+#include "fer/tensor/backend.h"
+#include "tensor/caching_allocator.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+
+class DeviceBackend final : public Backend {
+ public:
+  /// DeviceError, saying what to do, if there is no device.
+  DeviceBackend();
+  ~DeviceBackend() override;
+
+  Device device() const override { return FER_GPU_SIMT ? Device::simt : Device::cuda; }
+  std::string description() const override;
+
+  // device_backend.cu
+  void* allocate(std::size_t bytes) override;
+  void release(void* data, std::size_t bytes) noexcept override;
+  void copy_from_host(void* device_data, const void* host_data, std::size_t bytes) override;
+  void copy_to_host(void* host_data, const void* device_data, std::size_t bytes) override;
+  void synchronize() override;
+  MemoryStats memory_stats() const override;
+  void reset_peak_memory() override;
+
+  // memory.cu
+  void fill(Tensor& y, double value) override;
+  void copy(const Tensor& x, Tensor& y) override;
+  void cast(const Tensor& x, Tensor& y) override;
+
+  // elementwise.cu
+  void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) override;
+  void sum_to(const Tensor& x, Tensor& y) override;
+  void scale(const Tensor& x, double alpha, Tensor& y) override;
+  void accumulate(const Tensor& x, double alpha, Tensor& y) override;
+  void lerp(const Tensor& x, double weight, Tensor& y) override;
+
+  // activation.cu
+  void activation_forward(UnaryOp op, const Tensor& x, Tensor& y) override;
+  void activation_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy,
+                           Tensor& dx) override;
+
+  // prelu.cu
+  void prelu_forward(const Tensor& x, const Tensor& slope, Tensor& y) override;
+  void prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor& dx,
+                      Tensor& dslope) override;
+
+  // layout.cu
+  void permute(const Tensor& x, std::span<const int> order, Tensor& y) override;
+  void slice(const Tensor& x, int dim, std::int64_t start, Tensor& y) override;
+  void paste(const Tensor& x, int dim, std::int64_t start, Tensor& y) override;
+
+  // matmul.cu
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
+  void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) override;
+  void linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) override;
+  void linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) override;
+
+  // conv2d.cu
+  void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
+                      Tensor& y) override;
+  void conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
+                             Tensor& dx) override;
+  void conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                              Tensor& dweight, Tensor& dbias) override;
+
+  // depthwise_conv2d.cu
+  void depthwise_conv2d_forward(const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
+                                Tensor& y) override;
+  void depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
+                                       Tensor& dx) override;
+  void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                                        Tensor& dweight) override;
+
+  // pool2d.cu
+  void max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) override;
+  void max_pool2d_backward(const Tensor& dy, const Tensor& argmax, Tensor& dx) override;
+  void global_avg_pool2d_forward(const Tensor& x, Tensor& y) override;
+  void global_avg_pool2d_backward(const Tensor& dy, Tensor& dx) override;
+
+  // batch_norm.cu, layer_norm.cu
+  void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double momentum,
+                          double eps, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
+                          Tensor& inv_std) override;
+  void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& inv_std,
+                           const Tensor& dy, Tensor& dx, Tensor& dweight, Tensor& dbias) override;
+  void batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                               const Tensor& running_mean, const Tensor& running_var, double eps,
+                               Tensor& y) override;
+  void batch_norm_eval_backward(const Tensor& x, const Tensor& weight, const Tensor& running_mean,
+                                const Tensor& running_var, double eps, const Tensor& dy, Tensor& dx,
+                                Tensor& dweight, Tensor& dbias) override;
+  void layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
+                          Tensor& mean, Tensor& inv_std) override;
+  void layer_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& inv_std,
+                           const Tensor& dy, Tensor& dx, Tensor& dweight, Tensor& dbias) override;
+
+  // softmax.cu
+  void softmax_forward(const Tensor& x, bool log, Tensor& y) override;
+  void softmax_backward(const Tensor& y, const Tensor& dy, bool log, Tensor& dx) override;
+
+  // attention.cu
+  void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
+                         Tensor& log_sum_exp) override;
+  void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+                          const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq, Tensor& dk,
+                          Tensor& dv) override;
+
+  // heatmap.cu
+  void heatmap_forward(const Tensor& f_lm, HeatmapKind kind, Tensor& heat, Tensor& argmax) override;
+  void heatmap_backward(const Tensor& f_lm, const Tensor& argmax, HeatmapKind kind, const Tensor& dheat,
+                        Tensor& df_lm) override;
+  void heatmap_product_forward(const Tensor& f_lm, const Tensor& f_img, HeatmapKind kind, Tensor& y,
+                               Tensor& heat, Tensor& argmax) override;
+  void heatmap_product_backward(const Tensor& f_lm, const Tensor& f_img, const Tensor& heat,
+                                const Tensor& argmax, HeatmapKind kind, const Tensor& dy, Tensor& df_lm,
+                                Tensor& df_img) override;
+
+  // dropout.cu
+  void dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) override;
+
+  // cross_entropy.cu
+  void cross_entropy_forward(const Tensor& scores, const Tensor& labels, double label_smoothing, Tensor& loss,
+                             Tensor& probabilities) override;
+  void cross_entropy_backward(const Tensor& probabilities, const Tensor& labels, double label_smoothing,
+                              const Tensor& dloss, Tensor& dscores) override;
+  void soft_cross_entropy_forward(const Tensor& scores, const Tensor& target, Tensor& loss,
+                                  Tensor& probabilities) override;
+  void soft_cross_entropy_backward(const Tensor& scores, const Tensor& probabilities, const Tensor& target,
+                                   const Tensor& dloss, Tensor& dscores, Tensor& dtarget) override;
+  void entropy_forward(const Tensor& scores, Tensor& entropy) override;
+  void entropy_backward(const Tensor& scores, const Tensor& entropy, const Tensor& dentropy,
+                        Tensor& dscores) override;
+
+  // neaa.cu
+  void class_anchors(const Tensor& scores, const Tensor& labels, Tensor& anchors) override;
+  void anchor_loss_forward(const Tensor& features, const Tensor& labels, const Tensor& anchors,
+                           std::int64_t skip, Tensor& loss) override;
+  void anchor_loss_backward(const Tensor& features, const Tensor& labels, const Tensor& anchors,
+                            std::int64_t skip, const Tensor& dloss, Tensor& dfeatures) override;
+  void neutral_loss_forward(const Tensor& features, const Tensor& labels, std::int64_t neutral,
+                            Tensor& loss) override;
+  void neutral_loss_backward(const Tensor& features, const Tensor& labels, std::int64_t neutral,
+                             const Tensor& dloss, Tensor& dfeatures) override;
+  void neutral_loss_pairwise_forward(const Tensor& features, const Tensor& labels, std::int64_t neutral,
+                                     Tensor& loss) override;
+
+  // optimizer.cu
+  void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) override;
+  void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) override;
+  void global_norm(std::span<const Tensor> tensors, Tensor& norm) override;
+
+  // image.cu
+  void preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
+                         const float mean[3], const float std[3], Tensor& y) override;
+
+ private:
+  std::string description_;
+  CachingAllocator allocator_;
+  gpu::Stream stream_;  ///< all kernels and copies, in order
+};
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
