@@ -365,12 +365,12 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
   }
 }
 
-#define FER_INSTANTIATE(T)                                                                  \
-  template void direct_conv_forward<T>(const ConvShape&, const T*, const T*, const T*, T*); \
-  template void direct_conv_backward_input<T>(const ConvShape&, const T*, const T*, T*);    \
-  template void direct_conv_backward_weight<T>(const ConvShape&, const T*, const T*, T*);
-FER_INSTANTIATE(float)
-FER_INSTANTIATE(double)
-#undef FER_INSTANTIATE
+template void direct_conv_forward<float>(const ConvShape&, const float*, const float*, const float*, float*);
+template void direct_conv_backward_input<float>(const ConvShape&, const float*, const float*, float*);
+template void direct_conv_backward_weight<float>(const ConvShape&, const float*, const float*, float*);
+template void direct_conv_forward<double>(const ConvShape&, const double*, const double*, const double*,
+                                          double*);
+template void direct_conv_backward_input<double>(const ConvShape&, const double*, const double*, double*);
+template void direct_conv_backward_weight<double>(const ConvShape&, const double*, const double*, double*);
 
 }  // namespace fer::detail

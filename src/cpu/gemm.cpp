@@ -281,16 +281,24 @@ void column_sums(const T* x, std::int64_t rows, std::int64_t channels, T* y) {
     for (std::int64_t c = 0; c < channels; ++c) y[c] += partials[part * channels + c];
 }
 
-#define FER_INSTANTIATE(T)                                                                            \
-  template void gemm<T>(const MatrixRef<T>&, const MatrixRef<T>&, T*, std::int64_t, const T*);        \
-  template void gemm_batched<T>(std::int64_t, const MatrixRef<T>&, std::int64_t, const MatrixRef<T>&, \
-                                std::int64_t, T*, std::int64_t, std::int64_t);                        \
-  template void long_product<T>(const LongProduct<T>&);                                               \
-  template void product_over_rows<T>(const MatrixRef<T>&, const MatrixRef<T>&, T*, std::int64_t);     \
-  template void pack_panel<T>(const MatrixRef<T>&, std::int64_t, T*);                                 \
-  template void column_sums<T>(const T*, std::int64_t, std::int64_t, T*);
-FER_INSTANTIATE(float)
-FER_INSTANTIATE(double)
-#undef FER_INSTANTIATE
+template void gemm<float>(const MatrixRef<float>&, const MatrixRef<float>&, float*, std::int64_t,
+                          const float*);
+template void gemm_batched<float>(std::int64_t, const MatrixRef<float>&, std::int64_t,
+                                  const MatrixRef<float>&, std::int64_t, float*, std::int64_t, std::int64_t);
+template void long_product<float>(const LongProduct<float>&);
+template void product_over_rows<float>(const MatrixRef<float>&, const MatrixRef<float>&, float*,
+                                       std::int64_t);
+template void pack_panel<float>(const MatrixRef<float>&, std::int64_t, float*);
+template void column_sums<float>(const float*, std::int64_t, std::int64_t, float*);
+template void gemm<double>(const MatrixRef<double>&, const MatrixRef<double>&, double*, std::int64_t,
+                           const double*);
+template void gemm_batched<double>(std::int64_t, const MatrixRef<double>&, std::int64_t,
+                                   const MatrixRef<double>&, std::int64_t, double*, std::int64_t,
+                                   std::int64_t);
+template void long_product<double>(const LongProduct<double>&);
+template void product_over_rows<double>(const MatrixRef<double>&, const MatrixRef<double>&, double*,
+                                        std::int64_t);
+template void pack_panel<double>(const MatrixRef<double>&, std::int64_t, double*);
+template void column_sums<double>(const double*, std::int64_t, std::int64_t, double*);
 
 }  // namespace fer::detail
