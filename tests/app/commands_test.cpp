@@ -1,0 +1,137 @@
+// The commands as a user meets them: results, messages and exit codes.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/program.h"
+
+using app_test::Folder;
+using app_test::Result;
+using app_test::run;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("help and version") {
+  CHECK(run({"--help"}).code == 0);
+  for (const char* command : {"train", "eval", "predict", "convert", "info", "gradcheck", "faces"}) {
+    const Result help = run({command, "--help"});
+    CHECK(help.code == 0);
+    CHECK(contains(help.out, "Options"));
+  }
+  const Result version = run({"--version"});
+  CHECK(version.code == 0);
+  CHECK(contains(version.out, "cpu: cpu ("));
+}
+
+TEST_CASE("wrong usage ends with 2 and says what is known") {
+  CHECK(run({}).code == 2);
+  CHECK(run({"trian"}).code == 2);
+  const Result preset = run({"train", "--preset", "huge", "--run-dir", "unused"});
+  CHECK(preset.code == 2);
+  CHECK(contains(preset.err, "tiny"));
+  const Result device = run({"train", "--device", "tpu"});
+  CHECK(device.code == 2);
+  CHECK(contains(device.err, "unknown device 'tpu'; known are cpu, simt, cuda"));
+  CHECK(contains(run({"train", "--epochs", "many"}).err,
+                 "command line: 'epochs' must be a whole number, got 'many'"));
+}
+
+TEST_CASE("info counts the paper's parameters") {
+  const Result info = run({"info", "--preset", "paper", "--json"});
+  REQUIRE(info.code == 0);
+  const auto json = nlohmann::json::parse(info.out);
+  CHECK(json["modules"][0]["parameters"] == 32649287);
+}
+
+TEST_CASE("faces draws a folder that the folder data set reads") {
+  const Folder folder("faces");
+  const Result faces = run({"faces", "--out", folder / "train", "--identities", "2", "--size", "48",
+                            "--sheet", folder / "sheet.png"});
+  CHECK(faces.code == 0);
+  CHECK(app_test::fs::file_size(folder / "sheet.png") > 1000);
+  CHECK(run({"faces", "--out", folder / "test", "--identities", "1", "--seed", "2", "--size", "48"}).code ==
+        0);
+  const Result train = run({"train",
+                            "--dataset",
+                            "folder",
+                            "--data",
+                            folder.path.string(),
+                            "--preset",
+                            "tiny",
+                            "--run-dir",
+                            folder / "run",
+                            "--epochs",
+                            "1",
+                            "--batch-size",
+                            "7",
+                            "--landmark-epochs",
+                            "1",
+                            "--landmark-identities",
+                            "2",
+                            "--landmark-batch-size",
+                            "7",
+                            "--validation",
+                            "0",
+                            "--test-identities",
+                            "1",
+                            "--json"});
+  REQUIRE_MESSAGE(train.code == 0, train.err);
+  CHECK(nlohmann::json::parse(train.out)["best"]["samples"] == 7);
+}
+
+TEST_CASE("train, eval, predict and convert work on each other's files") {
+  const Folder folder("chain");
+  auto arguments = app_test::short_training(folder / "run");
+  arguments.insert(arguments.end(), {"--max-steps", "2"});
+  const Result train = run(arguments);
+  REQUIRE_MESSAGE(train.code == 0, train.err);
+  CHECK(contains(train.out, "accuracy on test: "));
+  const std::string weights = folder / "run/best.safetensors";
+  const Result eval = run({"eval", "--weights", weights, "--json"});
+  REQUIRE_MESSAGE(eval.code == 0, eval.err);
+  CHECK(nlohmann::json::parse(eval.out)["samples"] == 14);
+
+  REQUIRE(run({"faces", "--sheet", folder / "face.png", "--identities", "1", "--per-identity", "1"}).code ==
+          0);
+  const Result predict = run({"predict", "--weights", weights, folder / "face.png", "--json"});
+  REQUIRE_MESSAGE(predict.code == 0, predict.err);
+  const auto prediction = nlohmann::json::parse(predict.out)[0];
+  double sum = 0;
+  for (const auto& p : prediction["probabilities"]) sum += p.get<double>();
+  CHECK(sum == doctest::Approx(1).epsilon(1e-5));
+
+  REQUIRE(run({"convert", weights, folder / "weights.pth"}).code == 0);
+  REQUIRE(run({"convert", folder / "weights.pth", folder / "again.safetensors"}).code == 0);
+  const Result again =
+      run({"predict", "--weights", folder / "again.safetensors", folder / "face.png", "--json"});
+  CHECK(again.out == predict.out);
+}
+
+TEST_CASE("damaged and missing input: a clear message, exit code 1, nothing lost") {
+  const Folder folder("bad");
+  CHECK(contains(run({"train", "--dataset", "rafdb", "--data", "/nowhere", "--run-dir", folder / "r"}).err,
+                 "data set 'rafdb': the folder '/nowhere' does not exist"));
+  CHECK(run({"eval", "--weights", folder / "none.safetensors"}).code == 1);
+  std::ofstream(folder / "text.safetensors") << "this is no weight file";
+  const Result text = run({"eval", "--weights", folder / "text.safetensors"});
+  CHECK(text.code == 1);
+  CHECK(contains(text.err, "is neither safetensors nor a PyTorch checkpoint"));
+  CHECK(contains(run({"train", "--resume", folder / "none"}).err, "it holds no config.json"));
+  std::ofstream(folder / "broken.json") << "{\"training\": {\"epcohs\": 1}}";
+  const Result config = run({"train", "--config", folder / "broken.json"});
+  CHECK(config.code == 2);
+  CHECK(contains(config.err, "unknown key 'epcohs'; did you mean 'epochs'?"));
+}
+
+TEST_CASE("gradcheck runs a choice of cases") {
+  const Result result = run({"gradcheck", "--only", "prelu", "--json"});
+  REQUIRE(result.code == 0);
+  for (const auto& c : nlohmann::json::parse(result.out)) CHECK(c["ok"] == true);
+  CHECK(run({"gradcheck", "--only", "no such case"}).code == 2);
+}

@@ -1,0 +1,89 @@
+// Runs the built program as a user would, and gives what it printed and how it ended.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace app_test {
+
+namespace fs = std::filesystem;
+
+struct Result {
+  int code = -1;  ///< exit code; -signal if it was killed
+  std::string out, err;
+};
+
+/// A folder that goes with the test.
+struct Folder {
+  fs::path path;
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / ("fer_app_" + name + "_" + std::to_string(::getpid()))) {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::permissions(path, fs::perms::owner_all, ignored);
+    fs::remove_all(path, ignored);
+  }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+inline std::string read_all(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is killed then by SIGKILL.
+inline Result run(const std::vector<std::string>& arguments, int kill_after = 0) {
+  const Folder folder("output");
+  const std::string out = folder / "out", err = folder / "err";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
+    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
+    ::setenv("OMP_WAIT_POLICY", "passive", 1);
+    std::vector<char*> argv{const_cast<char*>("fer")};
+    for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    argv.push_back(nullptr);
+    ::execv(FER_PROGRAM, argv.data());
+    ::_exit(127);
+  }
+  if (kill_after > 0) {
+    ::usleep(static_cast<useconds_t>(kill_after) * 1000);
+    ::kill(child, SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  Result result;
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  result.out = read_all(out);
+  result.err = read_all(err);
+  return result;
+}
+
+/// Flags of a run of seconds.
+inline std::vector<std::string> short_training(const std::string& folder) {
+  return {"train", "--preset",
+          "tiny",  "--run-dir",
+          folder,  "--train-identities",
+          "8",     "--test-identities",
+          "2",     "--faces-per-identity",
+          "7",     "--epochs",
+          "2",     "--landmark-epochs",
+          "1",     "--batch-size",
+          "8",     "--landmark-batch-size",
+          "8",     "--save-every",
+          "1",     "--validation",
+          "0.2",   "--quiet"};
+}
+
+}  // namespace app_test
