@@ -103,7 +103,7 @@ void PickleMachine::build() {
 
 /// ('storage', class, key, location, elements[, (view key, view offset, view elements)])
 void PickleMachine::push_storage() {
-  const PickleNode id = node(pop(1)[0]);
+  const PickleNode& id = node(pop(1)[0]);
   const std::size_t count = id.children.size();
   if (id.kind != Kind::tuple || count < 5 || count > 6) fail("refers to something other than a storage");
   if (text(id.children[0], "a persistent id's kind") != "storage") {
@@ -118,6 +118,7 @@ void PickleMachine::push_storage() {
   storage.untyped = untyped;
   storage.dtype = untyped ? DType::uint8 : type.dtype;
   storage.key = text(id.children[2], "a storage's key");
+  if (storage.key.size() > 256) fail("has a storage key of ", storage.key.size(), " characters");
   storage.count = integer(id.children[4], "a storage's size");
   if (storage.count < 0) fail("has a storage of ", storage.count, " elements");
   if (count == 6 && node(id.children[5]).kind != Kind::none) {
@@ -137,6 +138,7 @@ std::int64_t PickleMachine::integer(NodeId id, std::string_view role) const {
 std::vector<std::int64_t> PickleMachine::integers(NodeId id, std::string_view role) const {
   const PickleNode& sequence = node(id);
   if (sequence.kind != Kind::tuple && sequence.kind != Kind::list) fail("has no tuple as ", role);
+  if (sequence.children.size() > 64) fail("has ", sequence.children.size(), " integers as ", role);
   std::vector<std::int64_t> values;
   for (const NodeId child : sequence.children) values.push_back(integer(child, role));
   return values;

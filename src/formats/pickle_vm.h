@@ -1,6 +1,7 @@
 // The small part of Python's pickle machine that checkpoints need. A pickle is a program: each operation
 // pushes values on a stack, gathers them into containers, or calls a function that it names. Here a name is
-// looked up in a fixed list (find_global); any other is refused, so nothing is ever called but the code below.
+// looked up in a fixed list (find_global); any other is refused, so nothing is ever called but the code
+// below.
 //
 // Values are nodes in one array and refer to one another by index, so that what a hostile pickle can build (a
 // list that holds itself, a million references to one dictionary) costs no more than its bytes.
@@ -39,8 +40,8 @@ using NodeId = std::uint32_t;
 struct StorageRef {
   std::string key;
   DType dtype = DType::uint8;
-  bool untyped = false;       // the element type is the tensor's
-  std::int64_t count = 0;     // elements; bytes if untyped
+  bool untyped = false;          // the element type is the tensor's
+  std::int64_t count = 0;        // elements; bytes if untyped
   std::int64_t view_offset = 0;  // elements that a legacy storage view starts after its root storage
 };
 
@@ -54,14 +55,26 @@ struct TensorRef {
 
 struct PickleNode {
   enum class Kind : std::uint8_t {
-    none, boolean, integer, big_integer, real, text, bytes, list, tuple, dict, global, storage, tensor
+    none,
+    boolean,
+    integer,
+    big_integer,
+    real,
+    text,
+    bytes,
+    list,
+    tuple,
+    dict,
+    global,
+    storage,
+    tensor
   };
   Kind kind = Kind::none;
   Global global = Global::factory;  // kind global
   DType dtype = DType::float32;     // kind global: of a storage class or a dtype
   std::int64_t integer = 0;         // integer, boolean; storage, tensor: index into the tables of Pickle
   double real = 0;
-  std::string text;               // text, bytes, big_integer; the full name of a global
+  std::string text;              // text, bytes, big_integer; the full name of a global
   std::vector<NodeId> children;  // list, tuple: elements; dict: key, value, key, value, ...
 };
 

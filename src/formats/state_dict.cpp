@@ -4,11 +4,15 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <span>
+#include <system_error>
 
 #include "fer/formats/half.h"
 #include "fer/formats/pytorch.h"
 #include "fer/formats/safetensors.h"
 #include "fer/tensor/backend.h"
+#include "formats/pytorch_formats.h"
+#include "formats/pytorch_state.h"
 
 namespace fer {
 namespace {
@@ -26,108 +30,58 @@ Tensor permuted(const Tensor& tensor, const std::array<int, 4>& order) {
   return result;
 }
 
-std::string plain_text(const PyValue& value) {
-  switch (value.kind()) {
-    case PyValue::Kind::text:
-      return value.as_text();
-    case PyValue::Kind::boolean:
-      return value.as_boolean() ? "true" : "false";
-    case PyValue::Kind::integer:
-      return std::to_string(value.as_integer());
-    case PyValue::Kind::real:
-      return concat(value.as_real());
-    default:
-      return {};
+/// Takes `prefix` off all names if every one has it.
+bool strip_prefix(StateDict& tensors, std::string_view prefix) {
+  if (tensors.empty()) return false;
+  for (const auto& [name, tensor] : tensors) {
+    if (!name.starts_with(prefix)) return false;
   }
+  StateDict stripped;
+  for (const auto& [name, tensor] : tensors) stripped.insert(name.substr(prefix.size()), tensor);
+  tensors = std::move(stripped);
+  return true;
 }
 
-/// The dictionary that holds the tensors: under the asked-for key, or one of the usual ones, or the root
-/// itself.
-const PyValue& tensor_dictionary(const PyValue& root, const std::string& key, const std::string& file,
-                                 std::string& under) {
-  const auto keys_of = [](const PyValue& value) {
-    std::string keys;
-    if (!value.is(PyValue::Kind::dict)) return keys;
-    for (const PyItem& item : value.items()) {
-      if (item.key.is(PyValue::Kind::text)) keys += (keys.empty() ? "'" : ", '") + item.key.as_text() + "'";
-    }
-    return keys;
-  };
-  require<FormatError>(root.is(PyValue::Kind::dict), file, ": holds ", root.describe(),
-                       ", not a dictionary of tensors");
-  if (!key.empty()) {
-    const PyValue* value = &root;
-    std::istringstream parts(key);
-    for (std::string part; std::getline(parts, part, '.');) {
-      const PyValue* next = value->find(part);
-      require<FormatError>(next != nullptr, file, ": has no '", key, "'; its keys are ", keys_of(*value));
-      value = next;
-    }
-    under = key;
-    require<FormatError>(value->is(PyValue::Kind::dict), file, ": '", key, "' is ", value->describe(),
-                         ", not a dictionary");
-    return *value;
-  }
-  for (const char* usual : {"state_dict", "model_state_dict", "model"}) {
-    const PyValue* value = root.find(usual);
-    if (value && value->is(PyValue::Kind::dict)) {
-      under = usual;
-      return *value;
-    }
-  }
-  return root;
-}
-
-void take_tensors(const PyValue& root, const LoadOptions& options, const std::string& file,
-                  StateFile& result) {
-  const PyValue& dictionary = tensor_dictionary(root, options.key, file, result.found_under);
-  for (const PyItem& item : dictionary.items()) {
-    const std::string name = item.key.is(PyValue::Kind::text) ? item.key.as_text() : item.key.describe();
-    if (item.value.is(PyValue::Kind::tensor)) {
-      result.tensors.insert(name, item.value.as_tensor());
-    } else {
-      result.skipped.push_back(name);
-    }
-  }
-  if (!result.found_under.empty()) {
-    for (const PyItem& item : root.items()) {
-      if (!item.key.is(PyValue::Kind::text)) continue;
-      if (item.key.as_text() == "metadata" && item.value.is(PyValue::Kind::dict)) {
-        for (const PyItem& entry : item.value.items()) {
-          if (entry.key.is(PyValue::Kind::text))
-            result.metadata[entry.key.as_text()] = plain_text(entry.value);
-        }
-      } else if (const std::string text = plain_text(item.value); !text.empty()) {
-        result.metadata[item.key.as_text()] = text;
-      }
-    }
-  }
-  if (result.tensors.empty()) {
-    std::string keys;
-    for (const PyItem& item : root.items())
-      keys += (keys.empty() ? "" : ", ") +
-              (item.key.is(PyValue::Kind::text) ? "'" + item.key.as_text() + "'" : item.key.describe());
-    throw FormatError(concat(file, ": no tensors where they are looked for; its keys are ", keys));
-  }
-}
-
+/// Wrappers may wrap one another: module._orig_mod.conv.weight.
 void strip_wrappers(StateFile& file) {
-  for (const std::string prefix : {"module.", "_orig_mod."}) {
-    bool all = !file.tensors.empty();
-    for (const auto& [name, tensor] : file.tensors) all = all && name.rfind(prefix, 0) == 0;
-    if (!all) continue;
-    StateDict stripped;
-    for (const auto& [name, tensor] : file.tensors) stripped.insert(name.substr(prefix.size()), tensor);
-    file.tensors = std::move(stripped);
-    file.stripped_prefix += prefix;
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view prefix : {"module.", "_orig_mod."}) {
+      if (!strip_prefix(file.tensors, prefix)) continue;
+      file.stripped_prefix += prefix;
+      found = true;
+    }
   }
+}
+
+/// What save_state_dict adds to a safetensors file is checked and taken off again.
+void check_layout(const std::string& name, Metadata& metadata) {
+  const auto layout = metadata.find(layout_key);
+  if (layout == metadata.end()) return;
+  require<FormatError>(layout->second == pytorch_layout, name, ": its layout is '", layout->second,
+                       "', only '", pytorch_layout, "' is read");
+  metadata.erase(layout);
+}
+
+/// The first bytes of a file, for telling its format.
+std::array<std::byte, 16> read_head(const std::filesystem::path& path, std::size_t& count) {
+  std::error_code error;
+  require<IoError>(!std::filesystem::is_directory(path, error), "cannot read '", path.string(),
+                   "': Is a directory");
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  require<IoError>(in.good(), "cannot read '", path.string(), "': ", std::strerror(errno));
+  std::array<std::byte, 16> head{};
+  in.read(reinterpret_cast<char*>(head.data()), static_cast<std::streamsize>(head.size()));
+  count = static_cast<std::size_t>(in.gcount());
+  return head;
 }
 
 }  // namespace
 
 void StateDict::insert(std::string name, Tensor tensor) {
-  require<ConfigError>(tensor.defined(), "state: '", name, "' is undefined");
-  require<ConfigError>(index_.emplace(name, items_.size()).second, "state: '", name, "' is there twice");
+  require<ConfigError>(tensor.defined(), "[state] '", name, "' is an undefined tensor");
+  require<ConfigError>(index_.emplace(name, items_.size()).second, "[state] '", name, "' is there already");
   items_.emplace_back(std::move(name), std::move(tensor));
 }
 
@@ -138,7 +92,7 @@ const Tensor* StateDict::find(std::string_view name) const {
 
 const Tensor& StateDict::at(std::string_view name) const {
   const Tensor* found = find(name);
-  require<ConfigError>(found != nullptr, "state: '", name, "' is not there");
+  require<ConfigError>(found != nullptr, "[state] there is no tensor '", name, "'");
   return *found;
 }
 
@@ -155,17 +109,9 @@ std::string_view name_of(FileFormat format) {
 }
 
 FileFormat detect_format(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  require<IoError>(in.good() && !std::filesystem::is_directory(path), "cannot open '", path.string(),
-                   "': ", std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno));
-  std::array<unsigned char, 9> head{};
-  in.read(reinterpret_cast<char*>(head.data()), head.size());
-  const auto count = in.gcount();
-  if (count >= 4 && head[0] == 'P' && head[1] == 'K' && head[2] == 3 && head[3] == 4)
-    return FileFormat::pytorch_zip;
-  if (count >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5) return FileFormat::pytorch_legacy;
-  if (count >= 9 && head[8] == '{') return FileFormat::safetensors;
-  throw FormatError(concat(path.string(), ": is neither safetensors nor a PyTorch checkpoint"));
+  std::size_t count = 0;
+  const auto head = read_head(path, count);
+  return detail::detect_format(std::span(head).first(count), path.string());
 }
 
 StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& options) {
@@ -175,17 +121,16 @@ StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& 
     const SafetensorsFile opened(path);
     file.tensors = opened.read_all();
     file.metadata = opened.metadata();
+    if (options.from_pytorch_layout) check_layout(path.string(), file.metadata);
   } else {
-    take_tensors(read_pytorch(path).root, options, path.string(), file);
+    detail::take_tensors(read_pytorch(path).root, options.key, path.string(), file);
   }
   strip_wrappers(file);
   StateDict converted;
   for (const auto& [name, tensor] : file.tensors) {
-    Tensor value = tensor;
-    const bool half = value.dtype() == DType::float16 || value.dtype() == DType::bfloat16;
-    if (half && options.widen_halves) value = convert_floating(value, DType::float32);
-    if (options.from_pytorch_layout) value = from_pytorch_layout(value);
-    converted.insert(name, std::move(value));
+    const bool half = tensor.dtype() == DType::float16 || tensor.dtype() == DType::bfloat16;
+    const Tensor widened = half && options.widen_halves ? convert_floating(tensor, DType::float32) : tensor;
+    converted.insert(name, options.from_pytorch_layout ? from_pytorch_layout(widened) : widened);
   }
   file.tensors = std::move(converted);
   return file;
@@ -206,8 +151,8 @@ void save_state_dict(const std::filesystem::path& path, const StateDict& tensors
   } else if (extension == ".pth" || extension == ".pt" || extension == ".tar") {
     write_pytorch(path, stored, metadata);
   } else {
-    throw ConfigError(
-        concat("cannot tell the format of '", path.string(), "': use .safetensors, .pth, .pt or .tar"));
+    throw ConfigError(concat("cannot tell the format of '", path.string(),
+                             "' by its name: end it in .safetensors, .pth, .pt or .tar"));
   }
 }
 

@@ -1,0 +1,33 @@
+// A zip archive of uncompressed records whose bytes each begin at a multiple of 64, as PyTorch lays them out
+// so that it can map storages straight from the file. libzip, which reads these archives, has no say over
+// where a record begins; and here nothing is copied: the archive is a list of parts, to be written one after
+// another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fer::detail {
+
+class StoredZip {
+ public:
+  /// Appends a record; `data` must outlive the archive. FormatError beyond 4 GiB, the limit of plain zip.
+  void add(const std::string& name, std::span<const std::byte> data);
+  /// The parts of the archive; they live as long as it does. Nothing may be added afterwards.
+  const std::vector<std::span<const std::byte>>& finish();
+
+ private:
+  std::list<std::string> headers_;
+  std::vector<std::span<const std::byte>> parts_;
+  std::string directory_;
+  std::uint64_t offset_ = 0, count_ = 0;
+};
+
+/// CRC-32 as zip has it (polynomial 0xEDB88320, reflected).
+std::uint32_t crc32(std::span<const std::byte> bytes);
+
+}  // namespace fer::detail
