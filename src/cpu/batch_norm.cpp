@@ -3,8 +3,10 @@
 // Training, with xhat = (x - mean) inv_std and means over the rows:
 //   dbias = sum dy,  dweight = sum dy xhat,  dx = weight inv_std (dy - mean(dy) - xhat mean(dy xhat))
 // Evaluation, where mean and var are constants: dx = weight inv_std dy.
-// Moments are summed in one pass in double, about the first row: what a large mean would cancel is gone
-// before anything is squared. Chunks of rows are fixed and their sums added in order.
+// Moments are taken by fixed chunks of rows, in one pass about the mean of a chunk's first eighth: that mean
+// is within sqrt(8) deviations of the chunk's, whatever the values, so a large mean cancels before anything
+// is squared. Chunks are merged in order and in double (Chan, Golub and LeVeque 1979). The gradients' sums go
+// by the same chunks.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -20,12 +22,12 @@ namespace fer {
 /// x, y, dy, dx: rows x C; everything else: C.
 template <typename T>
 struct BatchNormKernels {
-  /// first += sum of x - shift, second += sum of (x - shift)^2.
-  void (*moments)(const T* x, const T* shift, std::int64_t rows, std::int64_t channels, double* first,
-                  double* second);
-  /// dy_sum += sum of dy, product_sum += sum of dy (x - mean).
+  /// Of one chunk: mean, and squares = sum of (x - mean)^2. scratch: 3 C.
+  void (*moments)(const T* x, std::int64_t rows, std::int64_t channels, T* scratch, double* mean,
+                  double* squares);
+  /// dy_sum += sum of dy, product_sum += sum of dy (x - mean). scratch: 2 C.
   void (*gradient_sums)(const T* x, const T* dy, const T* mean, std::int64_t rows, std::int64_t channels,
-                        double* dy_sum, double* product_sum);
+                        T* scratch, double* dy_sum, double* product_sum);
   /// y = (x - mean) scale + bias. stream, here and below: write the output past the cache.
   void (*normalise)(const T* x, const T* mean, const T* scale, const T* bias, T* y, std::int64_t rows,
                     std::int64_t channels, bool stream);
@@ -44,47 +46,41 @@ namespace fer::HWY_NAMESPACE {
 namespace {
 
 template <typename T>
-void moments(const T* HWY_RESTRICT x, const T* HWY_RESTRICT shift, std::int64_t rows, std::int64_t n,
-             double* HWY_RESTRICT first, double* HWY_RESTRICT second) {
-  std::int64_t i = 0;
-  for (; i + 4 <= rows; i += 4, x += 4 * n) {  // four rows for one load and store of the sums
-    for (std::int64_t c = 0; c < n; ++c) {
-      const auto s = static_cast<double>(shift[c]);
-      const double x0 = static_cast<double>(x[c]) - s, x1 = static_cast<double>(x[c + n]) - s;
-      const double x2 = static_cast<double>(x[c + 2 * n]) - s, x3 = static_cast<double>(x[c + 3 * n]) - s;
-      first[c] += (x0 + x1) + (x2 + x3);
-      second[c] += (x0 * x0 + x1 * x1) + (x2 * x2 + x3 * x3);
-    }
+void moments(const T* x, std::int64_t rows, std::int64_t n, T* scratch, double* mean, double* squares) {
+  double* const sums[] = {mean};
+  double* const both[] = {mean, squares};
+  std::fill(mean, mean + n, 0.0);
+  std::fill(squares, squares + n, 0.0);
+  const std::int64_t first_rows = (rows + 7) / 8;
+  add_rows(first_rows, n, scratch, sums, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
+    add(0, hn::LoadU(d, x + i * n + c));
+  });
+  T* centre = scratch + 2 * n;
+  for (std::int64_t c = 0; c < n; ++c) {
+    centre[c] = static_cast<T>(mean[c] / static_cast<double>(first_rows));
+    mean[c] = 0.0;
   }
-  for (; i < rows; ++i, x += n) {
-    for (std::int64_t c = 0; c < n; ++c) {
-      const double x0 = static_cast<double>(x[c]) - static_cast<double>(shift[c]);
-      first[c] += x0;
-      second[c] += x0 * x0;
-    }
+  add_rows(rows, n, scratch, both, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
+    const auto v = hn::Sub(hn::LoadU(d, x + i * n + c), hn::LoadU(d, centre + c));
+    add(0, v);
+    add(1, hn::Mul(v, v));
+  });
+  const double share = 1.0 / static_cast<double>(rows);
+  for (std::int64_t c = 0; c < n; ++c) {
+    squares[c] -= mean[c] * mean[c] * share;
+    mean[c] = static_cast<double>(centre[c]) + mean[c] * share;
   }
 }
 
 template <typename T>
-void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* HWY_RESTRICT mean,
-                   std::int64_t rows, std::int64_t n, double* HWY_RESTRICT dy_sum,
-                   double* HWY_RESTRICT product_sum) {
-  std::int64_t i = 0;
-  for (; i + 2 <= rows; i += 2, x += 2 * n, dy += 2 * n) {
-    for (std::int64_t c = 0; c < n; ++c) {
-      const auto m = static_cast<double>(mean[c]);
-      const auto dy0 = static_cast<double>(dy[c]), dy1 = static_cast<double>(dy[c + n]);
-      dy_sum[c] += dy0 + dy1;
-      product_sum[c] += dy0 * (static_cast<double>(x[c]) - m) + dy1 * (static_cast<double>(x[c + n]) - m);
-    }
-  }
-  for (; i < rows; ++i, x += n, dy += n) {
-    for (std::int64_t c = 0; c < n; ++c) {
-      dy_sum[c] += static_cast<double>(dy[c]);
-      product_sum[c] +=
-          static_cast<double>(dy[c]) * (static_cast<double>(x[c]) - static_cast<double>(mean[c]));
-    }
-  }
+void gradient_sums(const T* x, const T* dy, const T* mean, std::int64_t rows, std::int64_t n, T* scratch,
+                   double* dy_sum, double* product_sum) {
+  double* const sums[] = {dy_sum, product_sum};
+  add_rows(rows, n, scratch, sums, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
+    const auto g = hn::LoadU(d, dy + i * n + c);
+    add(0, g);
+    add(1, hn::Mul(g, hn::Sub(hn::LoadU(d, x + i * n + c), hn::LoadU(d, mean + c))));
+  });
 }
 
 template <typename T>
@@ -152,26 +148,38 @@ FER_SIMD_EXPORT(BatchNormKernels)
 
 namespace {
 
-/// Two sums a channel over all rows: first[c], second[c].
-struct ColumnSums {
+/// Two numbers a channel: first[c], second[c].
+struct ChannelPairs {
   std::vector<double> first, second;
+
+  explicit ChannelPairs(std::int64_t size)
+      : first(static_cast<std::size_t>(size), 0.0), second(static_cast<std::size_t>(size), 0.0) {}
 };
 
-// sum(begin, rows, first, second) adds up rows [begin, begin + rows).
-template <typename Sum>
-ColumnSums sum_columns(std::int64_t rows, std::int64_t channels, const Sum& sum) {
+// first: the means over all rows; second: the sums of squares about them.
+template <typename T>
+ChannelPairs column_moments(const T* x, std::int64_t rows, std::int64_t channels) {
   const detail::RowChunks chunks(rows, channels);
-  const auto size = static_cast<std::size_t>(chunks.count * channels);
-  std::vector<double> first(size, 0.0), second(size, 0.0);
+  ChannelPairs partial(chunks.count * channels);
+  const auto run = kernels<T>().moments;
   detail::parallel_chunks(chunks, [&](std::int64_t chunk) {
-    sum(chunks.begin(chunk), chunks.length(chunk), first.data() + chunk * channels,
-        second.data() + chunk * channels);
+    std::vector<T> scratch(static_cast<std::size_t>(3 * channels));
+    run(x + chunks.begin(chunk) * channels, chunks.length(chunk), channels, scratch.data(),
+        partial.first.data() + chunk * channels, partial.second.data() + chunk * channels);
   });
-  ColumnSums sums{std::vector<double>(static_cast<std::size_t>(channels)),
-                  std::vector<double>(static_cast<std::size_t>(channels))};
-  detail::add_chunks(chunks, first.data(), channels, sums.first.data());
-  detail::add_chunks(chunks, second.data(), channels, sums.second.data());
-  return sums;
+  ChannelPairs all(channels);
+  double merged_rows = 0;
+  for (std::int64_t chunk = 0; chunk < chunks.count; ++chunk) {
+    const auto length = static_cast<double>(chunks.length(chunk)), before = merged_rows;
+    merged_rows += length;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t at = chunk * channels + c;
+      const double distance = partial.first[at] - all.first[c];
+      all.first[c] += distance * length / merged_rows;
+      all.second[c] += partial.second[at] + distance * distance * before * length / merged_rows;
+    }
+  }
+  return all;
 }
 
 template <typename T>
@@ -188,17 +196,21 @@ void normalise_rows(const Tensor& x, const T* mean, const T* scale, const T* bia
 
 // Sums of dy and of dy (x - mean), and from them the gradients of weight and bias that are asked for.
 template <typename T>
-ColumnSums parameter_gradients(const Tensor& x, const Tensor& dy, const T* mean, const T* inv_std,
-                               Tensor& dweight, Tensor& dbias) {
+ChannelPairs parameter_gradients(const Tensor& x, const Tensor& dy, const T* mean, const T* inv_std,
+                                 Tensor& dweight, Tensor& dbias) {
   const std::int64_t channels = x.shape().channels();
+  const detail::RowChunks chunks(x.shape().rows(), channels);
+  ChannelPairs partial(chunks.count * channels), sums(channels);
   const T *px = x.data<T>(), *pdy = dy.data<T>();
   const auto run = kernels<T>().gradient_sums;
-  ColumnSums sums =
-      sum_columns(x.shape().rows(), channels,
-                  [&](std::int64_t begin, std::int64_t rows, double* dy_sum, double* product_sum) {
-                    const std::int64_t at = begin * channels;
-                    run(px + at, pdy + at, mean, rows, channels, dy_sum, product_sum);
-                  });
+  detail::parallel_chunks(chunks, [&](std::int64_t chunk) {
+    const std::int64_t at = chunks.begin(chunk) * channels;
+    std::vector<T> scratch(static_cast<std::size_t>(2 * channels));
+    run(px + at, pdy + at, mean, chunks.length(chunk), channels, scratch.data(),
+        partial.first.data() + chunk * channels, partial.second.data() + chunk * channels);
+  });
+  detail::add_chunks(chunks, partial.first.data(), channels, sums.first.data());
+  detail::add_chunks(chunks, partial.second.data(), channels, sums.second.data());
   if (dbias.defined()) std::copy(sums.first.begin(), sums.first.end(), dbias.mutable_data<T>());
   if (dweight.defined()) {
     T* p = dweight.mutable_data<T>();
@@ -231,17 +243,12 @@ void CpuBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, const
     const T *px = x.data<T>(), *pweight = weight.data<T>();
     T *pmean = mean.mutable_data<T>(), *pinv_std = inv_std.mutable_data<T>();
     T *prunning_mean = running_mean.mutable_data<T>(), *prunning_var = running_var.mutable_data<T>();
-    const auto run = kernels<T>().moments;
-    const ColumnSums sums = sum_columns(
-        rows, channels, [&](std::int64_t begin, std::int64_t count, double* first, double* second) {
-          run(px + begin * channels, px, count, channels, first, second);
-        });
+    const ChannelPairs moments = column_moments(px, rows, channels);
     const auto n = static_cast<double>(rows), unbiased = n / std::max(n - 1.0, 1.0);
     std::vector<T> scale(static_cast<std::size_t>(channels));
     for (std::int64_t c = 0; c < channels; ++c) {
-      const double shifted_mean = sums.first[c] / n, batch_mean = static_cast<double>(px[c]) + shifted_mean;
-      // std::max(NaN, 0) is NaN: what is not finite stays visible.
-      const double var = std::max((sums.second[c] - sums.first[c] * shifted_mean) / n, 0.0);
+      const double batch_mean = moments.first[c];
+      const double var = std::max(moments.second[c] / n, 0.0);  // of NaN it is NaN: nothing is hidden
       const double batch_inv_std = 1.0 / std::sqrt(var + eps);
       pmean[c] = static_cast<T>(batch_mean);
       pinv_std[c] = static_cast<T>(batch_inv_std);
@@ -266,7 +273,7 @@ void CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, cons
                      {"dbias", &dbias}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
     const T *pmean = mean.data<T>(), *pinv_std = inv_std.data<T>(), *pweight = weight.data<T>();
-    const ColumnSums sums = parameter_gradients(x, dy, pmean, pinv_std, dweight, dbias);
+    const ChannelPairs sums = parameter_gradients(x, dy, pmean, pinv_std, dweight, dbias);
     if (!dx.defined()) return;
     // dx as a line in x - mean, so that a row needs three constants a channel.
     const auto size = static_cast<std::size_t>(channels);

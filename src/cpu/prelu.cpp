@@ -19,8 +19,9 @@ struct PReluKernels {
   void (*forward)(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream);
   void (*backward_input)(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows,
                          std::int64_t channels, bool stream);
-  /// sums (C) += this chunk's part of dslope.
-  void (*backward_slope)(const T* x, const T* dy, std::int64_t rows, std::int64_t channels, double* sums);
+  /// sums (C) += dslope of these rows; dx too unless it is null. scratch: C.
+  void (*backward)(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows, std::int64_t channels,
+                   T* scratch, double* sums, bool stream);
 };
 }  // namespace fer
 #endif
@@ -47,6 +48,11 @@ void forward(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t c
   });
 }
 
+template <typename D, typename V>
+V input_gradient(D d, V x, V slope, V dy) {
+  return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), dy, hn::Mul(dy, slope));
+}
+
 template <typename T>
 void backward_input(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows, std::int64_t channels,
                     bool stream) {
@@ -55,44 +61,42 @@ void backward_input(const T* x, const T* slope, const T* dy, T* dx, std::int64_t
       const T *px = x + i * channels, *pdy = dy + i * channels;
       T* pdx = dx + i * channels;
       for_vectors<T>(channels, [=](auto d, std::int64_t c) HWY_ATTR {
-        const auto g = hn::LoadU(d, pdy + c);
-        const auto scaled = hn::Mul(g, hn::LoadU(d, slope + c));
-        store(streamed, hn::IfThenElse(hn::Gt(hn::LoadU(d, px + c), hn::Zero(d)), g, scaled), d, pdx + c);
+        const auto g =
+            input_gradient(d, hn::LoadU(d, px + c), hn::LoadU(d, slope + c), hn::LoadU(d, pdy + c));
+        store(streamed, g, d, pdx + c);
       });
     }
   });
 }
 
 template <typename T>
-void backward_slope(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, std::int64_t rows,
-                    std::int64_t channels, double* HWY_RESTRICT sums) {
-  // dy * x where x <= 0, in double
-  const auto term = [](auto d, const T* px, const T* pdy) HWY_ATTR {
-    const auto v = load_double(d, px);
-    return hn::IfThenZeroElse(hn::Gt(v, hn::Zero(d)), hn::Mul(load_double(d, pdy), v));
-  };
-  const std::int64_t n = channels;
-  std::int64_t i = 0;
-  for (; i + 4 <= rows; i += 4, x += 4 * n, dy += 4 * n) {  // four rows for one load and store of the sums
-    for_vectors<double>(n, [=](auto d, std::int64_t c) HWY_ATTR {
-      const auto first = hn::Add(term(d, x + c, dy + c), term(d, x + c + n, dy + c + n));
-      const auto second =
-          hn::Add(term(d, x + c + 2 * n, dy + c + 2 * n), term(d, x + c + 3 * n, dy + c + 3 * n));
-      hn::StoreU(hn::Add(hn::LoadU(d, sums + c), hn::Add(first, second)), d, sums + c);
+void backward(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows, std::int64_t channels,
+              T* scratch, double* sums, bool stream) {
+  double* const dslope[] = {sums};
+  const auto slope_term = [](auto d, auto v, auto g)
+                              HWY_ATTR { return hn::IfThenZeroElse(hn::Gt(v, hn::Zero(d)), hn::Mul(g, v)); };
+  if (!dx) {
+    add_rows(rows, channels, scratch, dslope, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
+      const std::int64_t at = i * channels + c;
+      add(0, slope_term(d, hn::LoadU(d, x + at), hn::LoadU(d, dy + at)));
     });
+    return;
   }
-  for (; i < rows; ++i, x += n, dy += n) {
-    for_vectors<double>(n, [=](auto d, std::int64_t c) HWY_ATTR {
-      hn::StoreU(hn::Add(hn::LoadU(d, sums + c), term(d, x + c, dy + c)), d, sums + c);
+  with_stores(stream, dx, rows, channels, [=, &dslope](auto streamed) HWY_ATTR {
+    add_rows(rows, channels, scratch, dslope, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
+      const std::int64_t at = i * channels + c;
+      const auto v = hn::LoadU(d, x + at), g = hn::LoadU(d, dy + at);
+      store(streamed, input_gradient(d, v, hn::LoadU(d, slope + c), g), d, dx + at);
+      add(0, slope_term(d, v, g));
     });
-  }
+  });
 }
 
 PReluKernels<float> kernels_f32() {
-  return {forward<float>, backward_input<float>, backward_slope<float>};
+  return {forward<float>, backward_input<float>, backward<float>};
 }
 PReluKernels<double> kernels_f64() {
-  return {forward<double>, backward_input<double>, backward_slope<double>};
+  return {forward<double>, backward_input<double>, backward<double>};
 }
 
 }  // namespace
@@ -130,17 +134,22 @@ void CpuBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Tens
     T* pdx = dx.defined() ? dx.mutable_data<T>() : nullptr;
     const auto k = kernels<T>();
     const bool stream = dx.defined() && detail::stream_stores(dx);
+    if (!dslope.defined()) {
+      if (!pdx) return;
+      detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t at = begin * channels;
+        k.backward_input(px + at, pslope, pdy + at, pdx + at, end - begin, channels, stream);
+      });
+      return;
+    }
     const detail::RowChunks chunks(rows, channels);
-    std::vector<double> partial(dslope.defined() ? static_cast<std::size_t>(chunks.count * channels) : 0,
-                                0.0);
+    std::vector<double> partial(static_cast<std::size_t>(chunks.count * channels), 0.0);
     detail::parallel_chunks(chunks, [&](std::int64_t chunk) {
-      const std::int64_t length = chunks.length(chunk), at = chunks.begin(chunk) * channels;
-      if (dslope.defined()) {
-        k.backward_slope(px + at, pdy + at, length, channels, partial.data() + chunk * channels);
-      }
-      if (pdx) k.backward_input(px + at, pslope, pdy + at, pdx + at, length, channels, stream);
+      const std::int64_t at = chunks.begin(chunk) * channels;
+      std::vector<T> scratch(static_cast<std::size_t>(channels));
+      k.backward(px + at, pslope, pdy + at, pdx ? pdx + at : nullptr, chunks.length(chunk), channels,
+                 scratch.data(), partial.data() + chunk * channels, stream);
     });
-    if (!dslope.defined()) return;
     std::vector<double> sums(static_cast<std::size_t>(channels));
     detail::add_chunks(chunks, partial.data(), channels, sums.data());
     std::copy(sums.begin(), sums.end(), dslope.mutable_data<T>());

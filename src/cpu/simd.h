@@ -31,8 +31,8 @@
 #include <type_traits>
 
 #include "cpu/highway_targets.h"
-#include "hwy/foreach_target.h"
 #include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #ifndef FER_SIMD_EXPORT
@@ -75,14 +75,48 @@ HWY_INLINE HWY_MAYBE_UNUSED void for_vectors(std::int64_t n, const Body& body) {
   for (; i < n; ++i) body(hn::CappedTag<T, 1>(), i);
 }
 
-/// As many elements as d, a tag of double, has lanes.
-template <typename D>
-HWY_INLINE HWY_MAYBE_UNUSED hn::Vec<D> load_double(D d, const float* p) {
-  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, D>(), p));
+/// sums[lane] += v[lane], in double; v has lanes of float or double.
+template <typename D, typename V>
+HWY_INLINE HWY_MAYBE_UNUSED void add_to(D d, V v, double* sums) {
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    *sums += static_cast<double>(hn::GetLane(v));
+  } else if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
+    hn::StoreU(hn::Add(hn::LoadU(d, sums), v), d, sums);
+  } else {
+#if HWY_TARGET != HWY_SCALAR  // where vectors have one lane, and no halves
+    const hn::Half<D> half;
+    const hn::Repartition<double, D> wide;
+    double* upper = sums + hn::Lanes(wide);
+    hn::StoreU(hn::Add(hn::LoadU(wide, sums), hn::PromoteTo(wide, hn::LowerHalf(half, v))), wide, sums);
+    hn::StoreU(hn::Add(hn::LoadU(wide, upper), hn::PromoteTo(wide, hn::UpperHalf(half, v))), wide, upper);
+#endif
+  }
 }
-template <typename D>
-HWY_INLINE HWY_MAYBE_UNUSED hn::Vec<D> load_double(D d, const double* p) {
-  return hn::LoadU(d, p);
+
+/// sums[s] (columns) += sums over rows, for several sums in one pass. body(d, i, c, add) calls add(s, v) for
+/// each, v being its term of row i at the vector of columns c. Rows are read one after the other: prefetchers
+/// do not like several at once. Eight are added up in their own type, in scratch (count x columns), before
+/// that goes on in double, so rounding stays that of a handful of additions.
+template <int count, typename T, typename Body>
+HWY_INLINE HWY_MAYBE_UNUSED void add_rows(std::int64_t rows, std::int64_t columns, T* scratch,
+                                          double* const (&sums)[count], const Body& body) {
+  constexpr std::int64_t group = 8;
+  for (std::int64_t i = 0; i < rows; i += group) {
+    std::fill(scratch, scratch + count * columns, T(0));
+    for (std::int64_t k = i; k < std::min(i + group, rows); ++k) {
+      for_vectors<T>(columns, [=, &body](auto d, std::int64_t c) HWY_ATTR {
+        body(d, k, c, [=](int s, auto v) HWY_ATTR {
+          T* partial = scratch + s * columns + c;
+          hn::StoreU(hn::Add(hn::LoadU(d, partial), v), d, partial);
+        });
+      });
+    }
+    for (int s = 0; s < count; ++s) {
+      for_vectors<T>(columns, [=, &sums](auto d, std::int64_t c) HWY_ATTR {
+        add_to(d, hn::LoadU(d, scratch + s * columns + c), sums[s] + c);
+      });
+    }
+  }
 }
 
 /// Runs body(stream), a constant: whether its stores to y (rows apart by `row` elements) go past the cache.
