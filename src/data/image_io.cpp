@@ -66,15 +66,17 @@ void require_image(const Image& image, const char* op) {
 
 Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name) {
   const ImageMarkers markers = detail::read_markers(bytes, name);
-  require<FormatError>(bytes.size() <= static_cast<std::size_t>(1) << 31 >> 1, "'", name,
-                       "' is larger than 1 GiB");
+  // each is checked before their product, which then stays within 64 bits
+  const bool fits = markers.width <= most_pixels && markers.height <= most_pixels &&
+                    markers.width * markers.height <= most_pixels;
+  require<FormatError>(fits, "'", name, "' has ", markers.width, " x ", markers.height,
+                       " pixels; more than 2^28 are not read");
+  require<FormatError>(bytes.size() <= std::size_t{1} << 30, "'", name, "' is larger than 1 GiB");
   const int size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
     throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
   }
-  require<FormatError>(static_cast<std::int64_t>(width) * height <= most_pixels, "'", name, "' has ", width,
-                       " x ", height, " pixels; more than 2^28 are not read");
   const int wanted = channels <= 2 ? 1 : 3;
   const std::unique_ptr<stbi_uc, void (*)(void*)> data(
       stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted), stbi_image_free);

@@ -58,7 +58,7 @@ class JpegWalk {
  public:
   JpegWalk(Bytes bytes, const std::string& name) : bytes_(bytes), name_(name) {}
 
-  int orientation() {
+  ImageMarkers read() {
     while (true) {
       const int marker = next_marker();
       if (marker == 0xD9) break;                                           // end of image
@@ -69,7 +69,7 @@ class JpegWalk {
         components_ != 4 || adobe_, "'", name_,
         "' is a four-component JPEG without an Adobe marker: its colours (CMYK or not, inverted "
         "or not) are unknown");
-    return orientation_;
+    return markers_;
   }
 
  private:
@@ -92,10 +92,12 @@ class JpegWalk {
     if (length < 2 || at_ + length > bytes_.size()) truncated(name_, "JPEG", "a segment is cut");
     const Bytes body = bytes_.subspan(at_ + 2, length - 2);
     if (marker == 0xE1 && starts_with(body, std::string_view("Exif\0\0", 6))) {
-      orientation_ = tiff_orientation(body.subspan(6));
+      markers_.orientation = tiff_orientation(body.subspan(6));
     } else if (marker == 0xEE && starts_with(body, "Adobe")) {
       adobe_ = true;
     } else if (marker >= 0xC0 && marker <= 0xC2 && body.size() >= 6) {
+      markers_.height = big_endian(body, 1, 2);
+      markers_.width = big_endian(body, 3, 2);
       components_ = body[5];
     }
     at_ += length;
@@ -104,7 +106,8 @@ class JpegWalk {
   Bytes bytes_;
   const std::string& name_;
   std::size_t at_ = 2;
-  int orientation_ = 1, components_ = 0;
+  ImageMarkers markers_{"JPEG"};
+  int components_ = 0;
   bool adobe_ = false;
 };
 
@@ -125,8 +128,8 @@ std::uint32_t crc32(Bytes bytes) {
   return ~c;
 }
 
-int png_orientation(Bytes bytes, const std::string& name) {
-  int orientation = 1;
+ImageMarkers read_png(Bytes bytes, const std::string& name) {
+  ImageMarkers markers{"PNG"};
   for (std::size_t at = 8;;) {
     if (at + 12 > bytes.size()) truncated(name, "PNG", "its end chunk is missing");
     const std::size_t length = big_endian(bytes, at, 4);
@@ -134,8 +137,12 @@ int png_orientation(Bytes bytes, const std::string& name) {
     const Bytes chunk = bytes.subspan(at + 4, length + 4);
     require<FormatError>(crc32(chunk) == big_endian(bytes, at + 8 + length, 4), "'", name,
                          "' is a damaged PNG: the checksum of a chunk is wrong");
-    if (starts_with(chunk, "eXIf")) orientation = tiff_orientation(chunk.subspan(4));
-    if (starts_with(chunk, "IEND")) return orientation;
+    if (starts_with(chunk, "IHDR") && length >= 8) {
+      markers.width = big_endian(chunk, 4, 4);
+      markers.height = big_endian(chunk, 8, 4);
+    }
+    if (starts_with(chunk, "eXIf")) markers.orientation = tiff_orientation(chunk.subspan(4));
+    if (starts_with(chunk, "IEND")) return markers;
     at += 12 + length;
   }
 }
@@ -157,8 +164,8 @@ const char* other_format(Bytes bytes) {
 }  // namespace
 
 ImageMarkers read_markers(Bytes bytes, const std::string& name) {
-  if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return {"PNG", png_orientation(bytes, name)};
-  if (starts_with(bytes, "\xFF\xD8\xFF")) return {"JPEG", JpegWalk(bytes, name).orientation()};
+  if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return read_png(bytes, name);
+  if (starts_with(bytes, "\xFF\xD8\xFF")) return JpegWalk(bytes, name).read();
   throw FormatError(concat("'", name, "' is neither PNG nor JPEG: ", other_format(bytes)));
 }
 

@@ -8,8 +8,9 @@
 namespace fer::detail {
 
 struct ImageMarkers {
-  const char* format = "";  ///< "PNG" or "JPEG"
-  int orientation = 1;      ///< EXIF, 1 to 8
+  const char* format = "";             ///< "PNG" or "JPEG"
+  int orientation = 1;                 ///< EXIF, 1 to 8
+  std::int64_t width = 0, height = 0;  ///< as stored
 };
 
 /// FormatError, naming the file, for other formats, a missing end (truncation), a PNG chunk whose checksum is

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Writes the fixtures in files/ with Pillow and NumPy, the oracles of the image and .npy readers.
+
+    python3 make_files.py        (needs pillow and numpy; the results are kept in the repository)
+"""
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+here = pathlib.Path(__file__).parent / "files"
+here.mkdir(exist_ok=True)
+rng = np.random.default_rng(7)
+
+
+def scene(height, width):
+    """Smooth colours with an edge, so that JPEG keeps them well."""
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([40 + 150 * x / width, 200 - 120 * y / height, 60 + 100 * (x > width * 0.6)], -1)
+    return rgb.astype(np.uint8)
+
+
+# resize: noise, where every weight shows, and Pillow's answers
+noise = rng.integers(0, 256, (29, 37, 3), dtype=np.uint8)
+Image.fromarray(noise).save(here / "noise_29x37.png")
+for height, width in ((112, 112), (8, 9), (29, 14), (58, 37), (1, 1), (30, 36)):
+    Image.fromarray(noise).resize((width, height), Image.BILINEAR).save(here / f"noise_to_{height}x{width}.png")
+grey = Image.fromarray(noise).convert("L")
+grey.save(here / "noise_grey.png")
+grey.resize((20, 48), Image.BILINEAR).save(here / "noise_grey_to_48x20.png")
+
+# PNG flavours
+Image.fromarray(noise).quantize(16).save(here / "palette.png")
+Image.fromarray(noise).quantize(16).convert("RGB").save(here / "palette_rgb.png")
+Image.fromarray(np.dstack([noise, rng.integers(0, 256, (29, 37), dtype=np.uint8)]), "RGBA").save(here / "alpha.png")
+Image.merge("LA", [grey, grey.rotate(180)]).save(here / "grey_alpha.png")
+grey16 = rng.integers(0, 65536, (5, 7), dtype=np.uint16)
+Image.fromarray(grey16).save(here / "grey16.png")
+Image.fromarray((grey16 >> 8).astype(np.uint8)).save(here / "grey16_high.png")
+Image.fromarray(np.array([[[10, 200, 30]]], np.uint8)).save(here / "pixel.png")
+
+# JPEG flavours, and what Pillow reads from them
+picture = Image.fromarray(scene(24, 32))
+picture.save(here / "plain.jpg", quality=95)
+picture.save(here / "progressive.jpg", quality=95, progressive=True)
+picture.convert("L").save(here / "grey.jpg", quality=95)
+picture.convert("CMYK").save(here / "cmyk.jpg", quality=95)
+for name in ("plain", "progressive", "cmyk"):
+    Image.open(here / f"{name}.jpg").convert("RGB").save(here / f"{name}_rgb.png")
+plain = (here / "cmyk.jpg").read_bytes()
+at = plain.index(b"\xff\xee")  # the Adobe marker
+length = int.from_bytes(plain[at + 2:at + 4], "big")
+(here / "cmyk_without_adobe.jpg").write_bytes(plain[:at] + plain[at + 2 + length:])
+
+# EXIF orientation: each file is to be seen as upright.png
+Image.fromarray(scene(24, 32)).save(here / "upright.png")
+stored = {1: [], 2: [Image.FLIP_LEFT_RIGHT], 3: [Image.ROTATE_180], 4: [Image.FLIP_TOP_BOTTOM], 5: [Image.TRANSPOSE],
+          6: [Image.ROTATE_90], 7: [Image.TRANSVERSE], 8: [Image.ROTATE_270]}
+for orientation, steps in stored.items():
+    turned = Image.fromarray(scene(24, 32))
+    for step in steps:
+        turned = turned.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(here / f"orientation_{orientation}.jpg", quality=98, subsampling=0, exif=exif)
+    turned.save(here / f"orientation_{orientation}.png", exif=exif)
+
+buffer = io.BytesIO()
+picture.save(buffer, "GIF")
+(here / "really_a_gif.png").write_bytes(buffer.getvalue())
+
+# .npy as AffectNet has them, and what is not read
+np.save(here / "label_string.npy", np.array("3"))
+np.save(here / "label_bytes.npy", np.array(b"4"))
+np.save(here / "label_int64.npy", np.array(5))
+np.save(here / "label_uint8.npy", np.array([6], np.uint8))
+np.save(here / "arousal_string.npy", np.array("-0.0625"))
+np.save(here / "arousal_float.npy", np.array(0.25, np.float32))
+np.save(here / "points.npy", np.arange(136, dtype=np.float64))
+np.save(here / "points_strings.npy", np.array([str(v / 2) for v in range(136)]))
+np.save(here / "object.npy", np.array({"a": 1}), allow_pickle=True)
