@@ -194,6 +194,33 @@ void check_conv(const ConvCase& c) {
   });
 }
 
+// Winograd's three passes with tiles of m, whatever conv2d itself would choose.
+void check_winograd(int m, const ConvCase& c) {
+  const fer::detail::ConvShape s{c.n, c.h, c.w, c.in, c.out_h(), c.out_w(), c.out, 3, 3, 1, c.padding, 1};
+  const DType dtype = DType::float32;
+  const Tensor x = random_tensor(c.x(), dtype, 1), w = random_tensor(c.weight(), dtype, 2);
+  const Tensor bias = random_tensor({c.out}, dtype, 3), dy = random_tensor(c.y(), dtype, 4);
+  const ConvOracle oracle(c, values(x), values(w), values(bias), values(dy));
+  const std::string what = fer::concat(" with tiles of ", m, ": ", c.text());
+  const float *xd = x.data<float>(), *wd = w.data<float>(), *dyd = dy.data<float>();
+  namespace d = fer::detail;
+  check_close(with_one_and_two_threads(c.y(), dtype,
+                                       [&](Tensor& out) {
+                                         d::winograd_forward(m, s, xd, wd, bias.data<float>(),
+                                                             out.mutable_data<float>());
+                                       }),
+              oracle.y, "forward" + what);
+  check_close(with_one_and_two_threads(
+                  c.x(), dtype,
+                  [&](Tensor& out) { d::winograd_backward_input(m, s, dyd, wd, out.mutable_data<float>()); }),
+              oracle.dx, "input gradient" + what);
+  check_close(
+      with_one_and_two_threads(
+          c.weight(), dtype,
+          [&](Tensor& out) { d::winograd_backward_weight(m, s, xd, dyd, out.mutable_data<float>()); }),
+      oracle.dweight, "weight gradient" + what);
+}
+
 void check_depthwise(const ConvCase& c) {
   in_both_types([&](DType dtype) {
     fer::Backend& cpu = backend(Device::cpu);
@@ -398,11 +425,18 @@ TEST_SUITE("cpu products") {
              ConvCase{9, 14, 14, 16, 16, 3, 3, 1, 1, 1},  // and 3 x 3 maps
              ConvCase{1, 12, 12, 8, 72, 3, 3, 1, 1, 1},
          }) {
-      fer::detail::ConvShape s{c.n, c.h, c.w, c.in, c.out_h(), c.out_w(), c.out, 3, 3, 1, c.padding, 1};
-      CHECK(fer::detail::winograd_tile(s) != 0);
-      CHECK(fer::detail::winograd_weight_tile(s) != 0);
-      check_conv(c);
+      for (int m : {2, 4}) check_winograd(m, c);
     }
+  }
+
+  TEST_CASE("an empty batch has no outputs and a weight gradient of zero") {
+    const Tensor x = Tensor::empty({0, 14, 14, 16}), dy = Tensor::empty({0, 14, 14, 16});
+    Tensor dweight = poisoned({16, 3, 3, 16}, DType::float32), dbias = poisoned({16}, DType::float32);
+    backend(Device::cpu).conv2d_backward_weight(x, dy, {1, 1, 1}, dweight, dbias);
+    CHECK(values(dweight) == Values(16 * 9 * 16, 0.0));
+    CHECK(values(dbias) == Values(16, 0.0));
+    Tensor y = Tensor::empty({0, 14, 14, 16});
+    backend(Device::cpu).conv2d_forward(x, dweight, Tensor(), {1, 1, 1}, y);
   }
 
   TEST_CASE("depthwise_conv2d and its gradients") {
