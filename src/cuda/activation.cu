@@ -1,0 +1,106 @@
+// Activations: relu, the exact gelu and sigmoid, elementwise (pointwise.h: 16 bytes a thread, coalesced).
+//   relu     y = max(x, 0)              dx = dy where x > 0
+//   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x)),  Phi the normal distribution, phi its
+//                                                                     density
+//   sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
+// Phi comes from erfc, which keeps its relative accuracy in the tail. Floor: the bytes, 8 an element forward
+// and 12 backward in float; gelu's 40 operations or so hide behind them.
+#include "cuda/device_backend.h"
+#include "cuda/pointwise.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+__device__ __forceinline__ float erfc_of(float x) {
+  return ::erfcf(x);
+}
+__device__ __forceinline__ double erfc_of(double x) {
+  return ::erfc(x);
+}
+template <typename T>
+__device__ __forceinline__ T normal_cdf(T x) {
+  return T(0.5) * erfc_of(x * T(-0.70710678118654752440));
+}
+template <typename T>
+__device__ __forceinline__ T normal_density(T x) {
+  return gpu::exp(T(-0.5) * x * x) * T(0.39894228040143267794);
+}
+
+struct Relu {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return x < T(0) ? T(0) : x;  // NaN stays NaN
+  }
+};
+struct Gelu {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return x * normal_cdf(x);
+  }
+};
+struct Sigmoid {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return T(1) / (T(1) + gpu::exp(-x));
+  }
+};
+
+struct ReluBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x, T dy) const {
+    return x <= T(0) ? T(0) : dy;
+  }
+};
+struct GeluBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x, T dy) const {
+    return dy * (normal_cdf(x) + x * normal_density(x));
+  }
+};
+struct SigmoidBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T y, T dy) const {
+    return dy * y * (T(1) - y);
+  }
+};
+
+}  // namespace
+
+void DeviceBackend::activation_forward(UnaryOp op, const Tensor& x, Tensor& y) {
+  require_size("activation", "y", y, x.numel());
+  dispatch_floating(x.dtype(), "activation", [&]<typename T>() {
+    const auto run = [&](auto f) {
+      pointwise<T, 1>(f, {x.data<T>()}, y.mutable_data<T>(), x.numel(), stream_);
+    };
+    switch (op) {
+      case UnaryOp::relu:
+        return run(Relu{});
+      case UnaryOp::gelu:
+        return run(Gelu{});
+      case UnaryOp::sigmoid:
+        return run(Sigmoid{});
+    }
+  });
+}
+
+void DeviceBackend::activation_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy,
+                                        Tensor& dx) {
+  require_size("activation", "dx", dx, dy.numel());
+  require_size("activation", "x", x, dy.numel());
+  require_size("activation", "y", y, dy.numel());
+  dispatch_floating(dy.dtype(), "activation", [&]<typename T>() {
+    const auto run = [&](auto f, const Tensor& saved) {
+      pointwise<T, 2>(f, {saved.data<T>(), dy.data<T>()}, dx.mutable_data<T>(), dy.numel(), stream_);
+    };
+    switch (op) {
+      case UnaryOp::relu:
+        return run(ReluBackward{}, x);
+      case UnaryOp::gelu:
+        return run(GeluBackward{}, x);
+      case UnaryOp::sigmoid:
+        return run(SigmoidBackward{}, y);
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE

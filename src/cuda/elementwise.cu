@@ -1,0 +1,217 @@
+// Elementwise arithmetic with broadcasting, and sum_to, its reverse.
+//   binary: operands of equal shape, or with a single element, go by 16 bytes a thread (pointwise.h). Else a
+//   thread makes one element of y, finding the operands' by dividing its index by the extents, after
+//   neighbouring dimensions that broadcast alike were merged; a warp writes contiguous memory, and reads so
+//   along every operand's innermost dimension. Floor: the bytes of a, b and y; one operation an element.
+//   sum_to: column_reduce.h, on dimensions merged into alternating kept and summed ones.
+//   scale, accumulate, lerp: pointwise.h.
+#include <array>
+#include <vector>
+
+#include "cuda/column_reduce.h"
+#include "cuda/device_backend.h"
+#include "cuda/pointwise.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int max_dims = Shape::max_rank + 1;
+
+struct Add {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Sub {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T a, T b) const {
+    return a - b;
+  }
+};
+struct Mul {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T a, T b) const {
+    return a * b;
+  }
+};
+
+template <typename Body>
+void with_op(BinaryOp op, const Body& body) {
+  switch (op) {
+    case BinaryOp::add:
+      return body(Add{});
+    case BinaryOp::sub:
+      return body(Sub{});
+    case BinaryOp::mul:
+      return body(Mul{});
+  }
+}
+
+/// The dimensions of the full shape, innermost first, merged where the strides of both operands (0 where
+/// broadcast) allow.
+struct MergedDims {
+  int rank = 0;
+  index_t extent[max_dims] = {}, a[max_dims] = {}, b[max_dims] = {};
+
+  void push(index_t n, index_t stride_a, index_t stride_b) {
+    if (n == 1) return;
+    if (rank > 0 && stride_a == a[rank - 1] * extent[rank - 1] &&
+        stride_b == b[rank - 1] * extent[rank - 1]) {
+      extent[rank - 1] *= n;
+      return;
+    }
+    extent[rank] = n, a[rank] = stride_a, b[rank] = stride_b;
+    ++rank;
+  }
+};
+
+MergedDims merge(const Shape& full, const Shape& a, const Shape& b) {
+  MergedDims dims;
+  index_t size_a = 1, size_b = 1;
+  for (int i = 1; i <= full.rank(); ++i) {
+    const index_t n = full[-i], na = i <= a.rank() ? a[-i] : 1, nb = i <= b.rank() ? b[-i] : 1;
+    dims.push(n, na == 1 ? 0 : size_a, nb == 1 ? 0 : size_b);
+    size_a *= na;
+    size_b *= nb;
+  }
+  return dims;
+}
+
+/// Index: unsigned 32-bit where the tensor allows, as its divisions take a third of the time.
+template <typename Index, typename T, typename Op>
+__global__ void broadcast_kernel(Op op, const T* a, const T* b, T* y, MergedDims dims, index_t n) {
+  for (index_t i = first_item(); i < n; i += item_step()) {
+    Index rest = static_cast<Index>(i);
+    index_t at_a = 0, at_b = 0;
+    for (int d = 0; d + 1 < dims.rank; ++d) {
+      const Index extent = static_cast<Index>(dims.extent[d]), outer = rest / extent,
+                  at = rest - outer * extent;
+      at_a += static_cast<index_t>(at) * dims.a[d];
+      at_b += static_cast<index_t>(at) * dims.b[d];
+      rest = outer;
+    }
+    at_a += static_cast<index_t>(rest) * dims.a[dims.rank - 1];
+    at_b += static_cast<index_t>(rest) * dims.b[dims.rank - 1];
+    y[i] = op(a[at_a], b[at_b]);
+  }
+}
+
+template <typename T>
+struct Scale {
+  T alpha;
+  __device__ __forceinline__ T operator()(T x) const { return alpha * x; }
+};
+template <typename T>
+struct Accumulate {
+  T alpha;
+  __device__ __forceinline__ T operator()(T x, T y) const { return y + alpha * x; }
+};
+template <typename T>
+struct Lerp {
+  T weight;
+  __device__ __forceinline__ T operator()(T x, T y) const { return y + weight * (x - y); }
+};
+
+/// Element (row, column) of sum number `group`: extents alternate, innermost first: columns, summed, kept,
+/// summed, ...
+template <typename T>
+struct SumTerm {
+  const T* x;
+  index_t columns;
+  int rank;
+  index_t extent[max_dims + 1];
+
+  __device__ __forceinline__ void operator()(index_t group, index_t row, int column,
+                                             double (&sums)[1]) const {
+    index_t offset = 0, stride = columns;
+    FER_UNROLL
+    for (int i = 1; i <= max_dims; ++i) {  // a constant count, so that extents stay out of local memory
+      if (i >= rank) break;
+      index_t& index = i % 2 ? row : group;
+      offset += index % extent[i] * stride;
+      index /= extent[i];
+      stride *= extent[i];
+    }
+    sums[0] += static_cast<double>(x[offset + column]);
+  }
+};
+/// The usual case of it: rank 3 at most, groups x rows x columns.
+template <typename T>
+struct PlainSumTerm {
+  const T* x;
+  index_t rows, columns;
+  __device__ __forceinline__ void operator()(index_t group, index_t row, int column,
+                                             double (&sums)[1]) const {
+    sums[0] += static_cast<double>(x[(group * rows + row) * columns + column]);
+  }
+};
+
+}  // namespace
+
+void DeviceBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) {
+  const Shape full = broadcast_shapes(a.shape(), b.shape(), "binary");
+  require<ShapeError>(y.shape() == full, "[binary] y has shape ", y.shape(), ", the operands give ", full);
+  const index_t n = full.numel();
+  if (n == 0) return;
+  dispatch_floating(y.dtype(), "binary", [&]<typename T>() {
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    T* py = y.mutable_data<T>();
+    with_op(op, [&](auto f) {
+      using Op = decltype(f);
+      if (a.numel() == n && b.numel() == n) return pointwise<T, 2>(f, {pa, pb}, py, n, stream_);
+      const MergedDims dims = merge(full, a.shape(), b.shape());
+      constexpr int threads = 256;
+      const auto kernel =
+          n <= 0x7fffffff ? broadcast_kernel<std::uint32_t, T, Op> : broadcast_kernel<std::uint64_t, T, Op>;
+      gpu::launch(kernel, blocks_for(n, threads), threads, 0, stream_, f, pa, pb, py, dims, n);
+    });
+  });
+}
+
+void DeviceBackend::sum_to(const Tensor& x, Tensor& y) {
+  require<ShapeError>(broadcast_shapes(x.shape(), y.shape(), "sum_to") == x.shape(), "[sum_to] ", x.shape(),
+                      " cannot be summed to ", y.shape());
+  if (x.numel() == 0) return fill(y, 0);
+  if (x.numel() == y.numel()) return copy(x, y);
+  dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
+    const MergedDims merged = merge(x.shape(), x.shape(), y.shape());
+    std::vector<index_t> extent(merged.extent, merged.extent + merged.rank);
+    if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
+    index_t rows = 1, groups = 1;
+    for (std::size_t i = 1; i < extent.size(); ++i) (i % 2 ? rows : groups) *= extent[i];
+    const StoreSum<T> store{y.mutable_data<T>(), extent[0]};
+    if (extent.size() <= 3) {
+      return column_reduce<1>(*this, stream_, groups, rows, extent[0],
+                              PlainSumTerm<T>{x.data<T>(), rows, extent[0]}, store);
+    }
+    SumTerm<T> term{x.data<T>(), extent[0], static_cast<int>(extent.size()), {}};
+    std::copy(extent.begin(), extent.end(), term.extent);
+    column_reduce<1>(*this, stream_, groups, rows, extent[0], term, store);
+  });
+}
+
+void DeviceBackend::scale(const Tensor& x, double alpha, Tensor& y) {
+  require_size("scale", "y", y, x.numel());
+  dispatch_floating(x.dtype(), "scale", [&]<typename T>() {
+    pointwise<T, 1>(Scale<T>{static_cast<T>(alpha)}, {x.data<T>()}, y.mutable_data<T>(), x.numel(), stream_);
+  });
+}
+
+void DeviceBackend::accumulate(const Tensor& x, double alpha, Tensor& y) {
+  require_size("accumulate", "y", y, x.numel());
+  dispatch_floating(x.dtype(), "accumulate", [&]<typename T>() {
+    T* py = y.mutable_data<T>();
+    pointwise<T, 2>(Accumulate<T>{static_cast<T>(alpha)}, {x.data<T>(), py}, py, x.numel(), stream_);
+  });
+}
+
+void DeviceBackend::lerp(const Tensor& x, double weight, Tensor& y) {
+  require_size("lerp", "y", y, x.numel());
+  dispatch_floating(x.dtype(), "lerp", [&]<typename T>() {
+    T* py = y.mutable_data<T>();
+    pointwise<T, 2>(Lerp<T>{static_cast<T>(weight)}, {x.data<T>(), py}, py, x.numel(), stream_);
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE

@@ -1,0 +1,208 @@
+// Moving elements without changing them: permute, slice, paste, for any element type (only its size matters).
+//   permute first merges dimensions that stay neighbours. If the innermost stays innermost, a thread copies
+//   one element, and a warp reads and writes contiguous memory. Otherwise it is a transposition of some two
+//   dimensions, repeated over the others: a block of 32 x 8 threads moves a tile of 32 x 32 through shared
+//   memory, read along the one and written along the other dimension, both contiguous; a row of the tile is
+//   one word longer than 32, so that a column lies in 32 different banks.
+//   slice and paste copy runs of memory, in words of up to 16 bytes, one a thread.
+// Floor: every byte read once and written once.
+#include "cuda/device_backend.h"
+#include "cuda/op_support.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int tile = 32;
+
+/// The dimensions of y, innermost first, with the stride by which x advances along each.
+struct Walk {
+  int rank = 0;
+  index_t extent[Shape::max_rank] = {}, x_stride[Shape::max_rank] = {}, y_stride[Shape::max_rank] = {};
+};
+
+Walk plan_permutation(const Shape& x, std::span<const int> order) {
+  index_t strides[Shape::max_rank] = {};
+  index_t stride = 1;
+  for (int i = x.rank() - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= x[i];
+  }
+  Walk walk;
+  index_t y_stride = 1;
+  for (int i = x.rank() - 1; i >= 0; --i) {
+    const int from = order[static_cast<std::size_t>(i)];
+    const index_t n = x[from], x_stride = strides[from];
+    if (n == 1) continue;
+    const int last = walk.rank - 1;
+    if (last >= 0 && x_stride == walk.x_stride[last] * walk.extent[last]) {
+      walk.extent[last] *= n;
+    } else {
+      walk.extent[walk.rank] = n;
+      walk.x_stride[walk.rank] = x_stride;
+      walk.y_stride[walk.rank] = y_stride;
+      ++walk.rank;
+    }
+    y_stride *= n;
+  }
+  return walk;
+}
+
+template <typename Word>
+__global__ void permute_copy_kernel(const Word* x, Word* y, Walk walk, index_t n) {
+  for (index_t i = first_item(); i < n; i += item_step()) {
+    index_t rest = i, from = 0;
+    for (int d = 0; d < walk.rank; ++d) {
+      from += rest % walk.extent[d] * walk.x_stride[d];
+      rest /= walk.extent[d];
+    }
+    y[i] = x[from];
+  }
+}
+
+/// Dimension 0 is y's innermost, `across` is x's. A block a tile; tiles of a plane follow each other.
+template <typename Word>
+__global__ void transpose_kernel(const Word* x, Word* y, Walk walk, int across, index_t x_step,
+                                 index_t y_step, int inner_tiles, int outer_tiles) {
+  FER_SHARED(Word, cell, [tile][tile + 1]);
+  const int tx = static_cast<int>(threadIdx.x), ty = static_cast<int>(threadIdx.y);
+  const index_t inner = walk.extent[0];
+  index_t outer = 1, plane = blockIdx.x / static_cast<unsigned>(inner_tiles);
+  const index_t outer0 = plane % outer_tiles * tile;
+  const index_t inner0 = static_cast<index_t>(blockIdx.x % static_cast<unsigned>(inner_tiles)) * tile;
+  plane /= outer_tiles;
+  for (int d = 1; d < walk.rank; ++d) {
+    if (d == across) {
+      outer = walk.extent[d];
+      continue;
+    }
+    const index_t at = plane % walk.extent[d];
+    plane /= walk.extent[d];
+    x += at * walk.x_stride[d];
+    y += at * walk.y_stride[d];
+  }
+  for (int i = ty; i < tile; i += 8) {
+    if (inner0 + i < inner && outer0 + tx < outer) cell[i][tx] = x[(inner0 + i) * x_step + outer0 + tx];
+  }
+  __syncthreads();
+  for (int i = ty; i < tile; i += 8) {
+    if (outer0 + i < outer && inner0 + tx < inner) y[(outer0 + i) * y_step + inner0 + tx] = cell[tx][i];
+  }
+}
+
+template <typename Word>
+void permute_words(const Word* x, Word* y, const Walk& walk, index_t n, gpu::Stream stream) {
+  if (walk.x_stride[0] == 1) {
+    gpu::launch(permute_copy_kernel<Word>, blocks_for(n, 256), 256, 0, stream, x, y, walk, n);
+    return;
+  }
+  int across = 1;  // the dimension of y along which x is contiguous
+  while (walk.x_stride[across] != 1) ++across;
+  const index_t planes = n / (walk.extent[0] * walk.extent[across]);
+  const index_t inner_tiles = ceil_div(walk.extent[0], tile),
+                outer_tiles = ceil_div(walk.extent[across], tile);
+  gpu::launch(transpose_kernel<Word>, dim3(static_cast<unsigned>(inner_tiles * outer_tiles * planes)),
+              dim3(tile, 8), 0, stream, x, y, walk, across, walk.x_stride[0], walk.y_stride[across],
+              static_cast<int>(inner_tiles), static_cast<int>(outer_tiles));
+}
+
+struct alignas(16) Word16 {
+  std::uint64_t low, high;
+};
+
+/// `count` runs of `length` words, `from_pitch` and `to_pitch` words apart.
+template <typename Word>
+__global__ void copy_runs_kernel(const Word* from, index_t from_pitch, Word* to, index_t to_pitch,
+                                 index_t count, index_t length) {
+  const index_t n = count * length;
+  for (index_t i = first_item(); i < n; i += item_step()) {
+    const index_t run = i / length, at = i - run * length;
+    to[run * to_pitch + at] = from[run * from_pitch + at];
+  }
+}
+
+/// Runs in bytes; copied in the widest word that divides all of them.
+void copy_runs(const char* from, index_t from_pitch, char* to, index_t to_pitch, index_t count,
+               index_t length, gpu::Stream stream) {
+  const auto all = static_cast<std::uintptr_t>(from_pitch | to_pitch | length) |
+                   reinterpret_cast<std::uintptr_t>(from) | reinterpret_cast<std::uintptr_t>(to);
+  const auto run = [&]<typename Word>(Word) {
+    constexpr auto size = static_cast<index_t>(sizeof(Word));
+    gpu::launch(copy_runs_kernel<Word>, blocks_for(count * (length / size), 256), 256, 0, stream,
+                reinterpret_cast<const Word*>(from), from_pitch / size, reinterpret_cast<Word*>(to),
+                to_pitch / size, count, length / size);
+  };
+  if (all % 16 == 0) return run(Word16{});
+  if (all % 8 == 0) return run(std::uint64_t{});
+  if (all % 4 == 0) return run(std::uint32_t{});
+  if (all % 2 == 0) return run(std::uint16_t{});
+  run(std::uint8_t{});
+}
+
+/// A tensor seen as outer x dim x inner, in bytes.
+struct View {
+  index_t outer = 1, run;  // run: bytes of one index of `dim`
+  View(const Shape& shape, int dim, std::size_t element) : run(static_cast<index_t>(element)) {
+    for (int i = 0; i < dim; ++i) outer *= shape[i];
+    for (int i = dim + 1; i < shape.rank(); ++i) run *= shape[i];
+  }
+};
+
+/// `part` must be a range of `whole` along `dim`.
+void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, index_t start) {
+  bool ok = part.dtype() == whole.dtype() && part.rank() == whole.rank() && dim >= 0 && dim < whole.rank();
+  for (int i = 0; ok && i < whole.rank(); ++i) {
+    ok = i == dim ? start >= 0 && start + part.dim(i) <= whole.dim(i) : part.dim(i) == whole.dim(i);
+  }
+  require<ShapeError>(ok, "[", op, "] ", part.dtype(), " ", part.shape(), " is no part of ", whole.dtype(),
+                      " ", whole.shape(), " along dimension ", dim, " from ", start);
+}
+
+}  // namespace
+
+void DeviceBackend::permute(const Tensor& x, std::span<const int> order, Tensor& y) {
+  bool ok = static_cast<int>(order.size()) == x.rank() && y.rank() == x.rank() && y.dtype() == x.dtype();
+  for (int i = 0, seen = 0; ok && i < x.rank(); ++i) {
+    const int from = order[static_cast<std::size_t>(i)];
+    ok = from >= 0 && from < x.rank() && !(seen >> from & 1) && y.dim(i) == x.dim(from);
+    seen |= 1 << from;
+  }
+  require<ShapeError>(ok, "[permute] ", y.dtype(), " ", y.shape(), " is no such permutation of ", x.dtype(),
+                      " ", x.shape());
+  if (x.numel() == 0) return;
+  const Walk walk = plan_permutation(x.shape(), order);
+  if (walk.rank <= 1) return copy(x, y);
+  const auto run = [&]<typename Word>(Word) {
+    permute_words(static_cast<const Word*>(x.raw()), static_cast<Word*>(y.mutable_raw()), walk, x.numel(),
+                  stream_);
+  };
+  switch (size_of(x.dtype())) {
+    case 1:
+      return run(std::uint8_t{});
+    case 2:
+      return run(std::uint16_t{});
+    case 4:
+      return run(std::uint32_t{});
+    default:
+      return run(std::uint64_t{});
+  }
+}
+
+void DeviceBackend::slice(const Tensor& x, int dim, std::int64_t start, Tensor& y) {
+  check_part("slice", y, x, dim, start);
+  if (y.numel() == 0) return;
+  const View view(x.shape(), dim, size_of(x.dtype()));
+  copy_runs(static_cast<const char*>(x.raw()) + start * view.run, x.dim(dim) * view.run,
+            static_cast<char*>(y.mutable_raw()), y.dim(dim) * view.run, view.outer, y.dim(dim) * view.run,
+            stream_);
+}
+
+void DeviceBackend::paste(const Tensor& x, int dim, std::int64_t start, Tensor& y) {
+  check_part("paste", x, y, dim, start);
+  if (x.numel() == 0) return;
+  const View view(y.shape(), dim, size_of(x.dtype()));
+  copy_runs(static_cast<const char*>(x.raw()), x.dim(dim) * view.run,
+            static_cast<char*>(y.mutable_raw()) + start * view.run, y.dim(dim) * view.run, view.outer,
+            x.dim(dim) * view.run, stream_);
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE

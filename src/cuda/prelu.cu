@@ -1,0 +1,81 @@
+// PReLU, y = x > 0 ? x : slope[c] * x, with a slope a channel (He et al. 2015).
+//   dx = dy * (x > 0 ? 1 : slope[c])        dslope[c] = sum over rows of dy * x where x <= 0
+// Forward is column_map.h. Backward makes both gradients in the one pass of column_reduce.h: the term of
+// dslope writes dx on its way. Floor: the bytes, 8 an element forward, 12 backward in float.
+#include "cuda/column_map.h"
+#include "cuda/column_reduce.h"
+#include "cuda/device_backend.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+template <typename T>
+struct PReluForward {
+  const T *x, *slope;
+  T* y;
+  __device__ __forceinline__ T channel(int c) const { return slope[c]; }
+  __device__ __forceinline__ T load(index_t i) const { return x[i]; }
+  __device__ __forceinline__ void store(T s, index_t i, T v) const { y[i] = v > T(0) ? v : s * v; }
+};
+
+template <typename T>
+struct Pair {
+  T a, b;
+};
+
+template <typename T>
+struct PReluBackward {
+  const T *x, *slope, *dy;
+  T* dx;
+  __device__ __forceinline__ T channel(int c) const { return slope[c]; }
+  __device__ __forceinline__ Pair<T> load(index_t i) const { return {x[i], dy[i]}; }
+  __device__ __forceinline__ void store(T s, index_t i, Pair<T> v) const {
+    dx[i] = v.a > T(0) ? v.b : s * v.b;
+  }
+};
+
+template <typename T>
+struct SlopeTerm {
+  const T *x, *slope, *dy;
+  T* dx;  ///< may be null
+  index_t columns;
+  __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
+    const index_t i = row * columns + column;
+    const T v = x[i], g = dy[i];
+    const bool positive = v > T(0);
+    if (dx != nullptr) dx[i] = positive ? g : slope[column] * g;
+    if (!positive) sums[0] += static_cast<double>(g) * static_cast<double>(v);
+  }
+};
+
+}  // namespace
+
+void DeviceBackend::prelu_forward(const Tensor& x, const Tensor& slope, Tensor& y) {
+  const index_t rows = x.shape().rows(), channels = x.shape().channels();
+  require_size("prelu", "slope", slope, channels);
+  require_size("prelu", "y", y, x.numel());
+  dispatch_floating(x.dtype(), "prelu", [&]<typename T>() {
+    column_map(stream_, rows, channels, PReluForward<T>{x.data<T>(), slope.data<T>(), y.mutable_data<T>()});
+  });
+}
+
+void DeviceBackend::prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor& dx,
+                                   Tensor& dslope) {
+  const index_t rows = x.shape().rows(), channels = x.shape().channels();
+  require_size("prelu", "slope", slope, channels);
+  require_size("prelu", "dy", dy, x.numel());
+  if (dx.defined()) require_size("prelu", "dx", dx, x.numel());
+  if (dslope.defined()) require_size("prelu", "dslope", dslope, channels);
+  dispatch_floating(x.dtype(), "prelu", [&]<typename T>() {
+    const T *px = x.data<T>(), *pslope = slope.data<T>(), *pdy = dy.data<T>();
+    T* pdx = mutable_data_or_null<T>(dx);
+    if (dslope.defined()) {
+      column_reduce<1>(*this, stream_, 1, rows, channels, SlopeTerm<T>{px, pslope, pdy, pdx, channels},
+                       StoreSum<T>{dslope.mutable_data<T>(), channels});
+    } else if (pdx != nullptr) {
+      column_map(stream_, rows, channels, PReluBackward<T>{px, pslope, pdy, pdx});
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
