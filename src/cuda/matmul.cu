@@ -1,0 +1,115 @@
+// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy.
+// All are product.h (which says what blocks and threads do, and the floor); a transposed operand is one whose
+// other dimension is contiguous. dW, whose inner dimension is the rows, is where k is cut most.
+#include "cuda/column_reduce.h"
+#include "cuda/device_backend.h"
+#include "cuda/product.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+index_t last(const Tensor& t, int from_back) {
+  return t.dim(t.rank() - from_back);
+}
+
+void check_matrices(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y) {
+  const auto fail = [&](const char* what) {
+    throw ShapeError(concat("[matmul] ", what, ": a ", a.shape(), transpose_a ? " transposed" : "", ", b ",
+                            b.shape(), transpose_b ? " transposed" : "", ", y ", y.shape()));
+  };
+  if (a.rank() < 2 || b.rank() != a.rank() || y.rank() != a.rank()) fail("needs matrices of one rank");
+  for (int i = 0; i < a.rank() - 2; ++i)
+    if (a.dim(i) != b.dim(i) || a.dim(i) != y.dim(i)) fail("leading dimensions differ");
+  const bool inner = last(a, transpose_a ? 2 : 1) == last(b, transpose_b ? 1 : 2);
+  const bool outer = last(a, transpose_a ? 1 : 2) == last(y, 2) && last(b, transpose_b ? 2 : 1) == last(y, 1);
+  if (!inner || !outer) fail("shapes do not multiply");
+}
+
+void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y) {
+  require<ShapeError>(weight.rank() == 2 && x.shape().channels() == weight.dim(1) &&
+                          y.shape().channels() == weight.dim(0) && x.shape().rows() == y.shape().rows(),
+                      "[", op, "] input ", x.shape(), ", weight ", weight.shape(), " and output ", y.shape(),
+                      " do not fit");
+}
+
+/// An operand stored as outer x k, or (k_first) as k x outer.
+template <typename T, bool k_first>
+MatrixLoader<T, !k_first> operand(const T* data, index_t outer, index_t k) {
+  return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, outer * k};
+}
+
+/// body(loader of an outer x k operand).
+template <typename T, typename Body>
+void with_operand(const T* data, index_t outer, index_t k, bool k_first, const Body& body) {
+  if (k_first) {
+    body(operand<T, true>(data, outer, k));
+  } else {
+    body(operand<T, false>(data, outer, k));
+  }
+}
+
+template <typename T>
+struct ColumnTerm {
+  const T* x;
+  index_t columns;
+  __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
+    sums[0] += static_cast<double>(x[row * columns + column]);
+  }
+};
+
+}  // namespace
+
+void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
+  check_matrices(a, transpose_a, b, transpose_b, y);
+  if (y.numel() == 0) return;
+  const index_t m = last(y, 2), n = last(y, 1), k = last(a, transpose_a ? 2 : 1);
+  dispatch_floating(y.dtype(), "matmul", [&]<typename T>() {
+    const MatrixStore<T> store{y.mutable_data<T>(), n, m * n, nullptr, 0};
+    with_operand(a.data<T>(), m, k, transpose_a, [&](auto left) {
+      with_operand(b.data<T>(), n, k, !transpose_b, [&](auto right) {
+        product<T>(*this, stream_, m, n, k, y.numel() / (m * n), left, right, store);
+      });
+    });
+  });
+}
+
+void DeviceBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  check_linear("linear", x, weight, y);
+  require<ShapeError>(!bias.defined() || bias.numel() == weight.dim(0), "[linear] bias ", bias.shape(),
+                      " for weight ", weight.shape());
+  const index_t rows = x.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
+  dispatch_floating(y.dtype(), "linear", [&]<typename T>() {
+    product<T>(*this, stream_, rows, outputs, inputs, 1, operand<T, false>(x.data<T>(), rows, inputs),
+               operand<T, false>(weight.data<T>(), outputs, inputs),
+               MatrixStore<T>{y.mutable_data<T>(), outputs, 0, data_or_null<T>(bias), 0});
+  });
+}
+
+void DeviceBackend::linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  check_linear("linear_backward_input", dx, weight, dy);
+  const index_t rows = dx.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
+  dispatch_floating(dx.dtype(), "linear_backward_input", [&]<typename T>() {
+    product<T>(*this, stream_, rows, inputs, outputs, 1, operand<T, false>(dy.data<T>(), rows, outputs),
+               operand<T, true>(weight.data<T>(), inputs, outputs),
+               MatrixStore<T>{dx.mutable_data<T>(), inputs, 0, nullptr, 0});
+  });
+}
+
+void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight,
+                                           Tensor& dbias) {
+  check_linear("linear_backward_weight", x, dweight, dy);
+  require<ShapeError>(!dbias.defined() || dbias.numel() == dweight.dim(0), "[linear_backward_weight] dbias ",
+                      dbias.shape(), " for dweight ", dweight.shape());
+  const index_t rows = x.shape().rows(), inputs = dweight.dim(1), outputs = dweight.dim(0);
+  dispatch_floating(dweight.dtype(), "linear_backward_weight", [&]<typename T>() {
+    product<T>(*this, stream_, outputs, inputs, rows, 1, operand<T, true>(dy.data<T>(), outputs, rows),
+               operand<T, true>(x.data<T>(), inputs, rows),
+               MatrixStore<T>{dweight.mutable_data<T>(), inputs, 0, nullptr, 0});
+    if (dbias.defined()) {
+      column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<T>{dy.data<T>(), outputs},
+                       StoreSum<T>{dbias.mutable_data<T>(), outputs});
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
