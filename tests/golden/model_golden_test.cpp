@@ -19,12 +19,16 @@ namespace {
 
 /// What may differ, as max |a - b| / max(1, max |b|).
 struct Tolerances {
-  double values, gradients, curve;
+  double values, gradients, norms, curve;
 };
 
+// In float32 single elements of the paper model's gradients get twice what their norms get: where the input of one of
+// the millions of rectifiers rounds to the other side of zero, every gradient upstream of it shifts by some 0.002,
+// while their norms stay.
 Tolerances tolerances(DType dtype, const std::string& preset_name) {
-  if (dtype == DType::float64) return {1e-8, 1e-8, 1e-6};
-  return {1e-3, preset_name == "paper" ? 5e-3 : 2e-3, 0.02};
+  if (dtype == DType::float64) return {1e-8, 1e-8, 1e-8, 1e-6};
+  if (preset_name == "paper") return {1e-3, 1e-2, 5e-3, 0.02};
+  return {1e-3, 2e-3, 2e-3, 0.02};
 }
 
 /// A model file, the run that it describes, and what is wrong with ours.
@@ -115,7 +119,7 @@ class ModelCase {
         continue;
       }
       compare(key + "grad/" + p.name, gradient, tolerance_.gradients);
-      compare(key + "gradnorm/" + p.name, norm_of(gradient), tolerance_.gradients);
+      compare(key + "gradnorm/" + p.name, norm_of(gradient), tolerance_.norms);
     }
   }
 
