@@ -144,20 +144,23 @@ void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, 
   static_assert((std::size_t{0} + ... + sizeof(Parameters)) <= 4096, "launch: over 4 KB of kernel arguments");
   using Values = std::tuple<std::remove_cv_t<Parameters>...>;
   auto run_now = [kernel, grid, block, shared_bytes,
-                  values = Values(static_cast<Parameters>(std::forward<Arguments>(arguments))...)] {
+                  values = Values(static_cast<Parameters>(std::forward<Arguments>(arguments))...)]() mutable {
     std::array<detail::PointerArgument, sizeof...(Parameters) + 1> pointers{};
     int index = 0, pointer_count = 0;
-    [[maybe_unused]] const auto collect = [&](const auto& value) {
+    [[maybe_unused]] const auto collect = [&](auto& value) {
       using Value = std::remove_cvref_t<decltype(value)>;
       if constexpr (std::is_pointer_v<Value> && !std::is_function_v<std::remove_pointer_t<Value>>) {
         const void* address = const_cast<const void*>(static_cast<const volatile void*>(value));
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, address, nullptr, 0};
       } else if constexpr (std::is_class_v<Value>) {
+#if __has_builtin(__builtin_clear_padding)
+        __builtin_clear_padding(&value);  // what lies between members shall not be taken for a pointer
+#endif
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value)};
       }
       ++index;
     };
-    std::apply([&](const auto&... value) { (collect(value), ...); }, values);
+    std::apply([&](auto&... value) { (collect(value), ...); }, values);
     const auto invoke = [](const void* function, const void* tuple) {
       std::apply(reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function)),
                  *static_cast<const Values*>(tuple));
