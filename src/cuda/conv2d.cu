@@ -1,0 +1,320 @@
+// Convolution of NHWC images as a matrix product that is never written down (product.h says what blocks and
+// threads do): only the loaders know that one operand's rows are patches of an image. A group is a batch.
+//   forward   y[pixel, o]  = sum over (r, s, i) of patch(pixel; r, s, i) w[o; r, s, i]
+//   dx        dx[pixel, i] = sum over (r, s, o) of dy[the output that tap (r, s) takes from pixel; o] w[o; r,
+//   s, i]
+//             With a stride, which taps meet a pixel depends on its row and column modulo the stride; each of
+//             these classes is a product of its own over the taps that do, so that nothing is multiplied by
+//             0.
+//   dw        dw[o; r, s, i] = sum over output pixels of dy[pixel, o] patch(pixel; r, s, i)
+//             The inner dimension is all output pixels: it is cut in parts, which are added in order.
+// Channels are innermost in memory, so 16 neighbouring threads read 16 neighbouring channels of a pixel, or
+// 64 threads 64 of them. Floor: 2 taps I/groups operations an output element; each image and weight once. A
+// 1x1 convolution at stride 1 is the plain product of the pixels' matrix.
+#include "cuda/column_reduce.h"
+#include "cuda/conv_shape.h"
+#include "cuda/device_backend.h"
+#include "cuda/product.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+/// Where a window's upper left corner lies, or where a tap and channel lie in a window. `offset` counts
+/// elements; both added give the element's, from the image's group's first on.
+struct WindowPlace {
+  index_t offset;
+  int row, column;  ///< far outside of any image: beyond the end
+};
+constexpr int nowhere = -0x40000000;
+
+/// Windows of an image: their corners by number of the output pixel, their elements by number (r, s, i).
+template <typename T>
+struct Windows {
+  const T* x;
+  ConvShape s;
+
+  __device__ __forceinline__ WindowPlace corner(int n, int oh, int ow) const {
+    const int row = oh * s.stride - s.padding, column = ow * s.stride - s.padding;
+    return {((static_cast<index_t>(n) * s.h + row) * s.w + column) * s.in, row, column};
+  }
+  __device__ __forceinline__ WindowPlace element(int k) const {
+    const int tap = k / s.in_group, channel = k - tap * s.in_group, r = tap / s.kw, c = tap - r * s.kw;
+    return {(static_cast<index_t>(r) * s.w + c) * s.in + channel, r, c};
+  }
+  __device__ __forceinline__ T load(const WindowPlace& a, const WindowPlace& b) const {
+    const auto row = static_cast<unsigned>(a.row + b.row),
+               column = static_cast<unsigned>(a.column + b.column);
+    const bool inside = row < static_cast<unsigned>(s.h) && column < static_cast<unsigned>(s.w);
+    return inside ? x[a.offset + b.offset] : T(0);
+  }
+};
+
+/// Forward: m is the output pixel, k the element of its window.
+template <typename T>
+struct PatchRows {
+  static constexpr bool inner_contiguous = true;
+  using Outer = WindowPlace;
+  using Inner = WindowPlace;
+  Windows<T> windows;
+
+  __device__ __forceinline__ void select(index_t group) { windows.x += group * windows.s.in_group; }
+  __device__ __forceinline__ Outer outer(int pixel) const {
+    const ConvShape& s = windows.s;
+    if (pixel >= s.out_pixels()) return {0, nowhere, nowhere};
+    const int line = pixel / s.out_w, n = line / s.out_h;
+    return windows.corner(n, line - n * s.out_h, pixel - line * s.out_w);
+  }
+  __device__ __forceinline__ Inner inner(int k, int end) const {
+    return k < end ? windows.element(k) : WindowPlace{0, nowhere, nowhere};
+  }
+  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const { return windows.load(o, in); }
+};
+
+/// dw: n is the element of the window, k the output pixel.
+template <typename T>
+struct PatchColumns {
+  static constexpr bool inner_contiguous = false;
+  using Outer = WindowPlace;
+  struct Inner {
+    WindowPlace place;
+    int pixel, n, oh, ow;
+  };
+  Windows<T> windows;
+
+  __device__ __forceinline__ void select(index_t group) { windows.x += group * windows.s.in_group; }
+  __device__ __forceinline__ Outer outer(int element) const {
+    const ConvShape& s = windows.s;
+    return element < s.taps() * s.in_group ? windows.element(element) : WindowPlace{0, nowhere, nowhere};
+  }
+  __device__ __forceinline__ Inner inner(int pixel, int end) const {
+    const ConvShape& s = windows.s;
+    const int line = pixel / s.out_w, n = line / s.out_h;
+    Inner in{{}, pixel, n, line - n * s.out_h, pixel - line * s.out_w};
+    place(in, end);
+    return in;
+  }
+  __device__ __forceinline__ void next(Inner& in, int end) const {
+    const ConvShape& s = windows.s;
+    ++in.pixel;
+    if (++in.ow == s.out_w) {
+      in.ow = 0;
+      if (++in.oh == s.out_h) {
+        in.oh = 0;
+        ++in.n;
+      }
+    }
+    place(in, end);
+  }
+  __device__ __forceinline__ void place(Inner& in, int end) const {
+    in.place = in.pixel < end ? windows.corner(in.n, in.oh, in.ow) : WindowPlace{0, nowhere, nowhere};
+  }
+  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const {
+    return windows.load(in.place, o);
+  }
+};
+
+/// The pixels of x whose row and column leave the remainders first_row and first_column by the stride, and
+/// the taps that meet them: first_r, first_r + stride, ... Along either axis, pixel number a of the class and
+/// tap number q of its list belong to output base + a - q.
+struct PixelClass {
+  int rows = 0, columns = 0, first_row = 0, first_column = 0;
+  int taps_r = 0, taps_c = 0, first_r = 0, first_c = 0;
+  int base_row = 0, base_column = 0;
+};
+
+/// dx: m is the pixel's number in its class, k is (tap of the class, output channel).
+template <typename T>
+struct GradientRows {
+  static constexpr bool inner_contiguous = true;
+  using Outer = WindowPlace;
+  using Inner = WindowPlace;
+  const T* dy;
+  ConvShape s;
+  PixelClass c;
+
+  __device__ __forceinline__ void select(index_t group) { dy += group * s.out_group; }
+  __device__ __forceinline__ Outer outer(int m) const {
+    if (m >= s.n * c.rows * c.columns) return {0, nowhere, nowhere};
+    const int line = m / c.columns, n = line / c.rows;
+    const int row = c.base_row + line - n * c.rows, column = c.base_column + m - line * c.columns;
+    return {((static_cast<index_t>(n) * s.out_h + row) * s.out_w + column) * s.out, row, column};
+  }
+  __device__ __forceinline__ Inner inner(int k, int end) const {
+    if (k >= end) return {0, nowhere, nowhere};
+    const int tap = k / s.out_group, channel = k - tap * s.out_group;
+    const int r = tap / c.taps_c, column = tap - r * c.taps_c;
+    return {channel - (static_cast<index_t>(r) * s.out_w + column) * s.out, -r, -column};
+  }
+  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const {
+    const auto row = static_cast<unsigned>(o.row + in.row),
+               column = static_cast<unsigned>(o.column + in.column);
+    const bool inside = row < static_cast<unsigned>(s.out_h) && column < static_cast<unsigned>(s.out_w);
+    return inside ? dy[o.offset + in.offset] : T(0);
+  }
+};
+
+/// The same k's weights; n is the input channel.
+template <typename T>
+struct GradientWeights {
+  static constexpr bool inner_contiguous = false;
+  using Outer = int;
+  struct Inner {
+    index_t offset;
+    int k, o, r, column;
+  };
+  const T* w;
+  ConvShape s;
+  PixelClass c;
+
+  __device__ __forceinline__ void select(index_t group) { w += group * s.out_group * s.taps() * s.in_group; }
+  __device__ __forceinline__ Outer outer(int channel) const { return channel < s.in_group ? channel : -1; }
+  __device__ __forceinline__ Inner inner(int k, int end) const {
+    const int tap = k / s.out_group, r = tap / c.taps_c;
+    Inner in{0, k, k - tap * s.out_group, r, tap - r * c.taps_c};
+    place(in, end);
+    return in;
+  }
+  __device__ __forceinline__ void next(Inner& in, int end) const {
+    ++in.k;
+    if (++in.o == s.out_group) {
+      in.o = 0;
+      if (++in.column == c.taps_c) {
+        in.column = 0;
+        ++in.r;
+      }
+    }
+    place(in, end);
+  }
+  __device__ __forceinline__ void place(Inner& in, int end) const {
+    const int r = c.first_r + in.r * s.stride, column = c.first_c + in.column * s.stride;
+    const index_t tap = (static_cast<index_t>(in.o) * s.kh + r) * s.kw + column;
+    in.offset = in.k < end ? tap * s.in_group : -1;
+  }
+  __device__ __forceinline__ T load(Outer channel, const Inner& in) const {
+    return channel >= 0 && in.offset >= 0 ? w[in.offset + channel] : T(0);
+  }
+};
+
+template <typename T>
+struct ClassStore {
+  T* dx;
+  ConvShape s;
+  PixelClass c;
+  __device__ __forceinline__ void operator()(index_t group, int m, int channel, T value) const {
+    const int line = m / c.columns, n = line / c.rows;
+    const int row = c.first_row + (line - n * c.rows) * s.stride;
+    const int column = c.first_column + (m - line * c.columns) * s.stride;
+    dx[((static_cast<index_t>(n) * s.h + row) * s.w + column) * s.in + group * s.in_group + channel] = value;
+  }
+};
+
+/// One axis of a class: which taps r meet pixels h = first + a stride: those with r = first + padding modulo
+/// the stride.
+void plan_axis(int extent, int kernel, int stride, int padding, int first, int& count, int& taps,
+               int& first_tap, int& base) {
+  count = (extent - first + stride - 1) / stride;
+  first_tap = (first + padding) % stride;
+  taps = kernel > first_tap ? (kernel - first_tap + stride - 1) / stride : 0;
+  base = (first + padding - first_tap) / stride;
+}
+
+bool is_product(const ConvShape& s) {
+  return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
+}
+
+template <typename T, bool k_first>
+MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
+  return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, 0};
+}
+
+template <typename T>
+void forward(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* weight,
+             const T* bias, T* y) {
+  const index_t k = s.taps() * s.in_group;
+  const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
+  const MatrixStore<T> store{y, s.out, s.out_group, bias, s.out_group};
+  if (is_product(s)) {
+    product<T>(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(x, s.out_pixels(), k), weights,
+               store);
+  } else {
+    product<T>(owner, stream, s.out_pixels(), s.out_group, k, s.groups, PatchRows<T>{{x, s}}, weights, store);
+  }
+}
+
+template <typename T>
+void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* dy,
+                    const T* weight, T* dx) {
+  if (is_product(s)) {
+    return product<T>(owner, stream, s.pixels(), s.in, s.out, 1, plain<T, false>(dy, s.pixels(), s.out),
+                      plain<T, true>(weight, s.in, s.out), MatrixStore<T>{dx, s.in, 0, nullptr, 0});
+  }
+  for (int first_row = 0; first_row < std::min(s.stride, s.h); ++first_row) {
+    for (int first_column = 0; first_column < std::min(s.stride, s.w); ++first_column) {
+      PixelClass c;
+      c.first_row = first_row, c.first_column = first_column;
+      plan_axis(s.h, s.kh, s.stride, s.padding, first_row, c.rows, c.taps_r, c.first_r, c.base_row);
+      plan_axis(s.w, s.kw, s.stride, s.padding, first_column, c.columns, c.taps_c, c.first_c, c.base_column);
+      product<T>(owner, stream, s.n * c.rows * c.columns, s.in_group,
+                 index_t{c.taps_r} * c.taps_c * s.out_group, s.groups, GradientRows<T>{dy, s, c},
+                 GradientWeights<T>{weight, s, c}, ClassStore<T>{dx, s, c});
+    }
+  }
+}
+
+template <typename T>
+void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
+                     T* dweight) {
+  const index_t k = s.out_pixels(), elements = s.taps() * s.in_group;
+  const MatrixLoader<T, false> gradients{dy, s.out_group, 1, s.out, s.out_group};
+  const MatrixStore<T> store{dweight, elements, s.out_group * elements, nullptr, 0};
+  if (is_product(s)) {
+    product<T>(owner, stream, s.out, s.in, k, 1, gradients, plain<T, true>(x, s.in, k), store);
+  } else {
+    product<T>(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
+  }
+}
+
+template <typename T>
+struct BiasTerm {
+  const T* dy;
+  index_t columns;
+  __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
+    sums[0] += static_cast<double>(dy[row * columns + column]);
+  }
+};
+
+}  // namespace
+
+void DeviceBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                   const Conv2dOptions& options, Tensor& y) {
+  const ConvShape s = conv_shape("conv2d", x, weight, options, y);
+  require<ShapeError>(!bias.defined() || bias.numel() == s.out, "[conv2d] bias ", bias.shape(), " for ",
+                      s.out, " output channels");
+  dispatch_floating(y.dtype(), "conv2d", [&]<typename T>() {
+    forward(*this, stream_, s, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), y.mutable_data<T>());
+  });
+}
+
+void DeviceBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
+                                          const Conv2dOptions& options, Tensor& dx) {
+  const ConvShape s = conv_shape("conv2d_backward_input", dx, weight, options, dy);
+  dispatch_floating(dx.dtype(), "conv2d_backward_input", [&]<typename T>() {
+    backward_input(*this, stream_, s, dy.data<T>(), weight.data<T>(), dx.mutable_data<T>());
+  });
+}
+
+void DeviceBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                                           Tensor& dweight, Tensor& dbias) {
+  const ConvShape s = conv_shape("conv2d_backward_weight", x, dweight, options, dy);
+  require<ShapeError>(!dbias.defined() || dbias.numel() == s.out, "[conv2d_backward_weight] dbias ",
+                      dbias.shape(), " for ", s.out, " output channels");
+  dispatch_floating(dweight.dtype(), "conv2d_backward_weight", [&]<typename T>() {
+    backward_weight(*this, stream_, s, x.data<T>(), dy.data<T>(), dweight.mutable_data<T>());
+    if (dbias.defined()) {
+      column_reduce<1>(*this, stream_, 1, s.out_pixels(), s.out, BiasTerm<T>{dy.data<T>(), s.out},
+                       StoreSum<T>{dbias.mutable_data<T>(), s.out});
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
