@@ -1,0 +1,93 @@
+// From bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase; grey images are repeated to
+// three channels.
+//
+// A block has one row of one image, a thread every 128th of its 3 x width values: neighbouring threads write
+// neighbouring values and read neighbouring bytes (pixels in reverse where the image is flipped). The
+// transforms travel as arguments of the launch, as many as fit: no copy, nothing to wait for.
+// Floor: the bytes, 15 a pixel of three channels in float; two divisions a value.
+#include "cuda/device_backend.h"
+#include "cuda/op_support.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int threads = 128;
+constexpr int images_per_launch = 180;  // their transforms fit in 4 KB of arguments
+
+struct Transforms {
+  ImageTransform of[images_per_launch];
+};
+template <typename T>
+struct Normalisation {
+  T mean[3], std[3];
+};
+
+template <typename T>
+__global__ void preprocess_kernel(const std::uint8_t* images, const Transforms transforms,
+                                  const Normalisation<T> normalisation, int height, int width, int channels,
+                                  T* y) {
+  const int image = static_cast<int>(blockIdx.x) / height, row = static_cast<int>(blockIdx.x) % height;
+  const ImageTransform& t = transforms.of[image];
+  const std::uint8_t* pixels = images + static_cast<index_t>(blockIdx.x) * width * channels;
+  T* out = y + static_cast<index_t>(blockIdx.x) * width * 3;
+  const bool row_erased = row >= t.erase_top && row < t.erase_top + t.erase_height;
+  for (int i = static_cast<int>(threadIdx.x); i < width * 3; i += threads) {
+    const int column = i / 3, c = i - 3 * column;
+    const bool erased = row_erased && column >= t.erase_left && column < t.erase_left + t.erase_width;
+    const int source = (t.flip != 0 ? width - 1 - column : column) * channels + (channels == 3 ? c : 0);
+    const T mean = c == 0 ? normalisation.mean[0] : c == 1 ? normalisation.mean[1] : normalisation.mean[2];
+    const T std = c == 0 ? normalisation.std[0] : c == 1 ? normalisation.std[1] : normalisation.std[2];
+    out[i] = erased ? T(0) : (static_cast<T>(pixels[source]) / T(255) - mean) / std;
+  }
+}
+
+void check(const Tensor& images, std::span<const ImageTransform> transforms, const float std[3],
+           const Tensor& y) {
+  require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3),
+                      "[preprocess_images] needs images N x H x W x 1 or 3, got ", images.shape());
+  const Shape wanted{images.dim(0), images.dim(1), images.dim(2), 3};
+  require<ShapeError>(y.shape() == wanted, "[preprocess_images] images ", images.shape(), " become ", wanted,
+                      ", not ", y.shape());
+  require<ShapeError>(static_cast<index_t>(transforms.size()) == images.dim(0), "[preprocess_images] ",
+                      images.dim(0), " images have ", transforms.size(), " transforms");
+  for (std::size_t i = 0; i < transforms.size(); ++i) {
+    const ImageTransform& t = transforms[i];
+    const bool inside = t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
+                        t.erase_top <= images.dim(1) - t.erase_height &&
+                        t.erase_left <= images.dim(2) - t.erase_width;
+    require<ShapeError>(inside, "[preprocess_images] image ", i, " of ", images.dim(1), " x ", images.dim(2),
+                        " pixels does not contain the ", t.erase_height, " x ", t.erase_width,
+                        " pixels to erase at row ", t.erase_top, ", column ", t.erase_left);
+  }
+  require<ConfigError>(std[0] > 0 && std[1] > 0 && std[2] > 0,
+                       "[preprocess_images] deviations must be positive, got ", std[0], ", ", std[1], ", ",
+                       std[2]);
+}
+
+}  // namespace
+
+void DeviceBackend::preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
+                                      const float mean[3], const float std[3], Tensor& y) {
+  check(images, transforms, std, y);
+  if (y.numel() == 0) return;
+  dispatch_floating(y.dtype(), "preprocess_images", [&]<typename T>() {
+    Normalisation<T> normalisation;
+    for (int c = 0; c < 3; ++c) {
+      normalisation.mean[c] = static_cast<T>(mean[c]);
+      normalisation.std[c] = static_cast<T>(std[c]);
+    }
+    const index_t height = images.dim(1), width = images.dim(2), channels = images.dim(3);
+    const std::uint8_t* in = images.data<std::uint8_t>();
+    T* out = y.mutable_data<T>();
+    for (index_t first = 0; first < images.dim(0); first += images_per_launch) {
+      const index_t count = std::min<index_t>(images_per_launch, images.dim(0) - first);
+      Transforms some{};
+      std::copy_n(transforms.begin() + first, count, some.of);
+      gpu::launch(preprocess_kernel<T>, static_cast<unsigned>(count * height), threads, 0, stream_,
+                  in + first * height * width * channels, some, normalisation, static_cast<int>(height),
+                  static_cast<int>(width), static_cast<int>(channels), out + first * height * width * 3);
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
