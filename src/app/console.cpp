@@ -9,6 +9,8 @@
 #include <iostream>
 #include <sstream>
 
+#include "fer/formats/atomic_file.h"
+
 namespace fer::app {
 namespace {
 
@@ -62,7 +64,29 @@ void ConsoleObserver::on_note(const std::string& note) {
   std::cerr << note << std::endl;
 }
 
+void ConsoleObserver::profile(int steps, std::string trace, Device device) {
+  profile_steps_ = steps;
+  trace_ = std::move(trace);
+  device_ = device;
+}
+
+void ConsoleObserver::on_profiled_step() {
+  constexpr int warm_up = 2;  // the first steps fill caches and allocate
+  ++steps_seen_;
+  if (profiler_) profiler_->mark("optimizer and bookkeeping", "", Profiler::Phase::other);
+  if (steps_seen_ == warm_up) profiler_ = std::make_unique<Profiler>(device_);
+  if (steps_seen_ != warm_up + profile_steps_) return;
+  profiler_->stop();
+  clear_bar();
+  std::cerr << "\nwhere the time of " << profile_steps_ << " steps went:\n\n" << profiler_->table() << "\n";
+  write_file_atomically(trace_, profiler_->chrome_trace());
+  std::cerr << "trace for chrome://tracing or Perfetto: " << trace_ << std::endl;
+  profile_steps_ = 0;
+  profiler_.reset();
+}
+
 void ConsoleObserver::on_step(const StepReport& report) {
+  if (profile_steps_ > 0 && report.prefix.empty()) on_profiled_step();
   if (quiet_) return;
   const auto now = steady_clock::now();
   const double wait = terminal_ ? bar_seconds : line_seconds;

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 
+#include "fer/autograd/profiler.h"
 #include "fer/training/loop.h"
 
 namespace fer::app {
@@ -19,15 +21,23 @@ class ConsoleObserver : public TrainingObserver {
  public:
   /// `quiet` leaves the steps out.
   explicit ConsoleObserver(bool quiet);
+  /// From the third step of the expressions' stage on, notes where the time of `steps` steps goes; then
+  /// prints the tables and writes a trace for chrome://tracing to `trace`.
+  void profile(int steps, std::string trace, Device device);
   void on_note(const std::string& note) override;
   void on_step(const StepReport& report) override;
   void on_epoch(const EpochReport& report) override;
 
  private:
   void clear_bar();
+  void on_profiled_step();
 
   bool quiet_, terminal_, bar_shown_ = false;
   std::chrono::steady_clock::time_point last_shown_{};
+  int steps_seen_ = 0, profile_steps_ = 0;
+  std::string trace_;
+  Device device_ = Device::cpu;
+  std::unique_ptr<Profiler> profiler_;
 };
 
 }  // namespace fer::app

@@ -15,9 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainOptions {
-  std::string config, run_dir, resume, device = "cpu";
+  std::string config, run_dir, resume, device = "cpu", profile;
   bool quiet = false, json = false;
-  int show = 6;
+  int show = 6, profile_steps = 5;
 };
 
 std::string new_folder(const RunConfig& config) {
@@ -89,6 +89,7 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
                              : options.run_dir.empty() ? new_folder(config)
                                                        : options.run_dir;
   ConsoleObserver console(options.quiet);
+  if (!options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
   console.on_note("run folder: " + folder);
   const ExperimentResult result = run_experiment(config, folder, resume, device, console);
   if (options.json) {
@@ -112,6 +113,11 @@ Command add_train(CLI::App& program) {
   command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]");
   command->add_option("--resume", options->resume, "go on with the run in this folder");
   add_device_flag(*command, options->device);
+  command->add_option("--profile", options->profile,
+                      "print where the time of some steps goes, and write a Chrome trace to this file");
+  command->add_option("--profile-steps", options->profile_steps, "steps of the profile")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
   command->add_flag("--quiet", options->quiet, "no lines between epochs");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")

@@ -6,6 +6,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "fer/autograd/profiler.h"
 #include "fer/tensor/backend.h"
 
 namespace fer {
@@ -108,6 +109,9 @@ void Engine::run(const Variable& output, const Tensor& cotangent, bool retain_gr
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (!gradients[i].defined() || !node->inputs[i].needs_gradient()) continue;
       deliver(node->inputs[i], std::move(gradients[i]), *node, pending);
+    }
+    if (Profiler* profiler = Profiler::current()) {
+      profiler->mark(node->name, node->module, Profiler::Phase::backward);
     }
   }
 }

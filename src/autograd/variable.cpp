@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "autograd/engine.h"
+#include "fer/autograd/profiler.h"
 
 namespace fer {
 namespace {
@@ -82,6 +83,9 @@ const std::shared_ptr<Node>& Variable::node() const {
 
 Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
                 BackwardFunction backward) {
+  if (Profiler* profiler = Profiler::current()) {
+    profiler->mark(std::string(op), ModuleScope::path(), Profiler::Phase::forward);
+  }
   Variable result(std::move(value));
   const bool needed =
       std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });

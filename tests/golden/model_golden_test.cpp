@@ -22,9 +22,9 @@ struct Tolerances {
   double values, gradients, norms, curve;
 };
 
-// In float32 single elements of the paper model's gradients get twice what their norms get: where the input of one of
-// the millions of rectifiers rounds to the other side of zero, every gradient upstream of it shifts by some 0.002,
-// while their norms stay.
+// In float32 single elements of the paper model's gradients get twice what their norms get: where the input
+// of one of the millions of rectifiers rounds to the other side of zero, every gradient upstream of it shifts
+// by some 0.002, while their norms stay.
 Tolerances tolerances(DType dtype, const std::string& preset_name) {
   if (dtype == DType::float64) return {1e-8, 1e-8, 1e-8, 1e-6};
   if (preset_name == "paper") return {1e-3, 1e-2, 5e-3, 0.02};

@@ -1,0 +1,61 @@
+// Profiler: where the time of a step goes, by operation and by module, forward and backward.
+//
+//   fer::Profiler profiler;                 // this thread's operations are noted from here on
+//   loss = model(x); loss.backward();
+//   std::cout << profiler.table();          // until it is destroyed or stopped
+//
+// Forward: an operation is given the time since the one before it was recorded, so that what lies between two
+// operations (allocation, checks) counts with the second. Backward: the time of its function. Devices that
+// work asynchronously (name yours) are waited for at each mark, which itself costs time there.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fer/tensor/device.h"
+
+namespace fer {
+
+class Profiler {
+ public:
+  enum class Phase : std::uint8_t { forward, backward, other };
+  struct Event {
+    std::string op, module;
+    Phase phase = Phase::other;
+    double start = 0, seconds = 0;  ///< start: since the profiler began
+  };
+
+  explicit Profiler(Device device = Device::cpu);
+  ~Profiler();
+  Profiler(const Profiler&) = delete;
+  Profiler& operator=(const Profiler&) = delete;
+
+  /// Ends the recording; what was noted stays.
+  void stop();
+  /// Gives the time since the last mark to `op`.
+  void mark(std::string op, std::string module, Phase phase);
+  /// Forgets the time since the last mark.
+  void skip();
+
+  const std::vector<Event>& events() const { return events_; }
+  /// Two tables for people, by operation and by module (paths cut to `module_depth` names): calls,
+  /// milliseconds, share.
+  std::string table(int module_depth = 2) const;
+  /// In the format of chrome://tracing and Perfetto.
+  std::string chrome_trace() const;
+
+  /// The profiler of this thread; null if there is none.
+  static Profiler* current();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Device device_;
+  Clock::time_point begin_, last_;
+  std::vector<Event> events_;
+  Profiler* outer_;
+  bool running_ = true;
+};
+
+}  // namespace fer
