@@ -1,0 +1,295 @@
+// The heat map over the channels of f_lm and its product with f_img (Eq. 1 and rows 2 and 3 of Table 4), in
+// one kernel, position by position:
+//   heat = max_c f, sum_c f or sum_c |f|;   y = heat * f_img.
+// Gradient contract: df_img = heat dy;  dheat = sum_c dy f_img;  df_lm = dheat at the saved arg-max (max),
+// dheat everywhere (sum), or dheat sign(f) with sign(0) = 0 (abs_sum).
+//
+// A group of 4 to 32 lanes of a warp has a position: as many as there are 16-byte pieces in its longer row of
+// channels, so that neighbouring lanes read and write neighbouring pieces and none is idle for long. Each
+// lane reduces its pieces, a butterfly within the group gives every lane the heat, and the lanes go on to
+// the product without the heat map having been to memory. Rows that are not whole or aligned pieces go
+// element by element. The order of a sum depends on the number of channels alone.
+// Floor: the bytes, each map read once and y written once: a position is 4 (Cl + 2 Ci + 2) bytes forward in
+// float. Backward with a frozen f_lm reads dy and writes df_img, 8 Ci; with the maximum, f_lm is not read.
+#include "cuda/device_backend.h"
+#include "cuda/pointwise.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int threads = 128;
+
+/// Rows of channels in pieces of `size` elements, shared out to the lanes of a group.
+struct Rows {
+  index_t count;  ///< positions
+  int lm, img;    ///< channels of f_lm and of f_img (0: there is none)
+  int lanes;      ///< of a group, a power of two
+
+  /// This thread's position; the last one's lanes may be beyond count.
+  __device__ __forceinline__ index_t position() const { return first_item() / lanes; }
+  __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes - 1); }
+};
+
+template <typename T, int size>
+struct alignas(size == 1 ? alignof(T) : 16) Piece {
+  T v[size];
+};
+
+/// f(first channel, piece) for this lane's pieces of a row.
+template <int size, typename T, typename F>
+__device__ __forceinline__ void for_pieces(const Rows& rows, const T* row, int channels, const F& f) {
+  for (int c = rows.lane() * size; c < channels; c += rows.lanes * size) {
+    f(c, *reinterpret_cast<const Piece<T, size>*>(row + c));
+  }
+}
+
+template <typename T, int size>
+__device__ __forceinline__ void store(T* to, const Piece<T, size>& piece) {
+  *reinterpret_cast<Piece<T, size>*>(to) = piece;
+}
+
+/// The sum over the lanes of a group, for all of them. All lanes of the warp call.
+template <typename T>
+__device__ __forceinline__ T group_sum(const Rows& rows, T value) {
+  for (int offset = rows.lanes / 2; offset > 0; offset /= 2) {
+    value += __shfl_xor_sync(full_warp, value, offset);
+  }
+  return value;
+}
+
+/// A maximum and the first channel that attains it. A NaN wins, as otherwise it would vanish.
+template <typename T>
+struct Best {
+  T value;
+  int channel;
+
+  __device__ __forceinline__ bool yields_to(T v, int c) const {
+    if (value != value) return v != v && c < channel;
+    return v != v || v > value || (v == value && c < channel);
+  }
+  __device__ __forceinline__ void meet(T v, int c) {
+    if (!yields_to(v, c)) return;
+    value = v;
+    channel = c;
+  }
+};
+
+/// The heat of a position, for all lanes of its group; its arg-max, -1 for the other kinds.
+template <int size, typename T>
+__device__ __forceinline__ T heat_of(const Rows& rows, const T* f, HeatmapKind kind, int& winner) {
+  winner = -1;
+  if (kind == HeatmapKind::max) {
+    Best<T> best{gpu::lowest<T>(), 0x7fffffff};
+    for_pieces<size>(rows, f, rows.lm, [&](int c, const Piece<T, size>& x) {
+      FER_UNROLL
+      for (int j = 0; j < size; ++j) best.meet(x.v[j], c + j);
+    });
+    for (int offset = rows.lanes / 2; offset > 0; offset /= 2) {
+      const T value = __shfl_xor_sync(full_warp, best.value, offset);
+      best.meet(value, __shfl_xor_sync(full_warp, best.channel, offset));
+    }
+    winner = best.channel;
+    return best.value;
+  }
+  const bool absolute = kind == HeatmapKind::abs_sum;
+  T sum = 0;
+  for_pieces<size>(rows, f, rows.lm, [&](int, const Piece<T, size>& x) {
+    FER_UNROLL
+    for (int j = 0; j < size; ++j) sum += absolute ? gpu::abs(x.v[j]) : x.v[j];
+  });
+  return group_sum(rows, sum);
+}
+
+/// The gradient of a position's channels; f is read for abs_sum alone.
+template <int size, typename T>
+__device__ __forceinline__ void heat_backward(const Rows& rows, const T* f, HeatmapKind kind, int winner,
+                                              T dheat, T* df) {
+  for (int c = rows.lane() * size; c < rows.lm; c += rows.lanes * size) {
+    Piece<T, size> x{}, d{};
+    if (kind == HeatmapKind::abs_sum) x = *reinterpret_cast<const Piece<T, size>*>(f + c);
+    FER_UNROLL
+    for (int j = 0; j < size; ++j) {
+      switch (kind) {
+        case HeatmapKind::max:
+          d.v[j] = c + j == winner ? dheat : T(0);
+          break;
+        case HeatmapKind::sum:
+          d.v[j] = dheat;
+          break;
+        case HeatmapKind::abs_sum:
+          d.v[j] = x.v[j] > T(0) ? dheat : x.v[j] < T(0) ? -dheat : dheat * x.v[j];
+          break;
+      }
+    }
+    store(df + c, d);
+  }
+}
+
+/// f_img and y are null for the heat map alone; argmax may be null.
+template <int size, typename T>
+__global__ void heatmap_kernel(const T* f_lm, const T* f_img, Rows rows, HeatmapKind kind, T* y, T* heat,
+                               std::int32_t* argmax) {
+  const index_t i = rows.position();
+  const bool inside = i < rows.count;
+  int winner;
+  // Lanes beyond the end reduce the last position again: all lanes of a warp must take part.
+  const T value = heat_of<size>(rows, f_lm + (inside ? i : rows.count - 1) * rows.lm, kind, winner);
+  if (!inside) return;
+  if (rows.lane() == 0) {
+    heat[i] = value;
+    if (argmax != nullptr) argmax[i] = winner;
+  }
+  for_pieces<size>(rows, f_img + i * rows.img, rows.img, [&](int c, Piece<T, size> x) {
+    FER_UNROLL
+    for (int j = 0; j < size; ++j) x.v[j] *= value;
+    store(y + i * rows.img + c, x);
+  });
+}
+
+template <int size, typename T>
+__global__ void heatmap_backward_kernel(const T* f_lm, const std::int32_t* argmax, Rows rows,
+                                        HeatmapKind kind, const T* dheat, T* df_lm) {
+  const index_t i = rows.position();
+  if (i >= rows.count) return;
+  heat_backward<size>(rows, f_lm + i * rows.lm, kind, argmax != nullptr ? argmax[i] : -1, dheat[i],
+                      df_lm + i * rows.lm);
+}
+
+/// df_lm and df_img may be null; f_lm (abs_sum), f_img and argmax (max) are read for df_lm alone.
+template <int size, typename T>
+__global__ void heatmap_product_backward_kernel(const T* f_lm, const T* f_img, const T* heat,
+                                                const std::int32_t* argmax, Rows rows, HeatmapKind kind,
+                                                const T* dy, T* df_lm, T* df_img) {
+  const index_t position = rows.position();
+  const bool inside = position < rows.count;
+  const index_t i = inside ? position : rows.count - 1;
+  const T value = df_img != nullptr ? heat[i] : T(0);
+  T dheat = 0;
+  for_pieces<size>(rows, dy + i * rows.img, rows.img, [&](int c, const Piece<T, size>& g) {
+    if (df_lm != nullptr) {
+      const auto x = *reinterpret_cast<const Piece<T, size>*>(f_img + i * rows.img + c);
+      FER_UNROLL
+      for (int j = 0; j < size; ++j) dheat += g.v[j] * x.v[j];
+    }
+    if (df_img == nullptr || !inside) return;
+    Piece<T, size> d;
+    FER_UNROLL
+    for (int j = 0; j < size; ++j) d.v[j] = value * g.v[j];
+    store(df_img + i * rows.img + c, d);
+  });
+  if (df_lm == nullptr) return;
+  dheat = group_sum(rows, dheat);
+  if (!inside) return;
+  heat_backward<size>(rows, f_lm + i * rows.lm, kind, argmax != nullptr ? argmax[i] : -1, dheat,
+                      df_lm + i * rows.lm);
+}
+
+Rows checked_rows(const char* op, const Tensor& f_lm, const Tensor& heat, const Tensor& f_img) {
+  require<ShapeError>(f_lm.rank() >= 1 && f_lm.shape().channels() > 0 && heat.numel() == f_lm.shape().rows(),
+                      "[", op, "] f_lm ", f_lm.shape(), " does not fit the heat map ", heat.shape());
+  Rows rows{heat.numel(), static_cast<int>(f_lm.shape().channels()), 0, 1};
+  if (f_img.defined()) {
+    require<ShapeError>(f_img.shape().rows() == heat.numel(), "[", op, "] f_img ", f_img.shape(),
+                        " does not fit the heat map ", heat.shape());
+    rows.img = static_cast<int>(f_img.shape().channels());
+  }
+  return rows;
+}
+
+/// Null where the kind needs none.
+const std::int32_t* saved_winners(const char* op, HeatmapKind kind, const Tensor& argmax, index_t rows) {
+  if (kind != HeatmapKind::max) return nullptr;
+  require<ShapeError>(argmax.defined() && argmax.numel() == rows, "[", op,
+                      "] the maximum needs the argmax of its forward pass, ", rows, " elements");
+  return argmax.data<std::int32_t>();
+}
+
+std::int32_t* winners_to_save(const char* op, HeatmapKind kind, Tensor& argmax, index_t rows) {
+  require<ShapeError>(argmax.defined() ? argmax.numel() == rows : kind != HeatmapKind::max, "[", op,
+                      "] the maximum needs an argmax of ", rows, " elements");
+  return mutable_data_or_null<std::int32_t>(argmax);
+}
+
+/// Calls launch.operator()<size>(rows, blocks) with pieces as large as channels and pointers allow.
+template <typename T, typename Launch>
+void dispatch_pieces(Rows rows, std::initializer_list<const T*> pointers, const Launch& launch) {
+  if (rows.count == 0) return;
+  constexpr int whole = Packet<T>::size;
+  bool aligned = rows.lm % whole == 0 && rows.img % whole == 0;
+  for (const T* p : pointers) aligned = aligned && reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
+  const int pieces = std::max(rows.lm, rows.img) / (aligned ? whole : 1);
+  for (rows.lanes = 4; rows.lanes < 32 && rows.lanes < pieces;) rows.lanes *= 2;
+  const auto blocks = static_cast<unsigned>(ceil_div(rows.count, threads / rows.lanes));
+  if (aligned) {
+    launch.template operator()<whole>(rows, blocks);
+  } else {
+    launch.template operator()<1>(rows, blocks);
+  }
+}
+
+}  // namespace
+
+void DeviceBackend::heatmap_forward(const Tensor& f_lm, HeatmapKind kind, Tensor& heat, Tensor& argmax) {
+  const Rows all = checked_rows("heatmap", f_lm, heat, {});
+  std::int32_t* winners = winners_to_save("heatmap", kind, argmax, all.count);
+  dispatch_floating(f_lm.dtype(), "heatmap", [&]<typename T>() {
+    const T* f = f_lm.data<T>();
+    T* h = heat.mutable_data<T>();
+    dispatch_pieces<T>(all, {f}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_kernel<size, T>, blocks, threads, 0, stream_, f, nullptr, rows, kind, nullptr, h,
+                  winners);
+    });
+  });
+}
+
+void DeviceBackend::heatmap_backward(const Tensor& f_lm, const Tensor& argmax, HeatmapKind kind,
+                                     const Tensor& dheat, Tensor& df_lm) {
+  const Rows all = checked_rows("heatmap", f_lm, dheat, {});
+  const std::int32_t* winners = saved_winners("heatmap", kind, argmax, all.count);
+  require_size("heatmap", "df_lm", df_lm, f_lm.numel());
+  dispatch_floating(f_lm.dtype(), "heatmap", [&]<typename T>() {
+    const T *f = f_lm.data<T>(), *g = dheat.data<T>();
+    T* df = df_lm.mutable_data<T>();
+    dispatch_pieces<T>(all, {f, df}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_backward_kernel<size, T>, blocks, threads, 0, stream_, f, winners, rows, kind, g,
+                  df);
+    });
+  });
+}
+
+void DeviceBackend::heatmap_product_forward(const Tensor& f_lm, const Tensor& f_img, HeatmapKind kind,
+                                            Tensor& y, Tensor& heat, Tensor& argmax) {
+  const Rows all = checked_rows("heatmap_product", f_lm, heat, f_img);
+  std::int32_t* winners = winners_to_save("heatmap_product", kind, argmax, all.count);
+  require_size("heatmap_product", "y", y, f_img.numel());
+  dispatch_floating(f_lm.dtype(), "heatmap_product", [&]<typename T>() {
+    const T *f = f_lm.data<T>(), *x = f_img.data<T>();
+    T *out = y.mutable_data<T>(), *h = heat.mutable_data<T>();
+    dispatch_pieces<T>(all, {f, x, out}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_kernel<size, T>, blocks, threads, 0, stream_, f, x, rows, kind, out, h, winners);
+    });
+  });
+}
+
+void DeviceBackend::heatmap_product_backward(const Tensor& f_lm, const Tensor& f_img, const Tensor& heat,
+                                             const Tensor& argmax, HeatmapKind kind, const Tensor& dy,
+                                             Tensor& df_lm, Tensor& df_img) {
+  Rows all = checked_rows("heatmap_product", f_lm, heat, f_img);
+  if (!df_lm.defined()) all.lm = 0;  // f_lm is not touched: its channels shall not decide the pieces
+  const std::int32_t* winners =
+      df_lm.defined() ? saved_winners("heatmap_product", kind, argmax, all.count) : nullptr;
+  require_size("heatmap_product", "dy", dy, f_img.numel());
+  if (df_lm.defined()) require_size("heatmap_product", "df_lm", df_lm, f_lm.numel());
+  if (df_img.defined()) require_size("heatmap_product", "df_img", df_img, f_img.numel());
+  if (!df_lm.defined() && !df_img.defined()) return;
+  dispatch_floating(f_lm.dtype(), "heatmap_product", [&]<typename T>() {
+    const T *f = f_lm.data<T>(), *x = f_img.data<T>(), *h = heat.data<T>(), *g = dy.data<T>();
+    T *df = mutable_data_or_null<T>(df_lm), *dx = mutable_data_or_null<T>(df_img);
+    dispatch_pieces<T>(all, {f, x, g, df, dx}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_product_backward_kernel<size, T>, blocks, threads, 0, stream_, f, x, h, winners,
+                  rows, kind, g, df, dx);
+    });
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
