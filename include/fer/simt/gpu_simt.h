@@ -152,7 +152,7 @@ void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, 
       if constexpr (std::is_pointer_v<Value> && !std::is_function_v<std::remove_pointer_t<Value>>) {
         const void* address = const_cast<const void*>(static_cast<const volatile void*>(value));
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, address, nullptr, 0};
-      } else if constexpr (std::is_class_v<Value>) {
+      } else if constexpr (std::is_class_v<Value> && !std::is_empty_v<Value>) {
 #if __has_builtin(__builtin_clear_padding)
         __builtin_clear_padding(&value);  // what lies between members shall not be taken for a pointer
 #endif
