@@ -21,6 +21,7 @@ Command add_convert(CLI::App& program);
 Command add_info(CLI::App& program);
 Command add_gradcheck(CLI::App& program);
 Command add_faces(CLI::App& program);
+Command add_bench(CLI::App& program);
 
 /// --device cpu|simt|cuda.
 void add_device_flag(CLI::App& command, std::string& device);

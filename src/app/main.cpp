@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
       {"train", fer::app::add_train(program)},     {"eval", fer::app::add_eval(program)},
       {"predict", fer::app::add_predict(program)}, {"convert", fer::app::add_convert(program)},
       {"info", fer::app::add_info(program)},       {"gradcheck", fer::app::add_gradcheck(program)},
-      {"faces", fer::app::add_faces(program)},
+      {"faces", fer::app::add_faces(program)},     {"bench", fer::app::add_bench(program)},
   };
   try {
     program.parse(argc, argv);

@@ -19,7 +19,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_CASE("help and version") {
   CHECK(run({"--help"}).code == 0);
-  for (const char* command : {"train", "eval", "predict", "convert", "info", "gradcheck", "faces"}) {
+  for (const char* command : {"train", "eval", "predict", "convert", "info", "gradcheck", "faces", "bench"}) {
     const Result help = run({command, "--help"});
     CHECK(help.code == 0);
     CHECK(contains(help.out, "Options"));
@@ -134,4 +134,31 @@ TEST_CASE("gradcheck runs a choice of cases") {
   REQUIRE(result.code == 0);
   for (const auto& c : nlohmann::json::parse(result.out)) CHECK(c["ok"] == true);
   CHECK(run({"gradcheck", "--only", "no such case"}).code == 2);
+}
+
+TEST_CASE("bench prints figures as JSON") {
+  const Result ops = run(
+      {"bench", "ops", "--preset", "small", "--batch", "2", "--only", "adam", "--seconds", "0.01", "--json"});
+  REQUIRE_MESSAGE(ops.code == 0, ops.err);
+  const auto json = nlohmann::json::parse(ops.out);
+  CHECK(json["peak_gflops"] > 0);
+  CHECK(json["measurements"].size() == 1);
+  CHECK(json["measurements"][0]["ms"] > 0);
+  const Result train =
+      run({"bench", "train", "--preset", "tiny", "--batch", "2", "--seconds", "0.01", "--json"});
+  REQUIRE_MESSAGE(train.code == 0, train.err);
+  CHECK(nlohmann::json::parse(train.out)["measurements"][0]["peak_memory_bytes"] > 0);
+  CHECK(run({"bench", "ops", "--only", "no such operation"}).code == 2);
+}
+
+TEST_CASE("train --profile writes a trace") {
+  const Folder folder("profile");
+  auto arguments = app_test::short_training(folder / "run");
+  arguments.insert(arguments.end(),
+                   {"--max-steps", "5", "--profile", folder / "trace.json", "--profile-steps", "2"});
+  const Result train = run(arguments);
+  REQUIRE_MESSAGE(train.code == 0, train.err);
+  CHECK(contains(train.err, "where the time of 2 steps went"));
+  const auto trace = nlohmann::json::parse(app_test::read_all(folder / "trace.json"));
+  CHECK(trace["traceEvents"].size() > 100);
 }

@@ -1,0 +1,185 @@
+// fer bench
+#include <iomanip>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "app/bench.h"
+#include "app/commands.h"
+#include "app/console.h"
+#include "fer/losses/losses.h"
+#include "fer/models/fernet.h"
+#include "fer/training/optimizer.h"
+
+namespace fer::app {
+namespace {
+
+/// A batch of images of the preset's size.
+Variable images(const FERNet& model, int batch, Device device) {
+  const std::int64_t side = model.config().image_size;
+  Random random({1, fnv1a64("bench.images"), 0});
+  std::vector<float> values(static_cast<std::size_t>(batch * side * side * 3));
+  for (float& value : values) value = unit_float(random.bits()) * 4 - 2;
+  return Variable(Tensor::from<float>({batch, side, side, 3}, values, device));
+}
+
+double median(const std::vector<double>& sorted) {
+  return sorted[sorted.size() / 2];
+}
+
+std::unique_ptr<FERNet> make_model(const BenchOptions& options) {
+  auto model = std::make_unique<FERNet>(preset(options.preset));
+  model->initialise(1);
+  model->freeze_landmarks();
+  model->to(options.device);
+  return model;
+}
+
+}  // namespace
+
+std::vector<Measurement> bench_model(const BenchOptions& options,
+                                     const std::function<void(const Measurement&)>& done) {
+  const auto model = make_model(options);
+  model->eval();
+  std::vector<Measurement> all;
+  for (int batch : options.batches) {
+    const Variable x = images(*model, batch, options.device);
+    NoGrad no_grad;
+    backend(options.device).reset_peak_memory();
+    const auto times = run_times(options, [&] {
+      (*model)(x);
+      backend(options.device).synchronize();
+    });
+    const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
+    all.push_back({"inference", batch, 1e3 * median(times), 0, 0, memory});
+    done(all.back());
+  }
+  return all;
+}
+
+std::vector<Measurement> bench_train(const BenchOptions& options,
+                                     const std::function<void(const Measurement&)>& done) {
+  const auto model = make_model(options);
+  model->set_checkpointing(options.checkpointing);
+  model->train();
+  Adam adam(model->named_parameters());
+  FERLossConfig config;
+  config.neutral = model->config().classes - 1;
+  const FERLoss criterion(config);
+  std::vector<Measurement> all;
+  for (int batch : options.batches) {
+    const Variable x = images(*model, batch, options.device);
+    std::vector<std::int64_t> labels(static_cast<std::size_t>(batch));
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      labels[i] = static_cast<std::int64_t>(i) % model->config().classes;
+    const Tensor truth = Tensor::from<std::int64_t>({batch}, labels, options.device);
+    std::uint64_t step = 0;
+    backend(options.device).reset_peak_memory();
+    const auto times = run_times(options, [&] {
+      RandomScope random(1, step++);
+      const FERNetOutput out = (*model)(x);
+      criterion(out.scores, out.token, truth).total.backward();
+      NoGrad no_grad;
+      adam.step(3.5e-5);
+      adam.zero_grad();
+      backend(options.device).synchronize();
+    });
+    const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
+    all.push_back({options.checkpointing ? "training step, checkpointed" : "training step", batch,
+                   1e3 * median(times), 0, 0, memory});
+    done(all.back());
+  }
+  return all;
+}
+
+namespace {
+
+void print(const Measurement& m, const MachinePeaks& peaks) {
+  std::cout << std::left << std::setw(44) << m.name << std::right << std::setw(6) << m.batch << std::fixed
+            << std::setprecision(3) << std::setw(12) << m.milliseconds << " ms" << std::setprecision(1);
+  const double seconds = m.milliseconds * 1e-3;
+  if (m.flops > 0) {
+    std::cout << std::setw(9) << 1e-9 * m.flops / seconds << " GFLOP/s";
+    if (peaks.gflops > 0) std::cout << std::setw(6) << 1e-7 * m.flops / seconds / peaks.gflops << " %";
+  } else if (m.bytes > 0) {
+    std::cout << std::setw(9) << 1e-9 * m.bytes / seconds << " GB/s   ";
+    if (peaks.gigabytes > 0) std::cout << std::setw(6) << 1e-7 * m.bytes / seconds / peaks.gigabytes << " %";
+  } else {
+    std::cout << std::setw(9) << m.milliseconds / m.batch << " ms an image" << std::setw(9)
+              << 1e3 * m.batch / m.milliseconds << " images/s  "
+              << megabytes_text(static_cast<std::size_t>(m.peak_memory));
+  }
+  std::cout << std::endl;
+}
+
+int run(BenchOptions options, const std::string& what, const std::string& device, bool json) {
+  options.device = checked_device(device);
+  if (options.batches.empty())
+    options.batches = what == "model" ? std::vector<int>{1, 8} : std::vector<int>{16};
+  const MachinePeaks peaks = measure_peaks(options);
+  const std::string machine = machine_description(options.device);
+  if (!json) {
+    std::cout << machine << "\n";
+    if (peaks.gflops > 0) {
+      std::cout << "measured peaks: " << std::fixed << std::setprecision(1) << peaks.gflops
+                << " GFLOP/s of float32, " << peaks.gigabytes << " GB/s; shares below are of these\n";
+    }
+    std::cout << "\n";
+  }
+  const auto done = [&](const Measurement& m) {
+    if (!json) print(m, peaks);
+  };
+  const auto all = what == "ops"     ? bench_ops(options, done)
+                   : what == "model" ? bench_model(options, done)
+                                     : bench_train(options, done);
+  if (json) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const Measurement& m : all) {
+      list.push_back({{"name", m.name},
+                      {"batch", m.batch},
+                      {"ms", m.milliseconds},
+                      {"flops", m.flops},
+                      {"bytes", m.bytes},
+                      {"peak_memory_bytes", m.peak_memory}});
+    }
+    std::cout << nlohmann::ordered_json{{"machine", machine},
+                                        {"preset", options.preset},
+                                        {"peak_gflops", peaks.gflops},
+                                        {"peak_gigabytes_per_second", peaks.gigabytes},
+                                        {"measurements", list}}
+                     .dump(2)
+              << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("bench", "Measure speed: operations, inference or training steps");
+  struct Flags {
+    BenchOptions options;
+    std::string what = "ops", device = "cpu";
+    bool json = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  command->add_option("what", flags->what, "ops, model (inference) or train (a whole step)")
+      ->required()
+      ->check(CLI::IsMember({"ops", "model", "train"}));
+  command->add_option("--preset", flags->options.preset, "paper, small, ...")->capture_default_str();
+  command->add_option("--batch", flags->options.batches, "batch sizes [ops and train: 16, model: 1 8]")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--only", flags->options.only, "operations with this text in their name");
+  command->add_option("--seconds", flags->options.seconds, "least time of a measurement")
+      ->capture_default_str();
+  command->add_flag("--checkpointing", flags->options.checkpointing,
+                    "train: recompute activations in backward");
+  command->add_flag(
+      "--cpu-time", flags->options.cpu_time,
+      "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");
+  add_device_flag(*command, flags->device);
+  command->add_flag("--json", flags->json, "print the result as JSON");
+  return [flags] { return run(flags->options, flags->what, flags->device, flags->json); };
+}
+
+}  // namespace fer::app
