@@ -182,8 +182,10 @@ __global__ void __launch_bounds__(ProductTile<T>::threads)
   const bool useful = m0 + row < shape.m && n0 + column < shape.n;
   T sums[2 * p][2 * p] = {};
   T stage_a[Tile::staged], stage_b[Tile::staged];
-  fetch(a, rows, begin, end, stage_a);
-  fetch(b, columns, begin, end, stage_b);
+  if (begin < end) {
+    fetch(a, rows, begin, end, stage_a);
+    fetch(b, columns, begin, end, stage_b);
+  }
   for (int k = begin; k < end; k += Tile::depth) {
     put<T, LoaderA::inner_contiguous>(stage_a, tile_a);
     put<T, LoaderB::inner_contiguous>(stage_b, tile_b);

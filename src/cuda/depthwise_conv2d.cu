@@ -1,0 +1,209 @@
+// Depthwise convolution: every channel by itself, y[n, oh, ow, c] = sum over (r, s) of
+// x[n, oh stride + r - padding, ow stride + s - padding, c] w[c, r, s]; weight C x kh x kw x 1.
+//   Forward and dx: threadIdx.x runs along channels, so that every tap of a warp is one contiguous read, and
+//   neighbouring pixels find each other's lines in the cache; threadIdx.y and the loop run along pixels. A
+//   block's weights are copied to shared memory, tap by tap, so that a warp reads 32 banks. dx gathers: a
+//   pixel asks which outputs it went into, so nothing is added to memory.
+//   dw is column_reduce.h over output pixels, with the taps of one row of the kernel as its terms.
+//   Floor: bytes of x and y; 2 kh kw operations an element, which hide behind them up to 7 x 7 in float.
+#include "cuda/column_reduce.h"
+#include "cuda/conv_shape.h"
+#include "cuda/device_backend.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
+                          const Tensor& y) {
+  const ConvShape s = conv_shape(op, x, weight, options, y);
+  require<ShapeError>(s.groups == s.in && s.in == s.out, "[", op, "] needs as many groups and outputs as ",
+                      s.in, " channels, got ", s.groups, " and ", s.out);
+  return s;
+}
+
+/// The block's weights by tap: w(tap, threadIdx.x). Ends with a barrier.
+template <typename T>
+__device__ __forceinline__ void copy_weights(const ConvShape& s, const T* weight, int first_channel, T* to) {
+  const int width = static_cast<int>(blockDim.x), taps = s.taps();
+  const int size = gpu::min(width, s.in - first_channel) * taps;
+  for (int i = thread_rank(); i < size; i += block_threads()) {
+    to[i % taps * width + i / taps] = weight[static_cast<index_t>(first_channel) * taps + i];
+  }
+  __syncthreads();
+}
+
+/// kernel: kh and kw if not 0; known extents let the compiler unroll the taps.
+template <int kernel, typename T>
+__global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weight, T* y, int channel_tiles) {
+  FER_DYNAMIC_SHARED(T, w);
+  const int width = static_cast<int>(blockDim.x), tx = static_cast<int>(threadIdx.x);
+  const int first_channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(channel_tiles)) * width;
+  copy_weights(s, weight, first_channel, w);
+  const int channel = first_channel + tx, kh = kernel ? kernel : s.kh, kw = kernel ? kernel : s.kw;
+  if (channel >= s.in) return;
+  const index_t pixels = s.out_pixels(), step = gridDim.x / static_cast<unsigned>(channel_tiles) * blockDim.y;
+  index_t pixel =
+      static_cast<index_t>(blockIdx.x / static_cast<unsigned>(channel_tiles)) * blockDim.y + threadIdx.y;
+  for (; pixel < pixels; pixel += step) {
+    const index_t line = pixel / s.out_w, n = line / s.out_h;
+    const int row = static_cast<int>(line - n * s.out_h) * s.stride - s.padding;
+    const int column = static_cast<int>(pixel - line * s.out_w) * s.stride - s.padding;
+    const T* image = x + n * s.h * s.w * s.in + channel;
+    T sum = 0;
+    FER_UNROLL
+    for (int r = 0; r < kh; ++r) {
+      if (row + r < 0 || row + r >= s.h) continue;
+      FER_UNROLL
+      for (int c = 0; c < kw; ++c) {
+        if (column + c < 0 || column + c >= s.w) continue;
+        const index_t at = (static_cast<index_t>(row + r) * s.w + column + c) * s.in;
+        sum = gpu::fma(image[at], w[(r * kw + c) * width + tx], sum);
+      }
+    }
+    y[pixel * s.in + channel] = sum;
+  }
+}
+
+/// Pixel (row, column) of x went into output ((row + padding - r) / stride, ...) by tap (r, c), where that
+/// divides.
+template <int kernel, typename T>
+__global__ void depthwise_backward_input_kernel(ConvShape s, const T* dy, const T* weight, T* dx,
+                                                int channel_tiles) {
+  FER_DYNAMIC_SHARED(T, w);
+  const int width = static_cast<int>(blockDim.x), tx = static_cast<int>(threadIdx.x);
+  const int first_channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(channel_tiles)) * width;
+  copy_weights(s, weight, first_channel, w);
+  const int channel = first_channel + tx, kh = kernel ? kernel : s.kh, kw = kernel ? kernel : s.kw;
+  if (channel >= s.in) return;
+  const index_t pixels = s.pixels(), step = gridDim.x / static_cast<unsigned>(channel_tiles) * blockDim.y;
+  index_t pixel =
+      static_cast<index_t>(blockIdx.x / static_cast<unsigned>(channel_tiles)) * blockDim.y + threadIdx.y;
+  for (; pixel < pixels; pixel += step) {
+    const index_t line = pixel / s.w, n = line / s.h;
+    const int row = static_cast<int>(line - n * s.h) + s.padding;
+    const int column = static_cast<int>(pixel - line * s.w) + s.padding;
+    const T* image = dy + n * s.out_h * s.out_w * s.out + channel;
+    T sum = 0;
+    FER_UNROLL
+    for (int r = 0; r < kh; ++r) {
+      const int oh = (row - r) / s.stride;
+      if (row < r || oh * s.stride != row - r || oh >= s.out_h) continue;
+      FER_UNROLL
+      for (int c = 0; c < kw; ++c) {
+        const int ow = (column - c) / s.stride;
+        if (column < c || ow * s.stride != column - c || ow >= s.out_w) continue;
+        const index_t at = (static_cast<index_t>(oh) * s.out_w + ow) * s.out;
+        sum = gpu::fma(image[at], w[(r * kw + c) * width + tx], sum);
+      }
+    }
+    dx[pixel * s.in + channel] = sum;
+  }
+}
+
+/// Taps group * taps .. of a channel: of one row of the kernel (taps is kw), or a single one (taps is 1).
+template <int taps, typename T>
+struct WeightTerm {
+  ConvShape s;
+  const T *x, *dy;
+
+  __device__ __forceinline__ void operator()(index_t group, index_t pixel, int channel,
+                                             double (&sums)[taps]) const {
+    const int first = static_cast<int>(group) * taps, r = first / s.kw, c = first - r * s.kw;
+    const index_t line = pixel / s.out_w, n = line / s.out_h;
+    const int row = static_cast<int>(line - n * s.out_h) * s.stride - s.padding + r;
+    if (row < 0 || row >= s.h) return;
+    const int column = static_cast<int>(pixel - line * s.out_w) * s.stride - s.padding + c;
+    const auto g = static_cast<double>(dy[pixel * s.out + channel]);
+    const T* image = x + (n * s.h + row) * s.w * s.in + channel;
+    FER_UNROLL
+    for (int t = 0; t < taps; ++t) {
+      if (column + t < 0 || column + t >= s.w) continue;
+      sums[t] += g * static_cast<double>(image[static_cast<index_t>(column + t) * s.in]);
+    }
+  }
+};
+
+template <int taps, typename T>
+struct WeightStore {
+  T* dweight;
+  int all_taps;
+  __device__ __forceinline__ void operator()(index_t group, index_t, int channel,
+                                             const double (&sums)[taps]) const {
+    FER_UNROLL
+    for (int t = 0; t < taps; ++t) {
+      dweight[static_cast<index_t>(channel) * all_taps + group * taps + t] = static_cast<T>(sums[t]);
+    }
+  }
+};
+
+/// How forward and dx are launched, for `pixels` outputs.
+struct Launch {
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  int channel_tiles;
+};
+
+template <typename T>
+Launch plan(const ConvShape& s, index_t pixels) {
+  int width = 1;
+  while (width < 32 && width < s.in) width *= 2;
+  const int height = 256 / width, tiles = ceil_div(s.in, width);
+  const unsigned strips = blocks_for(pixels, index_t{height} * 4);
+  return {dim3(strips * static_cast<unsigned>(tiles)),
+          dim3(static_cast<unsigned>(width), static_cast<unsigned>(height)),
+          static_cast<std::size_t>(s.taps() * width) * sizeof(T), tiles};
+}
+
+template <int taps, typename T>
+void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
+                     T* dweight) {
+  column_reduce<taps>(owner, stream, s.taps() / taps, s.out_pixels(), s.in, WeightTerm<taps, T>{s, x, dy},
+                      WeightStore<taps, T>{dweight, s.taps()});
+}
+
+}  // namespace
+
+void DeviceBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weight,
+                                             const Conv2dOptions& options, Tensor& y) {
+  const ConvShape s = depthwise_shape("depthwise_conv2d", x, weight, options, y);
+  if (y.numel() == 0) return;
+  dispatch_floating(y.dtype(), "depthwise_conv2d", [&]<typename T>() {
+    const Launch l = plan<T>(s, s.out_pixels());
+    const auto kernel =
+        s.kh == 3 && s.kw == 3 ? depthwise_forward_kernel<3, T> : depthwise_forward_kernel<0, T>;
+    gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, x.data<T>(), weight.data<T>(),
+                y.mutable_data<T>(), l.channel_tiles);
+  });
+}
+
+void DeviceBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& weight,
+                                                    const Conv2dOptions& options, Tensor& dx) {
+  const ConvShape s = depthwise_shape("depthwise_conv2d_backward_input", dx, weight, options, dy);
+  if (dx.numel() == 0) return;
+  dispatch_floating(dx.dtype(), "depthwise_conv2d_backward_input", [&]<typename T>() {
+    const Launch l = plan<T>(s, s.pixels());
+    const auto kernel = s.kh == 3 && s.kw == 3 ? depthwise_backward_input_kernel<3, T>
+                                               : depthwise_backward_input_kernel<0, T>;
+    gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, dy.data<T>(), weight.data<T>(),
+                dx.mutable_data<T>(), l.channel_tiles);
+  });
+}
+
+void DeviceBackend::depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy,
+                                                     const Conv2dOptions& options, Tensor& dweight) {
+  const ConvShape s = depthwise_shape("depthwise_conv2d_backward_weight", x, dweight, options, dy);
+  dispatch_floating(dweight.dtype(), "depthwise_conv2d_backward_weight", [&]<typename T>() {
+    const T *px = x.data<T>(), *pdy = dy.data<T>();
+    T* p = dweight.mutable_data<T>();
+    switch (s.kw) {
+      case 3:
+        return backward_weight<3>(*this, stream_, s, px, pdy, p);
+      case 7:
+        return backward_weight<7>(*this, stream_, s, px, pdy, p);
+      default:
+        return backward_weight<1>(*this, stream_, s, px, pdy, p);
+    }
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
