@@ -29,6 +29,7 @@ struct Measurement {
   double milliseconds = 0;  ///< ops: the least of the runs; model and train: the median, of the whole batch
   double flops = 0, bytes = 0;  ///< of one run; 0: not a figure of this measurement
   double peak_memory = 0;       ///< bytes of tensors at most; 0: not measured
+  double state_memory = 0;      ///< of those, what no step can do without: weights, gradients, Adam's moments
 };
 
 MachinePeaks measure_peaks(const BenchOptions& options);

@@ -22,6 +22,15 @@ Variable images(const FERNet& model, int batch, Device device) {
   return Variable(Tensor::from<float>({batch, side, side, 3}, values, device));
 }
 
+/// Bytes of weights, and for those that are trained of their gradient and Adam's two moments.
+double state_bytes(const FERNet& model) {
+  double bytes = 0;
+  for (const NamedVariable& p : model.named_parameters()) {
+    bytes += static_cast<double>(p.variable.value().bytes()) * (p.variable.requires_grad() ? 4 : 1);
+  }
+  return bytes;
+}
+
 double median(const std::vector<double>& sorted) {
   return sorted[sorted.size() / 2];
 }
@@ -50,7 +59,7 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
       backend(options.device).synchronize();
     });
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
-    all.push_back({"inference", batch, 1e3 * median(times), 0, 0, memory});
+    all.push_back({"inference", batch, 1e3 * median(times), 0, 0, memory, 0});
     done(all.back());
   }
   return all;
@@ -85,7 +94,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
     });
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
     all.push_back({options.checkpointing ? "training step, checkpointed" : "training step", batch,
-                   1e3 * median(times), 0, 0, memory});
+                   1e3 * median(times), 0, 0, memory, state_bytes(*model)});
     done(all.back());
   }
   return all;
@@ -107,6 +116,10 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
     std::cout << std::setw(9) << m.milliseconds / m.batch << " ms an image" << std::setw(9)
               << 1e3 * m.batch / m.milliseconds << " images/s  "
               << megabytes_text(static_cast<std::size_t>(m.peak_memory));
+    if (m.state_memory > 0) {
+      std::cout << ", of which " << megabytes_text(static_cast<std::size_t>(m.state_memory))
+                << " weights, gradients and moments";
+    }
   }
   std::cout << std::endl;
 }
@@ -139,7 +152,8 @@ int run(BenchOptions options, const std::string& what, const std::string& device
                       {"ms", m.milliseconds},
                       {"flops", m.flops},
                       {"bytes", m.bytes},
-                      {"peak_memory_bytes", m.peak_memory}});
+                      {"peak_memory_bytes", m.peak_memory},
+                      {"state_memory_bytes", m.state_memory}});
     }
     std::cout << nlohmann::ordered_json{{"machine", machine},
                                         {"preset", options.preset},
