@@ -1,6 +1,7 @@
 // The list of functions and classes that a checkpoint may name, and what to say about the others.
+#include <algorithm>
 #include <array>
-#include <optional>
+#include <string_view>
 
 #include "fer/error.h"
 #include "formats/pickle_vm.h"
@@ -50,6 +51,9 @@ constexpr std::array<ElementType, 7> element_types{{
     {"ByteStorage", "uint8", DType::uint8},
 }};
 
+// How PyTorch's names of the element types that fer does not have begin.
+constexpr std::array<std::string_view, 6> other_types{"uint", "int", "float", "complex", "bool", "q"};
+
 bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
@@ -57,7 +61,10 @@ bool ends_with(std::string_view text, std::string_view end) {
 /// What the user can do about a name that is not on the list.
 std::string_view advice(std::string_view module, std::string_view name) {
   const bool torch = module == "torch" || module == "torch.cuda" || module == "torch.storage";
-  if (torch && ends_with(name, "Storage")) {
+  const bool element_type = std::any_of(other_types.begin(), other_types.end(), [&](std::string_view known) {
+    return name.substr(0, known.size()) == known;
+  });
+  if (torch && (ends_with(name, "Storage") || element_type)) {
     return "tensors may be float64, float32, float16, bfloat16, int64, int32 or uint8";
   }
   return "only what tensors, numbers, texts and containers need is allowed; save the state_dict() alone";

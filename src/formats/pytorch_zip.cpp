@@ -72,6 +72,7 @@ class Archive {
   struct Record {
     zip_uint64_t index = 0;
     std::uint64_t size = 0;
+    bool stored = true;
   };
 
   void list_records() {
@@ -83,12 +84,11 @@ class Archive {
                          (stat.valid & ZIP_STAT_NAME) && (stat.valid & ZIP_STAT_SIZE) &&
                          (stat.valid & ZIP_STAT_COMP_METHOD);
       require<FormatError>(known, what_, ": entry ", i, " of the zip directory is damaged");
-      require<FormatError>(stat.comp_method == ZIP_CM_STORE, what_, ": the record '", stat.name,
-                           "' is compressed, which torch.save does not do");
       require<FormatError>(stat.size <= limit_, what_, ": the record '", stat.name, "' of ", stat.size,
                            " bytes is larger than the file");
-      require<FormatError>(records_.emplace(stat.name, Record{index, stat.size}).second, what_,
-                           ": the record '", stat.name, "' occurs twice");
+      require<FormatError>(
+          records_.emplace(stat.name, Record{index, stat.size, stat.comp_method == ZIP_CM_STORE}).second,
+          what_, ": the record '", stat.name, "' occurs twice");
       names_.emplace_back(stat.name);
     }
   }
@@ -96,6 +96,8 @@ class Archive {
   const Record& record(const std::string& name) const {
     const auto found = records_.find(name);
     require<FormatError>(found != records_.end(), what_, ": has no record '", name, "'");
+    require<FormatError>(found->second.stored, what_, ": the record '", name,
+                         "' is compressed, which torch.save does not do");
     return found->second;
   }
 
