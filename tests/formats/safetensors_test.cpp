@@ -1,0 +1,222 @@
+#include "fer/formats/safetensors.h"
+
+#include <thread>
+
+#include "tests/formats/format_test.h"
+
+namespace fer::test {
+namespace {
+
+std::string safetensors_of(const std::string& header, const std::string& data) {
+  return little(static_cast<std::uint64_t>(header.size())) + header + data;
+}
+
+/// Checks the message about a file of this header and data, with its path in front.
+void check_refused(const std::string& header, const std::string& data, const std::string& message) {
+  const TemporaryFolder folder;
+  const auto path = folder.file("x.safetensors", safetensors_of(header, data));
+  CHECK_MESSAGE_OF(SafetensorsFile(path), FormatError, path.string() + ": " + message);
+}
+
+StateDict one_of_each_type() {
+  StateDict state;
+  state.insert("bytes", Tensor::from<std::uint8_t>({3}, {1, 2, 255}));
+  state.insert("float", Tensor::from<float>({2, 2}, {1.5f, -2, 3, 4}));
+  state.insert("double", Tensor::from<double>({1, 2}, {0.1, -1e300}));
+  state.insert("int", Tensor::from<std::int32_t>({2}, {-7, 8}));
+  state.insert("long", Tensor::from<std::int64_t>({}, {-1234567890123}));
+  state.insert("none", Tensor::empty({0, 4}));
+  Tensor half = Tensor::empty({2}, DType::float16), brain = Tensor::empty({1}, DType::bfloat16);
+  std::memcpy(half.mutable_raw(), "\x00\x3c\x00\xc0", 4);
+  std::memcpy(brain.mutable_raw(), "\x80\x3f", 2);
+  state.insert("half", half);
+  state.insert("brain", brain);
+  return state;
+}
+
+void check_equal(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.dtype() == b.dtype());
+  REQUIRE(a.shape() == b.shape());
+  if (a.bytes() > 0) CHECK(std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+}
+
+TEST_CASE("safetensors: all types, in order, with metadata, aligned") {
+  const TemporaryFolder folder;
+  const StateDict state = one_of_each_type();
+  const Metadata metadata{{"epoch", "3"}, {"note", "\"quoted\"\n\xC3\xA9"}};
+  const auto path = folder / "a.safetensors";
+  write_safetensors(path, state, metadata);
+  const SafetensorsFile file(path);
+  CHECK(file.metadata() == metadata);
+  REQUIRE(file.entries().size() == state.size());
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : state) {
+    const SafetensorsEntry& entry = file.entries()[i++];
+    CHECK(entry.name == name);
+    CHECK(entry.begin % size_of(entry.dtype) == 0);
+    check_equal(file.read(name), tensor);
+  }
+  const StateDict all = file.read_all();
+  CHECK(all.size() == state.size());
+  check_equal(all.at("double"), state.at("double"));
+  CHECK(file.contains("long"));
+  CHECK(!file.contains("lon"));
+  CHECK(file.entry("float").shape == Shape{2, 2});
+  CHECK_MESSAGE_OF(file.read("lon"), FormatError, path.string() + ": has no tensor 'lon'");
+}
+
+TEST_CASE("safetensors: the bytes of a file by hand, read and written") {
+  const TemporaryFolder folder;
+  const std::string header =
+      R"({"__metadata__":{"a":"b"},"w":{"data_offsets":[0,8],"dtype":"F32","shape":[2]}})";
+  const std::string padded = header + std::string((8 - header.size() % 8) % 8, ' ');
+  const std::string expected = safetensors_of(padded, elements({1.0f, -2.0f}));
+  StateDict state;
+  state.insert("w", Tensor::from<float>({2}, {1, -2}));
+  write_safetensors(folder / "a.safetensors", state, {{"a", "b"}});
+  CHECK(contents(folder / "a.safetensors") == expected);
+}
+
+TEST_CASE("safetensors: an empty file of no tensors") {
+  const TemporaryFolder folder;
+  write_safetensors(folder / "a.safetensors", {});
+  CHECK(SafetensorsFile(folder / "a.safetensors").entries().empty());
+}
+
+TEST_CASE("safetensors: several threads read at once") {
+  const TemporaryFolder folder;
+  StateDict state;
+  for (int i = 0; i < 8; ++i) {
+    state.insert(concat("t", i), Tensor::from<std::int32_t>({1000}, std::vector<std::int32_t>(1000, i)));
+  }
+  write_safetensors(folder / "a.safetensors", state);
+  const SafetensorsFile file(folder / "a.safetensors");
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(8, -1);
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      int count = 0;
+      for (const std::int32_t v : file.read(concat("t", i)).to_vector<std::int32_t>()) count += v != i;
+      wrong[static_cast<std::size_t>(i)] = count;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == std::vector<int>(8, 0));
+}
+
+TEST_CASE("safetensors: lengths that cannot be") {
+  const TemporaryFolder folder;
+  const auto check = [&](const std::string& bytes, const std::string& message) {
+    const auto path = folder.file("x.safetensors", bytes);
+    CHECK_MESSAGE_OF(SafetensorsFile(path), FormatError, path.string() + ": " + message);
+  };
+  check("", "has 0 bytes, too few for the length of a safetensors header");
+  check("abc", "has 3 bytes, too few for the length of a safetensors header");
+  check(little(std::uint64_t{1} << 60) + "{}",
+        "is truncated: a header of 1152921504606846976 bytes, but 2 are left");
+  check(little(~std::uint64_t{0}) + "{}",
+        "is truncated: a header of 18446744073709551615 bytes, but 2 are left");
+  check(little(std::uint64_t{3}) + "{}", "is truncated: a header of 3 bytes, but 2 are left");
+}
+
+TEST_CASE("safetensors: a header beyond the format's limit") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("x.safetensors", little(std::uint64_t{100'000'001}));
+  std::filesystem::resize_file(path, 100'000'009);  // sparse
+  CHECK_MESSAGE_OF(SafetensorsFile(path), FormatError,
+                   path.string() + ": a header of 100000001 bytes, the limit is 100000000");
+}
+
+TEST_CASE("safetensors: headers that are no headers") {
+  check_refused("", "", "the header is not valid JSON at byte 1");
+  check_refused("{\"a\":", "", "the header is not valid JSON at byte 6");
+  check_refused("{} {}", "", "the header is not valid JSON at byte 4");
+  check_refused("{\"\xff\":1}", "", "the header is not valid JSON at byte 3");
+  check_refused("[]", "", "the header is a list, not an object");
+  check_refused("3", "", "the header is 3, not an object");
+  check_refused("\"a\"", "", "the header is a text, not an object");
+  check_refused(R"({"a":3})", "", "the header has 3 as 'a'");
+  check_refused(R"({"a":[]})", "", "the header has a list as 'a'");
+  check_refused(R"({"a":null})", "", "the header has null as 'a'");
+  check_refused(std::string(100000, '['), "", "the header is a list, not an object");
+  check_refused(R"({"__metadata__":{"a":3}})", "", "__metadata__ has 3 as 'a'");
+  check_refused(R"({"__metadata__":{"a":{}}})", "", "__metadata__ has an object as 'a'");
+  check_refused(R"({"__metadata__":{"a":"b","a":"c"}})", "", "__metadata__ names 'a' twice");
+}
+
+TEST_CASE("safetensors: entries that do not describe a tensor") {
+  const std::string data(8, '\0');
+  check_refused(R"({"a":{}})", data, "tensor 'a' has no 'dtype'");
+  check_refused(R"({"a":{"dtype":"F32","data_offsets":[0,8]}})", data, "tensor 'a' has no 'shape'");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2]}})", data, "tensor 'a' has no 'data_offsets'");
+  check_refused(
+      R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", data,
+      "tensor 'a' has the unknown element type 'F8_E4M3'; known are F64, F32, F16, BF16, I64, I32, U8");
+  check_refused(R"({"a":{"dtype":3,"shape":[2],"data_offsets":[0,8]}})", data, "tensor 'a' has 3 as 'dtype'");
+  check_refused(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data,
+                "tensor 'a' has -2 as 'shape'");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", data,
+                "tensor 'a' has 2.0 as 'shape'");
+  check_refused(R"({"a":{"dtype":"F32","shape":"2","data_offsets":[0,8]}})", data,
+                "tensor 'a' has a text as 'shape'");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}})", data,
+                "tensor 'a' has 3 data_offsets, not two");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data,
+                "tensor 'a' has the unknown entry 'more'");
+  check_refused(R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", data,
+                "tensor 'a' names 'dtype' twice");
+  check_refused(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]}})", data,
+                "tensor 'a' has 7 dimensions; at most 6 are supported");
+  check_refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", data,
+                "tensor 'a' is larger than any memory");
+  check_refused(R"({"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}})", "",
+                "tensor 'a' is larger than any memory");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
+                    "a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+                data, "the header names 'a' twice");
+}
+
+TEST_CASE("safetensors: offsets that do not tile the data") {
+  const auto entry = [](const char* name, int begin, int end) {
+    return concat("\"", name, R"(":{"dtype":"U8","shape":[)", end - begin, R"(],"data_offsets":[)", begin,
+                  ",", end, "]}");
+  };
+  const std::string data(16, '\0');
+  check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", data,
+                "tensor 'a' ends at byte 0, before it begins at 8");
+  check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,12]}})", data,
+                "tensor 'a' of shape (2) and type float32 needs 8 bytes, its offsets give it 12");
+  check_refused("{" + entry("a", 0, 10) + "," + entry("b", 8, 16) + "}", data,
+                "tensor 'b' begins at byte 8 and overlaps 'a', which ends at 10");
+  check_refused("{" + entry("a", 0, 16) + "," + entry("b", 0, 16) + "}", data,
+                "tensor 'b' begins at byte 0 and overlaps 'a', which ends at 16");
+  check_refused("{" + entry("b", 10, 17) + "," + entry("a", 0, 10) + "}", data,
+                "tensor 'b' ends at byte 17 of the data, which has 16");
+  check_refused(
+      R"({"a":{"dtype":"U8","shape":[16],"data_offsets":[1152921504606846976,1152921504606846992]}})", data,
+      "tensor 'a' ends at byte 1152921504606846992 of the data, which has 16");
+  check_refused("{" + entry("a", 0, 8) + "," + entry("b", 12, 16) + "}", data,
+                "bytes 8 to 12 of the data belong to no tensor");
+  check_refused("{" + entry("a", 4, 16) + "}", data, "bytes 0 to 4 of the data belong to no tensor");
+  check_refused("{" + entry("a", 0, 12) + "}", data, "bytes 12 to 16 of the data belong to no tensor");
+  check_refused("{}", data, "bytes 0 to 16 of the data belong to no tensor");
+}
+
+TEST_CASE("safetensors: files that cannot be opened or written") {
+  const TemporaryFolder folder;
+  CHECK_MESSAGE_OF(SafetensorsFile(folder / "none"), IoError,
+                   concat("cannot read '", (folder / "none").string(), "': No such file or directory"));
+  CHECK_MESSAGE_OF(SafetensorsFile(folder.path()), IoError,
+                   concat("cannot read '", folder.path().string(), "': it is not a regular file"));
+  StateDict reserved;
+  reserved.insert("__metadata__", Tensor::scalar(1));
+  const auto path = folder / "a.safetensors";
+  CHECK_MESSAGE_OF(write_safetensors(path, reserved), FormatError,
+                   path.string() + ": a tensor cannot be called '__metadata__'");
+  CHECK_MESSAGE_OF(write_safetensors(path, {}, {{"a", "\xff"}}), FormatError,
+                   path.string() + ": the name of a tensor or the metadata is not UTF-8");
+  CHECK(folder.names().empty());
+}
+
+}  // namespace
+}  // namespace fer::test
