@@ -1,0 +1,405 @@
+// Multi-head attention (Eq. 4) of N x T x D tensors, fused: no Tq x Tk matrix in memory. Heads are at most
+// 128 wide; queries and keys may differ in number. Gradient contract: backward recomputes the scores from q
+// and k, and needs y and log_sum_exp. With s = 1 / sqrt(head width):
+//   Forward, for a tile of queries, over tiles of keys (online softmax, Milakov and Gimelshein 2018; fused,
+//   Dao et al. 2022):
+//     S = (s Q) K^T;  m' = max(m, max S);  P = exp(S - m');  sum = sum exp(m - m') + rowsum P;
+//     O = O exp(m - m') + P V;      at the end  y = O / sum,  log_sum_exp = m + log sum.
+//   Backward, with delta = rowsum(dy y):
+//     P = exp(S - log_sum_exp);  dS = P (dY V^T - delta);
+//     dQ = s dS K  (one pass, a block a tile of queries);
+//     dV = P^T dY,  dK = dS^T (s Q)  (another, a block a tile of keys).
+//   Each output has one owner that adds in a fixed order: deterministic, without atomics; the price is S and
+//   dY V^T twice, 7 products of Tq x Tk x width instead of 5.
+//
+// A block of 256 threads has 64 queries (32 in double) of one head, or as many keys. Their tile stays in
+// shared memory while the tiles of the other side pass through it; products are attention_tile.h's. Rows of a
+// head are read in 16-byte packets, neighbours in neighbouring lanes: one row of a head is a contiguous
+// piece of a row of D. Copies are asynchronous; forward loads V while it computes S, and the next K while
+// it computes P V.
+// Floor forward: 4 Tq Tk D operations a batch element, two exponentials' worth each width / 64; the bytes are
+// those of q and y once, of k and v once for each 64 queries. Bound by arithmetic for all but a single query.
+#include <cmath>
+
+#include "cuda/attention_tile.h"
+#include "cuda/device_backend.h"
+#include "cuda/op_support.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+namespace {
+
+constexpr int greatest_width = 128;
+/// Blocks of a multiprocessor: what shared memory allows, so that registers do not allow less.
+template <int max_width>
+constexpr int blocks_at_once = max_width <= 64 ? 2 : 1;
+
+template <typename T>
+struct Problem {
+  const T *q, *k, *v;
+  index_t batch;
+  int queries, keys, heads, width;
+  T scale;      ///< 1 / sqrt(width)
+  bool packed;  ///< heads begin at multiples of 16 bytes and have whole packets
+
+  __device__ __forceinline__ index_t dim() const { return index_t{heads} * width; }
+};
+
+/// What a block works on: tile `tile` of head `head` of batch element `batch`.
+template <typename T>
+struct Place {
+  index_t batch;
+  int head, tile;
+
+  __device__ __forceinline__ Place(const Problem<T>& a, int tiles) {
+    tile = static_cast<int>(blockIdx.x % static_cast<unsigned>(tiles));
+    const unsigned rest = blockIdx.x / static_cast<unsigned>(tiles);
+    head = static_cast<int>(rest % static_cast<unsigned>(a.heads));
+    batch = rest / static_cast<unsigned>(a.heads);
+  }
+  /// Rows from `first` on of this head in a tensor with `count` rows a batch element.
+  template <typename U>
+  __device__ __forceinline__ HeadRows<U> rows(const Problem<T>& a, U* data, int count, int first) const {
+    return {data + (batch * count + first) * a.dim() + head * a.width, a.dim(), count - first, a.width,
+            a.packed};
+  }
+  /// Of N x heads x Tq: the element of this head's first query.
+  __device__ __forceinline__ index_t statistics(const Problem<T>& a) const {
+    return (batch * a.heads + head) * a.queries;
+  }
+};
+
+__device__ __forceinline__ int thread_x() {
+  return static_cast<int>(threadIdx.x);
+}
+__device__ __forceinline__ int thread_y() {
+  return static_cast<int>(threadIdx.y);
+}
+
+/// combine over the 16 threads of a row, for all of them.
+template <typename T, typename Combine>
+__device__ __forceinline__ T row_reduce(T value, Combine combine) {
+  FER_UNROLL
+  for (int offset = tile_side / 2; offset > 0; offset /= 2) {
+    value = combine(value, __shfl_xor_sync(full_warp, value, offset));
+  }
+  return value;
+}
+
+/// One step of the online softmax: scores of `keys` keys become weights, and what was summed before follows.
+template <typename T, int max_width>
+__device__ __forceinline__ void softmax_step(int keys, typename Tile<T, max_width>::Scores& s, T* max, T* sum,
+                                             typename Tile<T, max_width>::Columns& o) {
+  using Shape = Tile<T, max_width>;
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    T top = max[i];
+    FER_UNROLL
+    for (int j = 0; j < Shape::per_thread; ++j) {
+      if (thread_x() + j * tile_side >= keys) s[i][j] = gpu::lowest<T>();
+      top = gpu::max(top, s[i][j]);
+    }
+    top = row_reduce(top, MaxOf{});
+    const T factor = gpu::exp(max[i] - top);  // 0 at the first step, where max is -inf
+    sum[i] *= factor;
+    FER_UNROLL
+    for (int j = 0; j < Shape::per_thread; ++j) {
+      s[i][j] = gpu::exp(s[i][j] - top);
+      sum[i] += s[i][j];
+    }
+    FER_UNROLL
+    for (int p = 0; p < Shape::packets; ++p) {
+      FER_UNROLL
+      for (int f = 0; f < Shape::packet; ++f) o[i][p].v[f] *= factor;
+    }
+    max[i] = top;
+  }
+}
+
+/// A block a tile of queries.
+template <typename T, int max_width>
+__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+    attention_kernel(const Problem<T> a, int tiles, T* y, T* log_sum_exp) {
+  using Shape = Tile<T, max_width>;
+  FER_DYNAMIC_SHARED(T, shared);
+  T *const q = shared, *const k = q + Shape::size, *const v = k + Shape::size,
+           *const weights = v + Shape::size;
+  const Place<T> place(a, tiles);
+  const int first = place.tile * Shape::rows;
+  const bool busy = first + thread_y() < a.queries;  // some of this thread's rows exist
+
+  load_async<T, max_width>(k, place.rows(a, a.k, a.keys, 0));
+  cp_async_commit();
+  load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, first), a.scale);
+
+  T max[Shape::per_thread], sum[Shape::per_thread] = {};
+  typename Shape::Columns o = {};
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) max[i] = gpu::lowest<T>();
+
+  for (int key = 0; key < a.keys; key += Shape::rows) {
+    const int keys = gpu::min(Shape::rows, a.keys - key);
+    load_async<T, max_width>(v, place.rows(a, a.v, a.keys, key));
+    cp_async_commit();
+    cp_async_wait<1>();
+    __syncthreads();  // K is there
+    typename Shape::Scores s = {};
+    if (busy) multiply_transposed<T, max_width>(q, k, a.width, s);
+    __syncthreads();  // and is free for the next
+    if (key + Shape::rows < a.keys) {
+      load_async<T, max_width>(k, place.rows(a, a.k, a.keys, key + Shape::rows));
+    }
+    cp_async_commit();
+    softmax_step<T, max_width>(keys, s, max, sum, o);
+    store_scores<T, max_width>(s, weights);
+    cp_async_wait<1>();
+    __syncthreads();  // V is there, and so are the weights
+    if (busy) multiply_add<T, max_width>(weights, v, keys, a.width, o);
+    __syncthreads();  // V is free for the next
+  }
+
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    sum[i] = row_reduce(sum[i], SumOf{});
+    const int query = first + thread_y() + i * tile_side;
+    if (thread_x() == 0 && query < a.queries) {
+      log_sum_exp[place.statistics(a) + query] = max[i] + gpu::log(sum[i]);
+    }
+  }
+  store_columns<T, max_width>(o, place.rows(a, y, a.queries, first), [&](int i) { return T(1) / sum[i]; });
+}
+
+/// delta = rowsum(dy y) of each query and head: 16 lanes have a head's row, whose elements neighbouring lanes
+/// read side by side.
+template <typename T>
+__global__ void attention_delta_kernel(const T* y, const T* dy, index_t rows, int queries, int heads,
+                                       int width, T* delta) {
+  const index_t row = first_item() / tile_side;  // of (batch, query, head)
+  const T* y_row = y + row * width;
+  const T* dy_row = dy + row * width;
+  T sum = 0;
+  for (int w = static_cast<int>(threadIdx.x) % tile_side; row < rows && w < width; w += tile_side) {
+    sum = gpu::fma(dy_row[w], y_row[w], sum);
+  }
+  sum = row_reduce(sum, SumOf{});
+  if (row >= rows || threadIdx.x % tile_side != 0) return;
+  const index_t head = row % heads, query = row / heads % queries, batch = row / heads / queries;
+  delta[(batch * heads + head) * queries + query] = sum;
+}
+
+/// What backward reads beside the problem.
+template <typename T>
+struct Saved {
+  const T *log_sum_exp, *delta, *dy;
+};
+
+/// dq: a block a tile of queries; tiles of keys and values pass.
+template <typename T, int max_width>
+__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+    attention_dq_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dq) {
+  using Shape = Tile<T, max_width>;
+  FER_DYNAMIC_SHARED(T, shared);
+  T *const q = shared, *const dy = q + Shape::size, *const k = dy + Shape::size, *const v = k + Shape::size,
+           *const ds = v + Shape::size;
+  const Place<T> place(a, tiles);
+  const int first = place.tile * Shape::rows;
+  const bool busy = first + thread_y() < a.queries;
+
+  load_async<T, max_width>(dy, place.rows(a, saved.dy, a.queries, first));
+  load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, first), a.scale);
+  T log_sum_exp[Shape::per_thread], delta[Shape::per_thread];
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    const int query = first + thread_y() + i * tile_side;
+    const bool exists = query < a.queries;
+    log_sum_exp[i] = exists ? saved.log_sum_exp[place.statistics(a) + query] : T(0);
+    delta[i] = exists ? saved.delta[place.statistics(a) + query] : T(0);
+  }
+  typename Shape::Columns sums = {};
+
+  for (int key = 0; key < a.keys; key += Shape::rows) {
+    const int keys = gpu::min(Shape::rows, a.keys - key);
+    load_async<T, max_width>(k, place.rows(a, a.k, a.keys, key));
+    load_async<T, max_width>(v, place.rows(a, a.v, a.keys, key));
+    cp_async_commit();
+    cp_async_wait<0>();
+    __syncthreads();
+    if (busy) {
+      typename Shape::Scores s, dp;
+      multiply_transposed<T, max_width>(q, k, a.width, s);
+      multiply_transposed<T, max_width>(dy, v, a.width, dp);
+      FER_UNROLL
+      for (int i = 0; i < Shape::per_thread; ++i) {
+        FER_UNROLL
+        for (int j = 0; j < Shape::per_thread; ++j) {
+          const T p = thread_x() + j * tile_side < keys ? gpu::exp(s[i][j] - log_sum_exp[i]) : T(0);
+          s[i][j] = p * (dp[i][j] - delta[i]);
+        }
+      }
+      store_scores<T, max_width>(s, ds);
+    }
+    __syncwarp();  // a row of dS is written and read by the same half of a warp
+    if (busy) multiply_add<T, max_width>(ds, k, keys, a.width, sums);
+    __syncthreads();  // K and V are free for the next
+  }
+  store_columns<T, max_width>(sums, place.rows(a, dq, a.queries, first), [&](int) { return a.scale; });
+}
+
+/// dk and dv: a block a tile of keys; tiles of queries and dy pass. Scores are transposed, so that a row is a
+/// key's.
+template <typename T, int max_width>
+__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+    attention_dkv_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dk, T* dv) {
+  using Shape = Tile<T, max_width>;
+  FER_DYNAMIC_SHARED(T, shared);
+  T *const k = shared, *const v = k + Shape::size, *const q = v + Shape::size, *const dy = q + Shape::size,
+           *const weights = dy + Shape::size;
+  const Place<T> place(a, tiles);
+  const int first = place.tile * Shape::rows;
+  const bool busy = first + thread_y() < a.keys;
+
+  load_async<T, max_width>(k, place.rows(a, a.k, a.keys, first));
+  load_async<T, max_width>(v, place.rows(a, a.v, a.keys, first));
+  typename Shape::Columns dk_sums = {}, dv_sums = {};
+
+  for (int query = 0; query < a.queries; query += Shape::rows) {
+    const int queries = gpu::min(Shape::rows, a.queries - query);
+    load_async<T, max_width>(dy, place.rows(a, saved.dy, a.queries, query));
+    cp_async_commit();
+    load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, query), a.scale);
+    cp_async_wait<0>();
+    __syncthreads();
+    typename Shape::Scores s = {}, ds = {};
+    if (busy) {
+      multiply_transposed<T, max_width>(k, q, a.width, s);
+      multiply_transposed<T, max_width>(v, dy, a.width, ds);
+      FER_UNROLL
+      for (int j = 0; j < Shape::per_thread; ++j) {
+        const int column = thread_x() + j * tile_side;
+        const bool exists = column < queries;
+        const index_t at = place.statistics(a) + query + (exists ? column : 0);
+        const T log_sum_exp = saved.log_sum_exp[at], delta = saved.delta[at];
+        FER_UNROLL
+        for (int i = 0; i < Shape::per_thread; ++i) {
+          s[i][j] = exists ? gpu::exp(s[i][j] - log_sum_exp) : T(0);
+          ds[i][j] = s[i][j] * (ds[i][j] - delta);
+        }
+      }
+      store_scores<T, max_width>(s, weights);
+    }
+    __syncwarp();  // a row of weights is written and read by the same half of a warp
+    if (busy) multiply_add<T, max_width>(weights, dy, queries, a.width, dv_sums);
+    __syncwarp();
+    if (busy) store_scores<T, max_width>(ds, weights);
+    __syncwarp();
+    if (busy) multiply_add<T, max_width>(weights, q, queries, a.width, dk_sums);
+    __syncthreads();  // Q and dY are free for the next
+  }
+  store_columns<T, max_width>(dk_sums, place.rows(a, dk, a.keys, first), [](int) { return T(1); });
+  store_columns<T, max_width>(dv_sums, place.rows(a, dv, a.keys, first), [](int) { return T(1); });
+}
+
+/// Bytes of shared memory of `tiles` tiles and one square of scores.
+template <typename T, int max_width>
+constexpr std::size_t shared_bytes(int tiles) {
+  using Shape = Tile<T, max_width>;
+  return sizeof(T) * static_cast<std::size_t>(tiles * Shape::size + Shape::score_size);
+}
+
+template <typename T>
+Problem<T> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& y,
+                   const Tensor& log_sum_exp) {
+  require<ShapeError>(q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && k.dim(0) == q.dim(0) &&
+                          k.dim(2) == q.dim(2),
+                      "[attention] needs q N x Tq x D and k, v N x Tk x D, got ", q.shape(), ", ", k.shape(),
+                      " and ", v.shape());
+  require<ShapeError>(heads > 0 && q.dim(2) % heads == 0, "[attention] width ", q.dim(2),
+                      " does not divide into ", heads, " heads");
+  const index_t width = q.dim(2) / heads;
+  require<ShapeError>(width <= greatest_width, "[attention] heads of width ", width, " (", q.dim(2),
+                      " channels in ", heads, " heads) are too wide for this device's kernels, which hold ",
+                      greatest_width, " at most; use more heads");
+  require<ShapeError>(k.dim(1) > 0, "[attention] there are no keys to attend to: k is ", k.shape());
+  require<ShapeError>(y.shape() == q.shape() && log_sum_exp.numel() == q.dim(0) * heads * q.dim(1),
+                      "[attention] q ", q.shape(), " with ", heads, " heads does not fit y ", y.shape(),
+                      " and log_sum_exp ", log_sum_exp.shape());
+  Problem<T> a{q.data<T>(),
+               k.data<T>(),
+               v.data<T>(),
+               q.dim(0),
+               static_cast<int>(q.dim(1)),
+               static_cast<int>(k.dim(1)),
+               heads,
+               static_cast<int>(width),
+               static_cast<T>(1.0 / std::sqrt(static_cast<double>(width))),
+               width % Packet<T>::size == 0};
+  return a;
+}
+
+/// Whether all of them allow 16-byte packets.
+template <typename... Pointers>
+bool aligned(const Pointers*... p) {
+  return ((reinterpret_cast<std::uintptr_t>(p) | ...) % 16) == 0;
+}
+
+/// Calls launch.operator()<max_width>() for the narrowest kernel that holds `width`.
+template <typename Launch>
+void dispatch_width(int width, const Launch& launch) {
+  if (width <= 64) {
+    launch.template operator()<64>();
+  } else {
+    launch.template operator()<greatest_width>();
+  }
+}
+
+}  // namespace
+
+void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
+                                      Tensor& log_sum_exp) {
+  dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
+    Problem<T> a = problem<T>(q, k, v, heads, y, log_sum_exp);
+    if (y.numel() == 0) return;
+    T *out = y.mutable_data<T>(), *lse = log_sum_exp.mutable_data<T>();
+    a.packed = a.packed && aligned(a.q, a.k, a.v, out);
+    dispatch_width(a.width, [&]<int max_width>() {
+      const int tiles = ceil_div(a.queries, Tile<T, max_width>::rows);
+      gpu::launch(attention_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * tiles),
+                  dim3(tile_side, tile_side), shared_bytes<T, max_width>(3), stream_, a, tiles, out, lse);
+    });
+  });
+}
+
+void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+                                       const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
+                                       Tensor& dk, Tensor& dv) {
+  dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
+    Problem<T> a = problem<T>(q, k, v, heads, y, log_sum_exp);
+    require<ShapeError>(dy.shape() == q.shape() && dq.shape() == q.shape() && dk.shape() == k.shape() &&
+                            dv.shape() == k.shape(),
+                        "[attention] gradients ", dy.shape(), ", ", dq.shape(), ", ", dk.shape(), " and ",
+                        dv.shape(), " do not fit q ", q.shape(), " and k ", k.shape());
+    if (dk.numel() == 0) return;
+    T *dq_out = dq.mutable_data<T>(), *dk_out = dk.mutable_data<T>(), *dv_out = dv.mutable_data<T>();
+    const index_t rows = a.batch * a.queries * heads;
+    const DeviceArray<T> delta(*this, rows);
+    const Saved<T> saved{log_sum_exp.data<T>(), delta.data(), dy.data<T>()};
+    a.packed = a.packed && aligned(a.q, a.k, a.v, saved.dy, dq_out, dk_out, dv_out);
+    if (rows > 0) {
+      gpu::launch(attention_delta_kernel<T>, static_cast<unsigned>(ceil_div(rows, tile_side)), tile_threads,
+                  0, stream_, y.data<T>(), saved.dy, rows, a.queries, heads, a.width, delta.data());
+    }
+    dispatch_width(a.width, [&]<int max_width>() {
+      const dim3 block(tile_side, tile_side);
+      constexpr std::size_t bytes = shared_bytes<T, max_width>(4);
+      const int query_tiles = ceil_div(a.queries, Tile<T, max_width>::rows);
+      const int key_tiles = ceil_div(a.keys, Tile<T, max_width>::rows);
+      if (query_tiles > 0) {
+        gpu::launch(attention_dq_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * query_tiles),
+                    block, bytes, stream_, a, saved, query_tiles, dq_out);
+      }
+      gpu::launch(attention_dkv_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * key_tiles),
+                  block, bytes, stream_, a, saved, key_tiles, dk_out, dv_out);
+    });
+  });
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE

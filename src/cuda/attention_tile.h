@@ -1,0 +1,191 @@
+// Tiles of the attention kernels (attention.cu): squares of queries and keys, held by a block of 16 x 16
+// threads. Thread (tx, ty) has rows ty, ty + 16, ... of a product, and of its columns
+//   tx, tx + 16, ...                          in a square of scores (one of each 16 neighbours),
+//   the 16-byte packets tx, tx + 16, ...      in a tile of `width` columns.
+// The 16 threads of a row are neighbouring lanes, half of a warp: what one of them writes to its row of the
+// scores the others read after a __syncwarp, and row sums are four shuffles.
+//   Rows in shared memory are a packet longer than their width: eight lanes that read a packet of
+//   neighbouring
+// rows meet 32 different banks. A packet of A and one of B serve 4 (float) multiply-adds of 16 pairs of rows,
+// 8 operations for a 16-byte load.
+#pragma once
+
+#include "cuda/pointwise.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+
+inline constexpr int tile_side = 16;  ///< threads along each side of a block
+inline constexpr int tile_threads = tile_side * tile_side;
+
+template <typename T, int max_width>
+struct Tile {
+  static constexpr int packet = Packet<T>::size;
+  static constexpr int rows = sizeof(T) == 4 ? 64 : 32;  ///< queries or keys
+  static constexpr int per_thread = rows / tile_side;    ///< rows of a thread, and columns of scores
+  static constexpr int packets = max_width / (tile_side * packet);  ///< of a thread, in a row of max_width
+  static constexpr int stride = max_width + packet;                 ///< elements from row to row
+  static constexpr int score_stride = rows + packet;
+  static constexpr int size = rows * stride, score_size = rows * score_stride;
+
+  using Scores = T[per_thread][per_thread];
+  using Columns = Packet<T>[per_thread][packets];
+};
+
+/// Part of a tensor N x T x D: one head of one batch element, from one row on.
+template <typename T>
+struct HeadRows {
+  T* data;
+  index_t dim;  ///< from row to row
+  int rows;     ///< that exist; a tile may be longer
+  int width;
+  bool packed;  ///< rows are whole, aligned packets
+};
+
+/// Starts copying a tile to shared memory; what does not exist becomes 0.
+template <typename T, int max_width>
+__device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& from) {
+  using Shape = Tile<T, max_width>;
+  for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
+    const bool exists = r < from.rows;
+    const T* row = from.data + (exists ? r : 0) * from.dim;
+    if (from.packed) {
+      for (int w = static_cast<int>(threadIdx.x) * Shape::packet; w < from.width;
+           w += tile_side * Shape::packet) {
+        cp_async<16>(tile + r * Shape::stride + w, row + w, exists ? 16 : 0);
+      }
+    } else {
+      const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
+      for (int w = static_cast<int>(threadIdx.x); w < padded; w += tile_side) {
+        const bool inside = exists && w < from.width;
+        cp_async<sizeof(T)>(tile + r * Shape::stride + w, inside ? row + w : row,
+                            inside ? static_cast<int>(sizeof(T)) : 0);
+      }
+    }
+  }
+}
+
+/// Copies a tile times `factor`, at once.
+template <typename T, int max_width>
+__device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const T>& from, T factor) {
+  using Shape = Tile<T, max_width>;
+  const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
+  for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
+    const T* row = from.data + r * from.dim;
+    for (int w = static_cast<int>(threadIdx.x); w < padded; w += tile_side) {
+      tile[r * Shape::stride + w] = r < from.rows && w < from.width ? factor * row[w] : T(0);
+    }
+  }
+}
+
+/// scores = A B^T over the width: A's rows are the thread's rows, B's rows its columns. One chain of
+/// multiply-adds a score, in the order of the width, and the same if A and B change places.
+template <typename T, int max_width>
+__device__ __forceinline__ void multiply_transposed(const T* a, const T* b, int width,
+                                                    typename Tile<T, max_width>::Scores& scores) {
+  using Shape = Tile<T, max_width>;
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    FER_UNROLL
+    for (int j = 0; j < Shape::per_thread; ++j) scores[i][j] = 0;
+  }
+  const T* a_row = a + static_cast<int>(threadIdx.y) * Shape::stride;
+  const T* b_row = b + static_cast<int>(threadIdx.x) * Shape::stride;
+  for (int w = 0; w < width; w += Shape::packet) {
+    Packet<T> av[Shape::per_thread], bv[Shape::per_thread];
+    FER_UNROLL
+    for (int i = 0; i < Shape::per_thread; ++i) {
+      av[i] = *reinterpret_cast<const Packet<T>*>(a_row + i * tile_side * Shape::stride + w);
+      bv[i] = *reinterpret_cast<const Packet<T>*>(b_row + i * tile_side * Shape::stride + w);
+    }
+    FER_UNROLL
+    for (int e = 0; e < Shape::packet; ++e) {
+      FER_UNROLL
+      for (int i = 0; i < Shape::per_thread; ++i) {
+        FER_UNROLL
+        for (int j = 0; j < Shape::per_thread; ++j) {
+          scores[i][j] = gpu::fma(av[i].v[e], bv[j].v[e], scores[i][j]);
+        }
+      }
+    }
+  }
+}
+
+/// sums += S B: S (rows x score_stride) times `depth` rows of B; the thread's rows, and its packets of the
+/// width. depth is rounded up to a packet: S and B are 0 there.
+template <typename T, int max_width>
+__device__ __forceinline__ void multiply_add(const T* s, const T* b, int depth, int width,
+                                             typename Tile<T, max_width>::Columns& sums) {
+  using Shape = Tile<T, max_width>;
+  const T* s_row = s + static_cast<int>(threadIdx.y) * Shape::score_stride;
+  const int column = static_cast<int>(threadIdx.x) * Shape::packet;
+  if (column >= width) return;
+  for (int k = 0; k < depth; k += Shape::packet) {
+    Packet<T> sv[Shape::per_thread];
+    FER_UNROLL
+    for (int i = 0; i < Shape::per_thread; ++i) {
+      sv[i] = *reinterpret_cast<const Packet<T>*>(s_row + i * tile_side * Shape::score_stride + k);
+    }
+    FER_UNROLL
+    for (int e = 0; e < Shape::packet; ++e) {
+      FER_UNROLL
+      for (int p = 0; p < Shape::packets; ++p) {
+        const int w = column + p * tile_side * Shape::packet;
+        if (w >= width) continue;
+        const auto bv = *reinterpret_cast<const Packet<T>*>(b + (k + e) * Shape::stride + w);
+        FER_UNROLL
+        for (int i = 0; i < Shape::per_thread; ++i) {
+          FER_UNROLL
+          for (int f = 0; f < Shape::packet; ++f) {
+            sums[i][p].v[f] = gpu::fma(sv[i].v[e], bv.v[f], sums[i][p].v[f]);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// The thread's part of a square of scores to shared memory.
+template <typename T, int max_width>
+__device__ __forceinline__ void store_scores(const typename Tile<T, max_width>::Scores& scores, T* to) {
+  using Shape = Tile<T, max_width>;
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    FER_UNROLL
+    for (int j = 0; j < Shape::per_thread; ++j) {
+      to[(static_cast<int>(threadIdx.y) + i * tile_side) * Shape::score_stride +
+         static_cast<int>(threadIdx.x) + j * tile_side] = scores[i][j];
+    }
+  }
+}
+
+/// The thread's packets, row i times factor(i), to the tensor.
+template <typename T, int max_width, typename Factor>
+__device__ __forceinline__ void store_columns(const typename Tile<T, max_width>::Columns& sums,
+                                              const HeadRows<T>& to, const Factor& factor) {
+  using Shape = Tile<T, max_width>;
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    const int r = static_cast<int>(threadIdx.y) + i * tile_side;
+    if (r >= to.rows) continue;
+    const T by = factor(i);
+    FER_UNROLL
+    for (int p = 0; p < Shape::packets; ++p) {
+      const int w = (static_cast<int>(threadIdx.x) + p * tile_side) * Shape::packet;
+      if (w >= to.width) continue;
+      Packet<T> out;
+      FER_UNROLL
+      for (int f = 0; f < Shape::packet; ++f) out.v[f] = sums[i][p].v[f] * by;
+      T* at = to.data + r * to.dim + w;
+      if (to.packed) {
+        *reinterpret_cast<Packet<T>*>(at) = out;
+      } else {
+        FER_UNROLL
+        for (int f = 0; f < Shape::packet; ++f) {
+          if (w + f < to.width) at[f] = out.v[f];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
