@@ -5,6 +5,8 @@
 #include "app/commands.h"
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
+#include "fer/models/onnx_export.h"
+#include "fer/training/evaluate.h"
 
 namespace fer::app {
 namespace {
@@ -54,6 +56,18 @@ void list(const StateFile& file, bool json) {
   }
 }
 
+/// The inference graph of a file that describes its network.
+void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
+  require<ConfigError>(
+      options.key.empty() && options.names.empty(),
+      "convert: --key and --names do not go with .onnx, which takes weights written by 'fer train'");
+  const Classifier classifier = load_classifier(options.input, Device::cpu);
+  OnnxModel model =
+      onnx_model(*classifier.model, {{"classes", metadata.at("classes")}, {"config", metadata.at("config")}});
+  model.producer_version = FER_VERSION;
+  write_onnx(options.output, model);
+}
+
 int run(const ConvertOptions& options) {
   LoadOptions load;
   load.key = options.key;
@@ -68,7 +82,9 @@ int run(const ConvertOptions& options) {
   if (options.list) list(file, options.json);
   require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
   if (options.output.empty()) return 0;
-  if (options.names.empty()) {
+  if (std::filesystem::path(options.output).extension() == ".onnx") {
+    export_to_onnx(options, file.metadata);
+  } else if (options.names.empty()) {
     save_state_dict(options.output, file.tensors, file.metadata);
   } else {
     const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
@@ -83,12 +99,12 @@ int run(const ConvertOptions& options) {
 }  // namespace
 
 Command add_convert(CLI::App& program) {
-  CLI::App* command =
-      program.add_subcommand("convert", "Convert weights between PyTorch (.pth, .pt, .tar) and .safetensors");
+  CLI::App* command = program.add_subcommand(
+      "convert", "Convert weights between PyTorch (.pth, .pt, .tar) and .safetensors, or export to .onnx");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("input", options->input, "weights in any known format, recognised by content")
       ->required();
-  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar");
+  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference");
   command->add_option("--key", options->key,
                       "dictionary of a nested checkpoint that holds the tensors (ema.model)");
   command->add_option("--names", options->names,

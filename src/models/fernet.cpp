@@ -5,10 +5,6 @@
 namespace fer {
 namespace {
 
-// ImageNet's statistics, with which FERNet's input is normalised.
-const std::vector<double> imagenet_mean{0.485, 0.456, 0.406};
-const std::vector<double> imagenet_std{0.229, 0.224, 0.225};
-
 FERNetConfig checked(const FERNetConfig& config) {
   validate(config);
   return config;
@@ -43,8 +39,8 @@ FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
 
 Variable FERNet::landmark_input(const Variable& x) const {
   if (!config_.landmark_unit_input) return x;
-  const auto constant = [&](const std::vector<double>& values) {
-    return Variable(Tensor::from<double>({3}, values).to(x.dtype()).to(x.device()));
+  const auto constant = [&](const std::array<double, 3>& values) {
+    return Variable(Tensor::from<double>({3}, {values.begin(), values.end()}).to(x.dtype()).to(x.device()));
   };
   return fer::add(mul(x, constant(imagenet_std)), constant(imagenet_mean));
 }

@@ -13,6 +13,8 @@ class LayerNorm : public Layer {
   /// x: rows x C.
   Variable forward(const Variable& x) override;
 
+  double eps() const { return eps_; }
+
   Variable weight, bias;  ///< C
 
  private:

@@ -11,6 +11,7 @@
 //   fer::FERNetOutput out = model(fer::Variable(images));
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "fer/models/dual_attention.h"
@@ -20,6 +21,9 @@
 #include "fer/models/presets.h"
 
 namespace fer {
+
+/// ImageNet's statistics of RGB in [0, 1], with which FERNet's input is normalised.
+inline constexpr std::array<double, 3> imagenet_mean{0.485, 0.456, 0.406}, imagenet_std{0.229, 0.224, 0.225};
 
 struct FERNetOutput {
   Variable scores;  ///< N x K

@@ -1,0 +1,67 @@
+// ONNX models (github.com/onnx/onnx, onnx.proto), written without that library: the few messages that a
+// network for inference needs, and their bytes in protobuf's wire format.
+//
+//   fer::OnnxModel model{.graph_name = "double"};
+//   model.inputs = {{"x", {"N", 3}}};
+//   model.initializers = {{"two", fer::Tensor::scalar(2)}};
+//   model.nodes = {{.op_type = "Mul", .name = "y", .inputs = {"x", "two"}, .outputs = {"y"}}};
+//   model.outputs = {{"y", {"N", 3}}};
+//   fer::write_onnx("double.onnx", model);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "fer/formats/state_dict.h"
+#include "fer/tensor/tensor.h"
+
+namespace fer {
+
+struct OnnxAttribute {
+  std::string name;
+  std::variant<std::int64_t, float, std::vector<std::int64_t>> value;
+};
+
+/// One operation of the standard operator set.
+struct OnnxNode {
+  std::string op_type, name;
+  std::vector<std::string> inputs, outputs;
+  std::vector<OnnxAttribute> attributes = {};
+};
+
+/// A constant of the graph: float32 or int64, in the layout that ONNX wants (convolutions O x I x kh x kw).
+struct OnnxTensor {
+  std::string name;
+  Tensor value;
+};
+
+/// An input or output of the graph, float32. An extent is a number or the name of one that is free ("N").
+struct OnnxValue {
+  std::string name;
+  std::vector<std::variant<std::int64_t, std::string>> shape;
+};
+
+struct OnnxModel {
+  std::string graph_name, description, producer_version;
+  std::vector<OnnxNode> nodes;  ///< in an order in which they can run
+  std::vector<OnnxTensor> initializers;
+  std::vector<OnnxValue> inputs, outputs;
+  Metadata metadata;  ///< metadata_props
+  std::int64_t ir_version = 8, opset = 17;
+};
+
+/// ConfigError, naming node and value, if a node or an output of the graph reads what nothing before it
+/// gives, or if two things have one name; TypeError for a constant that is neither float32 nor int64.
+void validate(const OnnxModel& model);
+
+/// The bytes of a ModelProto, fields in ascending order, so that equal models have equal bytes. Throws as
+/// validate() does; ConfigError beyond the 2 GiB that a protobuf message may have.
+std::vector<std::byte> encode_onnx(const OnnxModel& model);
+/// The same into a file; atomic, see atomic_file.h.
+void write_onnx(const std::filesystem::path& path, const OnnxModel& model);
+
+}  // namespace fer

@@ -1,0 +1,96 @@
+"""Holds the ONNX export of the built program against its own predictions, in ONNX Runtime.
+
+  python3 check.py FER WORK [PRESET...]
+
+Without presets: tiny and its variants, which between them use every switch of the model. A weight file in place of a
+preset is taken as it is. Exit code 77 without ONNX Runtime.
+"""
+import json
+import pathlib
+import shutil
+import sys
+
+try:
+    import numpy as np
+    import onnxruntime
+except ImportError as error:
+    print("skipped:", error)
+    sys.exit(77)
+try:
+    import onnx
+except ImportError:
+    onnx = None  # its checker is run where it is there
+
+from weight_files import draw_faces, fails, predict, randomise, read_safetensors, run, train, write_safetensors
+
+TOLERANCE = 1e-4
+# Name, preset and flags.
+CASES = [
+    ("tiny", "tiny", []),
+    ("tiny_sum", "tiny_sum", []),
+    ("tiny_abs_sum", "tiny_abs_sum", []),
+    ("tiny_no_product", "tiny_no_product", []),
+    ("tiny_no_cross", "tiny_no_cross", []),
+    ("tiny_extras", "tiny_extras", []),
+    ("no_cross_extras", "tiny_extras", ["--cross", "false", "--depth", "1", "--se-gate", "false"]),
+    ("unit_input", "tiny", ["--lm-unit-input", "true", "--stem-stride", "2", "--strides", "2,2,1", "--lm-head", "true",
+                            "--depth", "3", "--qkv-bias", "true"]),
+]
+
+
+def check_model(path, expected_classes):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == ["image"]
+    assert [o.name for o in session.get_outputs()] == ["scores", "probabilities"]
+    assert session.get_inputs()[0].shape[1:] == [3, 112, 112] and isinstance(session.get_inputs()[0].shape[0], str)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == expected_classes
+    assert json.loads(metadata["normalisation_mean"]) == [0.485, 0.456, 0.406]
+    assert json.loads(metadata["normalisation_std"]) == [0.229, 0.224, 0.225]
+    if onnx is not None:
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        assert model.SerializeToString(deterministic=True) == pathlib.Path(path).read_bytes()
+    return session
+
+
+def compare(name, fer, weights, work, files, images):
+    path = str(work / f"{name}.onnx")
+    run(fer, "convert", weights, path)
+    classes, wanted = predict(fer, weights, files)
+    session = check_model(path, classes)
+    scores, probabilities = session.run(None, {"image": images})
+    alone = session.run(["probabilities"], {"image": images[:1]})[0]
+    error = max(abs(probabilities - wanted).max(), abs(alone[0] - wanted[0]).max())
+    # Scores up to a constant, which the softmax takes away.
+    log = np.log(wanted)
+    score_error = abs((scores - scores.mean(1, keepdims=True)) - (log - log.mean(1, keepdims=True))).max()
+    spread = wanted.std()
+    print(f"{name}: probabilities differ by {error:.2e}, scores by {score_error:.2e}; "
+          f"probabilities {wanted.min():.3f} to {wanted.max():.3f}")
+    assert error < TOLERANCE and score_error < TOLERANCE, name
+    assert spread > 1e-3, f"{name}: all probabilities alike, which proves nothing"
+
+
+def main():
+    fer, work = sys.argv[1], pathlib.Path(sys.argv[2])
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    files, images = draw_faces(fer, work / "faces")
+    given = sys.argv[3:]
+    cases = [(pathlib.Path(g).stem, g, []) for g in given] if given else CASES
+    for name, source, flags in cases:
+        weights = source
+        if not source.endswith(".safetensors"):
+            trained = train(fer, work / name, source, flags)
+            weights = randomise(trained, work / f"{name}.safetensors")
+        compare(name, fer, weights, work, files, images)
+    if not given:
+        bare = work / "bare.safetensors"
+        write_safetensors(bare, {"format": "pt"}, read_safetensors(work / "tiny.safetensors")[1])
+        code, message = fails(fer, "convert", bare, work / "bare.onnx")
+        assert code == 1 and "does not say of which network" in message, message
+        assert not (work / "bare.onnx").exists()
+
+
+main()
