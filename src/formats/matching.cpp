@@ -15,6 +15,17 @@ bool starts_with(const std::string& text, const std::string& start) {
   return text.rfind(start, 0) == 0;
 }
 
+/// The standard library's matcher recurses character by character: a name of a megabyte, which a hostile
+/// file may have, would overflow its stack.
+constexpr std::size_t longest_matched = 1000;
+
+/// The digits at the start of `text` as a number; none if there are none or more than five.
+std::optional<int> leading_number(std::string_view text) {
+  const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
+  if (end == 0 || end > 5) return std::nullopt;
+  return std::stoi(std::string(text.substr(0, end)));
+}
+
 /// "a, b, c and 5 more".
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t shown = 4;
@@ -43,7 +54,7 @@ RenameRule rename_regex(const std::string& pattern, std::string replacement) {
   return [expression = std::regex(pattern),
           replacement = std::move(replacement)](const std::string& name) -> std::optional<std::string> {
     std::smatch found;
-    if (!std::regex_match(name, found, expression)) return std::nullopt;
+    if (name.size() > longest_matched || !std::regex_match(name, found, expression)) return std::nullopt;
     return found.format(replacement);
   };
 }
@@ -52,19 +63,17 @@ RenameRule renumber(const std::string& from, const std::string& to, int offset) 
   return [prefix = from + ".", to, offset](const std::string& name) -> std::optional<std::string> {
     if (!starts_with(name, prefix)) return std::nullopt;
     const std::size_t dot = name.find('.', prefix.size());
-    const std::string digits = name.substr(prefix.size(), dot - prefix.size());
-    const bool number =
-        !digits.empty() && digits.size() < 6 &&
-        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (!number) return std::nullopt;
-    return concat(to, ".", std::stoi(digits) + offset, dot == std::string::npos ? "" : name.substr(dot));
+    const std::string_view digits = std::string_view(name).substr(prefix.size(), dot - prefix.size());
+    const std::optional<int> number = leading_number(digits);
+    if (!number || digits.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+    return concat(to, ".", *number + offset, dot == std::string::npos ? "" : name.substr(dot));
   };
 }
 
 namespace {
 AsideRule aside(const std::string& pattern, std::string reason, bool fatal) {
   return {[expression = std::regex(pattern)](const std::string& name) {
-            return std::regex_match(name, expression);
+            return name.size() <= longest_matched && std::regex_match(name, expression);
           },
           std::move(reason), fatal};
 }
@@ -174,7 +183,8 @@ NameMap ir50_names(std::array<int, 3> units) {
   names.asides.push_back(
       refuse("body\\.[0-9]+\\.res_layer\\.5\\..*", "this is IR-SE, whose units have a gate that IR50 lacks"));
   names.asides.push_back({[end](const std::string& name) {
-                            return starts_with(name, "body.") && std::atoi(name.c_str() + 5) >= end;
+                            if (!starts_with(name, "body.")) return false;
+                            return leading_number(std::string_view(name).substr(5)).value_or(0) >= end;
                           },
                           "the fourth stage of IR50, which FERNet cuts off", false});
   names.asides.push_back(leave_aside("output_layer\\..*", "the embedding layer of IR50"));

@@ -23,17 +23,17 @@ std::int64_t count_elements(const TensorRef& tensor, const std::string& what) {
   return empty ? 0 : product;
 }
 
-/// Index, relative to the tensor's first element, of its farthest one.
-std::int64_t farthest_element(const TensorRef& tensor, const std::string& what) {
-  std::int64_t farthest = 0;
+/// How many elements there are from the tensor's first to its farthest, both counted.
+std::int64_t reach_of(const TensorRef& tensor, const std::string& what) {
+  std::int64_t total = 1;
   for (std::size_t i = 0; i < tensor.size.size(); ++i) {
     require<FormatError>(tensor.stride[i] >= 0, what, " has the negative stride ", tensor.stride[i]);
     std::int64_t reach = 0;
     const bool fits = !__builtin_mul_overflow(tensor.size[i] - 1, tensor.stride[i], &reach) &&
-                      !__builtin_add_overflow(farthest, reach, &farthest);
+                      !__builtin_add_overflow(total, reach, &total);
     require<FormatError>(fits, what, " reaches beyond any memory");
   }
-  return farthest;
+  return total;
 }
 
 bool is_contiguous(const TensorRef& tensor) {
@@ -110,8 +110,7 @@ Tensor TensorLoader::load(const TensorRef& tensor, const std::string& what) {
   std::int64_t first = 0, end = 0;
   const bool fits = tensor.offset >= 0 && ref.view_offset >= 0 &&
                     !__builtin_add_overflow(tensor.offset, ref.view_offset, &first) &&
-                    !__builtin_add_overflow(first, farthest_element(tensor, what) + 1, &end) &&
-                    end <= elements.numel();
+                    !__builtin_add_overflow(first, reach_of(tensor, what), &end) && end <= elements.numel();
   require<FormatError>(fits, what, " of shape ", shape, " at element ", tensor.offset, " reaches beyond the ",
                        elements.numel(), " elements of its storage");
   if (is_contiguous(tensor)) return elements.slice(first, count).reshape(shape);

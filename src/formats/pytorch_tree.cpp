@@ -1,5 +1,6 @@
 #include "formats/pytorch_tree.h"
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -13,16 +14,22 @@ namespace {
 using Kind = PickleNode::Kind;
 
 // References can make a small pickle a large tree (a list of ten lists of ten lists ...), or one without end.
-constexpr int most_levels = 64;
-constexpr std::size_t most_values = std::size_t{1} << 22;
+// In a real checkpoint a value takes some bytes of its pickle, and few are referred to often.
+constexpr std::size_t most_levels = 64;
+std::size_t most_values(const Pickle& pickle) {
+  return std::min((std::size_t{1} << 16) + 16 * pickle.length, std::size_t{1} << 22);
+}
 
 class TreeBuilder {
  public:
   TreeBuilder(const Pickle& pickle, StorageSource& source, const std::string& what, std::uint64_t file_bytes)
-      : pickle_(pickle), what_(what), tensors_(pickle, source, file_bytes) {}
+      : pickle_(pickle),
+        what_(what),
+        tensors_(pickle, source, file_bytes),
+        most_values_(most_values(pickle)) {}
 
   PyValue build(NodeId id) {
-    require<FormatError>(++values_ <= most_values, what_, ": more than ", most_values, " values");
+    require<FormatError>(++values_ <= most_values_, what_, ": more than ", most_values_, " values");
     require<FormatError>(path_.size() < most_levels, what_, ": values nest deeper than ", most_levels,
                          " levels");
     const PickleNode& node = pickle_.node(id);
@@ -109,7 +116,7 @@ class TreeBuilder {
   const std::string& what_;
   TensorLoader tensors_;
   std::vector<std::string> path_;
-  std::size_t values_ = 0;
+  std::size_t most_values_, values_ = 0;
 };
 
 }  // namespace

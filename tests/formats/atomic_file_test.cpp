@@ -2,32 +2,12 @@
 #include "fer/formats/atomic_file.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/formats/format_test.h"
 
 namespace fer::test {
 namespace {
-
-/// Makes this process's files end at `bytes`, as a full disk does: the write fails.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    handler_ = ::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    ::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int) = nullptr;
-};
 
 TEST_CASE("atomic file: parts are written one after another, and replace what was there") {
   const TemporaryFolder folder;

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +22,7 @@
 
 #include "fer/error.h"
 #include "fer/formats/atomic_file.h"
+#include "fer/formats/pytorch.h"
 #include "formats/stored_zip.h"
 
 namespace fer::test {
@@ -61,6 +65,54 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// A folder of reference files: the one that the environment names, or the default beside the source folder.
+inline std::filesystem::path reference_folder(const char* variable, const char* usual) {
+  const char* named = std::getenv(variable);
+  return named ? std::filesystem::path(named)
+               : std::filesystem::path(FER_SOURCE_DIR) / ".." / "shared" / usual;
+}
+
+/// The golden checkpoints, sorted by name; none, with a word in the log, where there are no golden files.
+inline std::vector<std::filesystem::path> golden_checkpoints() {
+  std::vector<std::filesystem::path> found;
+  const auto folder = reference_folder("FER_GOLDEN_DIR", "golden");
+  if (std::filesystem::is_directory(folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.path().filename().string().starts_with("checkpoint_")) found.push_back(entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  if (found.empty()) MESSAGE("skipped: no golden checkpoints; FER_GOLDEN_DIR names their folder");
+  return found;
+}
+
+/// Same type, shape and bytes.
+inline bool identical(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+}
+
+/// Makes this process's files end at `bytes`, as a full disk does: the write fails.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    handler_ = ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
 };
 
 inline std::string contents(const std::filesystem::path& path) {
@@ -125,6 +177,10 @@ inline std::string py_tensor(const std::string& storage, std::int64_t offset,
                    py_global("collections", "OrderedDict") + ")R"}) +
          "R";
 }
+/// A float tensor of rank 1 that is its whole storage.
+inline std::string py_floats(std::string_view key, std::int64_t count) {
+  return py_tensor(py_storage("FloatStorage", key, count), 0, {count}, {1});
+}
 /// A program of its own.
 inline std::string pickle(const std::string& value) {
   return "\x80\x02" + value + ".";
@@ -148,6 +204,11 @@ inline std::string zip_checkpoint(const std::string& value, const Records& stora
   for (const auto& [key, data] : storages) records.emplace_back("model/data/" + key, data);
   records.emplace_back("model/version", "3\n");
   return zip_of(records);
+}
+
+/// Reads a checkpoint in the zip format, called x.pth in messages.
+inline PyValue read_value(const std::string& value, const Records& storages = {}) {
+  return read_pytorch(bytes_of(zip_checkpoint(value, storages)), "x.pth").root;
 }
 
 /// A checkpoint in the legacy format: `storages` are key, number of elements, bytes.

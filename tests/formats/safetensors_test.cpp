@@ -34,12 +34,6 @@ StateDict one_of_each_type() {
   return state;
 }
 
-void check_equal(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.dtype() == b.dtype());
-  REQUIRE(a.shape() == b.shape());
-  if (a.bytes() > 0) CHECK(std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
-}
-
 TEST_CASE("safetensors: all types, in order, with metadata, aligned") {
   const TemporaryFolder folder;
   const StateDict state = one_of_each_type();
@@ -54,11 +48,11 @@ TEST_CASE("safetensors: all types, in order, with metadata, aligned") {
     const SafetensorsEntry& entry = file.entries()[i++];
     CHECK(entry.name == name);
     CHECK(entry.begin % size_of(entry.dtype) == 0);
-    check_equal(file.read(name), tensor);
+    CHECK(identical(file.read(name), tensor));
   }
   const StateDict all = file.read_all();
   CHECK(all.size() == state.size());
-  check_equal(all.at("double"), state.at("double"));
+  CHECK(identical(all.at("double"), state.at("double")));
   CHECK(file.contains("long"));
   CHECK(!file.contains("lon"));
   CHECK(file.entry("float").shape == Shape{2, 2});

@@ -33,7 +33,8 @@ using RenameRule = std::function<std::optional<std::string>(const std::string& n
 
 /// "from..." becomes "to...".
 RenameRule rename_prefix(std::string from, std::string to);
-/// A name that matches `pattern` (ECMAScript) in full becomes `replacement`, in which $1 is the first group.
+/// A name of at most 1000 characters that matches `pattern` (ECMAScript) in full becomes `replacement`, in
+/// which $1 is the first group.
 RenameRule rename_regex(const std::string& pattern, std::string replacement);
 /// "from.<i>..." becomes "to.<i + offset>...": renumber("body2", "body", 3).
 RenameRule renumber(const std::string& from, const std::string& to, int offset);
@@ -45,7 +46,7 @@ struct AsideRule {
   /// The file cannot be used without it: match() throws instead of leaving it aside.
   bool fatal = false;
 };
-/// `pattern` (ECMAScript) must match the renamed name in full.
+/// `pattern` (ECMAScript) must match the renamed name, of at most 1000 characters, in full.
 AsideRule leave_aside(const std::string& pattern, std::string reason);
 AsideRule refuse(const std::string& pattern, std::string reason);
 
