@@ -110,6 +110,36 @@ void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
   }
 }
 
+/// Sets the batch norm behind the landmark head's last layer to the mean and spread of the points of the
+/// first pictures. Adam moves a parameter by about lr a step, so from 1 and 0 it would need hundreds of steps
+/// to get to a mean face, in which nothing else is learnt.
+void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
+  constexpr std::size_t enough = 256, points = 136;
+  std::vector<double> sum(points, 0.0), squares(points, 0.0);
+  std::size_t count = 0;
+  for (loader.start(0); count < enough;) {
+    const std::optional<Batch> batch = loader.next();
+    if (!batch) break;
+    const std::vector<float> values = batch->landmarks.to_vector<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      sum[i % points] += values[i];
+      squares[i % points] += static_cast<double>(values[i]) * values[i];
+    }
+    count += values.size() / points;
+  }
+  const auto n = static_cast<double>(count);
+  std::vector<float> mean(points), deviation(points);
+  for (std::size_t i = 0; i < points; ++i) {
+    mean[i] = static_cast<float>(sum[i] / n);
+    deviation[i] = static_cast<float>(std::sqrt(std::max(0.0, squares[i] / n - sum[i] * sum[i] / (n * n))));
+  }
+  for (NamedVariable& p : net.named_parameters()) {
+    const bool weight = p.name == "output_layer.bn.weight", bias = p.name == "output_layer.bn.bias";
+    if (weight || bias)
+      p.variable.mutable_value().copy_from(Tensor::from<float>({136}, weight ? deviation : mean));
+  }
+}
+
 /// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
 LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
                            TrainingObserver& observer) {
@@ -129,6 +159,7 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::pat
   const auto test = open_dataset(dataset_options(stage.data, Split::test));
   DataLoader train_loader(train, training_loader_options(stage));
   DataLoader test_loader(test, evaluation_loader_options(stage));
+  start_at_mean_face(model.landmark_backbone(), train_loader);
   LandmarkTask task(model.landmark_backbone(), test_loader, device);
   return run_training(task, train_loader, stage.training, folder, observer);
 }
