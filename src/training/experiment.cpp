@@ -152,7 +152,9 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::pat
   stage.training.lr = config.landmarks.lr;
   stage.training.optimizer = "adam";
   stage.training.schedule = "cosine";
-  stage.training.sam_rho = stage.training.ema_decay = stage.training.max_steps = 0;
+  stage.training.weight_decay = stage.training.sam_rho = stage.training.ema_decay =
+      0;  // meant for the other stage
+  stage.training.max_steps = 0;
   stage.training.balanced = stage.training.overfit_batch = false;
   stage.augment = AugmentOptions{};  // flips and erasing, so that occluded and mirrored faces are learnt
   const auto train = open_dataset(dataset_options(stage.data, Split::train));

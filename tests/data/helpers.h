@@ -15,6 +15,7 @@
 
 #include "fer/data/image.h"
 #include "fer/error.h"
+#include "tests/paths.h"
 
 namespace fer::test {
 
@@ -41,7 +42,7 @@ class TempFolder {
 };
 
 inline fs::path fixture(const std::string& name) {
-  return fs::path(FER_SOURCE_DIR) / "tests/data/files" / name;
+  return source_folder() / "tests/data/files" / name;
 }
 
 inline std::vector<std::uint8_t> bytes_of(const fs::path& path) {

@@ -24,6 +24,7 @@
 #include "fer/formats/atomic_file.h"
 #include "fer/formats/pytorch.h"
 #include "formats/stored_zip.h"
+#include "tests/paths.h"
 
 namespace fer::test {
 
@@ -66,13 +67,6 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
-
-/// A folder of reference files: the one that the environment names, or the default beside the source folder.
-inline std::filesystem::path reference_folder(const char* variable, const char* usual) {
-  const char* named = std::getenv(variable);
-  return named ? std::filesystem::path(named)
-               : std::filesystem::path(FER_SOURCE_DIR) / ".." / "shared" / usual;
-}
 
 /// The golden checkpoints, sorted by name; none, with a word in the log, where there are no golden files.
 inline std::vector<std::filesystem::path> golden_checkpoints() {

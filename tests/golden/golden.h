@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "tests/paths.h"
+
 namespace fer::test {
 
 /// Null unless the caller named a folder.
@@ -15,8 +17,7 @@ inline const char* golden_folder_asked_for() {
 }
 
 inline std::filesystem::path golden_folder() {
-  if (const char* folder = golden_folder_asked_for()) return folder;
-  return std::filesystem::path(FER_SOURCE_DIR) / ".." / "shared" / "golden";
+  return reference_folder("FER_GOLDEN_DIR", "golden");
 }
 
 /// What a file of the folder is for.

@@ -266,10 +266,7 @@ TEST_CASE("golden: checkpoints hold the tiny model, and give its scores") {
 }
 
 std::filesystem::path real_landmark_checkpoint() {
-  const char* folder = std::getenv("FER_DATA_DIR");
-  const auto data = folder ? std::filesystem::path(folder)
-                           : std::filesystem::path(FER_SOURCE_DIR) / ".." / "shared" / "data";
-  return data / "mobilefacenet_model_best.pth.tar";
+  return reference_folder("FER_DATA_DIR", "data") / "mobilefacenet_model_best.pth.tar";
 }
 
 OP_TEST("golden: the real landmark net") {

@@ -8,6 +8,7 @@
 
 #include "fer/autograd/gradcheck_cases.h"
 #include "tests/ops/op_test.h"
+#include "tests/paths.h"
 
 namespace fer {
 namespace {
@@ -200,7 +201,7 @@ TEST_CASE("every op: the number of threads changes no bit") {
 }
 
 TEST_CASE("every op of ops.h has a case, and every case an op") {
-  std::ifstream header(FER_SOURCE_DIR "/include/fer/autograd/ops.h");
+  std::ifstream header(test::source_folder() / "include/fer/autograd/ops.h");
   REQUIRE(header.is_open());
   std::set<std::string> declared;
   const std::regex declaration(R"(^Variable (\w+)\()");
