@@ -155,12 +155,15 @@ void MatchReport::require_complete(std::string_view what) const {
       list +=
           concat("\n  '", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape);
     }
-    throw ShapeError(concat(what, ": ", wrong_shape.size(), " tensors have another shape:", list));
+    throw ShapeError(concat(
+        what, ": ", wrong_shape.size(),
+        wrong_shape.size() == 1 ? " tensor has another shape:" : " tensors have another shape:", list));
   }
   if (!missing.empty()) {
     std::string list;
     for (const std::string& name : missing) list += "\n  '" + name + "'";
-    throw FormatError(concat(what, ": ", missing.size(), " tensors are missing:", list));
+    throw FormatError(concat(what, ": ", missing.size(),
+                             missing.size() == 1 ? " tensor is missing:" : " tensors are missing:", list));
   }
 }
 

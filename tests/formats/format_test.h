@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -107,6 +108,17 @@ class FullDisk {
  private:
   rlimit before_{};
   void (*handler_)(int) = nullptr;
+};
+
+/// Makes permissions hold for this thread although root may write everywhere: its files are another user's.
+class OrdinaryUser {
+ public:
+  OrdinaryUser() {
+    if (::geteuid() == 0) ::setfsuid(65534);
+  }
+  ~OrdinaryUser() { ::setfsuid(::geteuid()); }
+  OrdinaryUser(const OrdinaryUser&) = delete;
+  OrdinaryUser& operator=(const OrdinaryUser&) = delete;
 };
 
 inline std::string contents(const std::filesystem::path& path) {
