@@ -1,4 +1,4 @@
-// 4. The network of the paper, small: a checkpoint saved, loaded, and a face predicted.
+// 5. The network of the paper, small: a checkpoint saved, loaded, and a face predicted.
 //
 // The network learns the seven faces of one drawn person by heart, which takes a few steps. Its weights are
 // written with what is needed to use them, and read again as `fer predict` would.
@@ -50,7 +50,7 @@ int main() {
   }
 
   // Weights alone do not say of which network they are: the metadata does.
-  const auto file = std::filesystem::temp_directory_path() / "fer_example_4.safetensors";
+  const auto file = std::filesystem::temp_directory_path() / "fer_example_5.safetensors";
   fer::save_weights(file, net,
                     {{"config", fer::to_json(config)}, {"classes", nlohmann::json(info.class_names).dump()}});
   const fer::Classifier classifier = fer::load_classifier(file, fer::Device::cpu);
