@@ -14,6 +14,9 @@ namespace fer::app {
 
 using Command = std::function<int()>;
 
+/// "; did you mean --epochs?" for a flag that the command does not have, or nothing.
+std::string flag_advice(const CLI::App& command, const std::string& unknown);
+
 Command add_train(CLI::App& program);
 Command add_eval(CLI::App& program);
 Command add_predict(CLI::App& program);
@@ -28,11 +31,13 @@ void add_device_flag(CLI::App& command, std::string& device);
 /// The device, or a DeviceError that says what to do.
 Device checked_device(const std::string& text);
 
-/// A flag for every setting of RunConfig (--batch-size for batch_size) and --preset; the values stay text
-/// until apply() gives them to a configuration.
+/// A flag for every setting of RunConfig (--batch-size for batch_size) and --preset, or for those of some
+/// sections; the values stay text until apply() gives them to a configuration. Defaults are shown unless the
+/// configuration has others, such as those of a trained network.
 class SettingFlags {
  public:
-  explicit SettingFlags(CLI::App& command);
+  explicit SettingFlags(CLI::App& command, const std::vector<std::string>& sections = {},
+                        bool show_defaults = true);
   void apply(RunConfig& config) const;
 
  private:

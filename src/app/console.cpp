@@ -61,7 +61,8 @@ void ConsoleObserver::clear_bar() {
 
 void ConsoleObserver::on_note(const std::string& note) {
   clear_bar();
-  std::cerr << note << std::endl;
+  const std::size_t end = note.find_last_not_of('\n');
+  std::cerr << note.substr(0, end == std::string::npos ? 0 : end + 1) << std::endl;
 }
 
 void ConsoleObserver::profile(int steps, std::string trace, Device device) {

@@ -68,31 +68,49 @@ void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
   write_onnx(options.output, model);
 }
 
+void print_head(const ConvertOptions& options, const StateFile& file) {
+  std::cout << options.input << ": " << name_of(file.format) << ", " << file.tensors.size() << " tensors"
+            << (file.found_under.empty() ? "" : " under '" + file.found_under + "'")
+            << (file.stripped_prefix.empty() ? "" : ", prefix '" + file.stripped_prefix + "' taken off")
+            << "\n";
+  for (const std::string& name : file.skipped) std::cout << "left aside, no tensor: " << name << "\n";
+}
+
+/// The tensors under fer's names, and the report of what matched.
+StateDict renamed(const ConvertOptions& options, const StateFile& file, nlohmann::ordered_json& json) {
+  const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
+  const MatchReport report = match(wanted, held, name_map(options.names));
+  if (!options.json) std::cout << report.text();
+  json["matched"] = report.matched.size();
+  for (const MatchReport::Aside& aside : report.left_aside)
+    json["left_aside"].push_back({{"name", aside.held}, {"reason", aside.reason}});
+  return matched_tensors(report, file.tensors, options.input);
+}
+
 int run(const ConvertOptions& options) {
+  require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
   LoadOptions load;
   load.key = options.key;
   const StateFile file = read_state_file(options.input, load);
-  if (!options.json) {
-    std::cout << options.input << ": " << name_of(file.format) << ", " << file.tensors.size() << " tensors"
-              << (file.found_under.empty() ? "" : " under '" + file.found_under + "'")
-              << (file.stripped_prefix.empty() ? "" : ", prefix '" + file.stripped_prefix + "' taken off")
-              << "\n";
-    for (const std::string& name : file.skipped) std::cout << "left aside, no tensor: " << name << "\n";
-  }
+  if (!options.json) print_head(options, file);
   if (options.list) list(file, options.json);
-  require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
   if (options.output.empty()) return 0;
+  nlohmann::ordered_json json{{"input", options.input},
+                              {"format", name_of(file.format)},
+                              {"tensors", file.tensors.size()},
+                              {"skipped", file.skipped},
+                              {"output", options.output}};
   if (std::filesystem::path(options.output).extension() == ".onnx") {
     export_to_onnx(options, file.metadata);
-  } else if (options.names.empty()) {
-    save_state_dict(options.output, file.tensors, file.metadata);
   } else {
-    const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
-    const MatchReport report = match(wanted, held, name_map(options.names));
-    if (!options.json) std::cout << report.text();
-    save_state_dict(options.output, matched_tensors(report, file.tensors, options.input), file.metadata);
+    const StateDict tensors = options.names.empty() ? file.tensors : renamed(options, file, json);
+    save_state_dict(options.output, tensors, file.metadata);
   }
-  if (!options.json) std::cout << "wrote " << options.output << "\n";
+  if (!options.json) {
+    std::cout << "wrote " << options.output << "\n";
+  } else if (!options.list) {
+    std::cout << json.dump(2) << "\n";
+  }
   return 0;
 }
 
@@ -110,7 +128,7 @@ Command add_convert(CLI::App& program) {
   command->add_option("--names", options->names,
                       "rename to fer's names and check shapes: ir50, mobilefacenet or fernet");
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
-  command->add_flag("--json", options->json, "print the list as JSON");
+  command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
   return [options] { return run(*options); };
 }
 

@@ -54,7 +54,8 @@ Command add_eval(CLI::App& program) {
                       "write everything, with each sample's prediction, to this JSON file");
   add_device_flag(*command, options->device);
   command->add_flag("--json", options->json, "print the result as JSON");
-  auto flags = std::make_shared<SettingFlags>(*command);
+  auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
+  command->footer("The data set is that of the training unless flags name another.");
   return [options, flags] { return run(*options, *flags); };
 }
 

@@ -48,7 +48,8 @@ int run(const GradcheckCommandOptions& options) {
     if (c.name.find(options.only) == std::string::npos) continue;
     ++ran;
     if (options.list) {
-      std::cout << c.name << "\n";
+      if (options.json) results.push_back(c.name);
+      if (!options.json) std::cout << c.name << "\n";
       continue;
     }
     const GradcheckResult result = c.run(device, check);
@@ -61,7 +62,7 @@ int run(const GradcheckCommandOptions& options) {
     }
   }
   require<ConfigError>(ran > 0, "no gradient check has '", options.only, "' in its name; --list shows all");
-  if (options.json && !options.list) std::cout << results.dump(2) << "\n";
+  if (options.json) std::cout << results.dump(2) << "\n";
   if (!options.list && !options.json) {
     std::cout << ran - failed << " of " << ran << " gradients agree with central differences in float64 on "
               << device << "\n";

@@ -37,6 +37,26 @@ int main(int argc, char** argv) {
   };
   try {
     program.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    for (const CLI::App* command : program.get_subcommands()) {
+      const std::string extra = command->remaining().empty() ? "" : command->remaining().front();
+      std::cerr << "fer " << command->get_name() << ": unknown argument '" << extra << "'"
+                << fer::app::flag_advice(*command, extra) << "\n";
+    }
+    return 2;
+  } catch (const CLI::RequiredError& error) {
+    const std::string first = argc > 1 ? argv[1] : "";
+    if (!program.get_subcommands().empty() || first.empty() || first[0] == '-') {
+      program.exit(error);
+      return 2;
+    }
+    std::vector<std::string> names;
+    for (const auto& command : commands) names.emplace_back(command.first);
+    const std::string near = fer::nearest(first, names);
+    std::cerr << "fer: unknown command '" << first << "'"
+              << (near.empty() ? std::string("; fer --help lists them") : "; did you mean '" + near + "'?")
+              << "\n";
+    return 2;
   } catch (const CLI::ParseError& error) {
     const int code = program.exit(error);
     return code == 0 ? 0 : 2;

@@ -26,24 +26,48 @@ Device checked_device(const std::string& text) {
   return device;
 }
 
-SettingFlags::SettingFlags(CLI::App& command) {
-  const auto add = [&](const std::string& section, const std::string& key, const std::string& help,
-                       const std::string& value) {
+std::string flag_advice(const CLI::App& command, const std::string& unknown) {
+  if (!unknown.starts_with("--")) return "";
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::string near = nearest(unknown.substr(0, unknown.find('=')), known);
+  return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
+SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& sections, bool show_defaults) {
+  const auto add = [&](const std::string& group, const SettingInfo& info, bool show_default) {
     auto flag = std::make_unique<Flag>();
-    flag->key = key;
-    flag->option =
-        command.add_option(flag_name(key), flag->value, help + (value.empty() ? "" : " [" + value + "]"));
-    flag->option->group(section)->type_name("");
+    flag->key = info.key;
+    const std::string shown = show_default && !info.value.empty() ? " [" + info.value + "]" : "";
+    flag->option = command.add_option(flag_name(info.key), flag->value, info.help + shown);
+    flag->option->group(group)->type_name("");
+    // A switch may stand alone: --overfit-batch is --overfit-batch true.
+    if (info.value == "true" || info.value == "false") flag->option->expected(0, 1);
     flags_.push_back(std::move(flag));
   };
-  add("model", "preset", "tiny, small, paper and their variants", "small");
-  for (const SettingInfo& info : settings_of(RunConfig{})) add(info.section, info.key, info.help, info.value);
+  const RunConfig defaults;
+  bool has_preset = false;
+  for (const SettingInfo& info : settings_of(defaults)) {
+    if (!sections.empty() && std::find(sections.begin(), sections.end(), info.section) == sections.end())
+      continue;
+    const bool model = info.section == "model";
+    const std::string group = model ? "model, whose defaults are the preset's" : info.section;
+    if (model && !has_preset) {
+      add(group, {"", "preset", "tiny, small, paper and their variants", defaults.preset}, true);
+      has_preset = true;
+    }
+    add(group, info, show_defaults && !model);
+  }
 }
 
 void SettingFlags::apply(RunConfig& config) const {
   // The preset comes first: it resets what the other flags of the model may change.
   for (const auto& flag : flags_) {
-    if (flag->option->count() > 0) apply_setting(config, flag->key, flag->value, "command line");
+    if (flag->option->count() == 0) continue;
+    const bool bare_switch = flag->option->get_expected_min() == 0 && flag->value.empty();
+    apply_setting(config, flag->key, bare_switch ? "true" : flag->value, "command line");
   }
 }
 

@@ -90,7 +90,6 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
                                                        : options.run_dir;
   ConsoleObserver console(options.quiet);
   if (!options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
-  console.on_note("run folder: " + folder);
   const ExperimentResult result = run_experiment(config, folder, resume, device, console);
   if (options.json) {
     std::cout << result_to_json(result);
@@ -109,9 +108,13 @@ Command add_train(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("train", "Train the network; without flags, small on drawn faces");
   auto options = std::make_shared<TrainOptions>();
-  command->add_option("--config", options->config, "JSON file of settings; flags go before it");
-  command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]");
-  command->add_option("--resume", options->resume, "go on with the run in this folder");
+  CLI::Option* config =
+      command->add_option("--config", options->config, "JSON file of settings; flags go before it");
+  CLI::Option* run_dir =
+      command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]");
+  command->add_option("--resume", options->resume, "go on with the run in this folder, with its settings")
+      ->excludes(config)
+      ->excludes(run_dir);
   add_device_flag(*command, options->device);
   command->add_option("--profile", options->profile,
                       "print where the time of some steps goes, and write a Chrome trace to this file");
@@ -122,6 +125,12 @@ Command add_train(CLI::App& program) {
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
       ->capture_default_str();
+  command->footer(
+      "Examples:\n"
+      "  fer train                                    drawn faces, no data needed\n"
+      "  fer train --dataset ferplus --data DIR --landmarks mobilefacenet_model_best.pth.tar\n"
+      "  fer train --config run.json --lr 3e-4        the file's settings but for one\n"
+      "  fer train --resume runs/mine                 on from its newest checkpoint");
   auto flags = std::make_shared<SettingFlags>(*command);
   return [options, flags] { return run(*options, *flags); };
 }

@@ -6,7 +6,6 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/formats/atomic_file.h"
-#include "fer/formats/matching.h"
 #include "fer/losses/losses.h"
 
 namespace fer {
@@ -46,6 +45,15 @@ class LandmarkTask : public Task {
   Device device_;
   LandmarkLoss criterion_;
 };
+
+FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
+  FERLossConfig loss;
+  loss.auxiliary = parse_auxiliary_loss(config.loss);
+  loss.weight = config.loss_weight;
+  loss.neutral = neutral;
+  loss.label_smoothing = config.label_smoothing;
+  return loss;
+}
 
 /// The whole network, trained on expressions.
 class ExpressionTask : public Task {
@@ -87,15 +95,6 @@ class ExpressionTask : public Task {
   }
 
  private:
-  static FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
-    FERLossConfig loss;
-    loss.auxiliary = parse_auxiliary_loss(config.loss);
-    loss.weight = config.loss_weight;
-    loss.neutral = neutral;
-    loss.label_smoothing = config.label_smoothing;
-    return loss;
-  }
-
   FERNet& model_;
   DataLoader* validation_;
   Device device_;
@@ -255,42 +254,6 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
   return options;
 }
 
-void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
-  const StateDict tensors = load_state_dict(file);
-  const std::string name = file.string();
-  const auto find = [&tensors](const std::string& key) -> const Tensor* {
-    for (const char* prefix : {"", "landmark_backbone.", "face_landback."}) {
-      if (const Tensor* found = tensors.find(prefix + key)) return found;
-    }
-    return nullptr;
-  };
-  const auto blocks = [&find](const std::string& stack) {
-    std::int64_t count = 0;
-    while (find(concat(stack, ".model.", count, ".conv.conv.weight"))) ++count;
-    return count;
-  };
-  const Tensor* first = find("conv1.conv.weight");
-  require<FormatError>(first != nullptr, name, ": not a landmark backbone: 'conv1.conv.weight' is missing");
-  config.landmarks.width = first->dim(0);
-  config.landmarks.head = find("output_layer.linear.weight") != nullptr;
-  config.landmarks.units = {blocks("conv_3"), blocks("conv_4"),
-                            config.landmarks.head ? blocks("conv_5") : config.landmarks.units.at(2)};
-  if (config.landmarks.head) config.landmarks.outputs = find("output_layer.linear.weight")->dim(0);
-}
-
-std::string load_landmarks(const fs::path& file, MobileFaceNet& net) {
-  const StateDict tensors = load_state_dict(file);
-  std::vector<NamedShape> wanted;
-  for (const NamedVariable& p : net.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
-  for (const NamedBuffer& b : net.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
-  const std::vector<NamedShape> held = shapes_of(tensors);
-  const MatchReport report = match(wanted, held, mobilefacenet_names());
-  const StateDict found = matched_tensors(report, tensors, file.string());
-  for (NamedVariable& p : net.named_parameters()) p.variable.mutable_value().copy_from(found.at(p.name));
-  for (const NamedBuffer& b : net.named_buffers()) b.buffer->copy_from(found.at(b.name));
-  return report.text();
-}
-
 ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
                                 TrainingObserver& observer) {
   check(config);
@@ -313,7 +276,10 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     adopt_landmark_sizes(config.landmarks.file, config.model);
   }
   validate(config.model);
+  // What the loss lacks is said now, not after the landmark stage.
+  const FERLoss checked_loss(loss_config(config.training, data.neutral));
   prepare_folder(folder, resume);
+  observer.on_note("run folder: " + folder.string());
   if (!resume) write_file_atomically(folder / "config.json", to_json(config));
 
   FERNet model(config.model);
@@ -330,6 +296,10 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                      load_landmarks(config.landmarks.file, model.landmark_backbone()));
   }
   model.freeze_landmarks();
+  if (!config.training.image_backbone.empty()) {
+    observer.on_note("image backbone: " + config.training.image_backbone + "\n" +
+                     load_image_backbone(config.training.image_backbone, model.image_backbone()));
+  }
   model.set_checkpointing(config.training.checkpointing);
 
   if (config.training.overfit_batch) train = first_batch(train, config);

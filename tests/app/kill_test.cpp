@@ -1,6 +1,9 @@
-// Killed with SIGKILL again and again at arbitrary moments, and resumed each time, a run ends with the
-// weights of an undisturbed one.
+// Killed with SIGKILL twenty times at random moments, and resumed each time, a run ends with the weights of
+// an undisturbed one, byte for byte; and so does one with other loader threads.
 #include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstring>
 
 #include "app/program.h"
 #include "fer/formats/state_dict.h"
@@ -10,35 +13,73 @@ using app_test::Folder;
 using app_test::Result;
 using app_test::run;
 
+namespace {
+
+/// Weights, moments and counters; the rest of a checkpoint is text (seconds spent, the folder's
+/// configuration).
+void check_same_tensors(const std::string& a, const std::string& b) {
+  const fer::StateDict left = fer::load_state_dict(a), right = fer::load_state_dict(b);
+  REQUIRE(left.size() == right.size());
+  for (const auto& [name, tensor] : left) {
+    const fer::Tensor* other = right.find(name);
+    REQUIRE_MESSAGE(other != nullptr, name);
+    REQUIRE_MESSAGE((tensor.dtype() == other->dtype() && tensor.shape() == other->shape()), name);
+    CHECK_MESSAGE(std::memcmp(tensor.raw(), other->raw(), tensor.bytes()) == 0, name);
+  }
+}
+
+void check_same_runs(const Folder& folder, const std::string& whole, const std::string& cut) {
+  for (const char* stage : {"", "landmarks-"}) {
+    const std::string best = std::string("/") + stage + "best.safetensors";
+    CHECK(app_test::read_all(folder / (whole + best)) == app_test::read_all(folder / (cut + best)));
+    const std::string last = std::string("/") + stage + "last.safetensors";
+    check_same_tensors(folder / (whole + last), folder / (cut + last));
+  }
+}
+
+}  // namespace
+
 TEST_CASE("twenty kills leave no trace in the weights") {
   const Folder folder("kill");
+  const auto start = std::chrono::steady_clock::now();
   REQUIRE(run(app_test::short_training(folder / "whole")).code == 0);
+  const double undisturbed =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 
   fer::Random random({7, fer::fnv1a64("kills"), 0});
-  int killed = 0;
-  for (int attempt = 0; attempt < 20; ++attempt) {
+  int killed = 0, resumed_midway = 0;
+  while (killed < 20) {
     const bool begun = app_test::fs::exists(folder / "cut/config.json");
     if (!begun) app_test::fs::remove_all(folder / "cut");
     const auto arguments = begun ? std::vector<std::string>{"train", "--resume", folder / "cut", "--quiet"}
                                  : app_test::short_training(folder / "cut");
-    const Result result = run(arguments, 20 + static_cast<int>(random.below(600)));
-    CHECK((result.code == -SIGKILL || result.code == 0));
-    killed += result.code == -SIGKILL ? 1 : 0;
+    const Result result = run(arguments, 1 + static_cast<int>(random.uniform(0, undisturbed / 3)));
+    resumed_midway += result.err.find("resumed at epoch") != std::string::npos ? 1 : 0;
+    if (result.code == -SIGKILL) {
+      ++killed;
+      continue;
+    }
+    REQUIRE_MESSAGE(result.code == 0,
+                    result.err);  // it came to its end before the kill; the next one begins anew
+    check_same_runs(folder, "whole", "cut");
+    app_test::fs::remove_all(folder / "cut");
   }
-  CHECK(killed > 3);
-  if (!app_test::fs::exists(folder / "cut/config.json")) {
-    REQUIRE(run(app_test::short_training(folder / "cut")).code == 0);
-  } else {
-    const Result last = run({"train", "--resume", folder / "cut", "--quiet"});
-    REQUIRE_MESSAGE(last.code == 0, last.err);
+  CHECK(resumed_midway >= 5);  // enough kills fell between two steps, and not before the first
+  const bool begun = app_test::fs::exists(folder / "cut/config.json");
+  if (!begun) app_test::fs::remove_all(folder / "cut");
+  const Result last = run(begun ? std::vector<std::string>{"train", "--resume", folder / "cut", "--quiet"}
+                                : app_test::short_training(folder / "cut"));
+  REQUIRE_MESSAGE(last.code == 0, last.err);
+  check_same_runs(folder, "whole", "cut");
+}
+
+TEST_CASE("one loader thread and four end with the same weights") {
+  const Folder folder("threads");
+  for (const char* threads : {"1", "4"}) {
+    auto arguments = app_test::short_training(folder / threads);
+    arguments.insert(arguments.end(), {"--loader-threads", threads});
+    REQUIRE(run(arguments).code == 0);
   }
-  CHECK(app_test::read_all(folder / "whole/best.safetensors") ==
-        app_test::read_all(folder / "cut/best.safetensors"));
-  const fer::StateDict whole = fer::load_state_dict(folder / "whole/last.safetensors"),
-                       cut = fer::load_state_dict(folder / "cut/last.safetensors");
-  REQUIRE(whole.size() == cut.size());
-  for (const auto& [name, tensor] : whole) {
-    if (tensor.dtype() != fer::DType::float32) continue;
-    CHECK_MESSAGE(tensor.to_vector<float>() == cut.at(name).to_vector<float>(), name);
-  }
+  for (const char* file : {"landmarks-last.safetensors", "best.safetensors", "last.safetensors"})
+    check_same_tensors(folder / (std::string("1/") + file), folder / (std::string("4/") + file));
 }

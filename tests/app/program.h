@@ -2,6 +2,9 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,8 +45,24 @@ inline std::string read_all(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+/// What a run of the program has to do with.
+struct Limits {
+  std::size_t file_bytes = 0;  ///< no file may grow larger, as on a full disk; 0: no limit
+  bool permissions = false;    ///< permissions hold for root, too
+
+  void apply() const {
+    if (file_bytes > 0) {
+      ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{file_bytes, file_bytes};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    // Root's power to write everywhere is a capability, which may be given up for what is run next.
+    if (permissions && ::geteuid() == 0) ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0);
+  }
+};
+
 /// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is killed then by SIGKILL.
-inline Result run(const std::vector<std::string>& arguments, int kill_after = 0) {
+inline Result run(const std::vector<std::string>& arguments, int kill_after = 0, const Limits& limits = {}) {
   const Folder folder("output");
   const std::string out = folder / "out", err = folder / "err";
   const pid_t child = ::fork();
@@ -51,6 +70,7 @@ inline Result run(const std::vector<std::string>& arguments, int kill_after = 0)
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
     ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
     ::setenv("OMP_WAIT_POLICY", "passive", 1);
+    limits.apply();
     std::vector<char*> argv{const_cast<char*>("fer")};
     for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);

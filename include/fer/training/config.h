@@ -21,6 +21,7 @@ struct DataConfig {
 };
 
 struct TrainingConfig {
+  std::string image_backbone;
   std::int64_t epochs = 10, batch_size = 48;
   std::string optimizer = "adam";
   double lr = 1e-3;
@@ -65,6 +66,8 @@ void visit_fields(DataConfig& c, Visitor&& v) {
 
 template <typename Visitor>
 void visit_fields(TrainingConfig& c, Visitor&& v) {
+  v("image_backbone", c.image_backbone,
+    "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
   v("epochs", c.epochs, "passes over the training part");
   v("batch_size", c.batch_size, "samples a step");
   v("optimizer", c.optimizer, "adam, adamw or sgd");

@@ -36,6 +36,8 @@ std::string evaluation_to_json(const EvaluationResult& result, bool with_samples
 void adopt_landmark_sizes(const std::filesystem::path& file, FERNetConfig& config);
 /// Loads that checkpoint into the model; returns the report of what matched.
 std::string load_landmarks(const std::filesystem::path& file, MobileFaceNet& net);
+/// The same for the image backbone, from IR50's or POSTER V2's names.
+std::string load_image_backbone(const std::filesystem::path& file, IRBackbone& net);
 
 /// Loader options that `config` asks for: training (shuffled, augmented) or evaluation.
 LoaderOptions training_loader_options(const RunConfig& config);
