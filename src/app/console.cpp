@@ -1,5 +1,6 @@
 #include "app/console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,33 @@ std::string fixed(double value, int digits) {
 
 std::string stage_name(const std::string& prefix) {
   return prefix.empty() ? "" : "landmarks ";
+}
+
+/// Characters of a line of the terminal.
+std::size_t terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string bar(double share) {
+  constexpr double width = 24;
+  const auto full = static_cast<std::size_t>(width * std::clamp(share, 0.0, 1.0));
+  return "[" + std::string(full, '=') + std::string(static_cast<std::size_t>(width) - full, ' ') + "] ";
+}
+
+/// "epoch 2/10 [====    ] 12/118  loss 1.2034  cross_entropy 1.1  75 images/s  3 min 10 s left".
+std::string progress_line(const StepReport& report, bool with_bar, bool with_parts) {
+  std::ostringstream line;
+  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << " ";
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, report.steps_per_epoch));
+  if (with_bar) line << bar(static_cast<double>(report.step_in_epoch) / steps);
+  line << report.step_in_epoch << "/" << report.steps_per_epoch << "  loss " << fixed(report.loss, 4);
+  if (with_parts) {
+    for (const auto& [name, value] : report.parts) line << "  " << name << " " << fixed(value, 4);
+  }
+  line << "  " << fixed(report.images_per_second, 0) << " images/s  " << duration_text(report.seconds_left)
+       << " left";
+  return line.str();
 }
 
 }  // namespace
@@ -94,25 +122,17 @@ void ConsoleObserver::on_step(const StepReport& report) {
   const bool first = last_shown_ == steady_clock::time_point{};
   if (!first && std::chrono::duration<double>(now - last_shown_).count() < wait) return;
   last_shown_ = now;
-  std::ostringstream line;
-  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << " ";
-  if (terminal_) {
-    constexpr int width = 24;
-    const auto full =
-        static_cast<int>(width * report.step_in_epoch / std::max<std::int64_t>(1, report.steps_per_epoch));
-    line << "[" << std::string(static_cast<std::size_t>(full), '=')
-         << std::string(static_cast<std::size_t>(width - full), ' ') << "] ";
+  if (!terminal_) {
+    std::cerr << progress_line(report, false, true) << std::endl;
+    return;
   }
-  line << report.step_in_epoch << "/" << report.steps_per_epoch << "  loss " << fixed(report.loss, 4);
-  for (const auto& [name, value] : report.parts) line << "  " << name << " " << fixed(value, 4);
-  line << "  " << fixed(report.images_per_second, 0) << " images/s  " << duration_text(report.seconds_left)
-       << " left";
-  if (terminal_) {
-    std::cerr << "\r\033[K" << line.str() << std::flush;
-    bar_shown_ = true;
-  } else {
-    std::cerr << line.str() << std::endl;
-  }
+  // A line that the terminal would wrap could not be drawn over: the narrower, the less is said.
+  const std::size_t room = terminal_width() - 1;
+  std::string line = progress_line(report, true, true);
+  if (line.size() > room) line = progress_line(report, true, false);
+  if (line.size() > room) line = progress_line(report, false, false).substr(0, room);
+  std::cerr << "\r\033[K" << line << std::flush;
+  bar_shown_ = true;
 }
 
 void ConsoleObserver::on_epoch(const EpochReport& report) {

@@ -7,6 +7,8 @@
 namespace fer::detail {
 namespace {
 
+constexpr std::int64_t first_test_person = std::int64_t{1} << 32;
+
 class FacesDataset : public Dataset {
  public:
   explicit FacesDataset(const DatasetOptions& options) : options_(options) {
@@ -24,8 +26,7 @@ class FacesDataset : public Dataset {
       const std::vector<std::int64_t> one_class(static_cast<std::size_t>(options.train_identities), 0);
       persons_ = part_of_training(one_class, options.split, options.validation_fraction, options.seed);
     } else {
-      for (std::int64_t i = 0; i < options.test_identities; ++i)
-        persons_.push_back((std::int64_t{1} << 32) + i);
+      for (std::int64_t i = 0; i < options.test_identities; ++i) persons_.push_back(first_test_person + i);
     }
     std::vector<std::int64_t> labels;
     for (std::int64_t i = 0; i < size(); ++i) {
@@ -40,7 +41,9 @@ class FacesDataset : public Dataset {
   }
   std::int64_t label(std::int64_t i) const override { return labels_.at(static_cast<std::size_t>(i)); }
   std::string name(std::int64_t i) const override {
-    return concat("person ", person(i), ", picture ", i % options_.faces_per_identity);
+    const std::int64_t number = person(i);
+    return concat(number < first_test_person ? "person " : "test person ", number % first_test_person,
+                  ", picture ", i % options_.faces_per_identity);
   }
   Sample sample(std::int64_t i) const override {
     const FaceParameters p = parameters(i);
