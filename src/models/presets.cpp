@@ -32,6 +32,7 @@ FERNetConfig small() {
   FERNetConfig config;
   config.image = {
       .stem = 16, .stem_stride = 2, .widths = {24, 48, 96}, .units = {1, 2, 1}, .strides = {2, 2, 1}};
+  config.landmarks.width = 32;
   config.landmarks.head = true;
   DualAttentionConfig& attention = config.attention;
   attention.dim = 96;
