@@ -42,7 +42,7 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     flag->key = info.key;
     const std::string shown = show_default && !info.value.empty() ? " [" + info.value + "]" : "";
     flag->option = command.add_option(flag_name(info.key), flag->value, info.help + shown);
-    flag->option->group(group)->type_name("");
+    flag->option->group(group)->type_name("")->take_last();  // a script's flag gives way to the user's
     // A switch may stand alone: --overfit-batch is --overfit-batch true.
     if (info.value == "true" || info.value == "false") flag->option->expected(0, 1);
     flags_.push_back(std::move(flag));

@@ -31,7 +31,13 @@ TEST_CASE("help and version") {
 
 TEST_CASE("wrong usage ends with 2 and says what is known") {
   CHECK(run({}).code == 2);
-  CHECK(run({"trian"}).code == 2);
+  const Result command = run({"trian"});
+  CHECK(command.code == 2);
+  CHECK(command.err == "fer: unknown command 'trian'; did you mean 'train'?\n");
+  const Result flag = run({"train", "--epochz", "3"});
+  CHECK(flag.code == 2);
+  CHECK(flag.err == "fer train: unknown argument '--epochz'; did you mean --epochs?\n");
+  CHECK(run({"train", "--resume", "runs/x", "--config", "run.json"}).code == 2);
   const Result preset = run({"train", "--preset", "huge", "--run-dir", "unused"});
   CHECK(preset.code == 2);
   CHECK(contains(preset.err, "tiny"));
@@ -42,11 +48,22 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
                  "command line: 'epochs' must be a whole number, got 'many'"));
 }
 
-TEST_CASE("info counts the paper's parameters") {
+TEST_CASE("of a flag given twice the last one holds, and a switch needs no value") {
+  const std::vector<std::string> twice{"train", "--epochs", "3", "--epochs", "no"};
+  CHECK(run(twice).err == "fer: command line: 'epochs' must be a whole number, got 'no'\n");
+  CHECK(run({"train", "--overfit-batch", "--lr", "-1"}).err == "fer: 'lr' must be positive, got -1\n");
+}
+
+TEST_CASE("info counts the paper's parameters, and explains the paper's own counts") {
   const Result info = run({"info", "--preset", "paper", "--json"});
   REQUIRE(info.code == 0);
   const auto json = nlohmann::json::parse(info.out);
   CHECK(json["modules"][0]["parameters"] == 32649287);
+  REQUIRE(json["paper"].size() == 4);
+  for (const auto& row : json["paper"]) {
+    CHECK(std::abs(row["parameters"].get<double>() / row["paper_parameters"].get<double>() - 1) < 0.08);
+    CHECK(row["difference"].get<std::string>().size() > 10);
+  }
 }
 
 TEST_CASE("faces draws a folder that the folder data set reads") {
