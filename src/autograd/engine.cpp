@@ -8,6 +8,7 @@
 
 #include "fer/autograd/profiler.h"
 #include "fer/tensor/backend.h"
+#include "fer/tensor/current_op.h"
 
 namespace fer {
 
@@ -100,7 +101,9 @@ void Engine::run(const Variable& output, const Tensor& cotangent, bool retain_gr
     std::vector<Tensor> gradients;
     {
       ModuleScope scope(node->module);
+      set_current_op(node->name, /*backward=*/true);
       gradients = node->backward(dy);
+      set_current_op("");
     }
     dy = Tensor();
     require<AutogradError>(gradients.size() == node->inputs.size(), "[", node->name, "] backward gave ",

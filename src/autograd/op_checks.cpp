@@ -1,5 +1,8 @@
 #include "autograd/op_checks.h"
 
+#include "fer/tensor/current_op.h"
+#include "fer/tensor/device_runtime.h"
+
 namespace fer::detail {
 namespace {
 
@@ -16,6 +19,7 @@ void check_kind(std::string_view op, const Operand& x, const Operand& first) {
 
 void check_operands(std::string_view op, std::initializer_list<Operand> required,
                     std::initializer_list<Operand> optional) {
+  set_current_op(op);
   const Operand& first = *required.begin();
   for (const Operand& x : required) {
     require<TypeError>(x.tensor.defined(), "[", op, "] ", x.name, " is undefined");
@@ -43,6 +47,7 @@ void check_labels(std::string_view op, const Tensor& labels, const Operand& rows
 }
 
 void check_label_range(std::string_view op, const Tensor& labels, std::int64_t classes) {
+  if (is_capturing(labels.device())) return;  // checked by whoever gives labels to a captured step
   const Tensor host = labels.to(Device::cpu);
   const std::int64_t* label = host.data<std::int64_t>();
   for (std::int64_t i = 0; i < host.numel(); ++i) {

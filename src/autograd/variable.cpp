@@ -5,6 +5,7 @@
 
 #include "autograd/engine.h"
 #include "fer/autograd/profiler.h"
+#include "fer/tensor/current_op.h"
 
 namespace fer {
 namespace {
@@ -86,6 +87,7 @@ Variable record(std::string_view op, Tensor value, const std::vector<Variable>& 
   if (Profiler* profiler = Profiler::current()) {
     profiler->mark(std::string(op), ModuleScope::path(), Profiler::Phase::forward);
   }
+  set_current_op("");
   Variable result(std::move(value));
   const bool needed =
       std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });

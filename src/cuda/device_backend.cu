@@ -4,6 +4,10 @@
 #include "cuda/device_backend.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "cuda/take_device.h"
+#include "tensor/out_of_memory.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -19,27 +23,26 @@ void* raw_allocate(std::size_t bytes) {
   }
 }
 
-std::string describe_device() {
-#if FER_GPU_SIMT
-  return concat("simt (", simt::description(), ")");
-#else
-  require<DeviceError>(gpu::device_count() > 0,
-                       "device cuda: no GPU was found, or its driver is missing or too old for this build; "
-                       "nvidia-smi tells which (--device simt runs the same kernels on the CPU)");
-  gpu::set_device(0);
-  const gpu::DeviceInfo info = gpu::device_info(0);
-  return concat("cuda (", info.name, ", sm_", info.major, info.minor, ", ", info.multiprocessors,
-                " multiprocessors, ", info.memory >> 30, " GiB)");
-#endif
+std::pair<std::size_t, std::size_t> free_memory() {
+  std::size_t free_bytes = 0, total = 0;
+  gpu::memory_info(free_bytes, total);
+  return {free_bytes, total};
 }
 
 }  // namespace
 
 DeviceBackend::DeviceBackend()
-    : description_(describe_device()),
-      allocator_(FER_GPU_SIMT ? "simt" : "cuda", raw_allocate,
-                 [](void* data, std::size_t) { gpu::free(data); }),
-      stream_(gpu::stream_create()) {}
+    : description_(take_device()),
+      allocator_(
+          FER_GPU_SIMT ? "simt" : "cuda", raw_allocate, [](void* data, std::size_t) { gpu::free(data); },
+          free_memory),
+      stream_(gpu::stream_create()),
+      runtime_(stream_, {[this](std::size_t bytes) { return allocate_block(bytes); },
+                         [this](void* data, std::size_t bytes) { release_block(data, bytes); }}) {
+#if !FER_GPU_SIMT
+  allocator_.set_limit(memory_limit());
+#endif
+}
 
 DeviceBackend::~DeviceBackend() {
   gpu::stream_destroy(stream_);
@@ -49,15 +52,21 @@ std::string DeviceBackend::description() const {
   return description_;
 }
 
-void* DeviceBackend::allocate(std::size_t bytes) {
+void* DeviceBackend::allocate_block(std::size_t bytes) {
 #if FER_GPU_SIMT
-  return gpu::malloc(std::max<std::size_t>(bytes, 1));
+  try {
+    return gpu::malloc(std::max<std::size_t>(bytes, 1));
+  } catch (const DeviceError&) {
+    const DeviceMemory memory = device_memory();
+    const auto [free_bytes, total] = free_memory();
+    throw_out_of_memory({"simt", bytes, memory.live, 0, memory.limit, free_bytes, total});
+  }
 #else
   return allocator_.allocate(bytes);
 #endif
 }
 
-void DeviceBackend::release(void* data, [[maybe_unused]] std::size_t bytes) noexcept {
+void DeviceBackend::release_block(void* data, [[maybe_unused]] std::size_t bytes) noexcept {
 #if FER_GPU_SIMT
   gpu::free(data);
 #else
@@ -65,17 +74,29 @@ void DeviceBackend::release(void* data, [[maybe_unused]] std::size_t bytes) noex
 #endif
 }
 
+void* DeviceBackend::allocate(std::size_t bytes) {
+  void* data = runtime_.allocate_captured(bytes);
+  return data != nullptr ? data : allocate_block(bytes);
+}
+
+void DeviceBackend::release(void* data, std::size_t bytes) noexcept {
+  if (!runtime_.release_captured(data, bytes)) release_block(data, bytes);
+}
+
 void DeviceBackend::copy_from_host(void* device_data, const void* host_data, std::size_t bytes) {
+  runtime_.require_no_capture("a copy of ", bytes, " bytes from the host");
   gpu::memcpy_async(device_data, host_data, bytes, gpu::CopyKind::host_to_device, stream_);
   gpu::stream_synchronize(stream_);  // the caller may change or free its memory when this returns
 }
 
 void DeviceBackend::copy_to_host(void* host_data, const void* device_data, std::size_t bytes) {
+  runtime_.require_no_capture("a copy of ", bytes, " bytes to the host");
   gpu::memcpy_async(host_data, device_data, bytes, gpu::CopyKind::device_to_host, stream_);
   gpu::stream_synchronize(stream_);
 }
 
 void DeviceBackend::synchronize() {
+  runtime_.require_no_capture("all work to end");
   gpu::stream_synchronize(stream_);
 }
 
@@ -98,16 +119,12 @@ void DeviceBackend::reset_peak_memory() {
 
 }  // namespace fer::FER_DEVICE_NAMESPACE
 
+#if FER_GPU_SIMT
 namespace fer {
 
-#if FER_GPU_SIMT
 std::unique_ptr<Backend> make_simt_backend() {
   return std::make_unique<simt::DeviceBackend>();
 }
-#else
-std::unique_ptr<Backend> make_cuda_backend() {
-  return std::make_unique<cuda::DeviceBackend>();
-}
-#endif
 
 }  // namespace fer
+#endif

@@ -7,12 +7,13 @@
 #include <string>
 
 #include "cuda/gpu.h"
+#include "cuda/runtime.h"
 #include "fer/tensor/backend.h"
 #include "tensor/caching_allocator.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-class DeviceBackend final : public Backend {
+class DeviceBackend : public Backend {
  public:
   /// DeviceError, saying what to do, if there is no device.
   DeviceBackend();
@@ -29,6 +30,7 @@ class DeviceBackend final : public Backend {
   void synchronize() override;
   MemoryStats memory_stats() const override;
   void reset_peak_memory() override;
+  DeviceRuntime* runtime() override { return &runtime_; }
 
   // memory.cu
   void fill(Tensor& y, double value) override;
@@ -162,9 +164,15 @@ class DeviceBackend final : public Backend {
                          const float mean[3], const float std[3], Tensor& y) override;
 
  private:
+  void* allocate_block(std::size_t bytes);
+  void release_block(void* data, std::size_t bytes) noexcept;
+
   std::string description_;
   CachingAllocator allocator_;
-  gpu::Stream stream_;  ///< all kernels and copies, in order
+
+ protected:
+  gpu::Stream stream_;  ///< all kernels, in order
+  Runtime runtime_;     ///< graphs, events and copies around that stream
 };
 
 }  // namespace fer::FER_DEVICE_NAMESPACE

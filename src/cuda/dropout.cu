@@ -30,7 +30,8 @@ __device__ __forceinline__ T kept(T x, std::uint32_t word, std::uint32_t thresho
 
 template <typename T>
 __global__ void dropout_kernel(const T* x, index_t n, std::uint32_t threshold, T scale, RandomKey key,
-                               bool aligned, T* y) {
+                               const std::uint64_t* advance, bool aligned, T* y) {
+  if (advance != nullptr) key.index += *advance;  // a captured step, replayed for another one
   for (index_t block = first_item(); block * words < n; block += item_step()) {
     const PhiloxBlock random = philox(key, static_cast<std::uint64_t>(block));
     if (aligned && (block + 1) * words <= n) {
@@ -61,7 +62,7 @@ void DeviceBackend::dropout(const Tensor& x, double p, const RandomKey& key, Ten
     const bool aligned =
         reinterpret_cast<std::uintptr_t>(in) % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
     gpu::launch(dropout_kernel<T>, blocks_for(x.numel(), threads * words), threads, 0, stream_, in, x.numel(),
-                threshold, p < 1 ? static_cast<T>(1 / (1 - p)) : T(0), key, aligned, out);
+                threshold, p < 1 ? static_cast<T>(1 / (1 - p)) : T(0), key, runtime_.advance(), aligned, out);
   });
 }
 

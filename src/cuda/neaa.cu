@@ -256,8 +256,9 @@ void check_features(const char* op, const Tensor& features, const Tensor& labels
                       labels.shape());
 }
 
-/// Checks labels and anchors by value, which waits for the device.
+/// Checks labels and anchors by value, which waits for the device; not in a captured step (labels.h).
 void check_anchors(const Tensor& features, const Tensor& labels, const Tensor& anchors) {
+  if (is_capturing(labels.device())) return;
   const Tensor host_labels = labels.to(Device::cpu), host_anchors = anchors.to(Device::cpu);
   const index_t n = features.dim(0), classes = anchors.numel();
   const index_t* label = fer::detail::checked_labels("anchor_loss", host_labels, n, classes);

@@ -37,12 +37,16 @@ FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
   return classify(f_img, f_lm, trace ? &trace->attention : nullptr);
 }
 
-Variable FERNet::landmark_input(const Variable& x) const {
+Variable FERNet::landmark_input(const Variable& x) {
   if (!config_.landmark_unit_input) return x;
-  const auto constant = [&](const std::array<double, 3>& values) {
-    return Variable(Tensor::from<double>({3}, {values.begin(), values.end()}).to(x.dtype()).to(x.device()));
-  };
-  return fer::add(mul(x, constant(imagenet_std)), constant(imagenet_mean));
+  if (!unit_scale_.defined() || unit_scale_.dtype() != x.dtype() || unit_scale_.device() != x.device()) {
+    const auto constant = [&](const std::array<double, 3>& values) {
+      return Variable(Tensor::from<double>({3}, {values.begin(), values.end()}).to(x.dtype()).to(x.device()));
+    };
+    unit_scale_ = constant(imagenet_std);
+    unit_shift_ = constant(imagenet_mean);
+  }
+  return fer::add(mul(x, unit_scale_), unit_shift_);
 }
 
 Variable FERNet::landmark_features(const Variable& x) {

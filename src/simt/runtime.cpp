@@ -182,10 +182,16 @@ void capture_begin(Stream stream) {
   stream->captured.clear();
 }
 
-Graph capture_end(Stream stream) {
+Graph capture_end(Stream stream, std::size_t& operations) {
   require<DeviceError>(detail::is_capturing(stream), "[simt] capture_end without capture_begin");
   stream->capturing = false;
+  operations = stream->captured.size();
   return new detail::GraphState{std::move(stream->captured)};
+}
+
+void capture_abandon(Stream stream) noexcept {
+  stream->capturing = false;
+  stream->captured.clear();
 }
 
 void graph_launch(Graph graph, Stream stream) {

@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "fer/tensor/device_runtime.h"
+
 namespace fer {
 namespace {
 
@@ -40,6 +42,7 @@ Slot& slot(Device device) {
 Backend& backend(Device device) {
   Slot& s = slot(device);
   require<DeviceError>(s.made != nullptr, s.reason);
+  if (DeviceRuntime* runtime = s.made->runtime()) runtime->enter_thread();
   return *s.made;
 }
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <tuple>
+
+#include "tensor/out_of_memory.h"
 
 namespace fer {
 namespace {
@@ -18,17 +21,14 @@ std::size_t block_size(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-std::string megabytes(std::size_t bytes) {
-  std::ostringstream out;
-  out.precision(1);
-  out << std::fixed << static_cast<double>(bytes) / (1 << 20) << " MiB";
-  return out.str();
-}
-
 }  // namespace
 
-CachingAllocator::CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release)
-    : owner_(std::move(owner)), raw_allocate_(std::move(allocate)), raw_release_(std::move(release)) {
+CachingAllocator::CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release,
+                                   FreeMemory free_memory)
+    : owner_(std::move(owner)),
+      raw_allocate_(std::move(allocate)),
+      raw_release_(std::move(release)),
+      free_memory_(std::move(free_memory)) {
   const char* no_cache = std::getenv("FER_NO_CACHE");
   caching_ = !(no_cache && std::strcmp(no_cache, "1") == 0);
 }
@@ -52,10 +52,11 @@ void* CachingAllocator::allocate(std::size_t bytes) {
       trim_locked();
       if (fits()) data = raw_allocate_(size);
     }
-    require<DeviceError>(data != nullptr, "device ", owner_, " is out of memory: ", megabytes(size),
-                         " asked for, ", megabytes(stats_.live), " in use",
-                         stats_.limit ? concat(" of a limit of ", megabytes(stats_.limit)) : std::string(),
-                         ". A smaller batch or gradient checkpointing needs less.");
+    if (!data) {
+      MemoryShortage shortage{owner_, size, stats_.live, stats_.reserved - stats_.live, stats_.limit, 0, 0};
+      if (free_memory_) std::tie(shortage.free, shortage.total) = free_memory_();
+      throw_out_of_memory(shortage);
+    }
     stats_.reserved += size;
   }
   stats_.live += size;

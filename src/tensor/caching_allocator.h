@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "fer/tensor/backend.h"
@@ -16,10 +17,11 @@ class CachingAllocator {
  public:
   using RawAllocate = std::function<void*(std::size_t bytes)>;  ///< returns nullptr when there is no room
   using RawRelease = std::function<void(void*, std::size_t bytes)>;
+  using FreeMemory = std::function<std::pair<std::size_t, std::size_t>()>;  ///< free and total bytes
 
-  /// `owner` names the device in messages. With FER_NO_CACHE=1 in the environment nothing is kept, so that
-  /// sanitizers see every block's end.
-  CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release);
+  /// `owner` names the device in messages, which tell `free_memory` if it is given. With FER_NO_CACHE=1 in
+  /// the environment nothing is kept, so that sanitizers see every block's end.
+  CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release, FreeMemory free_memory = {});
   ~CachingAllocator();
 
   /// At least `bytes` bytes. DeviceError with the figures of this allocator when there is no room.
@@ -39,6 +41,7 @@ class CachingAllocator {
   std::string owner_;
   RawAllocate raw_allocate_;
   RawRelease raw_release_;
+  FreeMemory free_memory_;
   bool caching_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;  // by block size

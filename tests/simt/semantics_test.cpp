@@ -300,13 +300,15 @@ TEST_CASE("a captured stream is replayed") {
   gpu::launch(double_it, 1, 32, 0, stream, y.data());
   gpu::launch(double_it, 1, 32, 0, stream, y.data());
   CHECK(y.host()[3] == 3);  // recorded, not done
-  const gpu::Graph graph = gpu::capture_end(stream);
+  std::size_t operations = 0;
+  const gpu::Graph graph = gpu::capture_end(stream, operations);
+  CHECK(operations == 2);
   gpu::graph_launch(graph, stream);
   CHECK(y.host()[3] == 12);
   gpu::graph_launch(graph, stream);
   CHECK(y.host()[3] == 48);
   gpu::graph_destroy(graph);
-  CHECK_THROWS_AS(gpu::capture_end(stream), DeviceError);
+  CHECK_THROWS_AS(gpu::capture_end(stream, operations), DeviceError);
   const gpu::Event start = gpu::event_create(), stop = gpu::event_create();
   CHECK_THROWS_AS(gpu::event_elapsed_ms(start, stop), DeviceError);
   gpu::event_record(start, stream);

@@ -77,11 +77,12 @@ class FERNet : public Module {
 
  private:
   /// What the landmark backbone is fed: x, or with `landmark_unit_input` the RGB in [0, 1] behind it.
-  Variable landmark_input(const Variable& x) const;
+  Variable landmark_input(const Variable& x);
 
   FERNetConfig config_;
   bool use_prepared_ = true;
   std::unique_ptr<PreparedLandmarkNet> prepared_;
+  Variable unit_scale_, unit_shift_;  ///< of landmark_unit_input, on the device of the last input
   IRBackbone& image_backbone_;
   MobileFaceNet& landmark_backbone_;
   DualAttention& attention_;

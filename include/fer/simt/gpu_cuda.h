@@ -350,16 +350,23 @@ inline float event_elapsed_ms(Event start, Event stop) {
 }
 
 inline void capture_begin(Stream stream) {
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  // Relaxed: memory may be taken from the system meanwhile.
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
 }
-inline Graph capture_end(Stream stream) {
+inline Graph capture_end(Stream stream, std::size_t& operations) {
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
   Graph executable = nullptr;
-  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaError_t status = cudaGraphGetNodes(graph, nullptr, &operations);
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&executable, graph, 0);
   (void)cudaGraphDestroy(graph);
   check(status, "cudaGraphInstantiate");
   return executable;
+}
+inline void capture_abandon(Stream stream) noexcept {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr) (void)cudaGraphDestroy(graph);
+  (void)cudaGetLastError();  // the reason is known to who abandons
 }
 inline void graph_launch(Graph graph, Stream stream) {
   check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
@@ -367,6 +374,15 @@ inline void graph_launch(Graph graph, Stream stream) {
 inline void graph_destroy(Graph graph) noexcept {
   (void)cudaGraphExecDestroy(graph);
 }
+
+/// Counts and times launches for FER_CUDA_KERNEL_LOG (src/cuda/launch_log.cu); every launch is waited for.
+class LaunchLog {
+ public:
+  virtual ~LaunchLog() = default;
+  virtual void begin(Stream stream) = 0;
+  virtual void end(const void* kernel, Stream stream) = 0;
+};
+extern LaunchLog* launch_log;  ///< nullptr: none is kept
 
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
@@ -383,8 +399,10 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  if (launch_log != nullptr) launch_log->begin(stream);
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...),
         "cudaLaunchKernelEx");
+  if (launch_log != nullptr) launch_log->end(reinterpret_cast<const void*>(kernel), stream);
 }
 
 }  // namespace gpu

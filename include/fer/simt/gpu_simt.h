@@ -129,8 +129,10 @@ void stream_wait(Stream stream, Event event);
 float event_elapsed_ms(Event start, Event stop);
 
 /// Between begin and end, work given to `stream` is recorded and not done; the graph replays it.
+/// `operations` receives how many kernels and copies that is.
 void capture_begin(Stream stream);
-Graph capture_end(Stream stream);
+Graph capture_end(Stream stream, std::size_t& operations);
+void capture_abandon(Stream stream) noexcept;
 void graph_launch(Graph graph, Stream stream);
 void graph_destroy(Graph graph) noexcept;
 

@@ -69,6 +69,8 @@ struct MemoryStats {
   std::size_t limit = 0;     ///< 0: none
 };
 
+class DeviceRuntime;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -86,6 +88,8 @@ class Backend {
   virtual void synchronize() = 0;
   virtual MemoryStats memory_stats() const = 0;
   virtual void reset_peak_memory() = 0;
+  /// Graphs, events and uploads (device_runtime.h); nullptr for a device that computes at once.
+  virtual DeviceRuntime* runtime() { return nullptr; }
 
   virtual void fill(Tensor& y, double value) = 0;     ///< y: any type
   virtual void copy(const Tensor& x, Tensor& y) = 0;  ///< same type and element count

@@ -1,0 +1,21 @@
+// The error of a device that has no room: who asked for how much, what there is, and what helps.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace fer {
+
+struct MemoryShortage {
+  std::string_view device;
+  std::size_t asked = 0;
+  std::size_t live = 0, kept = 0;   ///< in use by tensors; kept for reuse
+  std::size_t limit = 0;            ///< of live and kept together; 0: none
+  std::size_t free = 0, total = 0;  ///< of the device itself; total 0: not known
+};
+
+/// DeviceError; the operation is current_op(), the module path is added by Error.
+[[noreturn]] void throw_out_of_memory(const MemoryShortage& shortage);
+
+}  // namespace fer
