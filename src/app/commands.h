@@ -26,9 +26,9 @@ Command add_gradcheck(CLI::App& program);
 Command add_faces(CLI::App& program);
 Command add_bench(CLI::App& program);
 
-/// --device cpu|simt|cuda.
+/// --device cpu|simt|cuda|cuda:N and --math native|library.
 void add_device_flag(CLI::App& command, std::string& device);
-/// The device, or a DeviceError that says what to do.
+/// The device, set to what --math says, or a DeviceError that says what to do.
 Device checked_device(const std::string& text);
 
 /// A flag for every setting of RunConfig (--batch-size for batch_size) and --preset, or for those of some

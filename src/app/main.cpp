@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "fer/error.h"
 #include "fer/tensor/backend.h"
+#include "fer/tensor/device_runtime.h"
 
 namespace {
 
@@ -17,6 +18,9 @@ std::string version_text() {
     text += fer::concat("  ", device, ": ",
                         available ? fer::backend(device).description() : "not available: " + reason, "\n");
   }
+  std::string reason;
+  text += fer::has_math_library(&reason) ? "  --math library: cuBLAS and cuDNN\n"
+                                         : "  --math library: not available: " + reason + "\n";
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fer/tensor/backend.h"
+#include "fer/tensor/device_runtime.h"
 
 namespace fer::app {
 namespace {
@@ -13,16 +14,40 @@ std::string flag_name(std::string key) {
   return "--" + key;
 }
 
+/// Of --math, for the one command that a process runs.
+MathMode& chosen_math() {
+  static MathMode mode = MathMode::native;
+  return mode;
+}
+
 }  // namespace
 
 void add_device_flag(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "cpu, simt (the CUDA kernels, run on the CPU) or cuda")
+  command
+      .add_option("--device", device,
+                  "cpu, simt (the CUDA kernels, run on the CPU), cuda, or cuda:1 for a second GPU")
       ->capture_default_str();
+  command
+      .add_option_function<std::string>(
+          "--math", [](const std::string& text) { chosen_math() = parse_math_mode(text); },
+          "who computes products and convolutions of device cuda: native (fer's kernels) or library (cuBLAS, "
+          "cuDNN)")
+      ->check(CLI::IsMember({"native", "library"}))
+      ->default_str("native");
 }
 
 Device checked_device(const std::string& text) {
-  const Device device = parse_device(text);
+  const std::size_t colon = text.find(':');
+  const Device device = parse_device(text.substr(0, colon));
+  if (colon != std::string::npos) {
+    const std::string number = text.substr(colon + 1);
+    const bool valid = device == Device::cuda && !number.empty() && number.size() < 5 &&
+                       number.find_first_not_of("0123456789") == std::string::npos;
+    require<ConfigError>(valid, "unknown device '", text, "'; a number may follow cuda alone: cuda:1");
+    select_gpu(std::stoi(number));
+  }
   backend(device);
+  set_math_mode(device, chosen_math());
   return device;
 }
 

@@ -1,6 +1,6 @@
 // The devices that tests run on: all of this build and machine, or those that FER_TEST_DEVICES lists
 // ("cpu,simt"). One that is not available is skipped, and the skip is said; one that was asked for must be
-// there.
+// there. FER_TEST_MATH=library: products and convolutions of cuda are cuBLAS's and cuDNN's.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fer/tensor/backend.h"
+#include "fer/tensor/device_runtime.h"
 
 namespace fer::test {
 
@@ -22,6 +23,7 @@ inline const std::vector<Device>& test_devices() {
       std::istringstream names(wanted);
       for (std::string name; std::getline(names, name, ',');) found.push_back(parse_device(name));
       for (Device device : found) backend(device);  // throws where there is none
+      if (const char* math = std::getenv("FER_TEST_MATH")) set_math_mode(Device::cuda, parse_math_mode(math));
       return found;
     }
     for (Device device : {Device::cpu, Device::simt, Device::cuda}) {

@@ -1,0 +1,49 @@
+// The backend of a GPU with cuBLAS and cuDNN beside its own kernels, chosen at run time by MathMode.
+#pragma once
+
+#include <memory>
+
+#include "cuda/device_backend.h"
+#include "cuda/library/cublas.h"
+#include "cuda/library/cudnn.h"
+
+namespace fer::cuda {
+
+/// In library mode, matrix products and linear layers are cuBLAS's, and convolutions of float32 cuDNN's,
+/// grouped and depthwise ones included; biases, and convolutions of float64, remain with the kernels of
+/// src/cuda.
+class LibraryBackend final : public DeviceBackend {
+ public:
+  LibraryBackend();
+
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
+  void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) override;
+  void linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) override;
+  void linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) override;
+
+  void conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
+                      Tensor& y) override;
+  void conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
+                             Tensor& dx) override;
+  void conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                              Tensor& dweight, Tensor& dbias) override;
+  void depthwise_conv2d_forward(const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
+                                Tensor& y) override;
+  void depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
+                                       Tensor& dx) override;
+  void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
+                                        Tensor& dweight) override;
+
+ private:
+  bool library_mode() const { return runtime_.math_mode() == MathMode::library; }
+  bool convolves(const Tensor& t) const { return library_mode() && t.dtype() == DType::float32; }
+  void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, std::int64_t m,
+               std::int64_t n, std::int64_t k, std::int64_t batch, Tensor& y);
+  void add_bias(const Tensor& bias, Tensor& y);
+  void sum_columns(const Tensor& dy, Tensor& dbias);
+
+  std::unique_ptr<Cublas> cublas_;
+  std::unique_ptr<Cudnn> cudnn_;
+};
+
+}  // namespace fer::cuda
