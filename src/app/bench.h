@@ -15,6 +15,7 @@ struct BenchOptions {
   std::vector<int> batches;
   double seconds = 0.5;  ///< a measurement takes at least this long
   bool cpu_time = false, checkpointing = false;
+  bool graph = false;  ///< model and train: capture the work once and replay it
 };
 
 /// Peaks of this machine, measured in this process.
@@ -42,8 +43,9 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
 std::vector<Measurement> bench_train(const BenchOptions& options,
                                      const std::function<void(const Measurement&)>& done);
 
-/// Times of `work` until BenchOptions::seconds have gone by, three runs at least, after one to warm up;
-/// sorted.
+/// Seconds of a run of `work` and of waiting for the device, until BenchOptions::seconds have gone by, three
+/// runs at least, after one to warm up; sorted. A device with a queue is timed by events in it, and work that
+/// it does in less than a millisecond as the mean of several runs.
 std::vector<double> run_times(const BenchOptions& options, const std::function<void()>& work);
 
 }  // namespace fer::app

@@ -8,6 +8,8 @@
 #include "app/console.h"
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
+#include "fer/tensor/device_runtime.h"
+#include "fer/training/gradient_graph.h"
 #include "fer/training/optimizer.h"
 
 namespace fer::app {
@@ -54,12 +56,17 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
     const Variable x = images(*model, batch, options.device);
     NoGrad no_grad;
     backend(options.device).reset_peak_memory();
-    const auto times = run_times(options, [&] {
-      (*model)(x);
-      backend(options.device).synchronize();
-    });
+    std::function<void()> work = [&] { (*model)(x); };
+    std::unique_ptr<DeviceGraph> graph;
+    if (options.graph) {
+      work();  // whatever is set up at first use cannot be captured
+      graph = capture_graph(options.device, work);
+      work = [&] { graph->replay(); };
+    }
+    const auto times = run_times(options, work);
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
-    all.push_back({"inference", batch, 1e3 * median(times), 0, 0, memory, 0});
+    all.push_back(
+        {options.graph ? "inference, replayed" : "inference", batch, 1e3 * median(times), 0, 0, memory, 0});
     done(all.back());
   }
   return all;
@@ -83,18 +90,32 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
     const Tensor truth = Tensor::from<std::int64_t>({batch}, labels, options.device);
     std::uint64_t step = 0;
     backend(options.device).reset_peak_memory();
-    const auto times = run_times(options, [&] {
-      RandomScope random(1, step++);
+    const auto compute = [&] {
       const FERNetOutput out = (*model)(x);
       criterion(out.scores, out.token, truth).total.backward();
+    };
+    std::unique_ptr<GradientGraph> graph;
+    const auto work = [&] {
+      if (graph) {
+        graph->replay(step);
+      } else {
+        RandomScope random(1, step);
+        compute();
+      }
+      ++step;
       NoGrad no_grad;
       adam.step(3.5e-5);
       adam.zero_grad();
-      backend(options.device).synchronize();
-    });
+    };
+    if (options.graph) {
+      work();
+      graph = std::make_unique<GradientGraph>(adam.parameters(), 1, step, compute);
+    }
+    const auto times = run_times(options, work);
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
-    all.push_back({options.checkpointing ? "training step, checkpointed" : "training step", batch,
-                   1e3 * median(times), 0, 0, memory, state_bytes(*model)});
+    all.push_back({concat("training step", options.checkpointing ? ", checkpointed" : "",
+                          options.graph ? ", replayed" : ""),
+                   batch, 1e3 * median(times), 0, 0, memory, state_bytes(*model)});
     done(all.back());
   }
   return all;
@@ -132,9 +153,10 @@ int run(BenchOptions options, const std::string& what, const std::string& device
   const std::string machine = machine_description(options.device);
   if (!json) {
     std::cout << machine << "\n";
-    if (peaks.gflops > 0) {
-      std::cout << "measured peaks: " << std::fixed << std::setprecision(1) << peaks.gflops
-                << " GFLOP/s of float32, " << peaks.gigabytes << " GB/s; shares below are of these\n";
+    if (peaks.gigabytes > 0) {
+      std::cout << "measured peaks: " << std::fixed << std::setprecision(1);
+      if (peaks.gflops > 0) std::cout << peaks.gflops << " GFLOP/s of float32, ";
+      std::cout << peaks.gigabytes << " GB/s; shares below are of these\n";
     }
     std::cout << "\n";
   }
@@ -188,6 +210,8 @@ Command add_bench(CLI::App& program) {
       ->capture_default_str();
   command->add_flag("--checkpointing", flags->options.checkpointing,
                     "train: recompute activations in backward");
+  command->add_flag("--graph", flags->options.graph,
+                    "model and train, on cuda and simt: capture the work once and replay it");
   command->add_flag(
       "--cpu-time", flags->options.cpu_time,
       "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");

@@ -7,6 +7,7 @@
 #include "app/bench.h"
 #include "cpu/gemm_kernels.h"
 #include "fer/tensor/backend.h"
+#include "fer/tensor/device_runtime.h"
 
 namespace fer::app {
 namespace {
@@ -145,17 +146,7 @@ class OpBench {
 
   void measure(const std::string& name, double flops, double bytes, const std::function<void()>& work) {
     if (skips(name)) return;
-    Measurement m{name,
-                  batch_,
-                  1e3 * run_times(options_,
-                                  [&] {
-                                    work();
-                                    device_.synchronize();
-                                  })
-                            .front(),
-                  flops,
-                  bytes,
-                  0};
+    Measurement m{name, static_cast<int>(batch_), 1e3 * run_times(options_, work).front(), flops, bytes, 0};
     done_(m);
     results.push_back(m);
   }
@@ -214,34 +205,48 @@ void small_shapes(OpBench& bench, std::int64_t batch) {
 }  // namespace
 
 std::vector<double> run_times(const BenchOptions& options, const std::function<void()>& work) {
+  Backend& device = backend(options.device);
+  DeviceRuntime* queue = options.cpu_time ? nullptr : device.runtime();
+  const auto seconds_a_run = [&](int runs) {
+    const double begin = now(options.cpu_time);
+    const auto start = queue != nullptr ? queue->record() : nullptr;
+    for (int i = 0; i < runs; ++i) work();
+    const auto stop = queue != nullptr ? queue->record() : nullptr;
+    if (queue != nullptr) return queue->seconds_between(*start, *stop) / runs;
+    device.synchronize();
+    return (now(options.cpu_time) - begin) / runs;
+  };
   work();
+  device.synchronize();
+  constexpr double resolved = 1e-3;  // far above what events resolve, and what a launch costs
+  const int runs =
+      queue != nullptr ? static_cast<int>(std::clamp(resolved / seconds_a_run(1), 1.0, 1000.0)) : 1;
   std::vector<double> times;
   const double begin = now(options.cpu_time);
-  while (times.size() < 3 || now(options.cpu_time) - begin < options.seconds) {
-    const double start = now(options.cpu_time);
-    work();
-    times.push_back(now(options.cpu_time) - start);
-  }
+  while (times.size() < 3 || now(options.cpu_time) - begin < options.seconds)
+    times.push_back(seconds_a_run(runs));
   std::sort(times.begin(), times.end());
   return times;
 }
 
 MachinePeaks measure_peaks(const BenchOptions& options) {
   MachinePeaks peaks;
-  if (options.device != Device::cpu) return peaks;
-  double flops = 0;
-  const auto register_work = [&] {
-    flops = 0;
+  if (options.device == Device::simt) return peaks;  // its speed says nothing
+  if (options.device == Device::cpu) {
+    double flops = 0;
+    const auto register_work = [&] {
+      flops = 0;
 #pragma omp parallel reduction(+ : flops)
-    flops += detail::product_kernels<float>().peak(1'000'000);
-  };
-  const double register_time = run_times(options, register_work).front();
-  peaks.gflops = 1e-9 * flops / register_time;
-  const std::int64_t count = 1 << 24;  // 64 MiB an array
-  const Tensor a = filled({count}, Device::cpu), b = filled({count}, Device::cpu);
-  Tensor y = Tensor::empty({count});
-  Backend& cpu = backend(Device::cpu);
-  const double time = run_times(options, [&] { cpu.binary(BinaryOp::add, a, b, y); }).front();
+      flops += detail::product_kernels<float>().peak(1'000'000);
+    };
+    const double register_time = run_times(options, register_work).front();
+    peaks.gflops = 1e-9 * flops / register_time;
+  }
+  const std::int64_t count = options.device == Device::cpu ? 1 << 24 : 1 << 26;  // 64 and 256 MiB an array
+  const Tensor a = filled({count}, options.device), b = filled({count}, options.device);
+  Tensor y = Tensor::empty({count}, DType::float32, options.device);
+  Backend& device = backend(options.device);
+  const double time = run_times(options, [&] { device.binary(BinaryOp::add, a, b, y); }).front();
   peaks.gigabytes = 1e-9 * 3 * static_cast<double>(y.bytes()) / time;
   return peaks;
 }

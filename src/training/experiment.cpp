@@ -23,9 +23,12 @@ class LandmarkTask : public Task {
   std::string prefix() const override { return "landmarks-"; }
   Module& model() override { return net_; }
 
-  LossResult loss(const Batch& batch) override {
-    const Variable points = net_(Variable(network_input(batch, device_)));
-    return {criterion_(points, batch.landmarks.to(device_)), {}};
+  std::vector<Tensor> inputs(const Batch& batch) override {
+    return {network_input(batch, device_), batch.landmarks.to(device_)};
+  }
+
+  LossResult loss(const std::vector<Tensor>& inputs) override {
+    return {criterion_(net_(Variable(inputs[0])), inputs[1]), {}};
   }
 
   Evaluation evaluate() override {
@@ -73,13 +76,21 @@ class ExpressionTask : public Task {
   Module& model() override { return model_; }
   Metadata metadata() const override { return metadata_; }
 
-  LossResult loss(const Batch& batch) override {
-    const FERNetOutput out = model_(Variable(network_input(batch, device_)));
-    const Tensor targets = batch.targets.defined() ? batch.targets.to(device_) : Tensor();
-    const FERLossParts parts = criterion_(out.scores, out.token, batch.labels.to(device_), targets);
-    LossResult result{parts.total, {{"cross_entropy", parts.cross_entropy.item()}}};
-    if (parts.anchor.defined()) result.parts.emplace_back("anchor", parts.anchor.item());
-    if (parts.neutral.defined()) result.parts.emplace_back("neutral", parts.neutral.item());
+  std::vector<Tensor> inputs(const Batch& batch) override {
+    for (std::int64_t label : batch.labels.to_vector<std::int64_t>()) {
+      require<DataError>(label >= 0 && label < model_.config().classes, "a batch holds the label ", label,
+                         "; the network has ", model_.config().classes, " classes");
+    }
+    return {network_input(batch, device_), batch.labels.to(device_),
+            batch.targets.defined() ? batch.targets.to(device_) : Tensor()};
+  }
+
+  LossResult loss(const std::vector<Tensor>& inputs) override {
+    const FERNetOutput out = model_(Variable(inputs[0]));
+    const FERLossParts parts = criterion_(out.scores, out.token, inputs[1], inputs[2]);
+    LossResult result{parts.total, {{"cross_entropy", parts.cross_entropy}}};
+    if (parts.anchor.defined()) result.parts.emplace_back("anchor", parts.anchor);
+    if (parts.neutral.defined()) result.parts.emplace_back("neutral", parts.neutral);
     return result;
   }
 

@@ -7,7 +7,9 @@
 #include "fer/training/checkpoint.h"
 #include "fer/training/optimizer.h"
 #include "fer/training/schedule.h"
+#include "training/batch_feed.h"
 #include "training/metrics_log.h"
+#include "training/step_gradients.h"
 
 namespace fer {
 namespace {
@@ -49,10 +51,12 @@ class Run {
       TrainingObserver& observer)
       : task_(task),
         loader_(loader),
+        feed_(loader, task.model().named_parameters().front().variable.device()),
         config_(config),
         folder_(folder),
         observer_(observer),
         optimizer_(make_optimizer(config, task.model())),
+        gradients_(task, optimizer_->parameters(), config.seed, config.graph, observer),
         schedule_(ScheduleSettings{config.schedule, config.lr, config.gamma, 0.01, config.warmup_epochs},
                   loader.batches(), config.epochs),
         log_(folder / "metrics.jsonl") {
@@ -100,7 +104,7 @@ class Run {
     const std::int64_t first_step = progress_.step;
     const double seconds_before = progress_.seconds, waiting_before = progress_.waiting;
     loader_.reset_waiting();
-    loader_.start(progress_.epoch, progress_.batch);
+    feed_.start(progress_.epoch, progress_.batch);
     std::int64_t images = 0;
     const auto keep_time = [&] {
       progress_.seconds = seconds_before + seconds_since(start);
@@ -108,7 +112,7 @@ class Run {
     };
     double lr = 0;
     while (progress_.step < total) {
-      std::optional<Batch> batch = loader_.next();
+      const std::optional<Batch> batch = feed_.next();
       if (!batch) break;
       lr = schedule_.rate(progress_.step);
       StepReport report = step(*batch, lr);
@@ -142,21 +146,19 @@ class Run {
   }
 
   StepReport step(const Batch& batch, double lr) {
-    RandomScope random(config_.seed, static_cast<std::uint64_t>(progress_.step));
     task_.model().train();
     StepReport report;
+    const std::vector<Tensor> inputs = task_.inputs(batch);
     const auto gradients = [&] {
-      LossResult loss = task_.loss(batch);
-      const double value = loss.total.item();
-      if (!std::isfinite(value)) {
-        throw NumericError(
-            concat("the loss is ", value, " at epoch ", progress_.epoch + 1, ", batch ", batch.number + 1,
-                   " (step ", progress_.step + 1, "), samples ", names_of(batch, loader_.dataset()),
-                   "; a lower learning rate or clip_norm may help. The last checkpoint is kept."));
+      StepLoss loss = gradients_.compute(inputs, static_cast<std::uint64_t>(progress_.step));
+      if (!std::isfinite(loss.total)) {
+        throw NumericError(concat(
+            "the loss is ", loss.total, " at epoch ", progress_.epoch + 1, ", batch ", batch.number + 1,
+            " (step ", progress_.step + 1, "), samples ", names_of(batch, loader_.dataset()),
+            "; a lower learning rate or clip_norm may help. The last checkpoint is kept."));
       }
-      report.loss = value;
+      report.loss = loss.total;
       report.parts = std::move(loss.parts);
-      loss.total.backward();
     };
     optimizer_->zero_grad();
     gradients();
@@ -220,10 +222,12 @@ class Run {
 
   Task& task_;
   DataLoader& loader_;
+  BatchFeed feed_;
   const TrainingConfig& config_;
   std::filesystem::path folder_;
   TrainingObserver& observer_;
   std::unique_ptr<Optimizer> optimizer_;
+  StepGradients gradients_;
   std::unique_ptr<MovingAverage> average_;
   Schedule schedule_;
   MetricsLog log_;

@@ -30,7 +30,7 @@ struct TrainingConfig {
   double sam_rho = 0, clip_norm = 0, ema_decay = 0;
   std::string loss = "neaa";
   double loss_weight = 0.01, label_smoothing = 0;
-  bool balanced = false, checkpointing = false;
+  bool balanced = false, checkpointing = false, graph = false;
   std::uint64_t seed = 1;
   std::int64_t loader_threads = 1, save_every = 0;
   bool overfit_batch = false;
@@ -85,6 +85,7 @@ void visit_fields(TrainingConfig& c, Visitor&& v) {
   v("label_smoothing", c.label_smoothing, "share of the label spread over all classes");
   v("balanced", c.balanced, "draw classes equally often, with replacement");
   v("checkpointing", c.checkpointing, "recompute activations in backward: less memory, more time");
+  v("graph", c.graph, "devices cuda and simt: capture the step once and replay it, with the same numbers");
   v("seed", c.seed, "seed of weights, order, augmentation and dropout");
   v("loader_threads", c.loader_threads, "threads that prepare batches; 0: none beside the trainer");
   v("save_every", c.save_every, "steps between checkpoints; 0: at the end of each epoch");

@@ -27,7 +27,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 
 struct LossResult {
   Variable total;
-  Figures parts;  ///< for logs
+  std::vector<std::pair<std::string, Variable>> parts;  ///< for logs
 };
 
 struct Evaluation {
@@ -40,8 +40,11 @@ class Task {
   virtual ~Task() = default;
   virtual std::string prefix() const = 0;  ///< of file names: "" or "landmarks-"
   virtual Module& model() = 0;
-  /// The loss of a batch in training mode.
-  virtual LossResult loss(const Batch& batch) = 0;
+  /// What loss() needs of a batch, on the device: pictures, labels, targets. Checks what loss() trusts.
+  virtual std::vector<Tensor> inputs(const Batch& batch) = 0;
+  /// The loss in training mode. A function of the inputs alone that looks at no values, so that it can be
+  /// captured as a graph (TrainingConfig::graph).
+  virtual LossResult loss(const std::vector<Tensor>& inputs) = 0;
   /// Figures of the validation split.
   virtual Evaluation evaluate() = 0;
   /// Extra metadata of this task's weight files.

@@ -1,0 +1,44 @@
+// The loss and the gradients of a training step: computed directly, or captured once as a graph and replayed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fer/tensor/device_runtime.h"
+#include "fer/training/gradient_graph.h"
+#include "fer/training/loop.h"
+
+namespace fer {
+
+struct StepLoss {
+  double total = 0;
+  Figures parts;
+};
+
+class StepGradients {
+ public:
+  /// With `graph`, steps are captured if the device can; if not, the observer is told why, once.
+  StepGradients(Task& task, std::vector<NamedVariable> parameters, std::uint64_t seed, bool graph,
+                TrainingObserver& observer);
+
+  /// Adds the gradients of the loss of `inputs` to the parameters, whose gradients are undefined before.
+  /// `step` is what dropout draws by. Waits for the device.
+  StepLoss compute(const std::vector<Tensor>& inputs, std::uint64_t step);
+
+ private:
+  void capture(const std::vector<Tensor>& inputs, std::uint64_t step);
+  bool fits(const std::vector<Tensor>& inputs) const;
+
+  Task& task_;
+  std::vector<NamedVariable> parameters_;
+  std::uint64_t seed_;
+  bool graph_wanted_;
+  TrainingObserver& observer_;
+  bool warm_ = false;           ///< a step of these shapes has been computed directly
+  std::vector<Tensor> inputs_;  ///< the memory that the graph reads; or shapes, before it is captured
+  LossResult loss_;             ///< the memory that it writes
+  std::unique_ptr<GradientGraph> graph_;
+};
+
+}  // namespace fer

@@ -1,0 +1,124 @@
+// Steps and forward passes as graphs: the same numbers as without, on devices with a queue.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "fer/formats/state_dict.h"
+#include "fer/training/experiment.h"
+#include "fer/training/inference_graph.h"
+#include "tests/ops/test_devices.h"
+
+namespace fer {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Notes : TrainingObserver {
+  std::vector<std::string> notes;
+  std::vector<double> losses;
+  void on_note(const std::string& note) override { notes.push_back(note); }
+  void on_step(const StepReport& report) override {
+    losses.push_back(report.loss);
+    losses.push_back(report.parts.empty() ? 0 : report.parts.back().second);
+  }
+  bool mentions(const std::string& text) const {
+    for (const std::string& note : notes) {
+      if (note.find(text) != std::string::npos) return true;
+    }
+    return false;
+  }
+};
+
+RunConfig few_steps() {
+  RunConfig config;
+  config.preset = "tiny";
+  config.model = preset("tiny");
+  config.model.attention.drop_hidden = 0.2;  // replays must draw the masks of their own steps
+  config.data.train_identities = 4;
+  config.data.test_identities = 1;
+  config.data.faces_per_identity = 7;
+  config.data.validation = 0.2;
+  config.augment = AugmentOptions::none();
+  config.training.epochs = 1;
+  config.training.batch_size = 4;
+  config.training.max_steps = 4;
+  config.landmarks.epochs = 1;
+  config.landmarks.batch_size = 14;
+  config.landmarks.identities = 4;
+  return config;
+}
+
+StateDict weights_after(const RunConfig& config, Device device, Notes& notes) {
+  const fs::path folder = fs::temp_directory_path() / "fer_test_graph";
+  fs::remove_all(folder);
+  run_experiment(config, folder, false, device, notes);
+  const StateDict weights = load_state_dict(folder / "last.safetensors");
+  fs::remove_all(folder);
+  return weights;
+}
+
+OP_TEST("a run whose steps are replayed ends with the weights of one whose steps are not") {
+  if (device == Device::cpu) return;
+  RunConfig config = few_steps();
+  Notes plain, replayed;
+  const StateDict expected = weights_after(config, device, plain);
+  config.training.graph = true;
+  const StateDict got = weights_after(config, device, replayed);
+  CHECK(replayed.losses == plain.losses);
+  CHECK_FALSE(replayed.mentions("not replayed"));
+  REQUIRE(got.size() == expected.size());
+  for (const auto& [name, tensor] : got) {
+    CHECK_MESSAGE(tensor.to(DType::float64).to_vector<double>() ==
+                      expected.at(name).to(DType::float64).to_vector<double>(),
+                  name);
+  }
+}
+
+OP_TEST("sharpness-aware steps are replayed twice") {
+  if (device == Device::cpu) return;
+  RunConfig config = few_steps();
+  config.training.sam_rho = 0.05;
+  config.training.max_steps = 3;
+  Notes plain, replayed;
+  weights_after(config, device, plain);
+  config.training.graph = true;
+  weights_after(config, device, replayed);
+  CHECK(replayed.losses == plain.losses);
+}
+
+TEST_CASE("on the CPU, a run that wants graphs goes on without and says why") {
+  RunConfig config = few_steps();
+  config.training.max_steps = 2;
+  config.training.graph = true;
+  Notes notes;
+  weights_after(config, Device::cpu, notes);
+  CHECK(notes.mentions("the step is not replayed as a graph: device cpu computes at once"));
+}
+
+OP_TEST("inference: direct, captured and replayed calls agree, also when the shape changes") {
+  if (device == Device::cpu) return;
+  FERNet model(preset("tiny"));
+  model.initialise(1);
+  model.to(device);
+  model.eval();
+  const auto input = [&](std::int64_t n, std::uint64_t seed) {
+    Random random({seed, 0, 0});
+    const std::int64_t side = model.config().image_size;
+    std::vector<float> values(static_cast<std::size_t>(n * side * side * 3));
+    for (float& value : values) value = static_cast<float>(random.uniform(-2, 2));
+    return Tensor::from<float>({n, side, side, 3}, values, device);
+  };
+  const auto scores = [&](const Tensor& x) {
+    const NoGrad no_grad;
+    return model(Variable(x)).scores.value();
+  };
+  InferenceGraph forward([&](const Tensor& x) { return std::vector<Tensor>{scores(x)}; });
+  std::uint64_t seed = 0;
+  for (std::int64_t n : {2, 2, 2, 1, 1, 2}) {
+    const Tensor x = input(n, ++seed);
+    CHECK(forward(x)[0].to_vector<float>() == scores(x).to_vector<float>());
+  }
+}
+
+}  // namespace
+}  // namespace fer
