@@ -34,17 +34,17 @@ RunConfig few_steps() {
   config.preset = "tiny";
   config.model = preset("tiny");
   config.model.attention.drop_hidden = 0.2;  // replays must draw the masks of their own steps
-  config.data.train_identities = 4;
+  config.data.train_identities = 2;
   config.data.test_identities = 1;
   config.data.faces_per_identity = 7;
-  config.data.validation = 0.2;
+  config.data.validation = 0;
   config.augment = AugmentOptions::none();
   config.training.epochs = 1;
-  config.training.batch_size = 4;
-  config.training.max_steps = 4;
+  config.training.batch_size = 2;
+  config.training.max_steps = 3;  // computed directly, captured, replayed
   config.landmarks.epochs = 1;
-  config.landmarks.batch_size = 14;
-  config.landmarks.identities = 4;
+  config.landmarks.batch_size = 7;
+  config.landmarks.identities = 1;
   return config;
 }
 
@@ -60,6 +60,7 @@ StateDict weights_after(const RunConfig& config, Device device, Notes& notes) {
 OP_TEST("a run whose steps are replayed ends with the weights of one whose steps are not") {
   if (device == Device::cpu) return;
   RunConfig config = few_steps();
+  config.training.sam_rho = 0.05;  // two replays a step
   Notes plain, replayed;
   const StateDict expected = weights_after(config, device, plain);
   config.training.graph = true;
@@ -72,18 +73,6 @@ OP_TEST("a run whose steps are replayed ends with the weights of one whose steps
                       expected.at(name).to(DType::float64).to_vector<double>(),
                   name);
   }
-}
-
-OP_TEST("sharpness-aware steps are replayed twice") {
-  if (device == Device::cpu) return;
-  RunConfig config = few_steps();
-  config.training.sam_rho = 0.05;
-  config.training.max_steps = 3;
-  Notes plain, replayed;
-  weights_after(config, device, plain);
-  config.training.graph = true;
-  weights_after(config, device, replayed);
-  CHECK(replayed.losses == plain.losses);
 }
 
 TEST_CASE("on the CPU, a run that wants graphs goes on without and says why") {
@@ -114,7 +103,7 @@ OP_TEST("inference: direct, captured and replayed calls agree, also when the sha
   };
   InferenceGraph forward([&](const Tensor& x) { return std::vector<Tensor>{scores(x)}; });
   std::uint64_t seed = 0;
-  for (std::int64_t n : {2, 2, 2, 1, 1, 2}) {
+  for (std::int64_t n : {1, 1, 1, 2, 2}) {
     const Tensor x = input(n, ++seed);
     CHECK(forward(x)[0].to_vector<float>() == scores(x).to_vector<float>());
   }
