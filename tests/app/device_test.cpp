@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "fer/tensor/backend.h"
 #include "app/program.h"
+#include "fer/tensor/backend.h"
 
 using namespace app_test;
 
