@@ -127,7 +127,8 @@ std::string find_folder(const Archive& archive, const std::string& what) {
   for (const std::string& name : archive.names()) {
     const std::size_t slash = name.find('/');
     if (slash == std::string::npos || name.substr(slash) != "/data.pkl") continue;
-    require<FormatError>(!folder, what, ": holds two checkpoints, '", *folder, "' and '", name, "'");
+    require<FormatError>(!folder, what, ": holds two checkpoints, '", folder.value_or(""), "' and '", name,
+                         "'");
     folder = name.substr(0, slash + 1);
   }
   require<FormatError>(folder.has_value(), what,
