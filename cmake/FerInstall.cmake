@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 add_library(fer_all INTERFACE)
 set_target_properties(fer_all PROPERTIES EXPORT_NAME fer)
-target_link_libraries(fer_all INTERFACE fer_training)
+target_link_libraries(fer_all INTERFACE fer_report)
 add_library(fer::fer ALIAS fer_all)
 
 get_property(installed GLOBAL PROPERTY FER_INSTALLED_TARGETS)

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fer/autograd/ops.h"
+#include "fer/training/experiment.h"
 #include "fer/training/loop.h"
 
 namespace fer {
@@ -56,6 +57,10 @@ SamplePrediction Classifier::predict(const Image& image) const {
 
 std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& images) const {
   NoGrad no_grad;
+  return predictions_of((*model)(Variable(input(images))).scores.value());
+}
+
+Tensor Classifier::input(const std::vector<Image>& images) const {
   const auto side = config.model.image_size;
   const auto count = static_cast<std::int64_t>(images.size());
   std::vector<std::uint8_t> pixels;
@@ -67,10 +72,13 @@ std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& imag
   Batch batch;
   batch.images = Tensor::from<std::uint8_t>({count, side, side, 3}, pixels);
   batch.transforms.resize(images.size());
-  return predictions_of((*model)(Variable(network_input(batch, device))).scores.value());
+  return network_input(batch, device);
 }
 
-Classifier load_classifier(const std::filesystem::path& path, Device device) {
+Classifier load_classifier(const std::filesystem::path& weights, Device device) {
+  std::error_code none;
+  const bool folder = std::filesystem::is_directory(weights, none);
+  const std::filesystem::path path = folder ? weights / "best.safetensors" : weights;
   const StateFile file = read_state_file(path);
   const auto config = file.metadata.find("config"), classes = file.metadata.find("classes");
   require<FormatError>(config != file.metadata.end() && classes != file.metadata.end(), path.string(),
@@ -94,6 +102,13 @@ Classifier load_classifier(const std::filesystem::path& path, Device device) {
   classifier.model->eval();
   classifier.device = device;
   return classifier;
+}
+
+EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset) {
+  require<DataError>(dataset->info().class_names == classifier.class_names, "the classes of '",
+                     dataset->info().name, "' are not those that the network was trained on");
+  DataLoader loader(std::move(dataset), evaluation_loader_options(classifier.config));
+  return evaluate(*classifier.model, loader, classifier.device);
 }
 
 }  // namespace fer

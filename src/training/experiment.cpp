@@ -7,6 +7,8 @@
 #include "fer/autograd/ops.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/losses/losses.h"
+#include "fer/models/vit_weights.h"
+#include "training/evaluation_json.h"
 
 namespace fer {
 namespace {
@@ -204,43 +206,6 @@ EvaluationResult evaluate_best(FERNet& model, DataLoader& loader, const fs::path
   return evaluate(model, loader, device);
 }
 
-Json confusion_json(const ConfusionMatrix& confusion) {
-  const auto number = [](double value) { return std::isnan(value) ? Json(nullptr) : Json(value); };
-  Json classes = Json::array(), matrix = Json::array();
-  for (int c = 0; c < confusion.classes(); ++c) {
-    classes.push_back({{"name", confusion.class_names()[static_cast<std::size_t>(c)]},
-                       {"samples", confusion.support(c)},
-                       {"recall", number(confusion.recall(c))},
-                       {"precision", number(confusion.precision(c))},
-                       {"f1", number(confusion.f1(c))}});
-    Json row = Json::array();
-    for (int p = 0; p < confusion.classes(); ++p) row.push_back(confusion.count(c, p));
-    matrix.push_back(std::move(row));
-  }
-  return {{"samples", confusion.total()},
-          {"accuracy", number(confusion.accuracy())},
-          {"mean_class_accuracy", number(confusion.mean_class_accuracy())},
-          {"macro_f1", number(confusion.macro_f1())},
-          {"classes", std::move(classes)},
-          {"confusion", std::move(matrix)}};
-}
-
-Json evaluation_json(const EvaluationResult& result, bool with_samples) {
-  Json json = confusion_json(result.confusion);
-  json["cross_entropy"] = result.cross_entropy;
-  if (with_samples) {
-    Json samples = Json::array();
-    for (const SamplePrediction& p : result.samples) {
-      samples.push_back({{"index", p.index},
-                         {"label", p.label},
-                         {"predicted", p.predicted},
-                         {"probabilities", p.probabilities}});
-    }
-    json["predictions"] = std::move(samples);
-  }
-  return json;
-}
-
 }  // namespace
 
 LoaderOptions training_loader_options(const RunConfig& config) {
@@ -286,6 +251,9 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   } else {
     adopt_landmark_sizes(config.landmarks.file, config.model);
   }
+  if (!config.training.vit.empty()) {
+    adopt_vit_sizes(load_state_dict(config.training.vit), config.training.vit, config.model.attention);
+  }
   validate(config.model);
   // What the loss lacks is said now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, data.neutral));
@@ -311,6 +279,11 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     observer.on_note("image backbone: " + config.training.image_backbone + "\n" +
                      load_image_backbone(config.training.image_backbone, model.image_backbone()));
   }
+  if (!config.training.vit.empty()) {
+    const std::string& file = config.training.vit;
+    observer.on_note("attention blocks: " + file + " (what it lacks starts fresh)\n" +
+                     load_vit(model.attention(), load_state_dict(file), file).text());
+  }
   model.set_checkpointing(config.training.checkpointing);
 
   if (config.training.overfit_batch) train = first_batch(train, config);
@@ -334,23 +307,35 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                           std::move(last),
                           std::move(best),
                           data.class_names,
-                          std::string(name_of(test->info().split))};
+                          std::string(name_of(test->info().split)),
+                          model.parameter_count()};
   write_file_atomically(folder / "result.json", result_to_json(result));
   return result;
 }
 
-std::string evaluation_to_json(const EvaluationResult& result, bool with_samples) {
-  return evaluation_json(result, with_samples).dump(2) + "\n";
+fs::path train_landmark_backbone(const RunConfig& config, const fs::path& folder, Device device,
+                                 TrainingObserver& observer) {
+  const fs::path weights = folder / "landmarks.safetensors";
+  std::error_code error;
+  if (fs::exists(weights, error)) return weights;
+  fs::create_directories(folder, error);
+  require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
+  FERNetConfig sizes = config.model;
+  sizes.landmarks.head = true;
+  FERNet model(sizes);
+  model.initialise(config.training.seed);
+  model.to(device);
+  train_landmarks(model, config, folder, device, observer);
+  save_weights(weights, model.landmark_backbone(), {});
+  fs::remove(folder / "landmarks-last.safetensors", error);  // the optimizer's state is of no more use
+  return weights;
 }
 
 std::string result_to_json(const ExperimentResult& result) {
-  Json json{{"folder", result.folder.string()},
-            {"steps", result.training.steps},
-            {"seconds", result.training.seconds},
-            {"waiting", result.training.waiting},
-            {"peak_memory_bytes", result.training.peak_memory},
-            {"best_epoch", result.training.best_epoch},
-            {"test_split", result.test_split}};
+  Json json{{"folder", result.folder.string()},         {"parameters", result.parameters},
+            {"steps", result.training.steps},           {"seconds", result.training.seconds},
+            {"waiting", result.training.waiting},       {"peak_memory_bytes", result.training.peak_memory},
+            {"best_epoch", result.training.best_epoch}, {"test_split", result.test_split}};
   json["last"] = evaluation_json(result.last, false);
   json["best"] = evaluation_json(result.best, false);
   return json.dump(2) + "\n";

@@ -21,7 +21,7 @@ struct DataConfig {
 };
 
 struct TrainingConfig {
-  std::string image_backbone;
+  std::string image_backbone, vit;
   std::int64_t epochs = 10, batch_size = 48;
   std::string optimizer = "adam";
   double lr = 1e-3;
@@ -68,6 +68,8 @@ template <typename Visitor>
 void visit_fields(TrainingConfig& c, Visitor&& v) {
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
+  v("vit", c.vit,
+    "timm's vision transformer that the attention blocks start from, and take their sizes from (Table 2)");
   v("epochs", c.epochs, "passes over the training part");
   v("batch_size", c.batch_size, "samples a step");
   v("optimizer", c.optimizer, "adam, adamw or sgd");
@@ -117,6 +119,13 @@ void visit_fields(LandmarkConfig& c, Visitor&& v) {
   v("landmark_batch_size", c.batch_size, "samples a step of that training");
   v("landmark_identities", c.identities, "drawn persons of that training");
   v("landmark_lr", c.lr, "learning rate of that training");
+}
+
+template <typename Visitor>
+void visit_fields(InitialConfig& c, Visitor&& v) {
+  v("image_weights", c.image, "checkpoint (IR50) in which the image backbone starts");
+  v("vit", c.vit,
+    "timm's vision transformer in which the attention blocks start; sets their sizes (Table 2)");
 }
 
 /// Calls visit_section(name, fields) for each section of the configuration.

@@ -29,6 +29,11 @@ struct EvaluationResult {
 /// Runs `model` in evaluation mode over one epoch of `loader`, without gradients.
 EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device);
 
+/// An evaluation as JSON; without samples unless asked for.
+std::string evaluation_to_json(const EvaluationResult& result, bool with_samples);
+/// Reads it back. FormatError, naming `source`, if the text is none or lacks the samples.
+EvaluationResult evaluation_from_json(const std::string& text, const std::string& source);
+
 /// A network with its weights, and what is needed to use it: what `fer predict` and a program of one's own
 /// load.
 ///
@@ -44,10 +49,17 @@ struct Classifier {
   /// A picture of one face, of any size; it is resized to the network's input.
   SamplePrediction predict(const Image& image) const;
   std::vector<SamplePrediction> predict(const std::vector<Image>& images) const;
+  /// What the network is fed for these pictures: N x S x S x 3, on `device`.
+  Tensor input(const std::vector<Image>& images) const;
 };
 
-/// From a weight file or checkpoint written by `fer train`, whose metadata describe the network. FormatError
-/// if the file lacks them, or tensors; the model is in evaluation mode.
+/// From a weight file or checkpoint written by `fer train`, whose metadata describe the network, or from a
+/// run folder, whose best.safetensors is taken. FormatError if the file lacks the metadata, or tensors; the
+/// model is in evaluation mode.
 Classifier load_classifier(const std::filesystem::path& path, Device device);
+
+/// Over all of `dataset`, at the classifier's own input size. DataError if the data set has other classes
+/// than the network was trained on.
+EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset);
 
 }  // namespace fer

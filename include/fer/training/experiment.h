@@ -16,6 +16,7 @@ struct ExperimentResult {
   EvaluationResult last, best;  ///< of the test split, with the weights of the last and of the best epoch
   std::vector<std::string> class_names;
   std::string test_split;
+  std::int64_t parameters = 0;
 };
 
 /// Trains as `config` says, on `device`, into `folder`, which is created. With `resume` the folder's own run
@@ -26,10 +27,13 @@ struct ExperimentResult {
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
                                 Device device, TrainingObserver& observer);
 
+/// Trains a landmark backbone alone, on the points of drawn faces, as a run does that is given none; goes on
+/// with what `folder` holds of it. Returns its weights, <folder>/landmarks.safetensors.
+std::filesystem::path train_landmark_backbone(const RunConfig& config, const std::filesystem::path& folder,
+                                              Device device, TrainingObserver& observer);
+
 /// The result as JSON: accuracy, per class, confusion matrices, time and memory.
 std::string result_to_json(const ExperimentResult& result);
-/// An evaluation as JSON; without samples unless asked for.
-std::string evaluation_to_json(const EvaluationResult& result, bool with_samples);
 
 /// Reads a landmark checkpoint of any known kind into `config`'s sizes (width, units, head). FormatError if
 /// it is none.

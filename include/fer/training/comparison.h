@@ -1,0 +1,34 @@
+// Two networks on the same samples: which of them each gets right, and what that difference is worth.
+//
+//   fer::PredictionComparison c = fer::compare_predictions(without_neaa, with_neaa);
+//   std::cout << fer::comparison_text(c, without_neaa, with_neaa, "without", "with");
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fer/training/evaluate.h"
+#include "fer/training/statistics.h"
+
+namespace fer {
+
+struct PredictionComparison {
+  McNemar test;
+  std::vector<std::size_t> mended;  ///< positions in the second's samples: wrong in the first, right there
+  std::vector<std::size_t> broken;  ///< right in the first, wrong in the second
+};
+
+/// DataError unless both are of the same samples with the same labels and classes, in one order.
+PredictionComparison compare_predictions(const EvaluationResult& first, const EvaluationResult& second);
+
+/// A table for a terminal: accuracy of both, by class too, and McNemar's test.
+std::string comparison_text(const PredictionComparison& comparison, const EvaluationResult& first,
+                            const EvaluationResult& second, const std::string& first_name,
+                            const std::string& second_name);
+std::string comparison_to_json(const PredictionComparison& comparison, const EvaluationResult& first,
+                               const EvaluationResult& second);
+
+/// A p value for tables: "0.012", "< 0.001"; "-" where it is not defined.
+std::string p_text(double p);
+
+}  // namespace fer
