@@ -25,6 +25,9 @@ Command add_info(CLI::App& program);
 Command add_gradcheck(CLI::App& program);
 Command add_faces(CLI::App& program);
 Command add_bench(CLI::App& program);
+Command add_ablate(CLI::App& program);
+Command add_figure(CLI::App& program);
+Command add_report(CLI::App& program);
 
 /// --device cpu|simt|cuda|cuda:N and --math native|library.
 void add_device_flag(CLI::App& command, std::string& device);

@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
       {"predict", fer::app::add_predict(program)}, {"convert", fer::app::add_convert(program)},
       {"info", fer::app::add_info(program)},       {"gradcheck", fer::app::add_gradcheck(program)},
       {"faces", fer::app::add_faces(program)},     {"bench", fer::app::add_bench(program)},
+      {"ablate", fer::app::add_ablate(program)},   {"figure", fer::app::add_figure(program)},
+      {"report", fer::app::add_report(program)},
   };
   try {
     program.parse(argc, argv);

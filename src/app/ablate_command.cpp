@@ -1,0 +1,86 @@
+// fer ablate
+#include <iostream>
+
+#include "app/commands.h"
+#include "app/console.h"
+#include "fer/training/ablation.h"
+
+namespace fer::app {
+namespace {
+
+struct AblateOptions {
+  std::string table, out, device = "cpu";
+  std::vector<std::uint64_t> seeds{1, 2, 3};
+  std::vector<std::string> variants, weights{"0.001", "0.01", "0.1"};
+  bool json = false, csv = false, list = false, steps = false;
+};
+
+void print_list(const AblationTable& table) {
+  for (std::size_t i = 0; i < table.variants.size(); ++i) {
+    std::cout << table.variants[i].name << (i == table.reference ? "  (the reference)" : "") << "\n";
+  }
+}
+
+int run(const AblateOptions& options, const SettingFlags& flags) {
+  RunConfig config;
+  config.model = preset(config.preset);
+  flags.apply(config);
+  AblationOptions choices{"", options.weights};
+  // In this table the transformer's weights are a row of their own, not where all rows start.
+  if (options.table == "depth") std::swap(choices.vit, config.initial.vit);
+  AblationTable table = ablation_table(options.table, choices);
+  if (!options.variants.empty()) table = only_variants(std::move(table), options.variants);
+  if (options.list) {
+    print_list(table);
+    return 0;
+  }
+  const Device device = checked_device(options.device);
+  const std::string folder = options.out.empty() ? "runs/" + table.name : options.out;
+  ConsoleObserver console(!options.steps);
+  const AblationResult result = run_ablation(table, config, options.seeds, folder, device, console);
+  if (options.json) {
+    std::cout << to_json(result);
+  } else if (options.csv) {
+    std::cout << to_csv(result);
+  } else {
+    std::cout << "\n"
+              << to_markdown(result) << "\nwritten to " << folder << ": " << table.name
+              << ".md, .csv, .json\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_ablate(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("ablate", "A table of the paper: one thing changed, over several seeds");
+  auto options = std::make_shared<AblateOptions>();
+  command
+      ->add_option("table", options->table,
+                   "modules (Table 1), depth (Table 2), loss (Table 3) or heatmap (Table 4)")
+      ->required();
+  command->add_option("--out", options->out,
+                      "folder of the table; what it holds is not run again [runs/TABLE]");
+  command->add_option("--seeds", options->seeds, "seeds, each a run of every row")
+      ->delimiter(',')
+      ->capture_default_str();
+  command
+      ->add_option("--variants", options->variants, "only these rows and the reference, for example none,all")
+      ->delimiter(',');
+  command->add_option("--weights", options->weights, "loss: values of lambda (Eq. 11) for NeAA")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_flag("--list", options->list, "list the rows and end");
+  command->add_flag("--steps", options->steps, "show the steps of each run");
+  command->add_flag("--json", options->json, "print the result as JSON");
+  command->add_flag("--csv", options->csv, "print a row a run as CSV")->excludes("--json");
+  add_device_flag(*command, options->device);
+  auto flags = std::make_shared<SettingFlags>(*command);
+  command->footer(
+      "An interrupted table goes on when the same command is given again; more seeds or rows may be\n"
+      "asked for later.");
+  return [options, flags] { return run(*options, *flags); };
+}
+
+}  // namespace fer::app

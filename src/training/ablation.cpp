@@ -1,0 +1,201 @@
+#include "fer/training/ablation.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "fer/formats/atomic_file.h"
+#include "training/evaluation_json.h"
+
+namespace fer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+std::string contents(const fs::path& path) {
+  const std::vector<std::byte> bytes = read_file(path);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Json parse(const fs::path& path) {
+  Json json = Json::parse(contents(path), nullptr, /*allow_exceptions=*/false);
+  require<FormatError>(json.is_object(), path.string(), ": not a JSON object");
+  return json;
+}
+
+/// What all cells of a folder share: the table's name and the configuration, without the seed.
+Json identity(const AblationTable& table, const RunConfig& config) {
+  Json json = Json::parse(to_json(config));
+  json["training"].erase("seed");
+  return {{"table", table.name}, {"configuration", std::move(json)}};
+}
+
+void claim_folder(const fs::path& folder, const Json& wanted) {
+  const fs::path file = folder / "ablation.json";
+  std::error_code error;
+  if (!fs::exists(file, error)) {
+    const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
+    require<IoError>(!taken, "the folder '", folder.string(),
+                     "' is not empty and holds no table; name another one");
+    fs::create_directories(folder, error);
+    require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
+    write_file_atomically(file, wanted.dump(2) + "\n");
+    return;
+  }
+  const Json there = parse(file).flatten(), here = wanted.flatten();
+  for (const auto& [key, value] : here.items()) {
+    const Json other = there.contains(key) ? there[key] : Json(nullptr);
+    require<ConfigError>(other == value, "the folder '", folder.string(),
+                         "' holds cells of another table: ", key.substr(1), " is ", other.dump(),
+                         " there and ", value.dump(), " here; name another folder");
+  }
+}
+
+RunConfig cell_config(const RunConfig& base, const AblationVariant& variant, std::uint64_t seed) {
+  RunConfig config = base;
+  config.training.seed = seed;
+  for (const auto& [key, value] : variant.settings) {
+    apply_setting(config, key, value, concat("variant '", variant.name, "'"));
+  }
+  return config;
+}
+
+Json settings_json(const AblationVariant& variant) {
+  Json json = Json::object();
+  for (const auto& [key, value] : variant.settings) json[key] = value;
+  return json;
+}
+
+AblationCell read_cell(const fs::path& file, std::size_t index, const AblationVariant& variant,
+                       std::uint64_t seed) {
+  const Json json = parse(file);
+  require<ConfigError>(json.value("settings", Json()) == settings_json(variant), file.string(),
+                       ": this cell was run with other settings (", json.value("settings", Json()).dump(),
+                       "); name another folder");
+  try {
+    EvaluationResult best = evaluation_of_json(json.at("best"), file.string());
+    EvaluationResult last = evaluation_of_json(json.at("last"), file.string());
+    return {index, seed, json.at("parameters"), json.at("seconds"), std::move(best), std::move(last)};
+  } catch (const nlohmann::json::exception& error) {
+    throw FormatError(concat(file.string(), ": damaged: ", error.what()));
+  }
+}
+
+/// Trains a cell, or goes on with it, and writes its cell.json.
+void run_cell(const RunConfig& config, const AblationVariant& variant, const fs::path& folder, Device device,
+              TrainingObserver& observer) {
+  std::error_code error;
+  const bool begun = fs::exists(folder / "config.json", error);
+  const ExperimentResult result = run_experiment(config, folder, begun, device, observer);
+  const Json json{{"variant", variant.name},
+                  {"settings", settings_json(variant)},
+                  {"seed", config.training.seed},
+                  {"parameters", result.parameters},
+                  {"seconds", result.training.seconds},
+                  {"best_epoch", result.training.best_epoch},
+                  {"test_split", result.test_split},
+                  {"best", evaluation_json(result.best, true)},
+                  {"last", evaluation_json(result.last, true)}};
+  write_file_atomically(folder / "cell.json", json.dump() + "\n");
+  // The optimizer's state is twice the size of the weights, and a finished cell is never resumed.
+  fs::remove(folder / "last.safetensors", error);
+}
+
+void write_tables(const AblationResult& result, const fs::path& folder) {
+  write_file_atomically(folder / (result.table.name + ".md"), to_markdown(result));
+  write_file_atomically(folder / (result.table.name + ".csv"), to_csv(result));
+  write_file_atomically(folder / (result.table.name + ".json"), to_json(result));
+}
+
+}  // namespace
+
+Figures figures_of(const EvaluationResult& result) {
+  const ConfusionMatrix& c = result.confusion;
+  const auto& names = c.class_names();
+  const auto found = std::find(names.begin(), names.end(), "neutral");
+  const int neutral = static_cast<int>(found - names.begin());
+  const bool known = found != names.end();
+  return {{"accuracy", c.accuracy()},
+          {"mean_class_accuracy", c.mean_class_accuracy()},
+          {"macro_f1", c.macro_f1()},
+          {"neutral_recall", known ? c.recall(neutral) : std::nan("")},
+          {"neutral_f1", known ? c.f1(neutral) : std::nan("")},
+          {"cross_entropy", result.cross_entropy}};
+}
+
+fs::path cell_folder(const fs::path& folder, const AblationVariant& variant, std::uint64_t seed) {
+  std::string name;
+  for (const char c : variant.name) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '+';
+    if (plain) name += c;
+    if (c == ' ' && !name.empty() && name.back() != '+' && name.back() != '_') name += '_';
+  }
+  for (std::size_t at; (at = name.find("_+")) != std::string::npos;) name.erase(at, 1);
+  return folder / name / concat("seed-", seed);
+}
+
+std::vector<double> AblationResult::values(std::size_t variant, const std::string& metric) const {
+  std::vector<double> found;
+  for (const AblationCell& cell : cells) {
+    if (cell.variant != variant) continue;
+    for (const auto& [name, value] : figures_of(cell.best)) {
+      if (name == metric) found.push_back(value);
+    }
+  }
+  return found;
+}
+
+PairedComparison AblationResult::against_reference(std::size_t variant, const std::string& metric) const {
+  const auto value = [&](const AblationCell& cell) {
+    for (const auto& [name, figure] : figures_of(cell.best)) {
+      if (name == metric) return figure;
+    }
+    throw ConfigError(concat("unknown metric '", metric, "'"));
+  };
+  std::vector<double> a, b;
+  for (const AblationCell& cell : cells) {
+    if (cell.variant != variant) continue;
+    for (const AblationCell& reference : cells) {
+      if (reference.variant != table.reference || reference.seed != cell.seed) continue;
+      a.push_back(value(reference));
+      b.push_back(value(cell));
+    }
+  }
+  return paired_comparison(a, b);
+}
+
+AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
+                            const std::vector<std::uint64_t>& seeds, const fs::path& folder, Device device,
+                            TrainingObserver& observer) {
+  require<ConfigError>(!seeds.empty(), "a table needs one seed or more");
+  require<ConfigError>(!table.variants.empty(), "a table needs one variant or more");
+  RunConfig base = config;
+  for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
+  claim_folder(folder, identity(table, base));
+  if (base.landmarks.file.empty()) {
+    observer.on_note("landmark backbone: trained once, for all cells");
+    base.landmarks.file = train_landmark_backbone(base, folder / "landmarks", device, observer).string();
+  }
+  AblationResult result{table, config, seeds, "", {}};
+  std::size_t number = 0;
+  for (const std::uint64_t seed : seeds) {
+    for (std::size_t i = 0; i < table.variants.size(); ++i) {
+      const AblationVariant& variant = table.variants[i];
+      const fs::path cell = cell_folder(folder, variant, seed);
+      const std::string label = concat("cell ", ++number, " of ", seeds.size() * table.variants.size(), ": ",
+                                       variant.name, ", seed ", seed);
+      std::error_code error;
+      const bool done = fs::exists(cell / "cell.json", error);
+      observer.on_note(label + (done ? ", done before" : ""));
+      if (!done) run_cell(cell_config(base, variant, seed), variant, cell, device, observer);
+      result.cells.push_back(read_cell(cell / "cell.json", i, variant, seed));
+      result.test_split = parse(cell / "cell.json").value("test_split", "");
+      write_tables(result, folder);
+    }
+  }
+  return result;
+}
+
+}  // namespace fer
