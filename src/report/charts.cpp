@@ -184,26 +184,34 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
                       "[contact_sheet] ", options.columns, " columns cannot have ",
                       options.column_titles.size(), " titles");
   constexpr double gap = 8, margin = 12;
+  const double left = margin + (options.row_titles.empty() ? 0 : 1.5 * options.text_size);
   const double line = 1.3 * options.text_size, size = options.picture_size;
   std::size_t lines = 0;
   for (const Panel& panel : panels) lines = std::max(lines, panel.caption.size());
   const auto columns = static_cast<std::size_t>(options.columns);
   const std::size_t rows = (panels.size() + columns - 1) / columns;
+  require<ShapeError>(options.row_titles.empty() || options.row_titles.size() == rows, "[contact_sheet] ",
+                      rows, " rows cannot have ", options.row_titles.size(), " titles");
   const double row_height = size + static_cast<double>(lines) * line + gap + 2;
   const double head = (options.title.empty() ? 0 : 28) + (options.column_titles.empty() ? 0 : line + 4);
-  const double width = 2 * margin + static_cast<double>(columns) * (size + gap) - gap;
+  const double width = left + margin + static_cast<double>(columns) * (size + gap) - gap;
   const double foot = options.colour_scale ? 30 : 0;
   Drawing d(width, 2 * margin + head + row_height * static_cast<double>(rows) + foot);
   if (!options.title.empty())
     d.text(margin, margin + 14, fitted_text(options.title, 14, width - 2 * margin - 12),
            {.size = 14, .bold = true});
   for (std::size_t c = 0; c < options.column_titles.size(); ++c) {
-    d.text(margin + static_cast<double>(c) * (size + gap) + size / 2, margin + head - 4,
+    d.text(left + static_cast<double>(c) * (size + gap) + size / 2, margin + head - 4,
            fitted_text(options.column_titles[c], options.text_size, size),
            {.size = options.text_size, .anchor = Anchor::middle, .bold = true});
   }
+  for (std::size_t r = 0; r < options.row_titles.size(); ++r) {
+    d.text(margin + 0.8 * options.text_size, margin + head + row_height * static_cast<double>(r) + size / 2,
+           fitted_text(options.row_titles[r], options.text_size, size),
+           {.size = options.text_size, .anchor = Anchor::middle, .rotation = -90, .bold = true});
+  }
   for (std::size_t i = 0; i < panels.size(); ++i) {
-    const double x = margin + static_cast<double>(i % columns) * (size + gap);
+    const double x = left + static_cast<double>(i % columns) * (size + gap);
     const double y = margin + head + static_cast<double>(i / columns) * row_height;
     const Image& picture = panels[i].picture;
     if (!picture.empty()) {

@@ -70,6 +70,7 @@ struct SheetOptions {
   double text_size = 11;
   std::string title;
   std::vector<std::string> column_titles;  ///< none, or one a column
+  std::vector<std::string> row_titles;     ///< none, or one a row, upright on its left
   bool colour_scale = false;               ///< a key to the heat colours below
 };
 /// Panels in rows, left to right. Lines wider than a column are cut short with "..".

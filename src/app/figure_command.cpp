@@ -1,0 +1,183 @@
+// fer figure: one kind of figure a subcommand.
+#include <iostream>
+
+#include "app/commands.h"
+#include "fer/report/figures.h"
+#include "fer/training/experiment.h"
+
+namespace fer::app {
+namespace {
+
+struct FigureOptions {
+  std::string weights, compare, out, split = "test", device = "cpu";
+  std::vector<std::string> pictures;
+  std::vector<std::int64_t> samples;
+  std::size_t count = 6;
+  double scale = 2;
+  CamOptions cam;
+  AttentionOptions attention;
+  TokensOptions tokens;
+};
+
+/// What every kind begins with: the network, and the data set that the flags name.
+struct Subject {
+  Classifier net;
+  RunConfig config;
+  Device device;
+
+  Subject(const FigureOptions& options, const SettingFlags& flags)
+      : net(load_classifier(options.weights, checked_device(options.device))),
+        config(net.config),
+        device(net.device) {
+    flags.apply(config);
+  }
+  std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
+    auto opened = open_dataset(dataset_options(config.data, parse_split(options.split)));
+    require<DataError>(opened->info().class_names == net.class_names, "the classes of '", config.data.dataset,
+                       "' are not those that the network was trained on (", options.weights, ")");
+    return opened;
+  }
+  std::vector<Sample> faces(const FigureOptions& options) const {
+    if (!options.pictures.empty()) return read_faces({options.pictures.begin(), options.pictures.end()});
+    const auto data = dataset(options);
+    return options.samples.empty() ? choose_faces(*data, options.count)
+                                   : choose_faces(*data, options.samples);
+  }
+};
+
+int finish(const FigureOptions& options, const Drawing& drawing, const std::string& title) {
+  write_drawing(options.out, drawing, title, options.scale);
+  std::cout << "wrote " << options.out << "\n";
+  return 0;
+}
+
+int landmarks(const FigureOptions& options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  return finish(options, landmark_figure(subject.net, subject.faces(options)), "Landmarks and heat map");
+}
+
+int cam(FigureOptions options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  Classifier other;
+  if (!options.compare.empty()) {
+    other = load_classifier(options.compare, subject.device);
+    options.cam.other = &other;
+    options.cam.name = "1";
+    options.cam.other_name = "2";
+  }
+  return finish(options, cam_figure(subject.net, subject.faces(options), options.cam), "Grad-CAM");
+}
+
+int attention(const FigureOptions& options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  const std::vector<Sample> faces = subject.faces(options);
+  require<ConfigError>(!faces.empty(), "there is no face to look at");
+  return finish(options, attention_figure(subject.net, faces[0], options.attention), "Attention rollout");
+}
+
+int confusion(const FigureOptions& options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  const auto dataset = subject.dataset(options);
+  const EvaluationResult result = evaluate(subject.net, dataset);
+  const std::string title = concat(dataset->info().name, ", ", name_of(dataset->info().split), ": ",
+                                   number_text(100 * result.confusion.accuracy()), " % of ", dataset->size());
+  return finish(options, draw_confusion(result.confusion, title), "Confusion matrix");
+}
+
+int changes(const FigureOptions& options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  const auto dataset = subject.dataset(options);
+  const EvaluationResult second = evaluate(subject.net, dataset);
+  const EvaluationResult first = evaluate(load_classifier(options.compare, subject.device), dataset);
+  return finish(options,
+                changes_figure(*dataset, first, second, options.compare, options.weights, options.count),
+                "Faces mended and broken");
+}
+
+int tokens(const FigureOptions& options, const SettingFlags& flags) {
+  const Subject subject(options, flags);
+  return finish(options, tokens_figure(subject.net, *subject.dataset(options), options.tokens),
+                "Class tokens");
+}
+
+using Kind = int (*)(const FigureOptions&, const SettingFlags&);
+
+/// A subcommand with what every kind takes.
+CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& options, const char* name,
+                   const char* help, Kind kind, Command& chosen) {
+  CLI::App* command = figure.add_subcommand(name, help);
+  command->add_option("--weights", options->weights, "weights or run folder written by fer train")
+      ->required();
+  command->add_option("--out", options->out, "the figure: .svg, .png or .jpg")->required();
+  command->add_option("--split", options->split, "train, validation, test, public_test or private_test")
+      ->capture_default_str();
+  command->add_option("--scale", options->scale, "pixels a point, of .png and .jpg")
+      ->check(CLI::Range(0.25, 8.0))
+      ->capture_default_str();
+  add_device_flag(*command, options->device);
+  auto flags = std::make_shared<SettingFlags>(*command);
+  command->callback([options, flags, kind, &chosen] { chosen = [=] { return kind(*options, *flags); }; });
+  return command;
+}
+
+void add_faces_flags(CLI::App& command, FigureOptions& options) {
+  auto* pictures = command.add_option("--pictures", options.pictures, "PNG or JPEG files of one face each");
+  command.add_option("--samples", options.samples, "numbers of samples of the data set")
+      ->delimiter(',')
+      ->excludes(pictures);
+  command.add_option("--count", options.count, "faces of the data set, the classes in turn")
+      ->check(CLI::Range(1, 40))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+Command add_figure(CLI::App& program) {
+  CLI::App* figure = program.add_subcommand("figure", "A figure of the paper, of any network and any faces");
+  figure->require_subcommand(1);
+  auto options = std::make_shared<FigureOptions>();
+  auto chosen = std::make_shared<Command>();
+  const auto kind = [&](const char* name, const char* help, Kind run) {
+    return add_kind(*figure, options, name, help, run, *chosen);
+  };
+  add_faces_flags(*kind("landmarks", "landmarks and heat map over faces (Figure 2)", landmarks), *options);
+
+  CLI::App* command = kind("cam", "Grad-CAM before and after the attention (Figure 6)",
+                           [](const FigureOptions& o, const SettingFlags& f) { return cam(o, f); });
+  add_faces_flags(*command, *options);
+  command
+      ->add_option("--layers", options->cam.layers, "stage1, stage2, ..., f_img (before), f_fusion (after)")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--class", options->cam.target, "whose score: predicted, true, or a class by its name")
+      ->capture_default_str();
+  command->add_option("--compare", options->compare, "a second network, its last layer as a further row");
+
+  command = kind("attention", "where each landmark query looks, head by head (attention rollout)", attention);
+  add_faces_flags(*command, *options);
+  command
+      ->add_option("--points", options->attention.points, "landmarks, 0 to 67, instead of parts of the face")
+      ->delimiter(',');
+
+  kind("confusion", "confusion matrix (Figure 7)", confusion);
+
+  command = kind("changes", "the faces that a network mends and those that it breaks (Figure 8)", changes);
+  command->add_option("--compare", options->compare, "the network before: weights or run folder")->required();
+  command->add_option("--count", options->count, "faces of each kind at most")
+      ->check(CLI::Range(1, 60))
+      ->capture_default_str();
+
+  command = kind("tokens", "class tokens in two dimensions, with arousal where known", tokens);
+  command->add_option("--methods", options->tokens.methods, "pca, tsne")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--count", options->tokens.count, "faces at most")
+      ->check(CLI::Range(4, 5000))
+      ->capture_default_str();
+  command->add_option("--perplexity", options->tokens.perplexity, "of t-SNE: about how many neighbours count")
+      ->check(CLI::Range(1.0, 500.0))
+      ->capture_default_str();
+  return [chosen] { return (*chosen)(); };
+}
+
+}  // namespace fer::app

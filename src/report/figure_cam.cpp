@@ -1,0 +1,77 @@
+// Figure 6: which pixels spoke for a class, at layers before and after the attention.
+#include <algorithm>
+
+#include "fer/report/explain.h"
+#include "report/figure_parts.h"
+
+namespace fer {
+namespace {
+
+/// The class whose score is explained, for each face.
+std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sample>& faces,
+                                  const std::vector<SamplePrediction>& predictions,
+                                  const std::string& target) {
+  std::vector<std::int64_t> classes;
+  for (std::size_t i = 0; i < faces.size(); ++i) {
+    if (target == "predicted") {
+      classes.push_back(predictions[i].predicted);
+    } else if (target == "true") {
+      require<ConfigError>(faces[i].label >= 0, "'", faces[i].name,
+                           "' has no label; ask for the class 'predicted' or for one by its name");
+      classes.push_back(faces[i].label);
+    } else {
+      const auto found = std::find(net.class_names.begin(), net.class_names.end(), target);
+      std::string known;
+      for (const std::string& name : net.class_names) known += ", " + name;
+      require<ConfigError>(found != net.class_names.end(), "unknown class '", target,
+                           "'; known are predicted, true", known);
+      classes.push_back(found - net.class_names.begin());
+    }
+  }
+  return classes;
+}
+
+/// What a layer is, for people.
+std::string layer_title(const std::string& layer) {
+  if (layer == "f_img") return "before";
+  if (layer == "f_fusion") return "after";
+  return layer;
+}
+
+}  // namespace
+
+Drawing cam_figure(const Classifier& net, const std::vector<Sample>& faces, const CamOptions& options) {
+  require<ConfigError>(!faces.empty(), "a figure needs one face or more");
+  require<ConfigError>(!options.layers.empty(), "Grad-CAM needs one layer or more");
+  std::vector<Panel> panels;
+  SheetOptions sheet;
+  sheet.columns = static_cast<int>(faces.size());
+  sheet.colour_scale = true;
+  sheet.title = "Grad-CAM before and after the attention";
+  sheet.row_titles.push_back("face");
+  for (const Sample& face : faces) {
+    const std::string label = detail::label_of(net, face);
+    panels.push_back({detail::canvas(face.image), {label.empty() ? label : "true: " + label}, false});
+  }
+  const auto add_rows = [&](const Classifier& network, const std::vector<std::string>& layers,
+                            const std::string& name) {
+    const std::vector<Image> pictures = detail::pictures_of(faces);
+    const auto predictions = network.predict(pictures);
+    const auto classes = targets(network, faces, predictions, options.target);
+    for (const std::string& layer : layers) {
+      const auto maps = grad_cam(*network.model, network.input(pictures), layer, classes);
+      sheet.row_titles.push_back(name.empty() ? layer_title(layer) : name + ", " + layer_title(layer));
+      for (std::size_t i = 0; i < faces.size(); ++i) {
+        const auto c = static_cast<std::size_t>(classes[i]);
+        panels.push_back({overlay_heat(detail::canvas(faces[i].image), normalised(maps[i])),
+                          {network.class_names[c] + " " + detail::percent(predictions[i].probabilities[c])},
+                          false});
+      }
+    }
+  };
+  add_rows(net, options.layers, options.other ? options.name : "");
+  if (options.other) add_rows(*options.other, {options.layers.back()}, options.other_name);
+  return contact_sheet(panels, sheet);
+}
+
+}  // namespace fer
