@@ -7,6 +7,7 @@
 #include "app/commands.h"
 #include "app/console.h"
 #include "fer/formats/atomic_file.h"
+#include "fer/report/tensorboard.h"
 #include "fer/training/experiment.h"
 
 namespace fer::app {
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 
 struct TrainOptions {
   std::string config, run_dir, resume, device = "cpu", profile;
-  bool quiet = false, json = false;
+  bool quiet = false, json = false, tensorboard = false;
   int show = 6, profile_steps = 5;
 };
 
@@ -90,7 +91,9 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
                                                        : options.run_dir;
   ConsoleObserver console(options.quiet);
   if (!options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
-  const ExperimentResult result = run_experiment(config, folder, resume, device, console);
+  EventObserver events(fs::path(folder) / "tensorboard", console);
+  TrainingObserver& observer = options.tensorboard ? static_cast<TrainingObserver&>(events) : console;
+  const ExperimentResult result = run_experiment(config, folder, resume, device, observer);
   if (options.json) {
     std::cout << result_to_json(result);
     return 0;
@@ -121,6 +124,8 @@ Command add_train(CLI::App& program) {
   command->add_option("--profile-steps", options->profile_steps, "steps of the profile")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
+  command->add_flag("--tensorboard", options->tensorboard,
+                    "write event files for TensorBoard into tensorboard/ of the run folder");
   command->add_flag("--quiet", options->quiet, "no lines between epochs");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")

@@ -6,7 +6,7 @@
 
 #include "fer/error.h"
 #include "fer/formats/atomic_file.h"
-#include "formats/onnx_protobuf.h"
+#include "formats/protobuf.h"
 
 namespace fer {
 namespace {

@@ -1,11 +1,18 @@
-#include "formats/onnx_protobuf.h"
+#include "formats/protobuf.h"
 
 #include <bit>
 
 namespace fer {
 namespace {
 
-enum WireType { varint_type = 0, length_type = 2, fixed32_type = 5 };
+enum WireType { varint_type = 0, fixed64_type = 1, length_type = 2, fixed32_type = 5 };
+
+/// Little-endian, the lowest `count` bytes.
+std::string low_bytes(std::uint64_t bits, int count) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) bytes.push_back(static_cast<char>((bits >> (8 * i)) & 0xff));
+  return bytes;
+}
 
 }  // namespace
 
@@ -35,10 +42,12 @@ void ProtoMessage::integer(int field, std::int64_t value) {
 
 void ProtoMessage::real(int field, float value) {
   tag(field, fixed32_type);
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  std::string bytes;
-  for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>((bits >> shift) & 0xff));
-  append(bytes);
+  append(low_bytes(std::bit_cast<std::uint32_t>(value), 4));
+}
+
+void ProtoMessage::real64(int field, double value) {
+  tag(field, fixed64_type);
+  append(low_bytes(std::bit_cast<std::uint64_t>(value), 8));
 }
 
 void ProtoMessage::text(int field, std::string_view value) {

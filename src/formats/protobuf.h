@@ -1,6 +1,6 @@
 // Protobuf's wire format, as far as writing takes it (protobuf.dev/programming-guides/encoding): a message is
 // a sequence of (field number << 3 | wire type) and value, where an integer is a varint, a float four bytes,
-// and text, bytes and inner messages are a length and as many bytes.
+// a double eight, and text, bytes and inner messages are a length and as many bytes.
 //
 // As the length of an inner message stands in front of it, a message is kept in pieces until it is whole;
 // pieces may be borrowed, so that weights are not copied at each level.
@@ -20,6 +20,7 @@ class ProtoMessage {
  public:
   void integer(int field, std::int64_t value);
   void real(int field, float value);
+  void real64(int field, double value);
   void text(int field, std::string_view value);
   /// `value` must outlive the message and those that it becomes part of.
   void borrowed_bytes(int field, std::span<const std::byte> value);

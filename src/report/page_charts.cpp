@@ -1,0 +1,117 @@
+#include "report/page_charts.h"
+
+#include <cmath>
+
+namespace fer::detail {
+namespace {
+
+/// Charts have about as many pixels across; more points than that only make the page larger.
+constexpr std::size_t most_points = 200;
+
+LineChart blank(const std::string& title, const std::string& x_label) {
+  LineChart chart;
+  chart.title = title;
+  chart.x_label = x_label;
+  chart.width = 400;
+  chart.height = 250;
+  return chart;
+}
+
+template <typename Value>
+Series of_steps(const RunLog& log, const std::string& prefix, const std::string& name, Value value) {
+  Series series;
+  series.name = name;
+  for (const StepReport& step : log.steps) {
+    if (step.prefix != prefix) continue;
+    series.x.push_back(static_cast<double>(step.step));
+    series.y.push_back(value(step));
+  }
+  return thinned(series, most_points);
+}
+
+double figure(const Figures& figures, const std::string& name) {
+  for (const auto& [key, value] : figures) {
+    if (key == name) return value;
+  }
+  return std::nan("");
+}
+
+Series of_epochs(const RunLog& log, const std::string& prefix, const std::string& key,
+                 const std::string& name) {
+  Series series;
+  series.name = name;
+  for (const EpochReport& epoch : log.epochs) {
+    if (epoch.prefix != prefix) continue;
+    const double value = figure(epoch.evaluation.figures, key);
+    if (!std::isfinite(value)) continue;
+    series.x.push_back(static_cast<double>(epoch.epoch));
+    series.y.push_back(value);
+  }
+  series.marks = series.x.size() <= 60;
+  return series;
+}
+
+const auto loss = [](const StepReport& step) { return step.loss; };
+
+}  // namespace
+
+std::vector<LineChart> training_charts(const RunStudy& run) {
+  const RunLog& log = run.log;
+  std::vector<LineChart> charts;
+  LineChart total = blank("Training loss", "step");
+  total.series.push_back(of_steps(log, "", "", loss));
+  charts.push_back(std::move(total));
+
+  Figures parts;
+  for (const StepReport& step : log.steps) {
+    if (step.prefix.empty()) parts = step.parts;
+  }
+  LineChart of_parts = blank("Parts of the loss, before their weights", "step");
+  of_parts.log_y = true;
+  for (const auto& [name, unused] : parts) {
+    Series series =
+        of_steps(log, "", name, [&key = name](const StepReport& step) { return figure(step.parts, key); });
+    series.low.clear(), series.high.clear();  // areas of several curves would hide one another
+    for (char& c : series.name) c = c == '_' ? ' ' : c;
+    of_parts.series.push_back(std::move(series));
+  }
+  charts.push_back(std::move(of_parts));
+
+  LineChart accuracy = blank("Accuracy on the validation split", "epoch");
+  accuracy.percent = true;
+  accuracy.series.push_back(of_epochs(log, "", "accuracy", "accuracy"));
+  accuracy.series.push_back(of_epochs(log, "", "mean_class_accuracy", "mean class accuracy"));
+  charts.push_back(std::move(accuracy));
+
+  LineChart rate = blank("Learning rate", "step");
+  rate.series.push_back(of_steps(log, "", "", [](const StepReport& step) { return step.lr; }));
+  rate.series[0].low.clear(), rate.series[0].high.clear();
+  charts.push_back(std::move(rate));
+
+  LineChart speed = blank("Throughput, images a second", "step");
+  speed.from_zero = true;
+  speed.series.push_back(
+      of_steps(log, "", "", [](const StepReport& step) { return step.images_per_second; }));
+  charts.push_back(std::move(speed));
+
+  LineChart landmarks = blank("Landmark backbone: loss", "step");
+  landmarks.log_y = true;
+  landmarks.series.push_back(of_steps(log, "landmarks-", "", loss));
+  if (!landmarks.series[0].x.empty()) charts.push_back(std::move(landmarks));
+  return charts;
+}
+
+std::vector<LineChart> comparison_charts(const std::vector<RunStudy>& runs) {
+  LineChart total = blank("Training loss", "step"),
+            accuracy = blank("Accuracy on the validation split", "epoch");
+  accuracy.percent = true;
+  for (const RunStudy& run : runs) {
+    Series series = of_steps(run.log, "", run.name, loss);
+    series.low.clear(), series.high.clear();
+    total.series.push_back(std::move(series));
+    accuracy.series.push_back(of_epochs(run.log, "", "accuracy", run.name));
+  }
+  return {total, accuracy};
+}
+
+}  // namespace fer::detail

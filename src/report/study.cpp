@@ -1,0 +1,98 @@
+// Evaluates a run and chooses the faces worth looking at.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "fer/report/explain.h"
+#include "fer/report/page.h"
+#include "fer/training/experiment.h"
+#include "report/figure_parts.h"
+
+namespace fer {
+namespace {
+
+double loss_of(const SamplePrediction& p) {
+  return -std::log(std::max(1e-12, static_cast<double>(p.probabilities[static_cast<std::size_t>(p.label)])));
+}
+
+/// Classes, the most probable first.
+std::vector<std::size_t> ranked(const SamplePrediction& p) {
+  std::vector<std::size_t> order(p.probabilities.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return p.probabilities[a] > p.probabilities[b]; });
+  return order;
+}
+
+double margin(const SamplePrediction& p) {
+  const auto order = ranked(p);
+  return order.size() < 2 ? 1 : p.probabilities[order[0]] - p.probabilities[order[1]];
+}
+
+std::vector<SamplePrediction> most_wrong(const EvaluationResult& result, std::size_t count) {
+  std::vector<SamplePrediction> wrong;
+  for (const SamplePrediction& p : result.samples) {
+    if (p.predicted != p.label) wrong.push_back(p);
+  }
+  std::stable_sort(wrong.begin(), wrong.end(), [](const SamplePrediction& a, const SamplePrediction& b) {
+    return loss_of(a) > loss_of(b);
+  });
+  wrong.resize(std::min(count, wrong.size()));
+  return wrong;
+}
+
+std::vector<SamplePrediction> least_certain(const EvaluationResult& result, std::size_t count) {
+  std::vector<SamplePrediction> samples = result.samples;
+  std::stable_sort(samples.begin(), samples.end(), [](const SamplePrediction& a, const SamplePrediction& b) {
+    return margin(a) < margin(b);
+  });
+  samples.resize(std::min(count, samples.size()));
+  return samples;
+}
+
+std::vector<GalleryFace> gallery(const Classifier& net, const Dataset& dataset,
+                                 const std::vector<SamplePrediction>& chosen) {
+  std::vector<GalleryFace> faces;
+  for (const SamplePrediction& p : chosen) {
+    const Sample sample = dataset.sample(p.index);
+    const Tensor x = net.input({sample.image});
+    const auto order = ranked(p);
+    GalleryFace face;
+    face.name = sample.name;
+    face.label = net.class_names[static_cast<std::size_t>(p.label)];
+    face.prediction = detail::said(net, p);
+    for (std::size_t i = 1; i < std::min<std::size_t>(3, order.size()); ++i) {
+      face.alternatives.push_back(net.class_names[order[i]] + " " +
+                                  detail::percent(p.probabilities[order[i]]));
+    }
+    face.loss = loss_of(p);
+    face.picture = detail::canvas(sample.image);
+    if (net.config.model.attention.product) {
+      face.heat = overlay_heat(face.picture, normalised(landmark_heat(*net.model, x)[0]));
+    }
+    face.cam = overlay_heat(face.picture, normalised(grad_cam(*net.model, x, "f_fusion", {p.predicted})[0]));
+    faces.push_back(std::move(face));
+  }
+  return faces;
+}
+
+}  // namespace
+
+RunStudy study_run(const std::filesystem::path& folder, Device device, const StudyOptions& options) {
+  RunStudy study;
+  study.log = read_run(folder);
+  study.name = folder.has_filename() ? folder.filename().string() : folder.parent_path().filename().string();
+  study.split = options.split;
+  std::error_code error;
+  if (!std::filesystem::exists(folder / "best.safetensors", error)) return study;
+  const Classifier net = load_classifier(folder, device);
+  study.parameters = net.model->parameter_count();
+  const auto dataset = open_dataset(dataset_options(net.config.data, parse_split(options.split)));
+  study.split = std::string(name_of(dataset->info().split));
+  study.evaluation = evaluate(net, dataset);
+  study.wrong = gallery(net, *dataset, most_wrong(*study.evaluation, options.gallery));
+  study.uncertain = gallery(net, *dataset, least_certain(*study.evaluation, options.gallery));
+  return study;
+}
+
+}  // namespace fer

@@ -1,0 +1,285 @@
+// The paper's tables, figures and the report page, from end to end on drawn faces with a few steps.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/program.h"
+#include "fer/data/image.h"
+
+using app_test::Folder;
+using app_test::read_all;
+using app_test::Result;
+using app_test::run;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// `first` and then `more`.
+std::vector<std::string> arguments(std::vector<std::string> first, const std::vector<std::string>& more) {
+  first.insert(first.end(), more.begin(), more.end());
+  return first;
+}
+
+/// A table of a few steps a cell.
+std::vector<std::string> table(const std::string& name, const std::string& folder,
+                               const std::vector<std::string>& more) {
+  return arguments({"ablate",
+                    name,
+                    "--out",
+                    folder,
+                    "--preset",
+                    "tiny",
+                    "--train-identities",
+                    "4",
+                    "--test-identities",
+                    "2",
+                    "--faces-per-identity",
+                    "7",
+                    "--epochs",
+                    "1",
+                    "--max-steps",
+                    "2",
+                    "--landmark-epochs",
+                    "1",
+                    "--batch-size",
+                    "7",
+                    "--landmark-batch-size",
+                    "14",
+                    "--validation",
+                    "0.25"},
+                   more);
+}
+
+/// Two runs that differ in their loss, trained once for all figures.
+struct Runs {
+  Folder folder{"figures"};
+  Runs() {
+    auto first = app_test::short_training(folder / "neaa");
+    first.insert(first.end(), {"--max-steps", "4"});
+    const Result neaa = run(first);
+    REQUIRE_MESSAGE(neaa.code == 0, neaa.err);
+    auto second = app_test::short_training(folder / "plain");
+    second.insert(second.end(), {"--max-steps", "4", "--loss", "none", "--seed", "5"});
+    const Result plain = run(second);
+    REQUIRE_MESSAGE(plain.code == 0, plain.err);
+  }
+};
+
+Runs& runs() {
+  static Runs trained;
+  return trained;
+}
+
+/// Makes the figure as SVG and PNG; returns the SVG.
+std::string figure(const std::string& kind, const std::vector<std::string>& more) {
+  Runs& r = runs();
+  std::string svg;
+  for (const char* extension : {".svg", ".png"}) {
+    const std::string out = r.folder / (kind + extension);
+    const Result result =
+        run(arguments({"figure", kind, "--weights", r.folder / "neaa", "--out", out, "--scale", "1"}, more));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+    CHECK(result.out == "wrote " + out + "\n");
+    if (std::string(extension) == ".svg") {
+      svg = read_all(out);
+    } else {
+      const fer::Image picture = fer::read_image(out);
+      CHECK(picture.width > 200);
+      CHECK(picture.height > 100);
+    }
+  }
+  CHECK(contains(svg, "</svg>"));
+  return svg;
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("ablate modules: a cell a row and seed, tables in three forms, cells are not run twice") {
+  const Folder folder("modules");
+  const Result first = run(table("modules", folder / "t", {"--variants", "product,all", "--seeds", "1,2"}));
+  REQUIRE_MESSAGE(first.code == 0, first.err);
+  CHECK(contains(first.out, "| none |"));
+  CHECK(contains(first.out, "| product |"));
+  CHECK(contains(first.out, "| all |"));
+  CHECK_FALSE(contains(first.out, "| cross |"));
+  const auto json = nlohmann::json::parse(read_all(folder / "t/modules.json"));
+  CHECK(json["reference"] == "none");
+  REQUIRE(json["variants"].size() == 3);
+  CHECK(json["variants"][0]["cells"].size() == 2);
+  CHECK(json["variants"][1]["settings"]["product"] == "true");
+  CHECK(json["variants"][2]["accuracy"]["against_reference"]["pairs"] == 2);
+  CHECK(json["variants"][2]["mcnemar"].size() == 2);
+  CHECK(count(read_all(folder / "t/modules.csv"), "\n") == 7);
+  CHECK(contains(read_all(folder / "t/modules.md"), "(the paper's Table 1)"));
+  CHECK(app_test::fs::exists(folder / "t/all/seed-2/best.safetensors"));
+  CHECK_FALSE(app_test::fs::exists(folder / "t/all/seed-2/last.safetensors"));
+
+  // The same command again runs nothing; a damaged cell is done again; a further seed is added.
+  const std::string before = read_all(folder / "t/all/seed-1/cell.json");
+  app_test::fs::remove_all(folder / "t/product/seed-2");
+  const Result again =
+      run(table("modules", folder / "t", {"--variants", "product,all", "--seeds", "1,2", "--json"}));
+  REQUIRE_MESSAGE(again.code == 0, again.err);
+  CHECK(contains(again.err, "cell 1 of 6: none, seed 1, done before"));
+  CHECK(count(again.err, "done before") == 5);
+  CHECK(read_all(folder / "t/all/seed-1/cell.json") == before);
+  auto same = nlohmann::json::parse(again.out), old = json;
+  for (auto* table_json : {&same, &old}) {
+    for (auto& variant : (*table_json)["variants"]) {
+      for (auto& cell : variant["cells"]) cell.erase("seconds");
+    }
+  }
+  CHECK(same == old);
+
+  const Result other = run(table("modules", folder / "t", {"--lr", "0.5"}));
+  CHECK(other.code == 2);
+  CHECK(contains(other.err,
+                 "holds cells of another table: configuration/training/lr is 0.001 there and 0.5 here"));
+}
+
+TEST_CASE("ablate heatmap, depth and loss run, and list their rows") {
+  const Folder folder("tables");
+  for (const auto& [name, row] : {std::pair<std::string, std::string>{"heatmap", "abs_sum"},
+                                  {"depth", "8 blocks"},
+                                  {"loss", "anchor"}}) {
+    const Result result = run(table(name, folder / name, {"--variants", row, "--seeds", "1"}));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+    CHECK(contains(result.out, "| " + row + " |"));
+  }
+  CHECK(contains(read_all(folder / "loss/loss.md"), "neutral recall, %"));
+  CHECK(run({"ablate", "modules", "--list"}).out ==
+        "none  (the reference)\nproduct\ncross\nNeAA\nproduct + cross\ncross + NeAA\nproduct + NeAA\nall\n");
+  CHECK(run({"ablate", "loss", "--weights", "0.1,1", "--list"}).out ==
+        "none  (the reference)\nanchor\nNeAA 0.1\nNeAA 1\n");
+  CHECK(contains(run({"ablate", "depth", "--vit", "x.pth", "--list"}).out, "ViT"));
+}
+
+TEST_CASE("ablate says what is wrong") {
+  const Folder folder("bad_tables");
+  const Result unknown = run({"ablate", "colour"});
+  CHECK(unknown.code == 2);
+  CHECK(contains(unknown.err, "unknown table 'colour'; known are modules, depth, loss, heatmap"));
+  const Result row = run({"ablate", "heatmap", "--variants", "median"});
+  CHECK(row.code == 2);
+  CHECK(contains(row.err, "the table 'heatmap' has no variant 'median'; it has conv, sum, abs_sum, max"));
+  std::ofstream(folder / "something") << "x";
+  const Result taken = run(table("heatmap", folder.path.string(), {}));
+  CHECK(taken.code == 1);
+  CHECK(contains(taken.err, "is not empty and holds no table; name another one"));
+}
+
+TEST_CASE("eval --compare: McNemar against other weights, a run folder or a saved evaluation") {
+  Runs& r = runs();
+  const std::string saved = r.folder / "plain.json";
+  REQUIRE(run({"eval", "--weights", r.folder / "plain", "--save", saved}).code == 0);
+  const Result json =
+      run({"eval", "--weights", r.folder / "neaa", "--compare", r.folder / "plain", "--json"});
+  REQUIRE_MESSAGE(json.code == 0, json.err);
+  const auto result = nlohmann::json::parse(json.out);
+  const auto& test = result["mcnemar"];
+  CHECK(test["both_right"].get<int>() + test["only_first_right"].get<int>() +
+            test["only_second_right"].get<int>() + test["both_wrong"].get<int>() ==
+        14);
+  CHECK(result["mended"].size() == test["only_second_right"]);
+  CHECK(run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--json"}).out == json.out);
+  CHECK(contains(run({"eval", "--weights", r.folder / "neaa", "--compare", saved}).out,
+                 "McNemar's exact test: p = "));
+  const Result other = run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--split", "train"});
+  CHECK(other.code == 1);
+  CHECK(contains(other.err, "they must be of the same ones"));
+}
+
+TEST_CASE("figure landmarks") {
+  const std::string svg = figure("landmarks", {"--count", "3"});
+  CHECK(count(svg, "<image") == 9);
+  CHECK(contains(svg, ">landmarks</text>"));
+  CHECK(contains(svg, ">heat map</text>"));
+}
+
+TEST_CASE("figure cam: layers, classes, a second network, pictures of one's own") {
+  CHECK(count(figure("cam", {"--samples", "0,3"}), "<image") == 6);
+  const std::string svg = figure("cam", {"--samples", "0,3", "--layers", "stage1,f_img", "--class", "anger",
+                                         "--compare", runs().folder / "plain"});
+  CHECK(count(svg, "<image") == 8);
+  CHECK(contains(svg, "anger"));
+  REQUIRE(run({"faces", "--sheet", runs().folder / "face.png", "--identities", "1", "--per-identity", "1"})
+              .code == 0);
+  CHECK(count(figure("cam", {"--pictures", runs().folder / "face.png"}), "<image") == 3);
+  const auto wrong = [](const std::vector<std::string>& more) {
+    return run(arguments(
+        {"figure", "cam", "--weights", runs().folder / "neaa", "--out", runs().folder / "x.svg"}, more));
+  };
+  CHECK(contains(wrong({"--layers", "stage7"}).err,
+                 "unknown layer 'stage7'; known are stage1, stage2, stage3, f_img, f_fusion"));
+  CHECK(contains(wrong({"--class", "joy"}).err, "unknown class 'joy'; known are predicted, true, surprise"));
+  CHECK(contains(wrong({"--class", "true", "--pictures", runs().folder / "face.png"}).err,
+                 "'face.png' has no label; ask for the class 'predicted' or for one by its name"));
+  CHECK(contains(wrong({"--samples", "400"}).err, "there is no sample 400 in faces (test), which has 14"));
+  CHECK_FALSE(app_test::fs::exists(runs().folder / "x.svg"));
+}
+
+TEST_CASE("figure attention: parts of the face by heads") {
+  // The class token and seven parts; four heads and their mean.
+  CHECK(count(figure("attention", {"--samples", "2"}), "<image") == 40);
+  CHECK(count(figure("attention", {"--samples", "2", "--points", "30"}), "<image") == 10);
+  const Result point = run({"figure", "attention", "--weights", runs().folder / "neaa", "--out",
+                            runs().folder / "x.svg", "--points", "68"});
+  CHECK(point.code == 2);
+  CHECK(contains(point.err, "there is no landmark 68; they are 0 to 67"));
+}
+
+TEST_CASE("figure confusion, changes and tokens") {
+  CHECK(contains(figure("confusion", {}), ">predicted</text>"));
+  const std::string changes = figure("changes", {"--compare", runs().folder / "plain", "--count", "4"});
+  CHECK(contains(changes, "Mended: 1 wrong, 2 right"));
+  CHECK(contains(changes, "McNemar&#39;s exact test: p = "));
+  const std::string tokens = figure("tokens", {"--perplexity", "4"});
+  CHECK(contains(tokens, "Class tokens: t-SNE"));
+  CHECK(contains(tokens, "the stronger the arousal"));
+  CHECK(contains(tokens, "neutral tokens"));
+  const Result method = run({"figure", "tokens", "--weights", runs().folder / "neaa", "--out",
+                             runs().folder / "x.svg", "--methods", "umap"});
+  CHECK(method.code == 2);
+  CHECK(contains(method.err, "unknown method 'umap'; known are pca, tsne"));
+  CHECK(run({"figure", "confusion", "--weights", runs().folder / "neaa", "--out", runs().folder / "x.bmp"})
+            .code == 2);
+  CHECK(run({"figure"}).code == 2);
+}
+
+TEST_CASE("report: one page, all of it inside") {
+  Runs& r = runs();
+  const Result made = run(
+      {"report", r.folder / "neaa", r.folder / "plain", "--out", r.folder / "report.html", "--gallery", "3"});
+  REQUIRE_MESSAGE(made.code == 0, made.err);
+  const std::string page = read_all(r.folder / "report.html");
+  for (const char* part :
+       {"<h2 id=summary>", "<h2 id=comparison>", "Training loss", "Learning rate", "Throughput",
+        "Confusion matrix", "Most wrong", "Least certain", "McNemar p", "prefers-color-scheme"}) {
+    CHECK_MESSAGE(contains(page, part), part);
+  }
+  CHECK(contains(page, "<th scope=row>loss</th><td>neaa</td><td>none</td>"));
+  // Nothing is fetched: no address but those that name SVG's language.
+  CHECK(count(page, "http") == count(page, "http://www.w3.org/2000/svg"));
+  CHECK_FALSE(contains(page, "src=\"/"));
+  CHECK_FALSE(contains(page, "@import"));
+  CHECK(count(page, "<section") == count(page, "</section>"));
+  CHECK(count(page, "<table>") == count(page, "</table>"));
+  CHECK(count(page, "<details>") == count(page, "</details>"));
+
+  const Result events = run({"report", r.folder / "neaa", "--tensorboard", r.folder / "events"});
+  REQUIRE_MESSAGE(events.code == 0, events.err);
+  CHECK(app_test::fs::exists(r.folder / "events/neaa"));
+
+  const Result none = run({"report", r.folder / "nothing"});
+  CHECK(none.code == 1);
+  CHECK(contains(none.err, "is no run folder: it holds no config.json"));
+}
