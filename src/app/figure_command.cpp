@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/console.h"
 #include "fer/report/figures.h"
 #include "fer/training/experiment.h"
 
@@ -13,7 +14,7 @@ struct FigureOptions {
   std::vector<std::string> pictures;
   std::vector<std::int64_t> samples;
   std::size_t count = 6;
-  double scale = 2;
+  double zoom = 2;
   CamOptions cam;
   AttentionOptions attention;
   TokensOptions tokens;
@@ -46,7 +47,7 @@ struct Subject {
 };
 
 int finish(const FigureOptions& options, const Drawing& drawing, const std::string& title) {
-  write_drawing(options.out, drawing, title, options.scale);
+  write_drawing(options.out, drawing, title, options.zoom);
   std::cout << "wrote " << options.out << "\n";
   return 0;
 }
@@ -79,8 +80,9 @@ int confusion(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
   const auto dataset = subject.dataset(options);
   const EvaluationResult result = evaluate(subject.net, dataset);
-  const std::string title = concat(dataset->info().name, ", ", name_of(dataset->info().split), ": ",
-                                   number_text(100 * result.confusion.accuracy()), " % of ", dataset->size());
+  const std::string title =
+      concat(dataset->info().name, ", ", name_of(dataset->info().split), ": ",
+             percent_text(result.confusion.accuracy()), " of ", dataset->size(), " right");
   return finish(options, draw_confusion(result.confusion, title), "Confusion matrix");
 }
 
@@ -111,7 +113,7 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
   command->add_option("--out", options->out, "the figure: .svg, .png or .jpg")->required();
   command->add_option("--split", options->split, "train, validation, test, public_test or private_test")
       ->capture_default_str();
-  command->add_option("--scale", options->scale, "pixels a point, of .png and .jpg")
+  command->add_option("--zoom", options->zoom, "pixels a point, of .png and .jpg")
       ->check(CLI::Range(0.25, 8.0))
       ->capture_default_str();
   add_device_flag(*command, options->device);

@@ -48,7 +48,7 @@ Points mark_outline(int kind, double x, double y, double r) {
                  {-1.2, -0.4},
                  {-0.4, -0.4}});
     case 6:
-      return at({{-1.2, -0.5}, {1.2, -0.5}, {1.2, 0.5}, {-1.2, 0.5}});
+      return at({{-1.25, -0.7}, {1.25, -0.7}, {1.25, 0.7}, {-1.25, 0.7}});
     case 7:
       return at({{0, -1.2}, {1.14, -0.37}, {0.71, 0.97}, {-0.71, 0.97}, {-1.14, -0.37}});
     default:
@@ -111,7 +111,7 @@ Drawing draw_confusion(const ConfusionMatrix& confusion, const std::string& titl
       const double x = left + p * cell;
       const std::int64_t count = confusion.count(t, p);
       const double share = support > 0 ? static_cast<double>(count) / support : 0;
-      const Colour colour = heat_colour(1 - share);
+      const Colour colour = share_colour(share);
       d.rect({x, y, cell, cell}, {.fill = colour, .stroke = Colour{255, 255, 255}, .role = "cell"},
              concat("true ", confusion.class_names()[static_cast<std::size_t>(t)], ", predicted ",
                     confusion.class_names()[static_cast<std::size_t>(p)], ": ", count, " (", percent(share),
@@ -138,7 +138,7 @@ Drawing draw_confusion(const ConfusionMatrix& confusion, const std::string& titl
   // The key: what lightness means.
   const double key = left + side + 18, height = std::min(side, 200.0);
   for (int i = 0; i < 50; ++i) {
-    d.rect({key, top + height * i / 50, 14, height / 50 + 0.4}, {.fill = heat_colour(i / 49.0)});
+    d.rect({key, top + height * i / 50, 14, height / 50 + 0.4}, {.fill = share_colour(1 - i / 49.0)});
   }
   d.text(key + 18, top + 9, "100 %", {.size = 10});
   d.text(key + 18, top + height, "0 %", {.size = 10});
@@ -186,17 +186,23 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
   constexpr double gap = 8, margin = 12;
   const double left = margin + (options.row_titles.empty() ? 0 : 1.5 * options.text_size);
   const double line = 1.3 * options.text_size, size = options.picture_size;
-  std::size_t lines = 0;
-  for (const Panel& panel : panels) lines = std::max(lines, panel.caption.size());
   const auto columns = static_cast<std::size_t>(options.columns);
   const std::size_t rows = (panels.size() + columns - 1) / columns;
   require<ShapeError>(options.row_titles.empty() || options.row_titles.size() == rows, "[contact_sheet] ",
                       rows, " rows cannot have ", options.row_titles.size(), " titles");
-  const double row_height = size + static_cast<double>(lines) * line + gap + 2;
+  std::vector<double> tops{
+      0};  // of the rows, and the end of the last; a row is as high as its captions ask for
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::size_t lines = 0;
+    for (std::size_t i = r * columns; i < std::min(panels.size(), (r + 1) * columns); ++i) {
+      lines = std::max(lines, panels[i].caption.size());
+    }
+    tops.push_back(tops.back() + size + static_cast<double>(lines) * line + gap + 2);
+  }
   const double head = (options.title.empty() ? 0 : 28) + (options.column_titles.empty() ? 0 : line + 4);
   const double width = left + margin + static_cast<double>(columns) * (size + gap) - gap;
   const double foot = options.colour_scale ? 30 : 0;
-  Drawing d(width, 2 * margin + head + row_height * static_cast<double>(rows) + foot);
+  Drawing d(width, 2 * margin + head + tops.back() + foot);
   if (!options.title.empty())
     d.text(margin, margin + 14, fitted_text(options.title, 14, width - 2 * margin - 12),
            {.size = 14, .bold = true});
@@ -206,13 +212,13 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
            {.size = options.text_size, .anchor = Anchor::middle, .bold = true});
   }
   for (std::size_t r = 0; r < options.row_titles.size(); ++r) {
-    d.text(margin + 0.8 * options.text_size, margin + head + row_height * static_cast<double>(r) + size / 2,
+    d.text(margin + 0.8 * options.text_size, margin + head + tops[r] + size / 2,
            fitted_text(options.row_titles[r], options.text_size, size),
            {.size = options.text_size, .anchor = Anchor::middle, .rotation = -90, .bold = true});
   }
   for (std::size_t i = 0; i < panels.size(); ++i) {
     const double x = left + static_cast<double>(i % columns) * (size + gap);
-    const double y = margin + head + static_cast<double>(i / columns) * row_height;
+    const double y = margin + head + tops[i / columns];
     const Image& picture = panels[i].picture;
     if (!picture.empty()) {
       const double fit = size / std::max(picture.width, picture.height);
@@ -226,8 +232,7 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
     }
   }
   if (options.colour_scale) {
-    const double y = margin + head + row_height * static_cast<double>(rows) + 6,
-                 length = std::min(160.0, size);
+    const double y = margin + head + tops.back() + 6, length = std::min(160.0, size);
     for (int i = 0; i < 64; ++i) {
       d.rect({margin + 28 + length * i / 64, y, length / 64 + 0.4, 10}, {.fill = heat_colour(i / 63.0)});
     }

@@ -90,6 +90,11 @@ Colour heat_colour(double t) {
   return scale[static_cast<std::size_t>(std::lround(255 * clamped))];
 }
 
+Colour share_colour(double t) {
+  const double clamped = t > 0 ? std::min(t, 1.0) : 0.0;
+  return from_lch(0.965 - 0.625 * clamped, 0.012 + 0.115 * clamped, 255 * std::numbers::pi / 180);
+}
+
 Colour ink_on(Colour background) {
   return to_oklab(background)[0] > 0.65 ? Colour{0, 0, 0} : Colour{255, 255, 255};
 }

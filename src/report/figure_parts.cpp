@@ -70,8 +70,11 @@ std::vector<Sample> choose_faces(const Dataset& dataset, std::size_t count) {
   std::vector<std::int64_t> numbers;
   for (std::size_t round = 0; numbers.size() < count; ++round) {
     const std::size_t before = numbers.size();
-    for (const auto& members : by_class) {
-      if (round < members.size() && numbers.size() < count) numbers.push_back(members[round]);
+    for (std::size_t c = 0; c < by_class.size(); ++c) {
+      const auto& members = by_class[c];
+      if (round >= members.size() || numbers.size() == count) continue;
+      // Neighbours in a data set are often of one person: each class begins somewhere else in its list.
+      numbers.push_back(members[(round + c * members.size() / by_class.size()) % members.size()]);
     }
     if (numbers.size() == before) break;  // there are fewer samples than asked for
   }

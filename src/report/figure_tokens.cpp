@@ -27,7 +27,7 @@ double radius(const std::vector<float>& rows, std::size_t width, const std::vect
   return std::sqrt(squares / static_cast<double>(chosen.size()));
 }
 
-/// Marks by arousal: the least is 0.6, the greatest 1.7 times the usual size.
+/// Marks by arousal: the least is 0.8, the greatest 1.7 times the usual size.
 std::vector<double> sizes_of(const std::vector<Sample>& faces) {
   std::vector<double> sizes(faces.size(), 1.0);
   const bool known = std::all_of(faces.begin(), faces.end(),
@@ -37,7 +37,7 @@ std::vector<double> sizes_of(const std::vector<Sample>& faces) {
       faces.begin(), faces.end(), [](const Sample& a, const Sample& b) { return *a.arousal < *b.arousal; });
   const float span = std::max(1e-6f, *high->arousal - *low->arousal);
   for (std::size_t i = 0; i < faces.size(); ++i) {
-    sizes[i] = 0.6 + 1.1 * static_cast<double>((*faces[i].arousal - *low->arousal) / span);
+    sizes[i] = 0.8 + 0.9 * static_cast<double>((*faces[i].arousal - *low->arousal) / span);
   }
   return sizes;
 }

@@ -80,7 +80,7 @@ std::string figure(const std::string& kind, const std::vector<std::string>& more
   for (const char* extension : {".svg", ".png"}) {
     const std::string out = r.folder / (kind + extension);
     const Result result =
-        run(arguments({"figure", kind, "--weights", r.folder / "neaa", "--out", out, "--scale", "1"}, more));
+        run(arguments({"figure", kind, "--weights", r.folder / "neaa", "--out", out, "--zoom", "1"}, more));
     REQUIRE_MESSAGE(result.code == 0, result.err);
     CHECK(result.out == "wrote " + out + "\n");
     if (std::string(extension) == ".svg") {

@@ -107,6 +107,11 @@ TEST_CASE("the heat scale rises evenly in lightness, and palette colours differ 
   }
   CHECK(fer::heat_colour(-1) == fer::heat_colour(0));
   CHECK(fer::heat_colour(std::nan("")) == fer::heat_colour(0));
+  for (int i = 1; i <= 8; ++i) {
+    CHECK(fer::to_oklab(fer::share_colour(i / 8.0))[0] <
+          fer::to_oklab(fer::share_colour((i - 1) / 8.0))[0] - 0.05);
+  }
+  CHECK(fer::share_colour(2) == fer::share_colour(1));
   CHECK(fer::hex(fer::palette(0)) == "#0072b2");
   CHECK(fer::palette(8) == fer::palette(0));
   CHECK(fer::ink_on({255, 255, 255}) == fer::Colour{0, 0, 0});

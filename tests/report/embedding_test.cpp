@@ -45,7 +45,7 @@ TEST_CASE("t-SNE keeps clusters apart, and the same rows give the same picture")
   const fer::Tensor rows = clouds(3, 20, 10);
   fer::TsneOptions options;
   options.perplexity = 8;
-  options.iterations = 300;
+  options.iterations = 200;
   const fer::Embedding e = fer::tsne(rows, options);
   REQUIRE(e.points.size() == 60);
   const auto distance = [&](std::size_t i, std::size_t j) {

@@ -22,26 +22,25 @@ Tensor noise(const fer::Shape& shape, std::uint64_t index) {
   return Tensor::from<float>(shape, values);
 }
 
-/// The map that central differences of `score` at `features` (1 x h x w x C) give.
+/// The map that central differences of `score` at `features` (1 x h x w x C) give. A channel's weight is the
+/// mean of its slopes over the pixels, so all pixels of a channel are moved together.
 std::vector<double> cam_by_differences(const Tensor& features,
                                        const std::function<double(const Tensor&)>& score, float step) {
   const auto channels = static_cast<std::size_t>(features.dim(3));
   const auto values = features.to_vector<float>();
   const std::size_t pixels = values.size() / channels;
-  std::vector<double> weight(channels, 0.0), map(pixels, 0.0);
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  std::vector<double> map(pixels, 0.0);
+  for (std::size_t c = 0; c < channels; ++c) {
     auto up = values, down = values;
-    up[i] += step;
-    down[i] -= step;
+    for (std::size_t i = c; i < values.size(); i += channels) up[i] += step, down[i] -= step;
     const double slope = (score(Tensor::from<float>(features.shape(), up)) -
                           score(Tensor::from<float>(features.shape(), down))) /
                          (2.0 * step);
-    weight[i % channels] += slope / static_cast<double>(pixels);
+    for (std::size_t p = 0; p < pixels; ++p) {
+      map[p] += slope / static_cast<double>(pixels) * values[p * channels + c];
+    }
   }
-  for (std::size_t p = 0; p < pixels; ++p) {
-    for (std::size_t c = 0; c < channels; ++c) map[p] += weight[c] * values[p * channels + c];
-    map[p] = std::max(0.0, map[p]);
-  }
+  for (double& m : map) m = std::max(0.0, m);
   return map;
 }
 

@@ -28,6 +28,10 @@ std::array<double, 3> to_oklab(Colour colour);
 /// vision and a grey print.
 Colour heat_colour(double t);
 
+/// A sequential scale of one hue over t in [0, 1] (clamped; NaN counts as 0), nearly white to dark blue: for
+/// cells with numbers in them, most of which are small.
+Colour share_colour(double t);
+
 /// Black or white, whichever reads better on `background`.
 Colour ink_on(Colour background);
 

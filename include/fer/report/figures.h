@@ -18,7 +18,7 @@
 
 namespace fer {
 
-/// `count` samples, the classes in turn (those that have samples), each class's in the data set's order.
+/// `count` samples, the classes in turn (those that have samples), from different places of the data set.
 std::vector<Sample> choose_faces(const Dataset& dataset, std::size_t count);
 /// The samples with those numbers. ConfigError for one that the data set lacks.
 std::vector<Sample> choose_faces(const Dataset& dataset, const std::vector<std::int64_t>& numbers);
