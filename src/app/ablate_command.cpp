@@ -27,7 +27,7 @@ int run(const AblateOptions& options, const SettingFlags& flags) {
   flags.apply(config);
   AblationOptions choices{"", options.weights};
   // In this table the transformer's weights are a row of their own, not where all rows start.
-  if (options.table == "depth") std::swap(choices.vit, config.initial.vit);
+  if (options.table == "depth") std::swap(choices.vit, config.training.vit);
   AblationTable table = ablation_table(options.table, choices);
   if (!options.variants.empty()) table = only_variants(std::move(table), options.variants);
   if (options.list) {

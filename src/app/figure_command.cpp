@@ -117,7 +117,7 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
       ->check(CLI::Range(0.25, 8.0))
       ->capture_default_str();
   add_device_flag(*command, options->device);
-  auto flags = std::make_shared<SettingFlags>(*command);
+  auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->callback([options, flags, kind, &chosen] { chosen = [=] { return kind(*options, *flags); }; });
   return command;
 }

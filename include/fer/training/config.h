@@ -121,13 +121,6 @@ void visit_fields(LandmarkConfig& c, Visitor&& v) {
   v("landmark_lr", c.lr, "learning rate of that training");
 }
 
-template <typename Visitor>
-void visit_fields(InitialConfig& c, Visitor&& v) {
-  v("image_weights", c.image, "checkpoint (IR50) in which the image backbone starts");
-  v("vit", c.vit,
-    "timm's vision transformer in which the attention blocks start; sets their sizes (Table 2)");
-}
-
 /// Calls visit_section(name, fields) for each section of the configuration.
 template <typename Config, typename Visitor>
 void visit_sections(Config& config, Visitor&& v) {
