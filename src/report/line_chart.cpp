@@ -81,10 +81,11 @@ Axis y_axis(const LineChart& chart, Range range) {
   return axis;
 }
 
-Axis x_axis(Range range, double width) {
+Axis x_axis(Range range, double width, bool whole) {
   if (range.high - range.low <= 0) widen(range, 0.5);
   Axis axis{range.low, range.high, 0, 1, {}, {}};
-  for (int wanted = 8; wanted >= 1; --wanted) {
+  const int most = whole ? static_cast<int>(std::clamp(range.high - range.low, 1.0, 8.0)) : 8;
+  for (int wanted = most; wanted >= 1; --wanted) {
     axis.ticks = nice_ticks(axis.low, axis.high, wanted);
     axis.labels = tick_labels(axis.ticks);
     double widest = 0;
@@ -255,7 +256,7 @@ Drawing draw_chart(const LineChart& chart) {
   for (const std::string& label : y.labels) widest = std::max(widest, text_width(label, tick_size));
   const double left = 12 + (chart.y_label.empty() ? 0 : 18) + widest + 8, right = chart.width - 18;
   const double top = 34 + legend, bottom = chart.height - (chart.x_label.empty() ? 26 : 44);
-  Axis x = x_axis(xs, right - left);
+  Axis x = x_axis(xs, right - left, chart.whole_x);
   x.from = left, x.to = right;
   y.from = bottom, y.to = top;
   for (std::size_t i = 0; i < y.ticks.size(); ++i) {

@@ -12,6 +12,7 @@ LineChart blank(const std::string& title, const std::string& x_label) {
   LineChart chart;
   chart.title = title;
   chart.x_label = x_label;
+  chart.whole_x = true;
   chart.width = 400;
   chart.height = 250;
   return chart;

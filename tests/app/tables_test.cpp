@@ -58,7 +58,7 @@ struct Runs {
   Folder folder{"figures"};
   Runs() {
     auto first = app_test::short_training(folder / "neaa");
-    first.insert(first.end(), {"--max-steps", "4"});
+    first.insert(first.end(), {"--max-steps", "4", "--tensorboard"});
     const Result neaa = run(first);
     REQUIRE_MESSAGE(neaa.code == 0, neaa.err);
     auto second = app_test::short_training(folder / "plain");
@@ -278,6 +278,10 @@ TEST_CASE("report: one page, all of it inside") {
   const Result events = run({"report", r.folder / "neaa", "--tensorboard", r.folder / "events"});
   REQUIRE_MESSAGE(events.code == 0, events.err);
   CHECK(app_test::fs::exists(r.folder / "events/neaa"));
+
+  // While it trains, a run writes them itself if it is asked to.
+  CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/landmarks"));
+  CHECK_FALSE(app_test::fs::exists(r.folder / "plain/tensorboard"));
 
   const Result none = run({"report", r.folder / "nothing"});
   CHECK(none.code == 1);

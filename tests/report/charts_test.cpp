@@ -103,6 +103,15 @@ TEST_CASE("curves: labels do not overlap, gaps stay gaps") {
   CHECK(std::distance(std::sregex_iterator(svg.begin(), svg.end(), line), std::sregex_iterator()) == 3);
 }
 
+TEST_CASE("steps and epochs have no ticks between whole numbers") {
+  fer::LineChart chart;
+  chart.whole_x = true;
+  chart.series.push_back({"", {1, 2, 3}, {5, 6, 7}, {}, {}, false});
+  const std::string svg = fer::draw_chart(chart).svg("x");
+  CHECK(svg.find(">2</text>") != std::string::npos);
+  CHECK(svg.find(">1.5</text>") == std::string::npos);
+}
+
 TEST_CASE("a chart without points says so; lists of different length are refused") {
   fer::LineChart chart;
   chart.series.push_back({"empty", {}, {}, {}, {}, false});

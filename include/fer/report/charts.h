@@ -29,6 +29,7 @@ struct LineChart {
   bool percent = false;  ///< y is a share, shown as percentage
   bool log_y = false;    ///< points that are not positive are left out
   bool from_zero = false;
+  bool whole_x = false;  ///< x counts something (steps, epochs): no ticks between whole numbers
   double width = 560, height = 300;
 };
 /// ShapeError if a series has x and y of different lengths. Without a point there is a note in place of
