@@ -36,7 +36,7 @@ Drawing section(const Dataset& dataset, const EvaluationResult& first, const Eva
          true});
   }
   SheetOptions options;
-  options.columns = static_cast<int>(std::min<std::size_t>(6, count));
+  options.columns = static_cast<int>(std::clamp<std::size_t>(panels.size(), 3, 6));
   options.text_size = 10;
   options.title = title;
   return contact_sheet(panels, options);
