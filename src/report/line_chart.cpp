@@ -189,7 +189,11 @@ std::vector<std::string> tick_labels(const std::vector<double>& ticks) {
   double greatest = 0;
   for (const double t : ticks) greatest = std::max(greatest, std::abs(t));
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : std::max(greatest, 1e-300);
-  const int decimals = std::max(0, static_cast<int>(std::ceil(-std::log10(step) - 1e-9)));
+  int decimals = 0;  // as many as the step has: two for 0.25
+  const auto is_whole = [](double x) {
+    return std::abs(x - std::round(x)) < 1e-6 * std::max(1.0, std::abs(x));
+  };
+  for (double scaled = std::abs(step); decimals < 12 && !is_whole(scaled); scaled *= 10) ++decimals;
   std::vector<std::string> labels;
   for (const double t : ticks) {
     char text[64];

@@ -87,7 +87,7 @@ std::string figure(const std::string& kind, const std::vector<std::string>& more
       svg = read_all(out);
     } else {
       const fer::Image picture = fer::read_image(out);
-      CHECK(picture.width > 200);
+      CHECK(picture.width > 120);
       CHECK(picture.height > 100);
     }
   }
