@@ -51,7 +51,8 @@ Drawing cam_figure(const Classifier& net, const std::vector<Sample>& faces, cons
   sheet.row_titles.push_back("face");
   for (const Sample& face : faces) {
     const std::string label = detail::label_of(net, face);
-    panels.push_back({detail::canvas(face.image), {label.empty() ? label : "true: " + label}, false});
+    panels.push_back({detail::canvas(face.image), {}, false});
+    if (!label.empty()) panels.back().caption = {"true: " + label};
   }
   const auto add_rows = [&](const Classifier& network, const std::vector<std::string>& layers,
                             const std::string& name) {

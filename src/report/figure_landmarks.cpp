@@ -18,7 +18,10 @@ Drawing landmark_figure(const Classifier& net, const std::vector<Sample>& faces)
     for (std::size_t i = 0; i < faces.size(); ++i) panels.push_back({picture_of(i), {}, false});
   };
   add_row("face", [&](std::size_t i) { return detail::canvas(faces[i].image); });
-  for (std::size_t i = 0; i < faces.size(); ++i) panels[i].caption = {detail::label_of(net, faces[i])};
+  for (std::size_t i = 0; i < faces.size(); ++i) {
+    const std::string label = detail::label_of(net, faces[i]);
+    if (!label.empty()) panels[i].caption = {label};
+  }
   if (!landmarks.empty()) {
     add_row("landmarks", [&](std::size_t i) {
       Image picture = detail::canvas(faces[i].image);
