@@ -145,14 +145,15 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
   std::cout << std::endl;
 }
 
-int run(BenchOptions options, const std::string& what, const std::string& device, bool json) {
-  options.device = checked_device(device);
+int run(BenchOptions options, const std::string& what, const std::string& device,
+        const std::string& precision, bool json) {
+  options.device = checked_device(device, precision);
   if (options.batches.empty())
     options.batches = what == "model" ? std::vector<int>{1, 8} : std::vector<int>{16};
   const MachinePeaks peaks = measure_peaks(options);
   const std::string machine = machine_description(options.device);
   if (!json) {
-    std::cout << machine << "\n";
+    std::cout << machine << ", precision " << precision << "\n";
     if (peaks.gigabytes > 0) {
       std::cout << "measured peaks: " << std::fixed << std::setprecision(1);
       if (peaks.gflops > 0) std::cout << peaks.gflops << " GFLOP/s of float32, ";
@@ -178,6 +179,7 @@ int run(BenchOptions options, const std::string& what, const std::string& device
                       {"state_memory_bytes", m.state_memory}});
     }
     std::cout << nlohmann::ordered_json{{"machine", machine},
+                                        {"precision", precision},
                                         {"preset", options.preset},
                                         {"peak_gflops", peaks.gflops},
                                         {"peak_gigabytes_per_second", peaks.gigabytes},
@@ -195,7 +197,7 @@ Command add_bench(CLI::App& program) {
       program.add_subcommand("bench", "Measure speed: operations, inference or training steps");
   struct Flags {
     BenchOptions options;
-    std::string what = "ops", device = "cpu";
+    std::string what = "ops", device = "cpu", precision = "float32";
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
@@ -216,8 +218,9 @@ Command add_bench(CLI::App& program) {
       "--cpu-time", flags->options.cpu_time,
       "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");
   add_device_flag(*command, flags->device);
+  add_precision_flag(*command, flags->precision);
   command->add_flag("--json", flags->json, "print the result as JSON");
-  return [flags] { return run(flags->options, flags->what, flags->device, flags->json); };
+  return [flags] { return run(flags->options, flags->what, flags->device, flags->precision, flags->json); };
 }
 
 }  // namespace fer::app

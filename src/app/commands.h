@@ -34,6 +34,12 @@ void add_device_flag(CLI::App& command, std::string& device);
 /// The device, set to what --math says, or a DeviceError that says what to do.
 Device checked_device(const std::string& text);
 
+/// --precision float32|tf32|bf16.
+void add_precision_flag(CLI::App& command, std::string& precision);
+/// The device, set to the precision; ConfigError if there is no such precision, or the device does not have
+/// it.
+Device checked_device(const std::string& text, const std::string& precision);
+
 /// A flag for every setting of RunConfig (--batch-size for batch_size) and --preset, or for those of some
 /// sections; the values stay text until apply() gives them to a configuration. Defaults are shown unless the
 /// configuration has others, such as those of a trained network.

@@ -11,7 +11,7 @@ namespace fer::app {
 namespace {
 
 struct EvalOptions {
-  std::string weights, split = "test", device = "cpu", save, compare;
+  std::string weights, split = "test", device = "cpu", precision = "float32", save, compare;
   bool json = false;
 };
 
@@ -37,7 +37,7 @@ void print(const EvaluationResult& result, const Dataset& dataset) {
 }
 
 int run(const EvalOptions& options, const SettingFlags& flags) {
-  const Device device = checked_device(options.device);
+  const Device device = checked_device(options.device, options.precision);
   const Classifier classifier = load_classifier(options.weights, device);
   RunConfig config = classifier.config;
   flags.apply(config);
@@ -77,6 +77,7 @@ Command add_eval(CLI::App& program) {
   command->add_option("--compare", options->compare,
                       "other weights, run folder or saved JSON: how the two differ on the same samples");
   add_device_flag(*command, options->device);
+  add_precision_flag(*command, options->precision);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->footer("The data set is that of the training unless flags name another.");

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictOptions {
-  std::string weights, device = "cpu";
+  std::string weights, device = "cpu", precision = "float32";
   std::vector<std::string> pictures;
   bool json = false;
 };
@@ -59,7 +59,8 @@ void print_text(const fs::path& file, const SamplePrediction& p, const std::vect
 
 int run(const PredictOptions& options) {
   const std::vector<fs::path> files = files_of(options.pictures);
-  const Classifier classifier = load_classifier(options.weights, checked_device(options.device));
+  const Classifier classifier =
+      load_classifier(options.weights, checked_device(options.device, options.precision));
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   int failed = 0;
   for (const fs::path& file : files) {
@@ -95,6 +96,7 @@ Command add_predict(CLI::App& program) {
       ->required();
   command->add_option("pictures", options->pictures, "PNG or JPEG files, or folders of them")->required();
   add_device_flag(*command, options->device);
+  add_precision_flag(*command, options->precision);
   command->add_flag("--json", options->json, "print the result as JSON");
   command->footer("Exit code 1 if a picture could not be read; the others are predicted all the same.");
   return [options] { return run(*options); };

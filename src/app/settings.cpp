@@ -5,6 +5,7 @@
 
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
+#include "fer/tensor/precision.h"
 
 namespace fer::app {
 namespace {
@@ -48,6 +49,23 @@ Device checked_device(const std::string& text) {
   }
   backend(device);
   set_math_mode(device, chosen_math());
+  return device;
+}
+
+void add_precision_flag(CLI::App& command, std::string& precision) {
+  command
+      .add_option(
+          "--precision", precision,
+          "how products and convolutions multiply: float32, or tf32 or bf16 on tensor cores (simt, cuda)")
+      ->capture_default_str();
+}
+
+Device checked_device(const std::string& text, const std::string& precision) {
+  const Precision parsed = parse_precision(precision);
+  const Device device = checked_device(text);
+  require<ConfigError>(parsed == Precision::float32 || chosen_math() == MathMode::native,
+                       "--math library computes in float32; use --math native with --precision ", parsed);
+  set_precision(device, parsed);
   return device;
 }
 

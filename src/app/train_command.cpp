@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainOptions {
-  std::string config, run_dir, resume, device = "cpu", profile;
+  std::string config, run_dir, resume, device = "cpu", precision = "float32", profile;
   bool quiet = false, json = false, tensorboard = false;
   int show = 6, profile_steps = 5;
 };
@@ -84,7 +84,7 @@ void print_result(const ExperimentResult& result) {
 
 int run(const TrainOptions& options, const SettingFlags& flags) {
   const RunConfig config = configuration(options, flags);
-  const Device device = checked_device(options.device);
+  const Device device = checked_device(options.device, options.precision);
   const bool resume = !options.resume.empty();
   const std::string folder = resume                    ? options.resume
                              : options.run_dir.empty() ? new_folder(config)
@@ -119,6 +119,7 @@ Command add_train(CLI::App& program) {
       ->excludes(config)
       ->excludes(run_dir);
   add_device_flag(*command, options->device);
+  add_precision_flag(*command, options->precision);
   command->add_option("--profile", options->profile,
                       "print where the time of some steps goes, and write a Chrome trace to this file");
   command->add_option("--profile-steps", options->profile_steps, "steps of the profile")

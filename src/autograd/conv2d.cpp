@@ -4,6 +4,7 @@
 // groups == I == O takes the depthwise kernels, which have no bias of their own: it is added here.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -49,34 +50,35 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   Tensor y = Tensor::empty_like(x.value(), shape);
   const bool depthwise = is_depthwise(x.shape(), weight.shape(), options);
   Backend& device = backend_of(y);
+  const Tensor operand = depthwise ? x.value() : product_operand(x.value());
   if (depthwise) {
     device.depthwise_conv2d_forward(x.value(), weight.value(), options, y);
     if (bias.defined()) device.binary(BinaryOp::add, y, bias.value(), y);
   } else {
-    device.conv2d_forward(x.value(), weight.value(), value_or_none(bias), options, y);
+    device.conv2d_forward(operand, weight.value(), value_or_none(bias), options, y);
   }
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  return record(
-      "conv2d", std::move(y), {x, weight, bias},
-      [=, sx = x.shape(), sw = weight.shape(), x_saved = save_if(needs_dw, x.value(), "conv2d", "x"),
-       weight_saved =
-           save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
-        Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
-        Backend& backend = backend_of(dy);
-        if (needs_dx && depthwise) {
-          backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
-        } else if (needs_dx) {
-          backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
-        }
-        if (needs_dw && depthwise) {
-          backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
-        } else if (needs_dw) {
-          db = empty_if(needs_db, {sw[0]}, dy);
-          backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
-        }
-        if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
-        return {dx, dw, db};
-      });
+  return record("conv2d", std::move(y), {x, weight, bias},
+                [=, sx = x.shape(), sw = weight.shape(), x_saved = save_if(needs_dw, operand, "conv2d", "x"),
+                 weight_saved = save_if(needs_dx, weight.value(), "conv2d", "weight")](
+                    const Tensor& dy) -> std::vector<Tensor> {
+                  Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
+                  Backend& backend = backend_of(dy);
+                  const SharedOperand shared(dy);  // by both products
+                  if (needs_dx && depthwise) {
+                    backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
+                  } else if (needs_dx) {
+                    backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
+                  }
+                  if (needs_dw && depthwise) {
+                    backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
+                  } else if (needs_dw) {
+                    db = empty_if(needs_db, {sw[0]}, dy);
+                    backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
+                  }
+                  if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
+                  return {dx, dw, db};
+                });
 }
 
 }  // namespace fer

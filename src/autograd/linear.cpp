@@ -1,6 +1,7 @@
 // Linear layer on rows, y = x W^T + b:  dx = dy W,  dW = dy^T x,  db = column sums of dy.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -26,14 +27,16 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
   Shape shape = x.shape();
   shape.set(-1, weight.dim(0));
   Tensor y = Tensor::empty_like(x.value(), shape);
-  backend_of(y).linear_forward(x.value(), weight.value(), value_or_none(bias), y);
+  const Tensor operand = product_operand(x.value());
+  backend_of(y).linear_forward(operand, weight.value(), value_or_none(bias), y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record("linear", std::move(y), {x, weight, bias},
                 [needs_dx, needs_dw, needs_db, sx = x.shape(), sw = weight.shape(),
-                 x_saved = save_if(needs_dw, x.value(), "linear", "x"),
+                 x_saved = save_if(needs_dw, operand, "linear", "x"),
                  weight_saved = save_if(needs_dx, weight.value(), "linear", "weight")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
+                  const SharedOperand shared(dy);  // by both products
                   if (needs_dx) backend_of(dy).linear_backward_input(dy, weight_saved.get(), dx);
                   if (needs_dw) {
                     db = empty_if(needs_db, {sw[0]}, dy);

@@ -27,6 +27,11 @@ struct WindowPlace {
 };
 constexpr int nowhere = -0x40000000;
 
+__device__ __forceinline__ bool in_image(const WindowPlace& a, const WindowPlace& b, int height, int width) {
+  return static_cast<unsigned>(a.row + b.row) < static_cast<unsigned>(height) &&
+         static_cast<unsigned>(a.column + b.column) < static_cast<unsigned>(width);
+}
+
 /// Windows of an image: their corners by number of the output pixel, their elements by number (r, s, i).
 template <typename T>
 struct Windows {
@@ -41,17 +46,19 @@ struct Windows {
     const int tap = k / s.in_group, channel = k - tap * s.in_group, r = tap / s.kw, c = tap - r * s.kw;
     return {(static_cast<index_t>(r) * s.w + c) * s.in + channel, r, c};
   }
-  __device__ __forceinline__ T load(const WindowPlace& a, const WindowPlace& b) const {
-    const auto row = static_cast<unsigned>(a.row + b.row),
-               column = static_cast<unsigned>(a.column + b.column);
-    const bool inside = row < static_cast<unsigned>(s.h) && column < static_cast<unsigned>(s.w);
-    return inside ? x[a.offset + b.offset] : T(0);
+  __device__ __forceinline__ bool inside(const WindowPlace& a, const WindowPlace& b) const {
+    return in_image(a, b, s.h, s.w);
   }
+  __device__ __forceinline__ const T* address(const WindowPlace& a, const WindowPlace& b) const {
+    return x + a.offset + b.offset;
+  }
+  bool in_pieces() const { return is_piece_aligned(x) && s.in % piece<T> == 0 && s.in_group % piece<T> == 0; }
 };
 
 /// Forward: m is the output pixel, k the element of its window.
 template <typename T>
 struct PatchRows {
+  using Element = T;
   static constexpr bool inner_contiguous = true;
   using Outer = WindowPlace;
   using Inner = WindowPlace;
@@ -67,12 +74,20 @@ struct PatchRows {
   __device__ __forceinline__ Inner inner(int k, int end) const {
     return k < end ? windows.element(k) : WindowPlace{0, nowhere, nowhere};
   }
-  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const { return windows.load(o, in); }
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return windows.inside(o, in);
+  }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return windows.address(o, in);
+  }
+  __device__ __forceinline__ const T* origin() const { return windows.x; }
+  bool in_pieces(int) const { return windows.in_pieces(); }
 };
 
 /// dw: n is the element of the window, k the output pixel.
 template <typename T>
 struct PatchColumns {
+  using Element = T;
   static constexpr bool inner_contiguous = false;
   using Outer = WindowPlace;
   struct Inner {
@@ -108,9 +123,14 @@ struct PatchColumns {
   __device__ __forceinline__ void place(Inner& in, int end) const {
     in.place = in.pixel < end ? windows.corner(in.n, in.oh, in.ow) : WindowPlace{0, nowhere, nowhere};
   }
-  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const {
-    return windows.load(in.place, o);
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return windows.inside(in.place, o);
   }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return windows.address(in.place, o);
+  }
+  __device__ __forceinline__ const T* origin() const { return windows.x; }
+  bool in_pieces(int) const { return windows.in_pieces(); }
 };
 
 /// The pixels of x whose row and column leave the remainders first_row and first_column by the stride, and
@@ -125,6 +145,7 @@ struct PixelClass {
 /// dx: m is the pixel's number in its class, k is (tap of the class, output channel).
 template <typename T>
 struct GradientRows {
+  using Element = T;
   static constexpr bool inner_contiguous = true;
   using Outer = WindowPlace;
   using Inner = WindowPlace;
@@ -145,17 +166,22 @@ struct GradientRows {
     const int r = tap / c.taps_c, column = tap - r * c.taps_c;
     return {channel - (static_cast<index_t>(r) * s.out_w + column) * s.out, -r, -column};
   }
-  __device__ __forceinline__ T load(const Outer& o, const Inner& in) const {
-    const auto row = static_cast<unsigned>(o.row + in.row),
-               column = static_cast<unsigned>(o.column + in.column);
-    const bool inside = row < static_cast<unsigned>(s.out_h) && column < static_cast<unsigned>(s.out_w);
-    return inside ? dy[o.offset + in.offset] : T(0);
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return in_image(o, in, s.out_h, s.out_w);
+  }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return dy + o.offset + in.offset;
+  }
+  __device__ __forceinline__ const T* origin() const { return dy; }
+  bool in_pieces(int) const {
+    return is_piece_aligned(dy) && s.out % piece<T> == 0 && s.out_group % piece<T> == 0;
   }
 };
 
 /// The same k's weights; n is the input channel.
 template <typename T>
 struct GradientWeights {
+  using Element = T;
   static constexpr bool inner_contiguous = false;
   using Outer = int;
   struct Inner {
@@ -190,9 +216,14 @@ struct GradientWeights {
     const index_t tap = (static_cast<index_t>(in.o) * s.kh + r) * s.kw + column;
     in.offset = in.k < end ? tap * s.in_group : -1;
   }
-  __device__ __forceinline__ T load(Outer channel, const Inner& in) const {
-    return channel >= 0 && in.offset >= 0 ? w[in.offset + channel] : T(0);
+  __device__ __forceinline__ bool inside(Outer channel, const Inner& in) const {
+    return channel >= 0 && in.offset >= 0;
   }
+  __device__ __forceinline__ const T* address(Outer channel, const Inner& in) const {
+    return w + in.offset + channel;
+  }
+  __device__ __forceinline__ const T* origin() const { return w; }
+  bool in_pieces(int) const { return is_piece_aligned(w) && s.in_group % piece<T> == 0; }
 };
 
 template <typename T>
@@ -200,12 +231,13 @@ struct ClassStore {
   T* dx;
   ConvShape s;
   PixelClass c;
-  __device__ __forceinline__ void operator()(index_t group, int m, int channel, T value) const {
+  __device__ __forceinline__ T* row(index_t group, int m) const {
     const int line = m / c.columns, n = line / c.rows;
-    const int row = c.first_row + (line - n * c.rows) * s.stride;
-    const int column = c.first_column + (m - line * c.columns) * s.stride;
-    dx[((static_cast<index_t>(n) * s.h + row) * s.w + column) * s.in + group * s.in_group + channel] = value;
+    const int h = c.first_row + (line - n * c.rows) * s.stride;
+    const int w = c.first_column + (m - line * c.columns) * s.stride;
+    return dx + ((static_cast<index_t>(n) * s.h + h) * s.w + w) * s.in + group * s.in_group;
   }
+  __device__ __forceinline__ const T* bias(index_t) const { return nullptr; }
 };
 
 /// One axis of a class: which taps r meet pixels h = first + a stride: those with r = first + padding modulo
@@ -229,24 +261,24 @@ MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
 
 template <typename T>
 void forward(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* weight,
-             const T* bias, T* y) {
+             const SumType<T>* bias, SumType<T>* y) {
   const index_t k = s.taps() * s.in_group;
   const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
-  const MatrixStore<T> store{y, s.out, s.out_group, bias, s.out_group};
+  const MatrixStore<SumType<T>> store{y, s.out, s.out_group, bias, s.out_group};
   if (is_product(s)) {
-    product<T>(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(x, s.out_pixels(), k), weights,
-               store);
+    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(x, s.out_pixels(), k), weights,
+            store);
   } else {
-    product<T>(owner, stream, s.out_pixels(), s.out_group, k, s.groups, PatchRows<T>{{x, s}}, weights, store);
+    product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, PatchRows<T>{{x, s}}, weights, store);
   }
 }
 
 template <typename T>
 void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* dy,
-                    const T* weight, T* dx) {
+                    const T* weight, SumType<T>* dx) {
   if (is_product(s)) {
-    return product<T>(owner, stream, s.pixels(), s.in, s.out, 1, plain<T, false>(dy, s.pixels(), s.out),
-                      plain<T, true>(weight, s.in, s.out), MatrixStore<T>{dx, s.in, 0, nullptr, 0});
+    return product(owner, stream, s.pixels(), s.in, s.out, 1, plain<T, false>(dy, s.pixels(), s.out),
+                   plain<T, true>(weight, s.in, s.out), MatrixStore<SumType<T>>{dx, s.in, 0, nullptr, 0});
   }
   for (int first_row = 0; first_row < std::min(s.stride, s.h); ++first_row) {
     for (int first_column = 0; first_column < std::min(s.stride, s.w); ++first_column) {
@@ -254,23 +286,23 @@ void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s
       c.first_row = first_row, c.first_column = first_column;
       plan_axis(s.h, s.kh, s.stride, s.padding, first_row, c.rows, c.taps_r, c.first_r, c.base_row);
       plan_axis(s.w, s.kw, s.stride, s.padding, first_column, c.columns, c.taps_c, c.first_c, c.base_column);
-      product<T>(owner, stream, s.n * c.rows * c.columns, s.in_group,
-                 index_t{c.taps_r} * c.taps_c * s.out_group, s.groups, GradientRows<T>{dy, s, c},
-                 GradientWeights<T>{weight, s, c}, ClassStore<T>{dx, s, c});
+      product(owner, stream, s.n * c.rows * c.columns, s.in_group, index_t{c.taps_r} * c.taps_c * s.out_group,
+              s.groups, GradientRows<T>{dy, s, c}, GradientWeights<T>{weight, s, c},
+              ClassStore<SumType<T>>{dx, s, c});
     }
   }
 }
 
 template <typename T>
 void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
-                     T* dweight) {
+                     SumType<T>* dweight) {
   const index_t k = s.out_pixels(), elements = s.taps() * s.in_group;
   const MatrixLoader<T, false> gradients{dy, s.out_group, 1, s.out, s.out_group};
-  const MatrixStore<T> store{dweight, elements, s.out_group * elements, nullptr, 0};
+  const MatrixStore<SumType<T>> store{dweight, elements, s.out_group * elements, nullptr, 0};
   if (is_product(s)) {
-    product<T>(owner, stream, s.out, s.in, k, 1, gradients, plain<T, true>(x, s.in, k), store);
+    product(owner, stream, s.out, s.in, k, 1, gradients, plain<T, true>(x, s.in, k), store);
   } else {
-    product<T>(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
+    product(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
   }
 }
 
@@ -290,17 +322,19 @@ void DeviceBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const 
   const ConvShape s = conv_shape("conv2d", x, weight, options, y);
   require<ShapeError>(!bias.defined() || bias.numel() == s.out, "[conv2d] bias ", bias.shape(), " for ",
                       s.out, " output channels");
-  dispatch_floating(y.dtype(), "conv2d", [&]<typename T>() {
-    forward(*this, stream_, s, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), y.mutable_data<T>());
+  dispatch_product(*this, "conv2d", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
+    using Sum = SumType<T>;
+    forward(*this, stream_, s, from, by, data_or_null<Sum>(bias), y.mutable_data<Sum>());
   });
 }
 
 void DeviceBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
                                           const Conv2dOptions& options, Tensor& dx) {
   const ConvShape s = conv_shape("conv2d_backward_input", dx, weight, options, dy);
-  dispatch_floating(dx.dtype(), "conv2d_backward_input", [&]<typename T>() {
-    backward_input(*this, stream_, s, dy.data<T>(), weight.data<T>(), dx.mutable_data<T>());
-  });
+  dispatch_product(*this, "conv2d_backward_input", dx.dtype(), dy, weight,
+                   [&]<typename T>(const T* from, const T* by) {
+                     backward_input(*this, stream_, s, from, by, dx.mutable_data<SumType<T>>());
+                   });
 }
 
 void DeviceBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
@@ -308,12 +342,14 @@ void DeviceBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, co
   const ConvShape s = conv_shape("conv2d_backward_weight", x, dweight, options, dy);
   require<ShapeError>(!dbias.defined() || dbias.numel() == s.out, "[conv2d_backward_weight] dbias ",
                       dbias.shape(), " for ", s.out, " output channels");
-  dispatch_floating(dweight.dtype(), "conv2d_backward_weight", [&]<typename T>() {
-    backward_weight(*this, stream_, s, x.data<T>(), dy.data<T>(), dweight.mutable_data<T>());
-    if (dbias.defined()) {
-      column_reduce<1>(*this, stream_, 1, s.out_pixels(), s.out, BiasTerm<T>{dy.data<T>(), s.out},
-                       StoreSum<T>{dbias.mutable_data<T>(), s.out});
-    }
+  dispatch_product(*this, "conv2d_backward_weight", dweight.dtype(), x, dy,
+                   [&]<typename T>(const T* from, const T* gradients) {
+                     backward_weight(*this, stream_, s, from, gradients, dweight.mutable_data<SumType<T>>());
+                   });
+  if (!dbias.defined()) return;
+  dispatch_floating(dbias.dtype(), "conv2d_backward_weight", [&]<typename T>() {
+    column_reduce<1>(*this, stream_, 1, s.out_pixels(), s.out, BiasTerm<T>{dy.data<T>(), s.out},
+                     StoreSum<T>{dbias.mutable_data<T>(), s.out});
   });
 }
 

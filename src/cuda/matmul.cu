@@ -63,11 +63,12 @@ void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, b
   check_matrices(a, transpose_a, b, transpose_b, y);
   if (y.numel() == 0) return;
   const index_t m = last(y, 2), n = last(y, 1), k = last(a, transpose_a ? 2 : 1);
-  dispatch_floating(y.dtype(), "matmul", [&]<typename T>() {
-    const MatrixStore<T> store{y.mutable_data<T>(), n, m * n, nullptr, 0};
-    with_operand(a.data<T>(), m, k, transpose_a, [&](auto left) {
-      with_operand(b.data<T>(), n, k, !transpose_b, [&](auto right) {
-        product<T>(*this, stream_, m, n, k, y.numel() / (m * n), left, right, store);
+  dispatch_product(*this, "matmul", y.dtype(), a, b, [&]<typename T>(const T* left, const T* right) {
+    using Sum = SumType<T>;
+    const MatrixStore<Sum> store{y.mutable_data<Sum>(), n, m * n, nullptr, 0};
+    with_operand(left, m, k, transpose_a, [&](auto rows) {
+      with_operand(right, n, k, !transpose_b, [&](auto columns) {
+        product(*this, stream_, m, n, k, y.numel() / (m * n), rows, columns, store);
       });
     });
   });
@@ -78,21 +79,24 @@ void DeviceBackend::linear_forward(const Tensor& x, const Tensor& weight, const 
   require<ShapeError>(!bias.defined() || bias.numel() == weight.dim(0), "[linear] bias ", bias.shape(),
                       " for weight ", weight.shape());
   const index_t rows = x.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
-  dispatch_floating(y.dtype(), "linear", [&]<typename T>() {
-    product<T>(*this, stream_, rows, outputs, inputs, 1, operand<T, false>(x.data<T>(), rows, inputs),
-               operand<T, false>(weight.data<T>(), outputs, inputs),
-               MatrixStore<T>{y.mutable_data<T>(), outputs, 0, data_or_null<T>(bias), 0});
+  dispatch_product(*this, "linear", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
+    using Sum = SumType<T>;
+    product(*this, stream_, rows, outputs, inputs, 1, operand<T, false>(from, rows, inputs),
+            operand<T, false>(by, outputs, inputs),
+            MatrixStore<Sum>{y.mutable_data<Sum>(), outputs, 0, data_or_null<Sum>(bias), 0});
   });
 }
 
 void DeviceBackend::linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) {
   check_linear("linear_backward_input", dx, weight, dy);
   const index_t rows = dx.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
-  dispatch_floating(dx.dtype(), "linear_backward_input", [&]<typename T>() {
-    product<T>(*this, stream_, rows, inputs, outputs, 1, operand<T, false>(dy.data<T>(), rows, outputs),
-               operand<T, true>(weight.data<T>(), inputs, outputs),
-               MatrixStore<T>{dx.mutable_data<T>(), inputs, 0, nullptr, 0});
-  });
+  dispatch_product(*this, "linear_backward_input", dx.dtype(), dy, weight,
+                   [&]<typename T>(const T* from, const T* by) {
+                     using Sum = SumType<T>;
+                     product(*this, stream_, rows, inputs, outputs, 1, operand<T, false>(from, rows, outputs),
+                             operand<T, true>(by, inputs, outputs),
+                             MatrixStore<Sum>{dx.mutable_data<Sum>(), inputs, 0, nullptr, 0});
+                   });
 }
 
 void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight,
@@ -101,14 +105,17 @@ void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Te
   require<ShapeError>(!dbias.defined() || dbias.numel() == dweight.dim(0), "[linear_backward_weight] dbias ",
                       dbias.shape(), " for dweight ", dweight.shape());
   const index_t rows = x.shape().rows(), inputs = dweight.dim(1), outputs = dweight.dim(0);
-  dispatch_floating(dweight.dtype(), "linear_backward_weight", [&]<typename T>() {
-    product<T>(*this, stream_, outputs, inputs, rows, 1, operand<T, true>(dy.data<T>(), outputs, rows),
-               operand<T, true>(x.data<T>(), inputs, rows),
-               MatrixStore<T>{dweight.mutable_data<T>(), inputs, 0, nullptr, 0});
-    if (dbias.defined()) {
-      column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<T>{dy.data<T>(), outputs},
-                       StoreSum<T>{dbias.mutable_data<T>(), outputs});
-    }
+  dispatch_product(*this, "linear_backward_weight", dweight.dtype(), dy, x,
+                   [&]<typename T>(const T* gradients, const T* from) {
+                     using Sum = SumType<T>;
+                     product(*this, stream_, outputs, inputs, rows, 1,
+                             operand<T, true>(gradients, outputs, rows), operand<T, true>(from, inputs, rows),
+                             MatrixStore<Sum>{dweight.mutable_data<Sum>(), inputs, 0, nullptr, 0});
+                   });
+  if (!dbias.defined()) return;
+  dispatch_floating(dbias.dtype(), "linear_backward_weight", [&]<typename T>() {
+    column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<T>{dy.data<T>(), outputs},
+                     StoreSum<T>{dbias.mutable_data<T>(), outputs});
   });
 }
 

@@ -1,6 +1,7 @@
 // Fill, copy and cast. One thread an element (16 bytes where fill may), neighbours in neighbouring threads,
 // so that every warp reads and writes whole lines. Floor: the bytes written, plus those read by a cast.
-// float16 and bfloat16 are types of files: their conversions are the host's.
+// float32 and bf16 are converted here, for products in bf16. The other conversions of float16
+// and bfloat16, which are types of files, are the host's.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
 
@@ -38,6 +39,15 @@ __host__ __device__ To convert(From x) {
 template <typename From, typename To>
 __global__ void cast_kernel(const From* x, To* y, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) y[i] = convert<To>(x[i]);
+}
+
+/// Rounds to nearest even.
+__global__ void to_bf16_kernel(const float* x, bf16* y, index_t n) {
+  for (index_t i = first_item(); i < n; i += item_step()) y[i] = to_bf16(x[i]);
+}
+
+__global__ void from_bf16_kernel(const bf16* x, float* y, index_t n) {
+  for (index_t i = first_item(); i < n; i += item_step()) y[i] = to_float(x[i]);
 }
 
 template <typename T>
@@ -94,6 +104,16 @@ void DeviceBackend::cast(const Tensor& x, Tensor& y) {
   require_size("cast", "y", y, x.numel());
   if (x.numel() == 0) return;
   if (x.dtype() == y.dtype()) return copy(x, y);
+  if (x.dtype() == DType::float32 && y.dtype() == DType::bfloat16) {
+    gpu::launch(to_bf16_kernel, blocks_for(x.numel(), threads), threads, 0, stream_, x.data<float>(),
+                static_cast<bf16*>(y.mutable_raw()), x.numel());
+    return;
+  }
+  if (x.dtype() == DType::bfloat16 && y.dtype() == DType::float32) {
+    gpu::launch(from_bf16_kernel, blocks_for(x.numel(), threads), threads, 0, stream_,
+                static_cast<const bf16*>(x.raw()), y.mutable_data<float>(), x.numel());
+    return;
+  }
   if (is_storage_type(x.dtype()) || is_storage_type(y.dtype())) {
     y.copy_from(x.to(Device::cpu).to(y.dtype()).reshape(y.shape()));
     return;

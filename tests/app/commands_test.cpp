@@ -44,6 +44,15 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
   const Result device = run({"train", "--device", "tpu"});
   CHECK(device.code == 2);
   CHECK(contains(device.err, "unknown device 'tpu'; known are cpu, simt, cuda"));
+  const Result precision = run({"bench", "train", "--precision", "fp8"});
+  CHECK(precision.code == 2);
+  CHECK(contains(precision.err, "unknown precision 'fp8'; known are float32, tf32, bf16"));
+  for (const char* command : {"train", "eval", "predict", "bench"}) {
+    CHECK(contains(run({command, "--help"}).out, "--precision"));
+  }
+  const Result on_cpu = run({"train", "--precision", "bf16", "--run-dir", "unused"});
+  CHECK(on_cpu.code == 2);
+  CHECK(contains(on_cpu.err, "device cpu has no bf16 arithmetic"));
   CHECK(contains(run({"train", "--epochs", "many"}).err,
                  "command line: 'epochs' must be a whole number, got 'many'"));
 }

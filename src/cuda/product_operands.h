@@ -1,0 +1,211 @@
+// What a matrix product is of, y(m, n) = sum_k A(m, k) B(k, n): where in memory A's and B's elements are
+// (loaders), where y's go and what is added to them (stores), and how the work is cut into blocks. product.h
+// and tensor_product.h multiply; matmul.cu and conv2d.cu describe their operands with what is here.
+//
+// A Loader describes an operand; `outer` is its dimension m or n, `inner` is k:
+//   Element                          the type in memory
+//   struct Outer, Inner              what is known of a place along either, with invalid ones beyond the end
+//   static constexpr bool inner_contiguous   which of the two neighbours in memory
+//   void select(batch)               moves on to a batch
+//   Outer outer(int i), Inner inner(int k, int end), void next(Inner&, int end)       places; next: k + 1
+//   bool inside(outer, inner)        whether there is an element; if not it counts as zero
+//   const Element* address(outer, inner)     of one that is inside
+//   const Element* origin()          some address in the operand
+//   bool in_pieces(k)                whether `piece` elements (16 bytes) along the contiguous dimension, from
+//                                    a multiple of `piece` on, are neighbours, aligned, all inside or none
+// A Store: T* row(batch, m), the address of y(m, 0); const T* bias(batch), of n elements, or nullptr.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "cuda/device_backend.h"
+#include "cuda/op_support.h"
+#include "fer/tensor/precision.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+
+/// The type of a product's sums: that of its operands, but float32 for bf16.
+template <typename T>
+using SumType = std::conditional_t<std::is_same_v<T, bf16>, float, T>;
+
+/// body(a's elements, b's elements) in the type that is multiplied: that of the sums, or bf16 if this is the
+/// device's precision, or in which an operand is stored already.
+template <typename Body>
+void dispatch_product(const Backend& owner, const char* op, DType sums, const Tensor& a, const Tensor& b,
+                      const Body& body) {
+  const bool stored = a.dtype() == DType::bfloat16 || b.dtype() == DType::bfloat16;
+  if (sums == DType::float32 && (stored || precision(owner.device()) == Precision::bf16)) {
+    const Tensor x = product_operand(a).to(DType::bfloat16), y = product_operand(b).to(DType::bfloat16);
+    return body(static_cast<const bf16*>(x.raw()), static_cast<const bf16*>(y.raw()));
+  }
+  dispatch_floating(sums, op, [&]<typename T>() { body(a.data<T>(), b.data<T>()); });
+}
+
+/// Elements of 16 bytes, the most that one instruction moves for a thread.
+template <typename T>
+inline constexpr int piece = 16 / static_cast<int>(sizeof(T));
+
+/// `count` elements that one instruction loads or stores.
+template <typename T, int count>
+struct alignas(sizeof(T) * count) Pack {
+  T v[count];
+};
+
+inline bool is_piece_aligned(const void* data) {
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
+}
+
+/// A matrix with strides, one a batch.
+template <typename T, bool inner_contiguous_>
+struct MatrixLoader {
+  using Element = T;
+  static constexpr bool inner_contiguous = inner_contiguous_;
+  struct Outer {
+    index_t offset;  ///< negative: beyond the end
+  };
+  struct Inner {
+    index_t offset;
+    int k;
+    bool valid;
+  };
+  const T* data;
+  int extent;
+  index_t outer_stride, inner_stride, batch_stride;
+
+  __device__ __forceinline__ void select(index_t batch) { data += batch * batch_stride; }
+  __device__ __forceinline__ Outer outer(int i) const { return {i < extent ? i * outer_stride : -1}; }
+  __device__ __forceinline__ Inner inner(int k, int end) const { return {k * inner_stride, k, k < end}; }
+  __device__ __forceinline__ void next(Inner& in, int end) const {
+    in.offset += inner_stride;
+    in.valid = ++in.k < end;
+  }
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return in.valid && o.offset >= 0;
+  }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return data + o.offset + in.offset;
+  }
+  __device__ __forceinline__ const T* origin() const { return data; }
+  bool in_pieces(int k) const {
+    const index_t line = inner_contiguous ? outer_stride : inner_stride;
+    return is_piece_aligned(data) && line % piece<T> == 0 && batch_stride % piece<T> == 0 &&
+           (inner_contiguous ? k : extent) % piece<T> == 0;
+  }
+};
+
+/// y(m, n) at data[batch * batch_stride + m * line + n], plus all_bias[batch * bias_stride + n] if there is
+/// one.
+template <typename T>
+struct MatrixStore {
+  T* data;
+  index_t line, batch_stride;
+  const T* all_bias;
+  index_t bias_stride;
+
+  __device__ __forceinline__ T* row(index_t batch, int m) const {
+    return data + batch * batch_stride + m * line;
+  }
+  __device__ __forceinline__ const T* bias(index_t batch) const {
+    return all_bias == nullptr ? nullptr : all_bias + batch * bias_stride;
+  }
+};
+
+/// Extents, and how the product is cut: into tiles of m and n, and k in `splits` parts. batches: independent
+/// products, of which loaders and store know the places.
+struct ProductShape {
+  int m = 0, n = 0, k = 0;
+  index_t batches = 1;
+  int splits = 1, k_per_split = 0;
+  int tiles_m = 0, tiles_n = 0;
+
+  index_t outputs() const { return batches * m * n; }
+  /// x runs over batches, tiles of m, tiles of n (fastest); y over the parts of k.
+  dim3 grid() const {
+    return dim3(static_cast<unsigned>(batches * tiles_m * tiles_n), static_cast<unsigned>(splits));
+  }
+};
+
+/// Extents as the kernels take them.
+inline int product_extent(index_t extent) {
+  constexpr index_t largest_tile = 128;
+  require<ShapeError>(extent <= 0x7fffffff - largest_tile, "a product with an extent of ", extent,
+                      " is beyond this device's kernels");
+  return static_cast<int>(extent);
+}
+
+/// Cuts a product into tiles of size x size, and, where these are too few to fill a GPU, k into parts of at
+/// least `least_part`, whose sums go to a workspace and are added in order by a second kernel. By the shape
+/// alone: the same on every GPU.
+inline ProductShape cut_product(index_t m, index_t n, index_t k, index_t batches, int size, int depth,
+                                int least_part) {
+  constexpr index_t enough_blocks = 132 * 2;
+  ProductShape shape{product_extent(m), product_extent(n), product_extent(k), batches};
+  shape.tiles_m = ceil_div(shape.m, size);
+  shape.tiles_n = ceil_div(shape.n, size);
+  const index_t tiles = index_t{shape.tiles_m} * shape.tiles_n * batches;
+  const index_t parts = std::clamp<index_t>(enough_blocks / tiles, 1, std::max<index_t>(1, k / least_part));
+  shape.k_per_split = static_cast<int>(ceil_div(std::max<index_t>(1, ceil_div(k, parts)), depth)) * depth;
+  shape.splits = std::max(1, ceil_div(shape.k, shape.k_per_split));
+  return shape;
+}
+
+/// Whether a tile of size x size leaves a GPU with enough blocks, and is not mostly beyond the edge.
+inline bool large_tile_pays(index_t m, index_t n, index_t k, index_t batches, int size, int least_part) {
+  const index_t tiles = ceil_div(m, size) * ceil_div(n, size) * batches;
+  return m > size / 2 && n > size / 2 && tiles * std::max<index_t>(1, k / least_part) >= 132;
+}
+
+/// What a block works on.
+struct BlockPlace {
+  int m0, n0, split, begin, end;
+  index_t batch;
+
+  __device__ __forceinline__ BlockPlace(const ProductShape& shape, int size) {
+    unsigned rest = blockIdx.x;
+    n0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_n)) * size;
+    rest /= static_cast<unsigned>(shape.tiles_n);
+    m0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_m)) * size;
+    batch = rest / static_cast<unsigned>(shape.tiles_m);
+    split = static_cast<int>(blockIdx.y);
+    begin = split * shape.k_per_split;
+    end = gpu::min(shape.k, begin + shape.k_per_split);
+  }
+};
+
+/// Where a block's sums of row m go: y, or its part of the workspace, which has no bias.
+template <typename T, typename Store>
+__device__ __forceinline__ T* row_of(const Store& store, const ProductShape& shape, const BlockPlace& place,
+                                     T* partial, int m) {
+  if (partial == nullptr) return store.row(place.batch, m);
+  return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n;
+}
+
+/// Adds the parts of k in order; a thread an element of y.
+template <typename T, typename Store>
+__global__ void add_splits_kernel(const T* partial, Store store, ProductShape shape) {
+  const index_t size = shape.batches * shape.m * shape.n;
+  for (index_t i = first_item(); i < size; i += item_step()) {
+    T sum = 0;
+    for (int split = 0; split < shape.splits; ++split) sum += partial[split * size + i];
+    const index_t row = i / shape.n, batch = row / shape.m;
+    const int n = static_cast<int>(i - row * shape.n);
+    const T* bias = store.bias(batch);
+    store.row(batch, static_cast<int>(row - batch * shape.m))[n] = bias == nullptr ? sum : sum + bias[n];
+  }
+}
+
+/// launch(partial): the kernel that multiplies, into the workspace if there is one. Then the parts' sum.
+template <typename T, typename Store, typename Launch>
+void launch_product(Backend& owner, gpu::Stream stream, const ProductShape& shape, const Store& store,
+                    const Launch& launch) {
+  const DeviceArray<T> partial(owner, shape.splits > 1 ? shape.splits * shape.outputs() : 0);
+  launch(partial.data());
+  if (shape.splits > 1) {
+    gpu::launch(add_splits_kernel<T, Store>, blocks_for(shape.outputs(), 256), 256, 0, stream,
+                static_cast<const T*>(partial.data()), store, shape);
+  }
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE

@@ -1,0 +1,88 @@
+// Training in tf32 and bf16 stays near training in float32, and bf16 keeps smaller activations.
+#include "fer/tensor/precision.h"
+#include "fer/losses/losses.h"
+#include "fer/models/fernet.h"
+#include "fer/models/presets.h"
+#include "fer/training/optimizer.h"
+#include "tests/ops/op_test.h"
+
+namespace fer {
+namespace {
+
+struct Course {
+  std::vector<double> losses;
+  std::vector<double> gradient;  ///< of the first step, all parameters
+  std::size_t activations = 0;   ///< bytes held between forward and backward of the first step
+};
+
+Course train_tiny(Device device, Precision precision, int steps) {
+  const PrecisionScope scope(device, precision);
+  FERNetConfig config = preset("tiny", 5);
+  config.image_size = 32;
+  FERNet model(config);
+  model.initialise(1);
+  model.to(device);
+  model.train();
+  Adam adam(model.named_parameters());
+  const FERLoss criterion(FERLossConfig{.neutral = 4});
+  Random random({3, fnv1a64("precision_test.images"), 0});
+  std::vector<float> pixels(8 * 32 * 32 * 3);
+  for (float& pixel : pixels) pixel = static_cast<float>(random.uniform(-1.0, 1.0));
+  const Variable x(Tensor::from({8, 32, 32, 3}, pixels, device));
+  const Tensor truth = test::labels({0, 1, 2, 3, 4, 4, 1, 0}, device);
+
+  Course course;
+  for (int step = 0; step < steps; ++step) {
+    const RandomScope draws(1, static_cast<std::uint64_t>(step));
+    const std::size_t before = backend(device).memory_stats().live;
+    const FERNetOutput out = model(x);
+    if (step == 0) course.activations = backend(device).memory_stats().live - before;
+    const Variable loss = criterion(out.scores, out.token, truth).total;
+    course.losses.push_back(loss.value().item());
+    loss.backward();
+    if (step == 0) {
+      for (const NamedVariable& p : adam.parameters()) {
+        if (!p.variable.grad().defined()) continue;
+        for (const double value : test::numbers(p.variable.grad())) course.gradient.push_back(value);
+      }
+    }
+    const NoGrad no_grad;
+    adam.step(1e-3);
+    adam.zero_grad();
+  }
+  return course;
+}
+
+double cosine(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double ab = 0, aa = 0, bb = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
+  return ab / std::sqrt(aa * bb);
+}
+
+OP_TEST("precision: the tiny model trains as in float32") {
+  if (device == Device::cpu) return;
+  const Course exact = train_tiny(device, Precision::float32, 6);
+  CHECK(exact.losses.back() < exact.losses.front());
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    CAPTURE(precision);
+    const Course course = train_tiny(device, precision, 6);
+    const double e = operand_rounding(precision);
+    CHECK(course.losses.back() < course.losses.front());
+    // The first loss has seen some twenty roundings in a row; later ones also what they did to the weights.
+    CHECK(std::abs(course.losses.front() - exact.losses.front()) <= 4 * e * exact.losses.front());
+    for (std::size_t i = 0; i < course.losses.size(); ++i) {
+      CHECK(std::abs(course.losses[i] - exact.losses[i]) <= 40 * e * exact.losses[i]);
+    }
+    CHECK(course.losses != exact.losses);  // it did round
+    MESSAGE(name_of(precision), " on ", name_of(device), ": losses ", course.losses.front(), " ... ",
+            course.losses.back(), ", float32 ", exact.losses.front(), " ... ", exact.losses.back(),
+            "; cosine of the gradients 1 - ", 1 - cosine(course.gradient, exact.gradient), "; activations ",
+            course.activations, " bytes, float32 ", exact.activations);
+    CHECK(1 - cosine(course.gradient, exact.gradient) <= 40 * e);
+    CHECK((course.activations < exact.activations) == (precision == Precision::bf16));
+  }
+}
+
+}  // namespace
+}  // namespace fer
