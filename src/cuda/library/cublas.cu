@@ -27,6 +27,19 @@ void check(cublasStatus_t status, const char* call) {
                        functions().cublasGetStatusString(status));
 }
 
+cudaDataType type_of(const Tensor& t) {
+  switch (t.dtype()) {
+    case DType::float32:
+      return CUDA_R_32F;
+    case DType::float64:
+      return CUDA_R_64F;
+    case DType::bfloat16:
+      return CUDA_R_16BF;
+    default:
+      throw TypeError(concat("[cublas] does not multiply ", t.dtype()));
+  }
+}
+
 }  // namespace
 
 Cublas::Cublas(gpu::Stream stream) {
@@ -42,24 +55,26 @@ void Cublas::check_installed() {
   (void)functions();
 }
 
-template <typename T>
 void Cublas::product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-                     std::int64_t batch, const T* a, const T* b, T* y) const {
-  constexpr bool wide = sizeof(T) == 8;
-  constexpr cudaDataType type = wide ? CUDA_R_64F : CUDA_R_32F;
-  constexpr cublasComputeType_t arithmetic = wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
-  const T one = 1, zero = 0;
+                     std::int64_t batch, const Tensor& a, const Tensor& b, Precision rounded,
+                     Tensor& y) const {
+  require<TypeError>(a.dtype() == b.dtype(), "[cublas] operands are ", a.dtype(), " and ", b.dtype());
+  const bool wide = y.dtype() == DType::float64;
+  const cublasComputeType_t arithmetic = wide                         ? CUBLAS_COMPUTE_64F
+                                         : rounded == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                                      : CUBLAS_COMPUTE_32F;
+  const float one = 1, zero = 0;
+  const double wide_one = 1, wide_zero = 0;
+  const auto scalar = [&](const float& single, const double& twice) -> const void* {
+    return wide ? static_cast<const void*>(&twice) : &single;
+  };
   const auto operation = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  check(functions().cublasGemmStridedBatchedEx_64(handle_, operation(transpose_b), operation(transpose_a), n,
-                                                  m, k, &one, b, type, transpose_b ? k : n, n * k, a, type,
-                                                  transpose_a ? m : k, m * k, &zero, y, type, n, m * n, batch,
-                                                  arithmetic, CUBLAS_GEMM_DEFAULT),
+  check(functions().cublasGemmStridedBatchedEx_64(
+            handle_, operation(transpose_b), operation(transpose_a), n, m, k, scalar(one, wide_one), b.raw(),
+            type_of(b), transpose_b ? k : n, n * k, a.raw(), type_of(a), transpose_a ? m : k, m * k,
+            scalar(zero, wide_zero), y.mutable_raw(), type_of(y), n, m * n, batch, arithmetic,
+            CUBLAS_GEMM_DEFAULT),
         "cublasGemmStridedBatchedEx");
 }
-
-template void Cublas::product<float>(bool, bool, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                                     const float*, const float*, float*) const;
-template void Cublas::product<double>(bool, bool, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                                      const double*, const double*, double*) const;
 
 }  // namespace fer::cuda

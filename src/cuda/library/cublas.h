@@ -5,6 +5,8 @@
 
 #include "cuda/gpu.h"
 #include "cuda/library/shared_library.h"
+#include "fer/tensor/precision.h"
+#include "fer/tensor/tensor.h"
 
 typedef struct cublasContext* cublasHandle_t;
 
@@ -19,10 +21,10 @@ class Cublas {
   Cublas& operator=(const Cublas&) = delete;
 
   /// `batch` row-major products, one behind another: y (m x n) = op(a) (m x k) op(b) (k x n), where op
-  /// transposes what is stored as k x m, or n x k.
-  template <typename T>
+  /// transposes what is stored as k x m, or n x k. a and b are of one type: float32, float64, or bfloat16 for
+  /// a y of float32. With `rounded` tf32, float32 operands are multiplied in that.
   void product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
-               std::int64_t batch, const T* a, const T* b, T* y) const;
+               std::int64_t batch, const Tensor& a, const Tensor& b, Precision rounded, Tensor& y) const;
 
   /// Opens the library and looks up all functions that this class uses, without a GPU.
   static void check_installed();

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "cuda/op_support.h"
+#include "fer/tensor/precision.h"
 
 namespace fer::cuda {
 namespace {
@@ -64,7 +65,10 @@ class Descriptors {
                                             options.stride, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
     check(f.cudnnSetConvolutionGroupCount(convolution, options.groups), "cudnnSetConvolutionGroupCount");
-    check(f.cudnnSetConvolutionMathType(convolution, CUDNN_FMA_MATH), "cudnnSetConvolutionMathType");
+    // The default is tf32 where there are tensor cores.
+    const bool rounded = precision(Device::cuda) == Precision::tf32;
+    check(f.cudnnSetConvolutionMathType(convolution, rounded ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH),
+          "cudnnSetConvolutionMathType");
   }
   ~Descriptors() {
     const Functions& f = functions();

@@ -2,6 +2,7 @@
 #include "cuda/library/library_backend.h"
 
 #include "cuda/op_support.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -36,10 +37,16 @@ void LibraryBackend::product(const Tensor& a, bool transpose_a, const Tensor& b,
   require_size("matmul", "y", y, batch * m * n);
   if (y.numel() == 0) return;
   if (k == 0) return fill(y, 0);
-  dispatch_floating(y.dtype(), "matmul", [&]<typename T>() {
-    cublas_->product<T>(transpose_a, transpose_b, m, n, k, batch, a.data<T>(), b.data<T>(),
-                        y.mutable_data<T>());
-  });
+  const Precision wanted = precision(device());
+  const auto stored = [](const Tensor& t) { return t.dtype() == DType::bfloat16; };
+  const bool halves = y.dtype() == DType::float32 && (stored(a) || stored(b) || wanted == Precision::bf16);
+  const auto operand = [&](const Tensor& t) { return halves ? t.to(DType::bfloat16) : t; };
+  cublas_->product(transpose_a, transpose_b, m, n, k, batch, operand(a), operand(b), wanted, y);
+}
+
+bool LibraryBackend::convolves(const Tensor& image, const Tensor& result) const {
+  return library_mode() && image.dtype() == DType::float32 && result.dtype() == DType::float32 &&
+         precision(device()) != Precision::bf16;
 }
 
 void LibraryBackend::add_bias(const Tensor& bias, Tensor& y) {
@@ -79,7 +86,7 @@ void LibraryBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, T
 
 void LibraryBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                     const Conv2dOptions& options, Tensor& y) {
-  if (!convolves(y)) return DeviceBackend::conv2d_forward(x, weight, bias, options, y);
+  if (!convolves(x, y)) return DeviceBackend::conv2d_forward(x, weight, bias, options, y);
   if (y.numel() == 0) return;
   cudnn_->forward(x, weight, options, y);
   add_bias(bias, y);
@@ -87,13 +94,14 @@ void LibraryBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const
 
 void LibraryBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
                                            const Conv2dOptions& options, Tensor& dx) {
-  if (!convolves(dx) || dy.numel() == 0) return DeviceBackend::conv2d_backward_input(dy, weight, options, dx);
+  if (!convolves(dy, dx) || dy.numel() == 0)
+    return DeviceBackend::conv2d_backward_input(dy, weight, options, dx);
   cudnn_->backward_input(dy, weight, options, dx);
 }
 
 void LibraryBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
                                             Tensor& dweight, Tensor& dbias) {
-  if (!convolves(dweight) || dy.numel() == 0)
+  if (!convolves(x, dweight) || dy.numel() == 0)
     return DeviceBackend::conv2d_backward_weight(x, dy, options, dweight, dbias);
   cudnn_->backward_weight(x, dy, options, dweight);
   sum_columns(dy, dbias);
@@ -101,20 +109,21 @@ void LibraryBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, c
 
 void LibraryBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weight,
                                               const Conv2dOptions& options, Tensor& y) {
-  if (!convolves(y) || y.numel() == 0) return DeviceBackend::depthwise_conv2d_forward(x, weight, options, y);
+  if (!convolves(x, y) || y.numel() == 0)
+    return DeviceBackend::depthwise_conv2d_forward(x, weight, options, y);
   cudnn_->forward(x, weight, options, y);
 }
 
 void LibraryBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& weight,
                                                      const Conv2dOptions& options, Tensor& dx) {
-  if (!convolves(dx) || dy.numel() == 0)
+  if (!convolves(dy, dx) || dy.numel() == 0)
     return DeviceBackend::depthwise_conv2d_backward_input(dy, weight, options, dx);
   cudnn_->backward_input(dy, weight, options, dx);
 }
 
 void LibraryBackend::depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy,
                                                       const Conv2dOptions& options, Tensor& dweight) {
-  if (!convolves(dweight) || dy.numel() == 0)
+  if (!convolves(x, dweight) || dy.numel() == 0)
     return DeviceBackend::depthwise_conv2d_backward_weight(x, dy, options, dweight);
   cudnn_->backward_weight(x, dy, options, dweight);
 }

@@ -36,7 +36,7 @@ class LibraryBackend final : public DeviceBackend {
 
  private:
   bool library_mode() const { return runtime_.math_mode() == MathMode::library; }
-  bool convolves(const Tensor& t) const { return library_mode() && t.dtype() == DType::float32; }
+  bool convolves(const Tensor& image, const Tensor& result) const;
   void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, std::int64_t m,
                std::int64_t n, std::int64_t k, std::int64_t batch, Tensor& y);
   void add_bias(const Tensor& bias, Tensor& y);
