@@ -200,7 +200,9 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
     tops.push_back(tops.back() + size + static_cast<double>(lines) * line + gap + 2);
   }
   const double head = (options.title.empty() ? 0 : 28) + (options.column_titles.empty() ? 0 : line + 4);
-  const double width = left + margin + static_cast<double>(columns) * (size + gap) - gap;
+  // A sheet of one column may be narrower than its title, which is not cut short for that.
+  const double titled = std::min(360.0, text_width(options.title, 14, true) + 2 * margin + 12);
+  const double width = std::max(titled, left + margin + static_cast<double>(columns) * (size + gap) - gap);
   const double foot = options.colour_scale ? 30 : 0;
   Drawing d(width, 2 * margin + head + tops.back() + foot);
   if (!options.title.empty())
