@@ -154,6 +154,11 @@ Launch plan(const ConvShape& s, index_t pixels) {
           static_cast<std::size_t>(s.taps() * width) * sizeof(T), tiles};
 }
 
+/// The side of a square window, 0 for another.
+int window(const ConvShape& s) {
+  return s.kh == s.kw ? s.kh : 0;
+}
+
 template <int taps, typename T>
 void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
                      T* dweight) {
@@ -169,8 +174,9 @@ void DeviceBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weig
   if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), "depthwise_conv2d", [&]<typename T>() {
     const Launch l = plan<T>(s, s.out_pixels());
-    const auto kernel =
-        s.kh == 3 && s.kw == 3 ? depthwise_forward_kernel<3, T> : depthwise_forward_kernel<0, T>;
+    const auto kernel = window(s) == 3   ? depthwise_forward_kernel<3, T>
+                        : window(s) == 7 ? depthwise_forward_kernel<7, T>
+                                         : depthwise_forward_kernel<0, T>;
     gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, x.data<T>(), weight.data<T>(),
                 y.mutable_data<T>(), l.channel_tiles);
   });
@@ -182,8 +188,9 @@ void DeviceBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tens
   if (dx.numel() == 0) return;
   dispatch_floating(dx.dtype(), "depthwise_conv2d_backward_input", [&]<typename T>() {
     const Launch l = plan<T>(s, s.pixels());
-    const auto kernel = s.kh == 3 && s.kw == 3 ? depthwise_backward_input_kernel<3, T>
-                                               : depthwise_backward_input_kernel<0, T>;
+    const auto kernel = window(s) == 3   ? depthwise_backward_input_kernel<3, T>
+                        : window(s) == 7 ? depthwise_backward_input_kernel<7, T>
+                                         : depthwise_backward_input_kernel<0, T>;
     gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, dy.data<T>(), weight.data<T>(),
                 dx.mutable_data<T>(), l.channel_tiles);
   });

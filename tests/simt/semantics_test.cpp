@@ -319,5 +319,33 @@ TEST_CASE("a captured stream is replayed") {
   gpu::stream_destroy(stream);
 }
 
+/// As large as kernel arguments may be, with padding at its end: what a launch over many tensors takes.
+struct Pieces {
+  struct Piece {
+    const float* from;
+    float* to;
+    long long count;
+  } piece[140];
+  unsigned number[140];
+  int count;
+};
+__global__ void copy_pieces(const Pieces pieces) {
+  for (int i = 0; i < pieces.count; ++i) {
+    const Pieces::Piece& p = pieces.piece[i];
+    if (static_cast<long long>(threadIdx.x) < p.count) p.to[threadIdx.x] = p.from[threadIdx.x];
+  }
+}
+
+TEST_CASE("a structure of four kilobytes arrives as it was given") {
+  const Array<float> x(test::counting<float>(140));
+  Array<float> y(140);
+  Pieces pieces{};
+  for (int i = 0; i < 140; ++i) pieces.piece[i] = {x.data() + i, y.data() + 139 - i, 1};
+  pieces.count = 140;
+  gpu::launch(copy_pieces, 1, 32, 0, nullptr, pieces);
+  const std::vector<float> values = y.host();
+  for (int i = 0; i < 140; ++i) CHECK(values[static_cast<std::size_t>(139 - i)] == static_cast<float>(i));
+}
+
 }  // namespace
 }  // namespace fer::FER_DEVICE_NAMESPACE

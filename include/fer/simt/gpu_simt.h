@@ -156,7 +156,9 @@ void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, 
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, address, nullptr, 0};
       } else if constexpr (std::is_class_v<Value> && !std::is_empty_v<Value>) {
 #if __has_builtin(__builtin_clear_padding)
-        __builtin_clear_padding(&value);  // what lies between members shall not be taken for a pointer
+        // What lies between members shall not be taken for a pointer. In large arrays of structures GCC 12
+        // clears what is no padding, so these are left as they are.
+        if constexpr (sizeof(Value) <= 256) __builtin_clear_padding(&value);
 #endif
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value)};
       }
