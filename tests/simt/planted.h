@@ -77,7 +77,8 @@ std::string message_of(Body body) {
 /// line breaks.
 inline std::string lasting(const std::string& message) {
   const std::string text = std::regex_replace(message, std::regex(R"(:\d+(?=[:,)]))"), "");
-  const std::string placeless = std::regex_replace(text, std::regex(R"(\s\(\w+(\.cpp|\+0x[0-9a-f]+)\))"), "");
+  const std::string placeless =
+      std::regex_replace(text, std::regex(R"(\s\(\w+(\.cpp|\+0x[0-9a-f.]+)\))"), "");
   const std::string without = std::regex_replace(placeless, std::regex(R"(0x[0-9a-f]{9,})"), "0x...");
   return std::regex_replace(without, std::regex(R"(\s+)"), " ");
 }
