@@ -146,5 +146,5 @@ TEST_CASE("other files, and files with a tensor missing, are refused by name") {
   fer::adopt_vit_sizes(damaged, "vit.pth", config);
   fer::DualAttention attention(6, 5, 9, config);
   CHECK_THROWS_WITH_AS(fer::load_vit(attention, damaged, "vit.pth"),
-                       "vit.pth: 1 tensors are missing:\n  'blocks.1.fc2.weight'", fer::FormatError);
+                       "vit.pth: 1 tensor is missing:\n  'blocks.1.fc2.weight'", fer::FormatError);
 }
