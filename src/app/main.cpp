@@ -4,6 +4,8 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "fer/data/face_detector.h"
+#include "fer/data/video.h"
 #include "fer/error.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
@@ -21,6 +23,13 @@ std::string version_text() {
   std::string reason;
   text += fer::has_math_library(&reason) ? "  --math library: cuBLAS and cuDNN\n"
                                          : "  --math library: not available: " + reason + "\n";
+  const auto feature = [&text](const char* what, const std::string& name, const std::string& why) {
+    text += fer::concat("  ", what, ": ", name.empty() ? "not available: " + why : name, "\n");
+  };
+  const std::string detector = fer::face_detector_name(&reason);
+  feature("faces in photographs", detector, reason);
+  const std::string video = fer::video_library_name(&reason);
+  feature("videos and cameras", video, reason);
   return text;
 }
 

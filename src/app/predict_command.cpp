@@ -1,104 +1,242 @@
 // fer predict
+#include <omp.h>
+
+#include <chrono>
+#include <csignal>
 #include <iomanip>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "app/commands.h"
-#include "app/console.h"
-#include "fer/training/evaluate.h"
+#include "app/predict.h"
+#include "fer/data/video.h"
+#include "fer/report/face_overlay.h"
 
 namespace fer::app {
 namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int exit_failed = 1, exit_no_face = 3;
+// Of the longer side: enough for a group portrait, and for who sits in front of a camera.
+constexpr double smallest_in_picture = 0.05, smallest_in_video = 0.15;
+
 struct PredictOptions {
-  std::string weights, device = "cpu", precision = "float32";
-  std::vector<std::string> pictures;
-  bool json = false;
+  std::string weights, device = "cpu", precision = "float32", crop = "auto", camera, overlay;
+  std::vector<std::string> inputs;
+  double smallest = 0;  // 0: the default for pictures or videos
+  std::int64_t every = 1, frames = 0;
+  bool json = false, csv = false, recursive = false;
 };
 
-bool is_picture(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+volatile std::sig_atomic_t interrupted = 0;
+
+/// The first interrupt ends a stream in order, with its overlay complete; a second one ends the program.
+void interrupt(int signal) {
+  interrupted = 1;
+  std::signal(signal, SIG_DFL);
 }
 
-/// Files as given; of a folder, its pictures in the order of their names.
-std::vector<fs::path> files_of(const std::vector<std::string>& arguments) {
-  std::vector<fs::path> files;
-  for (const std::string& argument : arguments) {
-    require<IoError>(fs::exists(argument), "'", argument, "' does not exist");
-    if (!fs::is_directory(argument)) {
-      files.emplace_back(argument);
-      continue;
-    }
-    std::vector<fs::path> inside;
-    for (const auto& entry : fs::directory_iterator(argument)) {
-      if (entry.is_regular_file() && is_picture(entry.path())) inside.push_back(entry.path());
-    }
-    require<DataError>(!inside.empty(), "the folder '", argument, "' holds no PNG or JPEG picture");
-    std::sort(inside.begin(), inside.end());
-    files.insert(files.end(), inside.begin(), inside.end());
-  }
-  return files;
+void create_folder(const fs::path& folder) {
+  if (folder.empty()) return;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
 }
 
-void print_text(const fs::path& file, const SamplePrediction& p, const std::vector<std::string>& names) {
-  std::vector<std::size_t> order(names.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return p.probabilities[a] > p.probabilities[b]; });
-  std::cout << file.string() << ": " << names[order[0]] << " " << percent_text(p.probabilities[order[0]]);
-  for (std::size_t i = 1; i < std::min<std::size_t>(3, order.size()); ++i) {
-    std::cout << (i == 1 ? "  (" : ", ") << names[order[i]] << " " << percent_text(p.probabilities[order[i]]);
-  }
-  std::cout << ")\n";
-}
+/// Reads files and streams one after the other and keeps count for the exit code.
+class Predictor {
+ public:
+  Predictor(const PredictOptions& options, Classifier classifier)
+      : options_(options),
+        at_once_(static_cast<std::size_t>(omp_get_max_threads())),
+        reader_(std::move(classifier), parse_crop_mode(options.crop)),
+        writer_(make_prediction_writer(options.json  ? PredictionFormat::json
+                                       : options.csv ? PredictionFormat::csv
+                                                     : PredictionFormat::text,
+                                       reader_.class_names())) {}
 
-int run(const PredictOptions& options) {
-  const std::vector<fs::path> files = files_of(options.pictures);
-  const Classifier classifier =
-      load_classifier(options.weights, checked_device(options.device, options.precision));
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  int failed = 0;
-  for (const fs::path& file : files) {
-    try {
-      const SamplePrediction p = classifier.predict(read_image(file));
-      if (!options.json) {
-        print_text(file, p, classifier.class_names);
+  void read_files(const std::vector<PredictInput>& inputs) {
+    for (std::size_t i = 0; i < inputs.size() && interrupted == 0;) {
+      if (inputs[i].video) {
+        read_video(inputs[i++]);
         continue;
       }
-      nlohmann::ordered_json probabilities;
-      for (std::size_t c = 0; c < p.probabilities.size(); ++c)
-        probabilities[classifier.class_names[c]] = p.probabilities[c];
-      list.push_back({{"file", file.string()},
-                      {"expression", classifier.class_names[static_cast<std::size_t>(p.predicted)]},
-                      {"probabilities", std::move(probabilities)}});
-    } catch (const Error& error) {
-      // One damaged picture must not cost the others their result.
-      std::cerr << "fer: " << error.what() << std::endl;
-      if (options.json) list.push_back({{"file", file.string()}, {"error", error.what()}});
-      ++failed;
+      std::vector<PredictInput> pictures;
+      for (; i < inputs.size() && !inputs[i].video && pictures.size() < at_once_; ++i)
+        pictures.push_back(inputs[i]);
+      read_pictures(pictures);
     }
   }
-  if (options.json) std::cout << list.dump(2) << "\n";
-  return failed > 0 ? 1 : 0;
+
+  void read_camera() {
+    guarded("camera " + options_.camera, [&] {
+      read_stream(*open_camera(options_.camera), "camera " + options_.camera, options_.overlay);
+    });
+  }
+
+  int finish() {
+    writer_->finish();
+    return failed_ > 0 ? exit_failed : faces_ == 0 ? exit_no_face : 0;
+  }
+
+ private:
+  /// One damaged file must not cost the others their result.
+  template <typename Body>
+  void guarded(const std::string& source, Body body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      const std::string what = error.what();
+      const bool named = what.find("'" + source + "'") != std::string::npos;
+      std::cerr << "fer: " << (named ? "" : source + ": ") << what << std::endl;
+      writer_->failed(source, what);
+      ++failed_;
+    }
+  }
+
+  void read_pictures(const std::vector<PredictInput>& inputs) {
+    search_for(smallest_in_picture);
+    std::vector<Image> images(inputs.size());
+    std::vector<std::vector<FaceReading>> readings;
+    bool together = true;
+    try {
+      for (std::size_t i = 0; i < inputs.size(); ++i) images[i] = read_image(inputs[i].file);
+      readings = reader_.read(images);
+    } catch (const Error&) {
+      together = false;  // which of them it was is found one by one
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      guarded(inputs[i].file.string(), [&] {
+        if (!together) images[i] = read_image(inputs[i].file);
+        report({inputs[i].file.string(), std::nullopt, 0, images[i].width, images[i].height,
+                together ? std::move(readings[i]) : reader_.read(images[i])},
+               images[i], inputs[i].overlay);
+      });
+    }
+  }
+
+  void report(const PictureReading& reading, const Image& image, const fs::path& overlay) {
+    if (!overlay.empty()) {
+      create_folder(overlay.parent_path());
+      write_image(overlay, overlay_faces(image, reading.faces, reader_.class_names()));
+    }
+    writer_->write(reading);
+    faces_ += static_cast<std::int64_t>(reading.faces.size());
+  }
+
+  void read_video(const PredictInput& input) {
+    guarded(input.file.string(),
+            [&] { read_stream(*open_video(input.file), input.file.string(), input.overlay); });
+  }
+
+  void read_stream(VideoReader& stream, const std::string& source, const fs::path& overlay) {
+    search_for(smallest_in_video);
+    std::unique_ptr<VideoWriter> video;
+    if (!overlay.empty()) {
+      create_folder(overlay.parent_path());
+      video = create_video(overlay, stream.frame_rate() / static_cast<double>(options_.every));
+    }
+    std::signal(SIGINT, interrupt);
+    const auto started = std::chrono::steady_clock::now();
+    std::int64_t frames = 0, with_faces = 0;
+    double seconds = 0;
+    for (std::vector<VideoFrame> batch; next_batch(stream, frames, batch);) {
+      std::vector<Image> images;
+      for (VideoFrame& frame : batch) images.push_back(std::move(frame.image));
+      std::vector<std::vector<FaceReading>> readings = reader_.read(images);
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (video)
+          video->write(overlay_faces(images[i], readings[i], reader_.class_names()), batch[i].seconds);
+        with_faces += readings[i].empty() ? 0 : 1;
+        faces_ += static_cast<std::int64_t>(readings[i].size());
+        writer_->write({source, batch[i].index, batch[i].seconds, images[i].width, images[i].height,
+                        std::move(readings[i])});
+      }
+      frames += static_cast<std::int64_t>(batch.size());
+      seconds = batch.back().seconds;
+    }
+    std::signal(SIGINT, SIG_DFL);
+    if (video && frames > 0) video->finish();
+    const double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    std::cerr << source << ": " << frames << " frames, " << with_faces << " with a face, in " << std::fixed
+              << std::setprecision(1) << taken << " s: " << static_cast<double>(frames) / taken
+              << " frames/s, " << seconds / taken << " times real time\n"
+              << std::defaultfloat;
+  }
+
+  /// Every n-th frame, as many as are read at once; false if there are no more.
+  bool next_batch(VideoReader& stream, std::int64_t read, std::vector<VideoFrame>& batch) {
+    batch.clear();
+    const std::int64_t most = options_.frames > 0 ? options_.frames - read : std::int64_t{1} << 62;
+    for (VideoFrame frame; interrupted == 0 && batch.size() < at_once_ &&
+                           static_cast<std::int64_t>(batch.size()) < most && stream.next(frame);) {
+      if (frame.index % options_.every == 0) batch.push_back(std::move(frame));
+    }
+    return !batch.empty();
+  }
+
+  void search_for(double smallest) {
+    reader_.set_detection({options_.smallest > 0 ? options_.smallest : smallest});
+  }
+
+  const PredictOptions& options_;
+  std::size_t at_once_;
+  FaceReader reader_;
+  std::unique_ptr<PredictionWriter> writer_;
+  int failed_ = 0;
+  std::int64_t faces_ = 0;
+};
+
+int run(const PredictOptions& options) {
+  require<ConfigError>(options.inputs.empty() != options.camera.empty(),
+                       "predict: name pictures, videos or folders of them, or --camera");
+  const std::vector<PredictInput> inputs =
+      predict_inputs(options.inputs, options.recursive, options.camera.empty() ? options.overlay : "");
+  const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
+  Predictor predictor(options, load_classifier(weights, checked_device(options.device, options.precision)));
+  if (options.camera.empty()) {
+    predictor.read_files(inputs);
+  } else {
+    predictor.read_camera();
+  }
+  return predictor.finish();
 }
 
 }  // namespace
 
 Command add_predict(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("predict", "Read the expression of faces, one face a picture");
+  CLI::App* command =
+      program.add_subcommand("predict", "Read the expressions of the people on pictures and videos");
   auto options = std::make_shared<PredictOptions>();
-  command->add_option("--weights", options->weights, "weights or checkpoint written by fer train")
-      ->required();
-  command->add_option("pictures", options->pictures, "PNG or JPEG files, or folders of them")->required();
+  command->add_option("inputs", options->inputs, "PNG or JPEG pictures, videos, or folders of them");
+  command->add_option(
+      "--weights", options->weights,
+      "weights or checkpoint written by fer train [$FER_WEIGHTS, or those that come with fer]");
+  command
+      ->add_option("--crop", options->crop,
+                   "what a face is: detect (look for faces), none (the whole picture), or auto (none for a "
+                   "square of at most 256 pixels a side, else detect)")
+      ->capture_default_str();
+  command
+      ->add_option("--smallest-face", options->smallest,
+                   "least face looked for, as a share of the longer side [0.05; videos 0.15]")
+      ->check(CLI::Range(0.001, 1.0));
+  command->add_flag("--recursive", options->recursive, "look into the folders of folders");
+  command->add_option("--overlay", options->overlay,
+                      "draw faces, labels and landmarks into this file, or for several inputs this folder");
+  CLI::Option* json = command->add_flag("--json", options->json, "print the result as JSON");
+  command->add_flag("--csv", options->csv, "print the result as CSV, a line a face")->excludes(json);
+  command->add_option("--camera", options->camera, "read a camera instead: its number, or /dev/videoN");
+  command->add_option("--every", options->every, "of a stream, read every n-th frame")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--frames", options->frames, "end a stream after so many frames [0: none]")
+      ->check(CLI::Range(0, 1000000000));
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
-  command->add_flag("--json", options->json, "print the result as JSON");
-  command->footer("Exit code 1 if a picture could not be read; the others are predicted all the same.");
+  command->footer(
+      "Exit code 0: faces were read. 1: a file could not be read (the others are, all the same). 2: wrong "
+      "usage.\n3: everything was read, but no face was found in it.");
   return [options] { return run(*options); };
 }
 

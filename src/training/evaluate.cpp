@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "fer/autograd/ops.h"
@@ -22,6 +23,18 @@ std::vector<SamplePrediction> predictions_of(const Tensor& scores) {
     predictions[i].predicted = std::max_element(row, row + static_cast<std::ptrdiff_t>(classes)) - row;
   }
   return predictions;
+}
+
+/// points: N x 136, x0 y0 x1 y1 ...
+void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
+  const auto values = points.to_vector<float>();
+  const auto outputs = static_cast<std::size_t>(points.dim(1));
+  for (std::size_t first = 0; first + outputs <= values.size(); first += outputs) {
+    Landmarks face;
+    for (std::size_t i = 0; i < face.size(); ++i)
+      face[i] = {values[first + 2 * i], values[first + 2 * i + 1]};
+    landmarks.push_back(face);
+  }
 }
 
 }  // namespace
@@ -55,9 +68,23 @@ SamplePrediction Classifier::predict(const Image& image) const {
   return predict(std::vector<Image>{image})[0];
 }
 
-std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& images) const {
+std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& images,
+                                                  std::vector<Landmarks>* landmarks) const {
+  constexpr std::size_t at_once = 32;  // a crowd is read in parts, so that memory does not grow with it
   NoGrad no_grad;
-  return predictions_of((*model)(Variable(input(images))).scores.value());
+  std::vector<SamplePrediction> predictions;
+  if (landmarks) landmarks->clear();
+  for (std::size_t first = 0; first < images.size(); first += at_once) {
+    const auto begin = images.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto count = static_cast<std::ptrdiff_t>(std::min(at_once, images.size() - first));
+    const Variable x(input({begin, begin + count}));
+    const Variable f_lm = model->landmark_features(x);
+    if (landmarks && config.model.landmarks.head)
+      append_landmarks(model->landmark_backbone().landmarks(f_lm).value(), *landmarks);
+    auto found = predictions_of(model->classify(model->image_features(x), f_lm).scores.value());
+    std::move(found.begin(), found.end(), std::back_inserter(predictions));
+  }
+  return predictions;
 }
 
 Tensor Classifier::input(const std::vector<Image>& images) const {

@@ -129,7 +129,7 @@ TEST_CASE("train, eval, predict and convert work on each other's files") {
   REQUIRE_MESSAGE(predict.code == 0, predict.err);
   const auto prediction = nlohmann::json::parse(predict.out)[0];
   double sum = 0;
-  for (const auto& p : prediction["probabilities"]) sum += p.get<double>();
+  for (const auto& p : prediction["faces"][0]["probabilities"]) sum += p.get<double>();
   CHECK(sum == doctest::Approx(1).epsilon(1e-5));
 
   REQUIRE(run({"convert", weights, folder / "weights.pth"}).code == 0);

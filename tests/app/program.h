@@ -49,6 +49,7 @@ inline std::string read_all(const fs::path& path) {
 struct Limits {
   std::size_t file_bytes = 0;  ///< no file may grow larger, as on a full disk; 0: no limit
   bool permissions = false;    ///< permissions hold for root, too
+  std::string program = FER_PROGRAM;
 
   void apply() const {
     if (file_bytes > 0) {
@@ -74,7 +75,7 @@ inline Result run(const std::vector<std::string>& arguments, int kill_after = 0,
     std::vector<char*> argv{const_cast<char*>("fer")};
     for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);
-    ::execv(FER_PROGRAM, argv.data());
+    ::execv(limits.program.c_str(), argv.data());
     ::_exit(127);
   }
   if (kill_after > 0) {

@@ -126,5 +126,6 @@ def draw_faces(fer, folder, count=3):
 
 def predict(fer, weights, files):
     """Class names, and fer's own probabilities N x K."""
-    answers = json.loads(run(fer, "predict", "--weights", weights, "--json", *files))
-    return list(answers[0]["probabilities"]), np.array([list(a["probabilities"].values()) for a in answers])
+    answers = json.loads(run(fer, "predict", "--weights", weights, "--crop", "none", "--json", *files))
+    rows = [answer["faces"][0]["probabilities"] for answer in answers]
+    return list(rows[0]), np.array([list(row.values()) for row in rows])

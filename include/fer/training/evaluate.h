@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fer/data/faces.h"
 #include "fer/data/loader.h"
 #include "fer/models/fernet.h"
 #include "fer/training/checkpoint.h"
@@ -48,7 +49,10 @@ struct Classifier {
 
   /// A picture of one face, of any size; it is resized to the network's input.
   SamplePrediction predict(const Image& image) const;
-  std::vector<SamplePrediction> predict(const std::vector<Image>& images) const;
+  /// With `landmarks`, which may be null, also the 68 points of each face, as fractions of its picture; none
+  /// if the network has no landmark head.
+  std::vector<SamplePrediction> predict(const std::vector<Image>& images,
+                                        std::vector<Landmarks>* landmarks = nullptr) const;
   /// What the network is fed for these pictures: N x S x S x 3, on `device`.
   Tensor input(const std::vector<Image>& images) const;
 };

@@ -1,0 +1,92 @@
+// Which files `fer predict` reads, and where their overlays go.
+#include <algorithm>
+#include <map>
+
+#include "app/predict.h"
+#include "fer/data/video.h"
+#include "fer/error.h"
+
+namespace fer::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_picture_name(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+}
+
+template <typename Iterator>
+std::vector<fs::path> inside(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (Iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_regular_file() && (is_picture_name(entry->path()) || is_video_name(entry->path())))
+      files.push_back(entry->path());
+  }
+  require<IoError>(!error, "cannot read the folder '", folder.string(), "': ", error.message());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// The name of an overlay in the folder of overlays; videos are written as MP4.
+fs::path overlay_name(fs::path name, bool video) {
+  return video ? name.replace_extension(".mp4") : name;
+}
+
+void check_overlays(const std::vector<PredictInput>& inputs) {
+  std::map<fs::path, fs::path> taken;
+  std::error_code ignored;
+  for (const PredictInput& input : inputs) {
+    if (input.overlay.empty()) continue;
+    require<ConfigError>(!fs::equivalent(input.file, input.overlay, ignored), "the overlay of '",
+                         input.file.string(), "' would overwrite it");
+    const auto [at, is_new] = taken.emplace(input.overlay.lexically_normal(), input.file);
+    require<ConfigError>(is_new, "'", at->second.string(), "' and '", input.file.string(),
+                         "' would have the same overlay '", input.overlay.string(), "'");
+  }
+}
+
+}  // namespace
+
+std::vector<PredictInput> predict_inputs(const std::vector<std::string>& arguments, bool recursive,
+                                         const std::string& overlay) {
+  std::vector<PredictInput> inputs;
+  const auto add = [&](const fs::path& file, const fs::path& name) {
+    const bool video = is_video_name(file);
+    inputs.push_back(
+        {file, overlay.empty() ? fs::path() : fs::path(overlay) / overlay_name(name, video), video});
+  };
+  for (const std::string& argument : arguments) {
+    require<IoError>(fs::exists(argument), "'", argument, "' does not exist");
+    if (!fs::is_directory(argument)) {
+      add(argument, fs::path(argument).filename());
+      continue;
+    }
+    const std::vector<fs::path> files = recursive ? inside<fs::recursive_directory_iterator>(argument)
+                                                  : inside<fs::directory_iterator>(argument);
+    require<DataError>(!files.empty(), "the folder '", argument,
+                       "' holds no PNG or JPEG picture and no video",
+                       recursive ? "" : "; --recursive looks into its folders");
+    for (const fs::path& file : files) add(file, file.lexically_relative(argument));
+  }
+  const bool one_file = inputs.size() == 1 && !fs::is_directory(overlay) &&
+                        (is_picture_name(overlay) || is_video_name(overlay));
+  if (one_file) {
+    require<ConfigError>(is_video_name(overlay) == inputs[0].video, "the overlay of '",
+                         inputs[0].file.string(), "' cannot be '", overlay,
+                         "': a picture's is a picture, a video's a video");
+    inputs[0].overlay = overlay;
+  } else if (!overlay.empty()) {
+    require<ConfigError>(!fs::exists(overlay) || fs::is_directory(overlay), "--overlay '", overlay,
+                         "' is a file; several overlays need a folder");
+    require<ConfigError>(!is_picture_name(overlay) && !is_video_name(overlay), "--overlay '", overlay,
+                         "' names one file for ", inputs.size(), " inputs; name a folder");
+  }
+  check_overlays(inputs);
+  return inputs;
+}
+
+}  // namespace fer::app
