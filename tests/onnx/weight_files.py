@@ -30,7 +30,7 @@ def fails(*command):
 
 def train(fer, folder, preset, flags=()):
     """One step of training: a weight file with all that `fer train` writes into it."""
-    run(fer, "train", "--preset", preset, "--run-dir", folder, "--train-identities", 2, "--test-identities", 1,
+    run(fer, "train", "--preset", preset, "--run-dir", folder, "--train-identities", 5, "--test-identities", 1,
         "--faces-per-identity", 7, "--epochs", 1, "--max-steps", 1, "--batch-size", 4, "--landmark-epochs", 1,
         "--landmark-identities", 2, "--validation", 0.2, "--quiet", *flags)
     return pathlib.Path(folder) / "best.safetensors"

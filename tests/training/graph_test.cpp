@@ -1,5 +1,6 @@
 // Steps and forward passes as graphs: the same numbers as without, on devices with a queue.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -49,7 +50,7 @@ RunConfig few_steps() {
 }
 
 StateDict weights_after(const RunConfig& config, Device device, Notes& notes) {
-  const fs::path folder = fs::temp_directory_path() / "fer_test_graph";
+  const fs::path folder = fs::temp_directory_path() / concat("fer_test_graph_", ::getpid());
   fs::remove_all(folder);
   run_experiment(config, folder, false, device, notes);
   const StateDict weights = load_state_dict(folder / "last.safetensors");

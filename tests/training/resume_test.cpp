@@ -1,6 +1,7 @@
 // Runs on drawn faces with the tiny network: a run that is interrupted and resumed, or fed by another number
 // of loader threads, ends with the weights of an undisturbed one, bit for bit.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -14,7 +15,8 @@ namespace fs = std::filesystem;
 
 struct Folder {
   fs::path path;
-  explicit Folder(const std::string& name) : path(fs::temp_directory_path() / ("fer_test_" + name)) {
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / fer::concat("fer_test_", ::getpid(), "_", name)) {
     fs::remove_all(path);
   }
   ~Folder() { fs::remove_all(path); }
