@@ -1,0 +1,176 @@
+// What works on rows or columns of channels: activations, norms, softmax, pooling, heat maps.
+#include <array>
+
+#include "tests/kernels/kernel_case.h"
+
+namespace fer::test {
+namespace {
+
+/// Rows and channels around a warp, a block of four rows, a chunk of a column sum.
+constexpr std::array<std::int64_t, 2> rows_and_channels[] = {{1, 1},  {1, 129}, {3, 31}, {4, 32},
+                                                             {5, 33}, {33, 7},  {300, 3}};
+
+void add_activations(std::vector<KernelCase>& cases) {
+  for (const std::int64_t n : ragged) {
+    cases.push_back({concat("activation/", n), {"activation_forward", "activation_backward"}, [=](Bench& b) {
+                       const Tensor x = b.random({n}, -3, 3), dy = b.random({n});
+                       for (const UnaryOp op : {UnaryOp::relu, UnaryOp::gelu, UnaryOp::sigmoid}) {
+                         Tensor& y = b.result({n});
+                         b.backend().activation_forward(op, x, y);
+                         b.backend().activation_backward(op, x, y, dy, b.result({n}));
+                       }
+                     }});
+  }
+  for (const auto& [rows, channels] : rows_and_channels) {
+    cases.push_back(
+        {concat("prelu/", rows, " x ", channels), {"prelu_forward", "prelu_backward"}, [=](Bench& b) {
+           const Shape shape{rows, channels}, vector{channels};
+           const Tensor x = b.random(shape), slope = b.random(vector), dy = b.random(shape);
+           Tensor none;
+           b.backend().prelu_forward(x, slope, b.result(shape));
+           b.backend().prelu_backward(x, slope, dy, b.result(shape), b.result(vector));
+           b.backend().prelu_backward(x, slope, dy, b.result(shape), none);
+           b.backend().prelu_backward(x, slope, dy, none, b.result(vector));
+         }});
+  }
+}
+
+void add_norms(std::vector<KernelCase>& cases) {
+  for (const auto& [rows, channels] : rows_and_channels) {
+    if (rows > 1) {
+      cases.push_back(
+          {concat("batch_norm/", rows, " x ", channels),
+           {"batch_norm_forward", "batch_norm_backward"},
+           [=](Bench& b) {
+             const Shape shape{rows, channels}, vector{channels};
+             const Tensor x = b.random(shape, 1, 4), weight = b.random(vector), bias = b.random(vector);
+             Tensor running_mean = b.random(vector), running_var = b.random(vector, 0.5, 2);
+             Tensor &mean = b.result(vector), &inv_std = b.result(vector);
+             b.backend().batch_norm_forward(x, weight, bias, 0.1, 1e-5, running_mean, running_var,
+                                            b.result(shape), mean, inv_std);
+             b.changed(running_mean);
+             b.changed(running_var);
+             const Tensor dy = b.random(shape);
+             Tensor none;
+             b.backend().batch_norm_backward(x, weight, mean, inv_std, dy, b.result(shape), b.result(vector),
+                                             b.result(vector));
+             b.backend().batch_norm_backward(x, weight, mean, inv_std, dy, none, b.result(vector), none);
+           }});
+    }
+    cases.push_back(
+        {concat("batch_norm_eval/", rows, " x ", channels),
+         {"batch_norm_eval_forward", "batch_norm_eval_backward"},
+         [=](Bench& b) {
+           const Shape shape{rows, channels}, vector{channels};
+           const Tensor x = b.random(shape), weight = b.random(vector), bias = b.random(vector),
+                        mean = b.random(vector), var = b.random(vector, 0.5, 2), dy = b.random(shape);
+           b.backend().batch_norm_eval_forward(x, weight, bias, mean, var, 1e-5, b.result(shape));
+           b.backend().batch_norm_eval_backward(x, weight, mean, var, 1e-5, dy, b.result(shape),
+                                                b.result(vector), b.result(vector));
+           Tensor none;
+           b.backend().batch_norm_eval_backward(x, weight, mean, var, 1e-5, dy, b.result(shape), none, none);
+         }});
+    if (channels > 1) {  // one channel has no variance
+      cases.push_back(
+          {concat("layer_norm/", rows, " x ", channels),
+           {"layer_norm_forward", "layer_norm_backward"},
+           [=](Bench& b) {
+             const Shape shape{rows, channels}, vector{channels};
+             const Tensor x = b.random(shape), weight = b.random(vector), bias = b.random(vector),
+                          dy = b.random(shape);
+             Tensor &mean = b.result({rows}), &inv_std = b.result({rows});
+             b.backend().layer_norm_forward(x, weight, bias, 1e-5, b.result(shape), mean, inv_std);
+             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, b.result(shape), b.result(vector),
+                                             b.result(vector));
+             Tensor none;
+             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, none, b.result(vector), none);
+           }});
+    }
+    cases.push_back(
+        {concat("softmax/", rows, " x ", channels), {"softmax_forward", "softmax_backward"}, [=](Bench& b) {
+           const Shape shape{rows, channels};
+           const Tensor x = b.random(shape, -5, 5), dy = b.random(shape);
+           for (const bool log : {false, true}) {
+             Tensor& y = b.result(shape);
+             b.backend().softmax_forward(x, log, y);
+             b.backend().softmax_backward(y, dy, log, b.result(shape));
+           }
+         }});
+  }
+}
+
+void add_pooling(std::vector<KernelCase>& cases) {
+  struct Pool {
+    std::int64_t height, width, channels;
+    int kernel, stride;
+  };
+  for (const Pool p :
+       {Pool{1, 1, 1, 1, 1}, {7, 5, 3, 1, 2}, {7, 9, 33, 3, 2}, {8, 6, 31, 2, 2}, {9, 9, 1, 3, 1}}) {
+    cases.push_back({concat("max_pool2d/", p.height, " x ", p.width, " x ", p.channels, " by ", p.kernel),
+                     {"max_pool2d_forward", "max_pool2d_backward"},
+                     [=](Bench& b) {
+                       const Shape in{2, p.height, p.width, p.channels};
+                       const Shape out{2, (p.height - p.kernel) / p.stride + 1,
+                                       (p.width - p.kernel) / p.stride + 1, p.channels};
+                       const Tensor x = b.random(in), dy = b.random(out);
+                       Tensor& argmax = b.result(out, DType::int32);
+                       b.backend().max_pool2d_forward(x, p.kernel, p.stride, b.result(out), argmax);
+                       b.backend().max_pool2d_backward(dy, argmax, b.result(in));
+                     }});
+    cases.push_back({concat("global_avg_pool2d/", p.height, " x ", p.width, " x ", p.channels),
+                     {"global_avg_pool2d_forward", "global_avg_pool2d_backward"},
+                     [=](Bench& b) {
+                       const Shape in{3, p.height, p.width, p.channels}, out{3, p.channels};
+                       b.backend().global_avg_pool2d_forward(b.random(in), b.result(out));
+                       b.backend().global_avg_pool2d_backward(b.random(out), b.result(in));
+                     }});
+  }
+}
+
+void add_heatmaps(std::vector<KernelCase>& cases) {
+  struct Maps {
+    std::int64_t height, width, lm, img;
+  };
+  for (const Maps m :
+       {Maps{1, 1, 1, 1}, {3, 5, 3, 7}, {1, 9, 33, 31}, {7, 7, 16, 32}, {2, 3, 128, 129}, {3, 1, 4, 8}}) {
+    for (const HeatmapKind kind : {HeatmapKind::max, HeatmapKind::sum, HeatmapKind::abs_sum}) {
+      cases.push_back(
+          {concat("heatmap/", m.height, " x ", m.width, " of ", m.lm, " and ", m.img, ", kind ",
+                  static_cast<int>(kind)),
+           {"heatmap_forward", "heatmap_backward", "heatmap_product_forward", "heatmap_product_backward"},
+           [=](Bench& b) {
+             const Shape lm{2, m.height, m.width, m.lm}, img{2, m.height, m.width, m.img},
+                 one{2, m.height, m.width, 1};
+             const Tensor f_lm = b.random(lm), f_img = b.random(img), dy = b.random(img),
+                          dheat = b.random(one);
+             Tensor none;
+             const bool max = kind == HeatmapKind::max;
+             Tensor winners, argmax;  // of the maximum alone
+             if (max) winners = b.result(one, DType::int32), argmax = b.result(one, DType::int32);
+             b.backend().heatmap_forward(f_lm, kind, b.result(one), winners);
+             b.backend().heatmap_backward(f_lm, winners, kind, dheat, b.result(lm));
+             Tensor& heat = b.result(one);
+             b.backend().heatmap_product_forward(f_lm, f_img, kind, b.result(img), heat, argmax);
+             const auto backward = [&](Tensor& df_lm, Tensor& df_img) {
+               b.backend().heatmap_product_backward(f_lm, f_img, heat, argmax, kind, dy, df_lm, df_img);
+             };
+             backward(b.result(lm), b.result(img));
+             backward(none, b.result(img));
+             backward(b.result(lm), none);
+           }});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<KernelCase> channel_cases() {
+  std::vector<KernelCase> cases;
+  add_activations(cases);
+  add_norms(cases);
+  add_pooling(cases);
+  add_heatmaps(cases);
+  return cases;
+}
+
+}  // namespace fer::test

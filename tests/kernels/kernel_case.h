@@ -1,0 +1,86 @@
+// Cases of the kernel sweep (sweep_test.cpp): every function of Backend on ragged shapes. To add one, append
+// it to one of the lists below; a function of backend.h that no case covers fails the sweep.
+//
+//   cases.push_back({"prelu/7 x 33", {"prelu_forward", "prelu_backward"}, [](Bench& b) {
+//     const Tensor x = b.random({7, 33}), slope = b.random({33});
+//     b.backend().prelu_forward(x, slope, b.result({7, 33}));
+//   }});
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fer/error.h"
+#include "fer/tensor/backend.h"
+
+namespace fer::test {
+
+/// Extents that a tile of 32, a block of 128 or 256 threads and packets of 2 or 4 do not divide, and some
+/// that they do.
+inline constexpr std::int64_t ragged[] = {1, 3, 7, 31, 32, 33, 127, 128, 129, 257};
+
+/// The tensors of one run of a case: inputs that are the same on every device, and results.
+class Bench {
+ public:
+  Bench(Device device, DType dtype) : device_(device), dtype_(dtype) {}
+
+  Backend& backend() const { return fer::backend(device_); }
+  DType dtype() const { return dtype_; }
+
+  /// Uniform; of the case's type, and exact in float32.
+  Tensor random(const Shape& shape, double low = -1, double high = 1) {
+    Random rng({3, fnv1a64("kernels"), ++inputs_});
+    std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+    for (float& v : values) v = static_cast<float>(rng.uniform(low, high));
+    return Tensor::from(shape, values).to(dtype_).to(device_);
+  }
+  Tensor bytes(const Shape& shape) { return integers<std::uint8_t>(shape, 256); }
+  Tensor labels(std::int64_t n, std::int64_t classes) { return integers<std::int64_t>({n}, classes); }
+
+  /// An output that holds NaN, or nothing where the device would notice a read of it.
+  Tensor output(const Shape& shape, DType dtype) const {
+    Tensor y = Tensor::empty(shape, dtype, device_);
+    if (device_ != Device::simt && is_floating(dtype)) y.fill(std::numeric_limits<double>::quiet_NaN());
+    return y;
+  }
+  Tensor output(const Shape& shape) const { return output(shape, dtype_); }
+
+  /// An output that is compared with the CPU's.
+  Tensor& result(const Shape& shape, DType dtype) { return results_.emplace_back(output(shape, dtype)); }
+  Tensor& result(const Shape& shape) { return result(shape, dtype_); }
+  /// Compares what was changed in place.
+  void changed(const Tensor& tensor) { results_.push_back(tensor); }
+  const std::deque<Tensor>& results() const { return results_; }
+
+ private:
+  template <typename T>
+  Tensor integers(const Shape& shape, std::uint64_t below) {
+    Random rng({3, fnv1a64("kernels"), ++inputs_});
+    std::vector<T> values(static_cast<std::size_t>(shape.numel()));
+    for (T& v : values) v = static_cast<T>(rng.below(below));
+    return Tensor::from(shape, values).to(device_);
+  }
+
+  Device device_;
+  DType dtype_;
+  std::uint64_t inputs_ = 0;
+  std::deque<Tensor> results_;  // references stay good
+};
+
+struct KernelCase {
+  std::string name;                 ///< "prelu/7 x 33"
+  std::set<std::string> functions;  ///< those of Backend that it covers
+  std::function<void(Bench&)> run;
+  double float_tolerance = 2e-5;  ///< of float32 against the CPU's, as |a - b| / max(1, |b|)
+};
+
+std::vector<KernelCase> basic_cases();    ///< memory, elementwise, layout, images, optimizers
+std::vector<KernelCase> channel_cases();  ///< activations, norms, softmax, pooling, heat maps
+std::vector<KernelCase> product_cases();  ///< matrix products, convolutions, attention
+std::vector<KernelCase> loss_cases();
+
+}  // namespace fer::test

@@ -1,0 +1,151 @@
+// Matrix products, convolutions and attention: extents around their tiles, and with every tail.
+#include <array>
+
+#include "tests/kernels/kernel_case.h"
+
+namespace fer::test {
+namespace {
+
+void add_products(std::vector<KernelCase>& cases) {
+  struct Extents {
+    std::int64_t batch, m, n, k;
+  };
+  // Tiles are 64 x 64 x 16; k is cut in parts from 256 on.
+  for (const Extents e : {Extents{1, 1, 1, 1},
+                          {2, 3, 7, 5},
+                          {1, 63, 65, 15},
+                          {1, 64, 64, 16},
+                          {1, 65, 63, 17},
+                          {3, 1, 33, 31},
+                          {1, 31, 1, 257},
+                          {1, 17, 13, 521},
+                          {1, 129, 5, 7}}) {
+    cases.push_back(
+        {concat("matmul/", e.batch, " of ", e.m, " x ", e.n, " x ", e.k), {"matmul"}, [=](Bench& b) {
+           for (const bool ta : {false, true}) {
+             for (const bool tb : {false, true}) {
+               const Tensor x = b.random(ta ? Shape{e.batch, e.k, e.m} : Shape{e.batch, e.m, e.k});
+               const Tensor z = b.random(tb ? Shape{e.batch, e.n, e.k} : Shape{e.batch, e.k, e.n});
+               b.backend().matmul(x, ta, z, tb, b.result({e.batch, e.m, e.n}));
+             }
+           }
+         }});
+    cases.push_back({concat("linear/", e.m, " x ", e.n, " x ", e.k),
+                     {"linear_forward", "linear_backward_input", "linear_backward_weight"},
+                     [=](Bench& b) {
+                       const Tensor x = b.random({e.m, e.k}), weight = b.random({e.n, e.k}),
+                                    bias = b.random({e.n}), dy = b.random({e.m, e.n});
+                       Tensor none;
+                       b.backend().linear_forward(x, weight, bias, b.result({e.m, e.n}));
+                       b.backend().linear_forward(x, weight, none, b.result({e.m, e.n}));
+                       b.backend().linear_backward_input(dy, weight, b.result({e.m, e.k}));
+                       b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), b.result({e.n}));
+                       b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), none);
+                     }});
+  }
+}
+
+struct Conv {
+  std::int64_t height, width, in, out;
+  int kernel;
+  Conv2dOptions options;
+
+  Shape x() const { return {2, height, width, in}; }
+  Shape weight() const { return {out, kernel, kernel, in / options.groups}; }
+  Shape y() const {
+    const auto extent = [&](std::int64_t e) {
+      return (e + 2 * options.padding - kernel) / options.stride + 1;
+    };
+    return {2, extent(height), extent(width), out};
+  }
+  std::string name() const {
+    return concat(height, " x ", width, " x ", in, " to ", out, " by ", kernel, ", stride ", options.stride,
+                  ", padding ", options.padding, ", groups ", options.groups);
+  }
+};
+
+void add_convolutions(std::vector<KernelCase>& cases) {
+  for (const Conv c : {Conv{1, 1, 1, 1, 1, {}},
+                       {5, 3, 3, 7, 3, {1, 1, 1}},
+                       {7, 9, 3, 33, 3, {2, 1, 1}},
+                       {8, 8, 17, 65, 1, {2, 0, 1}},
+                       {5, 5, 6, 9, 3, {1, 1, 3}},
+                       {11, 9, 5, 3, 5, {3, 2, 1}},
+                       {7, 7, 31, 15, 7, {1, 0, 1}},
+                       {6, 5, 64, 63, 1, {1, 0, 1}}}) {
+    cases.push_back({"conv2d/" + c.name(),
+                     {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"},
+                     [=](Bench& b) {
+                       const Tensor x = b.random(c.x()), weight = b.random(c.weight()),
+                                    bias = b.random({c.out}), dy = b.random(c.y());
+                       Tensor none;
+                       b.backend().conv2d_forward(x, weight, bias, c.options, b.result(c.y()));
+                       b.backend().conv2d_forward(x, weight, none, c.options, b.result(c.y()));
+                       b.backend().conv2d_backward_input(dy, weight, c.options, b.result(c.x()));
+                       b.backend().conv2d_backward_weight(x, dy, c.options, b.result(c.weight()),
+                                                          b.result({c.out}));
+                       b.backend().conv2d_backward_weight(x, dy, c.options, b.result(c.weight()), none);
+                     }});
+  }
+  const auto depthwise = [](std::int64_t h, std::int64_t w, int channels, int kernel, int stride,
+                            int padding) {
+    return Conv{h, w, channels, channels, kernel, {stride, padding, channels}};
+  };
+  for (const Conv& c :
+       {depthwise(1, 1, 1, 1, 1, 0), depthwise(5, 7, 3, 3, 1, 1), depthwise(7, 5, 33, 3, 2, 1),
+        depthwise(9, 9, 31, 7, 1, 3), depthwise(7, 7, 32, 7, 1, 0), depthwise(6, 8, 65, 5, 2, 2)}) {
+    cases.push_back(
+        {"depthwise_conv2d/" + c.name(),
+         {"depthwise_conv2d_forward", "depthwise_conv2d_backward_input", "depthwise_conv2d_backward_weight"},
+         [=](Bench& b) {
+           const Tensor x = b.random(c.x()), weight = b.random(c.weight()), dy = b.random(c.y());
+           b.backend().depthwise_conv2d_forward(x, weight, c.options, b.result(c.y()));
+           b.backend().depthwise_conv2d_backward_input(dy, weight, c.options, b.result(c.x()));
+           b.backend().depthwise_conv2d_backward_weight(x, dy, c.options, b.result(c.weight()));
+         }});
+  }
+}
+
+void add_attention(std::vector<KernelCase>& cases) {
+  struct Heads {
+    std::int64_t queries, keys;
+    int heads;
+    std::int64_t width;
+  };
+  // Tiles have 64 queries or keys in float and 32 in double; heads are up to 64 or up to 128 wide.
+  for (const Heads h : {Heads{1, 1, 1, 1},
+                        {1, 65, 2, 5},
+                        {33, 31, 2, 8},
+                        {63, 3, 1, 4},
+                        {64, 64, 1, 3},
+                        {65, 129, 1, 7},
+                        {7, 32, 1, 64},
+                        {5, 33, 1, 65},
+                        {3, 5, 1, 127},
+                        {2, 65, 2, 128}}) {
+    cases.push_back({concat("attention/", h.queries, " x ", h.keys, ", ", h.heads, " heads of ", h.width),
+                     {"attention_forward", "attention_backward"},
+                     [=](Bench& b) {
+                       const std::int64_t d = h.heads * h.width;
+                       const Shape q_shape{2, h.queries, d}, k_shape{2, h.keys, d};
+                       const Tensor q = b.random(q_shape, -2, 2), k = b.random(k_shape, -2, 2),
+                                    v = b.random(k_shape), dy = b.random(q_shape);
+                       Tensor &y = b.result(q_shape), &log_sum_exp = b.result({2, h.heads, h.queries});
+                       b.backend().attention_forward(q, k, v, h.heads, y, log_sum_exp);
+                       Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape);
+                       b.backend().attention_backward(q, k, v, y, log_sum_exp, dy, h.heads, dq, dk, dv);
+                     }});
+  }
+}
+
+}  // namespace
+
+std::vector<KernelCase> product_cases() {
+  std::vector<KernelCase> cases;
+  add_products(cases);
+  add_convolutions(cases);
+  add_attention(cases);
+  return cases;
+}
+
+}  // namespace fer::test

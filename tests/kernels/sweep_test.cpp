@@ -1,0 +1,126 @@
+// Every kernel on ragged shapes against the CPU, in every order of lanes and blocks and with early and late
+// cp.async. Built twice: test_kernels runs the kernels as they are compiled for use (under AddressSanitizer
+// in the preset asan), test_kernels_race has kernels that report every access to the executor's checker,
+// which finds races, reads of what nobody has written, and accesses out of bounds.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <regex>
+
+#include "fer/simt/executor.h"
+#include "tests/kernels/kernel_case.h"
+#include "tests/ops/test_devices.h"
+
+namespace fer::test {
+namespace {
+
+std::vector<KernelCase> all_cases() {
+  std::vector<KernelCase> cases = basic_cases();
+  for (auto more : {channel_cases(), product_cases(), loss_cases()}) {
+    std::move(more.begin(), more.end(), std::back_inserter(cases));
+  }
+  return cases;
+}
+
+std::vector<double> numbers_of(const Tensor& x) {
+  return x.to(Device::cpu).to(DType::float64).to_vector<double>();
+}
+
+/// max |a - b| / max(1, |b|) over all elements; infinite where only one of them is a number.
+double worst_difference(const Tensor& a, const Tensor& b) {
+  const std::vector<double> x = numbers_of(a), y = numbers_of(b);
+  double worst = x.size() == y.size() ? 0 : HUGE_VAL;
+  for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
+    const double error = std::abs(x[i] - y[i]) / std::max(1.0, std::abs(y[i]));
+    worst = std::isnan(error) ? HUGE_VAL : std::max(worst, error);
+  }
+  return worst;
+}
+
+/// Runs a case on `device`, and says what is wrong with it; empty if nothing is.
+std::string problem(const KernelCase& c, Device device, DType dtype, const std::deque<Tensor>& expected) {
+  Bench bench(device, dtype);
+  try {
+    c.run(bench);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  const double tolerance = dtype == DType::float64 ? 1e-11 : c.float_tolerance;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double difference = worst_difference(bench.results()[i], expected[i]);
+    if (!(difference <= tolerance)) {
+      return concat("result ", i, " of shape ", expected[i].shape(), " differs by ", difference,
+                    " from the CPU's");
+    }
+  }
+  return {};
+}
+
+/// The ways in which the executor runs kernels; a GPU has one of its own.
+std::vector<simt::Options> ways(Device device) {
+  const simt::Options present = simt::options();
+  if (device != Device::simt) return {present};
+  std::vector<simt::Options> all;
+  for (const auto order : {simt::LaneOrder::forward, simt::LaneOrder::reverse, simt::LaneOrder::shuffled}) {
+    for (const auto copy : {simt::AsyncCopy::late, simt::AsyncCopy::early}) {
+      simt::Options options = present;
+      options.order = order;
+      options.async_copy = copy;
+      options.seed = 5;
+      all.push_back(options);
+    }
+  }
+  return all;
+}
+
+TEST_CASE("kernels: every function of Backend, on ragged shapes") {
+  const std::vector<KernelCase> cases = all_cases();
+  int runs = 0;
+  for (const Device device : test_devices()) {
+    if (device == Device::cpu) continue;
+    for (const KernelCase& c : cases) {
+      for (const DType dtype : {DType::float32, DType::float64}) {
+        Bench reference(Device::cpu, dtype);
+        c.run(reference);
+        for (const simt::Options& way : ways(device)) {
+          const simt::OptionsScope scope(way);
+          const std::string wrong = problem(c, device, dtype, reference.results());
+          CHECK_MESSAGE(wrong.empty(), c.name, " on ", name_of(device), " in ", name_of(dtype), ", ",
+                        simt::description(), ": ", wrong);
+          ++runs;
+        }
+      }
+    }
+  }
+  MESSAGE(cases.size(), " cases, ", runs, " runs");
+}
+
+TEST_CASE("kernels: every function of Backend has a case, and every case a function") {
+  std::ifstream header(FER_SOURCE_DIR "/include/fer/tensor/backend.h");
+  REQUIRE(header.is_open());
+  // What takes tensors; the rest hands out memory and tells of it.
+  std::string text{std::istreambuf_iterator<char>(header), {}};
+  const std::regex declaration(R"(virtual void (\w+)\(([^;]*)\) = 0;)");
+  std::set<std::string> declared, covered;
+  for (std::sregex_iterator m(text.begin(), text.end(), declaration), end; m != end; ++m) {
+    const std::string arguments = (*m)[2];
+    if (arguments.find("Tensor") != std::string::npos || arguments.find("Slot") != std::string::npos) {
+      declared.insert((*m)[1]);
+    }
+  }
+  CHECK(declared.size() > 55);
+  for (const KernelCase& c : all_cases()) covered.insert(c.functions.begin(), c.functions.end());
+  for (const std::string& name : declared) {
+    CHECK_MESSAGE(covered.contains(name), name, " has no case in tests/kernels");
+  }
+  for (const std::string& name : covered) {
+    CHECK_MESSAGE(declared.contains(name), name, " is no function of Backend");
+  }
+}
+
+}  // namespace
+}  // namespace fer::test
