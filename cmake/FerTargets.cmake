@@ -11,7 +11,9 @@ add_library(fer_build_flags INTERFACE)
 target_compile_options(fer_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-unknown-pragmas>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_WARNINGS_AS_ERRORS}>>:-Werror>
-  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native>)
+  # -march=native would also tune for the processor it takes this one for; g++ 12 does not know the newest ones, and folds
+  # loads into every multiplication then.
+  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native;-mtune=generic>")
 if(FER_SANITIZE)
   target_compile_options(fer_build_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g>)

@@ -1,6 +1,7 @@
 // What `fer bench` measures, as numbers that a table and JSON are made of.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ struct Measurement {
   double milliseconds = 0;  ///< ops: the least of the runs; model and train: the median, of the whole batch
   double flops = 0, bytes = 0;  ///< of one run; 0: not a figure of this measurement
   double peak_memory = 0;       ///< bytes of tensors at most; 0: not measured
+  double process_memory = 0;    ///< bytes that the whole process held at most, so far; 0: not measured
   double state_memory = 0;      ///< of those, what no step can do without: weights, gradients, Adam's moments
 };
 
@@ -42,6 +44,11 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
                                      const std::function<void(const Measurement&)>& done);
 std::vector<Measurement> bench_train(const BenchOptions& options,
                                      const std::function<void(const Measurement&)>& done);
+
+/// Inference at batches 1 to 64 (or `options.batches`) with 1, 2, 4, ... threads; `svg`: where a chart of it
+/// goes, if not empty.
+std::vector<Measurement> bench_scaling(const BenchOptions& options, const std::filesystem::path& svg,
+                                       const std::function<void(const Measurement&)>& done);
 
 /// Seconds of a run of `work` and of waiting for the device, until BenchOptions::seconds have gone by, three
 /// runs at least, after one to warm up; sorted. A device with a queue is timed by events in it, and work that

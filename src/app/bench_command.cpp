@@ -1,4 +1,6 @@
 // fer bench
+#include <sys/resource.h>
+
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -33,6 +35,13 @@ double state_bytes(const FERNet& model) {
   return bytes;
 }
 
+/// Bytes of memory that this process held at most.
+double process_peak() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
+
 double median(const std::vector<double>& sorted) {
   return sorted[sorted.size() / 2];
 }
@@ -65,8 +74,8 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
     }
     const auto times = run_times(options, work);
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
-    all.push_back(
-        {options.graph ? "inference, replayed" : "inference", batch, 1e3 * median(times), 0, 0, memory, 0});
+    all.push_back({options.graph ? "inference, replayed" : "inference", batch, 1e3 * median(times), 0, 0,
+                   memory, process_peak(), 0});
     done(all.back());
   }
   return all;
@@ -115,7 +124,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
     const auto memory = static_cast<double>(backend(options.device).memory_stats().peak);
     all.push_back({concat("training step", options.checkpointing ? ", checkpointed" : "",
                           options.graph ? ", replayed" : ""),
-                   batch, 1e3 * median(times), 0, 0, memory, state_bytes(*model)});
+                   batch, 1e3 * median(times), 0, 0, memory, process_peak(), state_bytes(*model)});
     done(all.back());
   }
   return all;
@@ -136,21 +145,24 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
   } else {
     std::cout << std::setw(9) << m.milliseconds / m.batch << " ms an image" << std::setw(9)
               << 1e3 * m.batch / m.milliseconds << " images/s  "
-              << megabytes_text(static_cast<std::size_t>(m.peak_memory));
+              << megabytes_text(static_cast<std::size_t>(m.peak_memory)) << " of tensors, "
+              << megabytes_text(static_cast<std::size_t>(m.process_memory)) << " in all";
     if (m.state_memory > 0) {
-      std::cout << ", of which " << megabytes_text(static_cast<std::size_t>(m.state_memory))
-                << " weights, gradients and moments";
+      std::cout << "; " << megabytes_text(static_cast<std::size_t>(m.state_memory))
+                << " are weights, gradients and moments";
     }
   }
   std::cout << std::endl;
 }
 
 int run(BenchOptions options, const std::string& what, const std::string& device,
-        const std::string& precision, bool json) {
+        const std::string& precision, const std::string& svg, bool json) {
   options.device = checked_device(device, precision);
-  if (options.batches.empty())
+  require<ConfigError>(svg.empty() || what == "scaling", "bench ", what, ": --svg belongs to bench scaling");
+  if (options.batches.empty() && what != "scaling")
     options.batches = what == "model" ? std::vector<int>{1, 8} : std::vector<int>{16};
-  const MachinePeaks peaks = measure_peaks(options);
+  // Their arrays would count as memory of a model.
+  const MachinePeaks peaks = what == "ops" ? measure_peaks(options) : MachinePeaks();
   const std::string machine = machine_description(options.device);
   if (!json) {
     std::cout << machine << ", precision " << precision << "\n";
@@ -164,9 +176,10 @@ int run(BenchOptions options, const std::string& what, const std::string& device
   const auto done = [&](const Measurement& m) {
     if (!json) print(m, peaks);
   };
-  const auto all = what == "ops"     ? bench_ops(options, done)
-                   : what == "model" ? bench_model(options, done)
-                                     : bench_train(options, done);
+  const auto all = what == "ops"       ? bench_ops(options, done)
+                   : what == "model"   ? bench_model(options, done)
+                   : what == "scaling" ? bench_scaling(options, svg, done)
+                                       : bench_train(options, done);
   if (json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Measurement& m : all) {
@@ -176,6 +189,7 @@ int run(BenchOptions options, const std::string& what, const std::string& device
                       {"flops", m.flops},
                       {"bytes", m.bytes},
                       {"peak_memory_bytes", m.peak_memory},
+                      {"process_memory_bytes", m.process_memory},
                       {"state_memory_bytes", m.state_memory}});
     }
     std::cout << nlohmann::ordered_json{{"machine", machine},
@@ -197,15 +211,20 @@ Command add_bench(CLI::App& program) {
       program.add_subcommand("bench", "Measure speed: operations, inference or training steps");
   struct Flags {
     BenchOptions options;
-    std::string what = "ops", device = "cpu", precision = "float32";
+    std::string what = "ops", device = "cpu", precision = "float32", svg;
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
-  command->add_option("what", flags->what, "ops, model (inference) or train (a whole step)")
+  command
+      ->add_option(
+          "what", flags->what,
+          "ops, model (inference), train (a whole step) or scaling (inference against batch and threads)")
       ->required()
-      ->check(CLI::IsMember({"ops", "model", "train"}));
+      ->check(CLI::IsMember({"ops", "model", "train", "scaling"}));
   command->add_option("--preset", flags->options.preset, "paper, small, ...")->capture_default_str();
-  command->add_option("--batch", flags->options.batches, "batch sizes [ops and train: 16, model: 1 8]")
+  command
+      ->add_option("--batch", flags->options.batches,
+                   "batch sizes [ops and train: 16, model: 1 8, scaling: 1 to 64]")
       ->check(CLI::Range(1, 4096));
   command->add_option("--only", flags->options.only, "operations with this text in their name");
   command->add_option("--seconds", flags->options.seconds, "least time of a measurement")
@@ -217,10 +236,13 @@ Command add_bench(CLI::App& program) {
   command->add_flag(
       "--cpu-time", flags->options.cpu_time,
       "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");
+  command->add_option("--svg", flags->svg, "scaling: draw a chart into this file");
   add_device_flag(*command, flags->device);
   add_precision_flag(*command, flags->precision);
   command->add_flag("--json", flags->json, "print the result as JSON");
-  return [flags] { return run(flags->options, flags->what, flags->device, flags->precision, flags->json); };
+  return [flags] {
+    return run(flags->options, flags->what, flags->device, flags->precision, flags->svg, flags->json);
+  };
 }
 
 }  // namespace fer::app

@@ -101,15 +101,15 @@ class OpBench {
     const Tensor w = make({channels}), b = make({channels});
     Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(w), inv = Tensor::empty_like(w);
     Tensor dw = Tensor::empty_like(w), db = Tensor::empty_like(w), rm = make({channels}),
-           rv = Tensor::full({channels}, 1, DType::float32, options_.device);
+           rv = Tensor::full({channels}, 1, DType::float32, options_.device), none;
     const double one = static_cast<double>(x.bytes());
     measure("add" + what, 0, 3 * one, [&] { device_.binary(BinaryOp::add, x, dy, y); });
     measure("prelu" + what + " forward", 0, 2 * one, [&] { device_.prelu_forward(x, w, y); });
     measure("prelu" + what + " backward", 0, 3 * one, [&] { device_.prelu_backward(x, w, dy, y, dw); });
     measure("batch_norm" + what + " forward", 0, 3 * one,
-            [&] { device_.batch_norm_forward(x, w, b, 0.1, 1e-5, rm, rv, y, mean, inv); });
+            [&] { device_.batch_norm_forward(x, w, b, {}, {}, 0.1, 1e-5, rm, rv, y, mean, inv); });
     measure("batch_norm" + what + " backward", 0, 5 * one,
-            [&] { device_.batch_norm_backward(x, w, mean, inv, dy, y, dw, db); });
+            [&] { device_.batch_norm_backward(x, w, b, {}, mean, inv, dy, {}, y, dw, db, none); });
     measure("batch_norm_eval" + what + " forward", 0, 2 * one,
             [&] { device_.batch_norm_eval_forward(x, w, b, rm, rv, 1e-5, y); });
   }

@@ -3,7 +3,7 @@
 //   gelu:     f = x Phi(x),  f' = Phi(x) + x phi(x)
 //   sigmoid:  f' = y (1 - y)
 // Each keeps one tensor for backward, y where the derivative can be told from it: y is usually kept by the
-// next operation anyway.
+// next operation anyway. gelu keeps x, and its y is made again from it.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -18,15 +18,28 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).activation_forward(kind, x.value(), y);
   const bool keeps_input = kind == UnaryOp::gelu;
-  Saved kept = save_if(needs_gradient(x), keeps_input ? x.value() : y, op, keeps_input ? "x" : "y");
-  return record(op, std::move(y), {x}, [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
-    // The backend reads only the one of x and y that its derivative is written in; relu's sign is that of
-    // both.
-    const Tensor& x_or_y = kept.get();
-    Tensor dx = Tensor::empty_like(dy);
-    backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);
-    return {dx};
-  });
+  const Saved kept =
+      keeps_input ? save_if(needs_gradient(x), x, op, "x") : save_if(needs_gradient(x), y, op, "y");
+  Recipe recipe;
+  if (keeps_input) {
+    recipe = [kind, kept] {
+      const Tensor xs = kept.get();
+      Tensor again = Tensor::empty_like(xs);
+      backend_of(xs).activation_forward(kind, xs, again);
+      return again;
+    };
+  }
+  return record(
+      op, std::move(y), {x},
+      [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
+        // The backend reads only the one of x and y that its derivative is written in; relu's sign is that of
+        // both.
+        const Tensor x_or_y = kept.get();
+        Tensor dx = Tensor::empty_like(dy);
+        backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);
+        return {dx};
+      },
+      std::move(recipe));
 }
 
 }  // namespace

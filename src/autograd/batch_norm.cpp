@@ -2,6 +2,8 @@
 //   y = weight x_hat + bias,  dbias = sum dy,  dweight = sum dy x_hat,
 //   training:    dx = weight inv_std (dy - dbias / R - x_hat dweight / R), as mean and variance depend on x;
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
+// In training, PReLU and the sum with a residual may follow in the same passes over memory. Nothing but x is
+// kept: what is wanted of y later is made again from it.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -29,30 +31,63 @@ void check(std::string_view op, const Tensor& x, const Tensor& weight, const Ten
 }  // namespace
 
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Tensor& running_mean,
-                    Tensor& running_var, double momentum, double eps) {
+                    Tensor& running_var, double momentum, double eps, const Variable& slope,
+                    const Variable& residual) {
   check("batch_norm", value_or_none(x), value_or_none(weight), value_or_none(bias), running_mean,
         running_var);
+  check_operands("batch_norm", {{"x", x.value()}},
+                 {{"slope", value_or_none(slope)}, {"residual", value_or_none(residual)}});
+  if (slope.defined())
+    check_shape("batch_norm", {"slope", slope.value()}, {x.dim(-1)}, "the channels of x ", x.shape());
+  if (residual.defined())
+    check_shape("batch_norm", {"residual", residual.value()}, x.shape(), "the sum with batch_norm(x)");
   require<ShapeError>(x.shape().rows() > 1, "[batch_norm] x of shape ", x.shape(),
                       " has one row; the variance of a batch needs at least two");
   Tensor y = Tensor::empty_like(x.value());
   Tensor mean = Tensor::empty_like(running_mean), inv_std = Tensor::empty_like(running_mean);
-  backend_of(y).batch_norm_forward(x.value(), weight.value(), bias.value(), momentum, eps, running_mean,
-                                   running_var, y, mean, inv_std);
+  backend_of(y).batch_norm_forward(x.value(), weight.value(), bias.value(), value_or_none(slope),
+                                   value_or_none(residual), momentum, eps, running_mean, running_var, y, mean,
+                                   inv_std);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  const bool any = needs_dx || needs_dw || needs_db;
-  return record("batch_norm", std::move(y), {x, weight, bias},
-                [needs_dx, needs_dw, needs_db, x_saved = save_if(any, x.value(), "batch_norm", "x"),
-                 weight_saved = save_if(any, weight.value(), "batch_norm", "weight"),
-                 mean_saved = save_if(any, mean, "batch_norm", "mean"),
-                 inv_std_saved = save_if(any, inv_std, "batch_norm", "inv_std")](
-                    const Tensor& dy) -> std::vector<Tensor> {
-                  const Tensor& w = weight_saved.get();
-                  Tensor dx = empty_if(needs_dx, dy.shape(), dy);
-                  Tensor dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
-                  backend_of(dy).batch_norm_backward(x_saved.get(), w, mean_saved.get(), inv_std_saved.get(),
-                                                     dy, dx, dw, db);
-                  return {dx, dw, db};
-                });
+  const bool needs_dslope = needs_gradient(slope), needs_dresidual = needs_gradient(residual);
+  const bool any = needs_dx || needs_dw || needs_db || needs_dslope;
+  // A Recipe and the backward function read the same things.
+  struct Kept {
+    Saved x, weight, bias, slope, mean, inv_std;
+    Tensor slope_or_none() const { return slope.defined() ? slope.get() : Tensor(); }
+  };
+  const Kept kept{save_if(any, x, "batch_norm", "x"),
+                  save_if(any, weight.value(), "batch_norm", "weight"),
+                  save_if(any, bias.value(), "batch_norm", "bias"),
+                  save_if(any && slope.defined(), value_or_none(slope), "batch_norm", "slope"),
+                  save_if(any, mean, "batch_norm", "mean"),
+                  save_if(any, inv_std, "batch_norm", "inv_std")};
+  Recipe recipe;
+  if (any && !residual.defined()) {
+    recipe = [kept] {
+      const Tensor input = kept.x.get();
+      Tensor again = Tensor::empty_like(input);
+      backend_of(input).batch_norm_apply(input, kept.weight.get(), kept.bias.get(), kept.slope_or_none(),
+                                         kept.mean.get(), kept.inv_std.get(), again);
+      return again;
+    };
+  }
+  return record(
+      "batch_norm", std::move(y), {x, weight, bias, slope, residual},
+      [=](const Tensor& dy) -> std::vector<Tensor> {
+        Tensor dx, dw, db, dslope;
+        if (any) {
+          const Tensor input = kept.x.get(), w = kept.weight.get();
+          const Tensor earlier = needs_dx ? take_pending_gradient(0) : Tensor();
+          if (needs_dx) dx = earlier.defined() ? earlier : Tensor::empty_like(dy);
+          dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
+          dslope = empty_if(needs_dslope, w.shape(), dy);
+          backend_of(dy).batch_norm_backward(input, w, kept.bias.get(), kept.slope_or_none(), kept.mean.get(),
+                                             kept.inv_std.get(), dy, earlier, dx, dw, db, dslope);
+        }
+        return {dx, dw, db, dslope, needs_dresidual ? dy : Tensor()};
+      },
+      std::move(recipe));
 }
 
 Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variable& bias,
@@ -64,21 +99,20 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
                                         eps, y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
-  return record(
-      "batch_norm_eval", std::move(y), {x, weight, bias},
-      [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x.value(), "batch_norm_eval", "x"),
-       weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
-       mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),
-       var_saved = save_if(any, running_var, "batch_norm_eval", "running_var")](
-          const Tensor& dy) -> std::vector<Tensor> {
-        const Tensor& w = weight_saved.get();
-        Tensor dx = empty_if(needs_dx, dy.shape(), dy);
-        Tensor dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
-        // Only dweight reads x; without it, dy stands in for the x that was not kept.
-        backend_of(dy).batch_norm_eval_backward(needs_dw ? x_saved.get() : dy, w, mean_saved.get(),
-                                                var_saved.get(), eps, dy, dx, dw, db);
-        return {dx, dw, db};
-      });
+  return record("batch_norm_eval", std::move(y), {x, weight, bias},
+                [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x, "batch_norm_eval", "x"),
+                 weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
+                 mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),
+                 var_saved = save_if(any, running_var, "batch_norm_eval", "running_var")](
+                    const Tensor& dy) -> std::vector<Tensor> {
+                  const Tensor& w = weight_saved.get();
+                  Tensor dx = empty_if(needs_dx, dy.shape(), dy);
+                  Tensor dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
+                  // Only dweight reads x; without it, dy stands in for the x that was not kept.
+                  backend_of(dy).batch_norm_eval_backward(needs_dw ? x_saved.get() : dy, w, mean_saved.get(),
+                                                          var_saved.get(), eps, dy, dx, dw, db);
+                  return {dx, dw, db};
+                });
 }
 
 }  // namespace fer

@@ -59,7 +59,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   }
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record("conv2d", std::move(y), {x, weight, bias},
-                [=, sx = x.shape(), sw = weight.shape(), x_saved = save_if(needs_dw, operand, "conv2d", "x"),
+                [=, sx = x.shape(), sw = weight.shape(),
+                 x_saved = save_operand(needs_dw, x, operand, "conv2d", "x"),
                  weight_saved = save_if(needs_dx, weight.value(), "conv2d", "weight")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;

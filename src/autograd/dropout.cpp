@@ -1,5 +1,5 @@
 // Dropout, y = x m / (1 - p), m[i] = [u(key, i) >= p]:  dx = dy m / (1 - p), the same function with the same
-// key. Nothing is kept: the mask is drawn again.
+// key. The mask is not kept but drawn again, and so is y for whoever needs it.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -13,11 +13,20 @@ Variable dropout(const Variable& x, double p, const RandomKey& key) {
   if (p == 0.0) return x;
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).dropout(x.value(), p, key, y);
-  return record("dropout", std::move(y), {x}, [p, key](const Tensor& dy) -> std::vector<Tensor> {
-    Tensor dx = Tensor::empty_like(dy);
-    backend_of(dy).dropout(dy, p, key, dx);
-    return {dx};
-  });
+  const Saved x_saved = save_if(needs_gradient(x), x, "dropout", "x");
+  return record(
+      "dropout", std::move(y), {x},
+      [p, key](const Tensor& dy) -> std::vector<Tensor> {
+        Tensor dx = Tensor::empty_like(dy);
+        backend_of(dy).dropout(dy, p, key, dx);
+        return {dx};
+      },
+      [=] {
+        const Tensor xs = x_saved.get();
+        Tensor again = Tensor::empty_like(xs);
+        backend_of(xs).dropout(xs, p, key, again);
+        return again;
+      });
 }
 
 }  // namespace fer

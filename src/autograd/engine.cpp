@@ -5,6 +5,7 @@
 
 #include <queue>
 #include <unordered_map>
+#include <utility>
 
 #include "fer/autograd/profiler.h"
 #include "fer/tensor/backend.h"
@@ -28,6 +29,13 @@ class PendingGradients {
     turns_.pop();
     auto entry = sums_.extract(node.get());
     return {std::move(node), std::move(entry.mapped())};
+  }
+
+  /// The sum that waits for `node`, if nobody else holds it; its turn stays.
+  Tensor take(Node* node) {
+    const auto entry = sums_.find(node);
+    if (entry == sums_.end() || !entry->second.defined() || !entry->second.sole_owner()) return {};
+    return std::exchange(entry->second, Tensor());
   }
 
   /// sum += gradient. A first gradient is kept as it is, without a copy; memory that others may still read
@@ -56,6 +64,35 @@ class PendingGradients {
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, Earlier> turns_;
   std::unordered_map<Node*, Tensor> sums_;
 };
+
+namespace {
+
+/// What take_pending_gradient() looks at: the node whose backward function runs in this thread.
+struct Running {
+  PendingGradients* pending = nullptr;
+  const Node* node = nullptr;
+};
+thread_local Running running;
+
+/// A checkpoint's backward walks a graph of its own in between.
+class RunningScope {
+ public:
+  RunningScope(PendingGradients& pending, const Node& node)
+      : before_(std::exchange(running, {&pending, &node})) {}
+  ~RunningScope() { running = before_; }
+  RunningScope(const RunningScope&) = delete;
+  RunningScope& operator=(const RunningScope&) = delete;
+
+ private:
+  Running before_;
+};
+
+}  // namespace
+
+Tensor take_pending_gradient(std::size_t input) {
+  require<AutogradError>(running.node != nullptr, "take_pending_gradient: no backward function is running");
+  return running.pending->take(running.node->inputs.at(input).node.get());
+}
 
 void Engine::deliver(const Edge& input, Tensor gradient, const Node& from, PendingGradients& pending) {
   require<ShapeError>(gradient.shape() == input.shape, "[", from.name, "] backward gave a gradient of shape ",
@@ -101,6 +138,7 @@ void Engine::run(const Variable& output, const Tensor& cotangent, bool retain_gr
     std::vector<Tensor> gradients;
     {
       ModuleScope scope(node->module);
+      RunningScope running_scope(pending, *node);
       set_current_op(node->name, /*backward=*/true);
       gradients = node->backward(dy);
       set_current_op("");

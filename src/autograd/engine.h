@@ -11,6 +11,7 @@ struct Variable::State {
   bool requires_grad = false;
   std::string name;
   std::shared_ptr<Node> node;
+  std::shared_ptr<const Recipe> recipe;  ///< null: the value itself is kept
 };
 
 class Engine {

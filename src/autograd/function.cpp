@@ -10,7 +10,7 @@ void FunctionContext::save(const std::string& name, const Tensor& tensor) {
   saved_.insert_or_assign(name, Saved(tensor, op_, name));
 }
 
-const Tensor& FunctionContext::saved(const std::string& name) const {
+Tensor FunctionContext::saved(const std::string& name) const {
   const auto entry = saved_.find(name);
   if (entry == saved_.end()) {
     std::string known;

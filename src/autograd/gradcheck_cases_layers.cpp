@@ -106,6 +106,26 @@ void add_norms(Cases& cases) {
          },
          [](Inputs x) { return batch_norm_eval(x[0], x[1], x[2], x[3].value(), x[4].value(), 1e-5); }});
   }
+  const auto fused = [&](const std::string& name, const Shape& shape, bool sloped, bool added) {
+    const std::int64_t channels = shape[-1];
+    cases.push_back({"batch_norm/" + name,
+                     [=](CaseInputs& in) {
+                       in.uniform("x", shape, 1.0, 5.0).uniform("weight", {channels}, 0.5, 1.5);
+                       in.uniform("bias", {channels});
+                       if (sloped) in.uniform("slope", {channels});
+                       if (added) in.uniform("residual", shape);
+                     },
+                     [=](Inputs x) {
+                       const Tensor& like = x[0].value();
+                       Tensor mean = Tensor::zeros({channels}, like.dtype(), like.device());
+                       Tensor var = Tensor::full({channels}, 1.0, like.dtype(), like.device());
+                       return batch_norm(x[0], x[1], x[2], mean, var, 0.1, 1e-5, sloped ? x[3] : Variable(),
+                                         added ? x[sloped ? 4 : 3] : Variable());
+                     }});
+  };
+  fused("with PReLU", {3, 4, 5, 7}, true, false);
+  fused("with a residual", {37, 17}, false, true);
+  fused("with PReLU and a residual", {5, 3, 2}, true, true);
   for (const Shape& shape : {Shape{2, 5, 7}, Shape{3, 1}, Shape{33, 17}, Shape{7}, Shape{2, 65}}) {
     const std::int64_t channels = shape[-1];
     cases.push_back(

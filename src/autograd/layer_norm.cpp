@@ -20,7 +20,7 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
   return record("layer_norm", std::move(y), {x, weight, bias},
-                [needs_dx, needs_dw, needs_db, x_saved = save_if(any, x.value(), "layer_norm", "x"),
+                [needs_dx, needs_dw, needs_db, x_saved = save_if(any, x, "layer_norm", "x"),
                  weight_saved = save_if(any, weight.value(), "layer_norm", "weight"),
                  mean_saved = save_if(any, mean, "layer_norm", "mean"),
                  inv_std_saved = save_if(any, inv_std, "layer_norm", "inv_std")](

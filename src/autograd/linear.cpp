@@ -32,7 +32,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record("linear", std::move(y), {x, weight, bias},
                 [needs_dx, needs_dw, needs_db, sx = x.shape(), sw = weight.shape(),
-                 x_saved = save_if(needs_dw, operand, "linear", "x"),
+                 x_saved = save_operand(needs_dw, x, operand, "linear", "x"),
                  weight_saved = save_if(needs_dx, weight.value(), "linear", "weight")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;

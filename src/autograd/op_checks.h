@@ -31,6 +31,17 @@ inline bool needs_gradient(const Variable& x) {
 inline Saved save_if(bool wanted, const Tensor& tensor, std::string_view op, std::string_view name) {
   return wanted ? Saved(tensor, op, name) : Saved();
 }
+/// The value of x, or the recipe of one that is cheap to make again.
+inline Saved save_if(bool wanted, const Variable& x, std::string_view op, std::string_view name) {
+  return wanted ? Saved(x, op, name) : Saved();
+}
+
+/// What a product was given for x: x itself, or its copy in a narrower type, which backward multiplies too.
+inline Saved save_operand(bool wanted, const Variable& x, const Tensor& operand, std::string_view op,
+                          std::string_view name) {
+  return operand.shares_memory_with(x.value()) ? save_if(wanted, x, op, name)
+                                               : save_if(wanted, operand, op, name);
+}
 
 /// An output's memory if its gradient is `wanted`; the undefined tensor tells a backend to leave it out.
 inline Tensor empty_if(bool wanted, const Shape& shape, const Tensor& like) {

@@ -14,15 +14,22 @@ Variable prelu(const Variable& x, const Variable& slope) {
   backend_of(y).prelu_forward(x.value(), slope.value(), y);
   const bool needs_dx = needs_gradient(x), needs_dslope = needs_gradient(slope);
   const bool any = needs_dx || needs_dslope;
+  const Saved x_saved = save_if(any, x, "prelu", "x"),
+              slope_saved = save_if(any, slope.value(), "prelu", "slope");
   return record(
       "prelu", std::move(y), {x, slope},
-      [needs_dx, needs_dslope, x_saved = save_if(any, x.value(), "prelu", "x"),
-       slope_saved = save_if(any, slope.value(), "prelu", "slope")](const Tensor& dy) -> std::vector<Tensor> {
-        const Tensor &xs = x_saved.get(), &slopes = slope_saved.get();
+      [=](const Tensor& dy) -> std::vector<Tensor> {
+        const Tensor xs = x_saved.get(), slopes = slope_saved.get();
         Tensor dx = empty_if(needs_dx, xs.shape(), dy);
         Tensor dslope = empty_if(needs_dslope, slopes.shape(), dy);
         backend_of(dy).prelu_backward(xs, slopes, dy, dx, dslope);
         return {dx, dslope};
+      },
+      [=] {
+        const Tensor xs = x_saved.get();
+        Tensor again = Tensor::empty_like(xs);
+        backend_of(xs).prelu_forward(xs, slope_saved.get(), again);
+        return again;
       });
 }
 

@@ -83,7 +83,7 @@ const std::shared_ptr<Node>& Variable::node() const {
 }
 
 Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
-                BackwardFunction backward) {
+                BackwardFunction backward, Recipe recipe) {
   if (Profiler* profiler = Profiler::current()) {
     profiler->mark(std::string(op), ModuleScope::path(), Profiler::Phase::forward);
   }
@@ -115,13 +115,23 @@ Variable record(std::string_view op, Tensor value, const std::vector<Variable>& 
   node->backward = std::move(backward);
   result.state_->requires_grad = true;
   result.state_->node = std::move(node);
+  if (recipe) result.state_->recipe = std::make_shared<const Recipe>(std::move(recipe));
   return result;
 }
 
 Saved::Saved(const Tensor& tensor, std::string_view op, std::string_view name)
     : tensor_(tensor), version_(tensor.version()), op_(op), name_(name) {}
 
-const Tensor& Saved::get() const {
+Saved::Saved(const Variable& x, std::string_view op, std::string_view name) {
+  if (x.state_->recipe) {
+    recipe_ = x.state_->recipe;
+  } else {
+    *this = Saved(x.value(), op, name);
+  }
+}
+
+Tensor Saved::get() const {
+  if (recipe_) return (*recipe_)();
   require<AutogradError>(tensor_.version() == version_, "[", op_, "] '", name_, "' of shape ",
                          tensor_.shape(), ", saved for backward, was changed in place since (version ",
                          version_, ", now ", tensor_.version(), "); change a clone() instead");

@@ -71,14 +71,17 @@ void CpuBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const Ten
   if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), "conv2d", [&]<typename T>() {
     const T* b = bias.defined() ? bias.data<T>() : nullptr;
+    detail::ConvOperands<T> operands;
+    operands.weight = weight.data<T>();
+    operands.epilogue.bias = b;
     if (detail::is_product(s)) {
       detail::gemm(matrix(x.data<T>(), s.out_pixels(), s.in),
                    matrix(weight.data<T>(), s.out, s.in).transposed(), y.mutable_data<T>(), s.out, b);
     } else if (const int m = winograd_tile<T>(s); m != 0) {
       if constexpr (std::is_same_v<T, float>)
-        detail::winograd_forward(m, s, x.data<T>(), weight.data<T>(), b, y.mutable_data<T>());
+        detail::winograd_forward(m, s, x.data<T>(), operands, y.mutable_data<T>());
     } else {
-      detail::direct_conv_forward(s, x.data<T>(), weight.data<T>(), b, y.mutable_data<T>());
+      detail::direct_conv_forward(s, x.data<T>(), operands, y.mutable_data<T>());
     }
   });
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cpu/gemm.h"
 #include "fer/tensor/backend.h"
 
 namespace fer::detail {
@@ -25,11 +26,33 @@ struct ConvShape {
 ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
                      const Tensor& y);
 
+/// The operands of a forward pass besides x. Null is none.
 template <typename T>
-void direct_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y);
+struct ConvOperands {
+  const T* weight = nullptr;  ///< O x kh x kw x I/groups
+  const T* packed =
+      nullptr;  ///< the weight in the layout of the implementation; else it is packed for this call
+  const T* border = nullptr;  ///< I: what lies around x instead of zeros
+  Epilogue<T> epilogue;
+};
+
+template <typename T>
+void direct_conv_forward(const ConvShape& s, const T* x, const ConvOperands<T>& operands, T* y);
+/// Elements of the packed weight, and the packing, for direct_conv_forward.
+template <typename T>
+std::int64_t direct_conv_packed_size(const ConvShape& s);
+template <typename T>
+void direct_conv_pack(const ConvShape& s, const T* weight, T* packed);
 template <typename T>
 void direct_conv_backward_input(const ConvShape& s, const T* dy, const T* weight, T* dx);
 template <typename T>
 void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight);
+
+/// The depthwise convolution with weights by tap, kh x kw x C, as depthwise_pack makes them. A residual is
+/// not added.
+template <typename T>
+void depthwise_pack(const ConvShape& s, const T* weight, T* packed);
+template <typename T>
+void depthwise_forward(const ConvShape& s, const T* x, const T* packed, const Epilogue<T>& epilogue, T* y);
 
 }  // namespace fer::detail

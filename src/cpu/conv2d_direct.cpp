@@ -35,7 +35,8 @@ struct Gather {
   std::int64_t rows_h = 0, rows_w = 0;  // extents of the lattice
   std::vector<Tap> taps;
   std::int64_t depth = 0, columns = 0;  // channels of a group in the source and in the target
-  const T* bias = nullptr;              // target_channels, or null
+  const T* border = nullptr;            // source_channels: what lies around the source instead of zeros
+  Epilogue<T> epilogue;
 
   std::int64_t rows() const { return n * rows_h * rows_w; }
 };
@@ -107,14 +108,18 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   const ProductKernels<T>& kernels = product_kernels<T>();
   const auto taps = static_cast<std::int64_t>(g.taps.size());
   const std::int64_t source_offset = group * g.depth, target_offset = group * g.columns, k = taps * g.depth;
-  auto** c_rows = scratch<T*>(ScratchUse::pointers, (taps + 1) * rows);
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, (taps + 2) * rows);
   auto** a_rows = const_cast<const T**>(c_rows + rows);
-  T* zeros = scratch<T>(ScratchUse::zeros, g.source_channels);
-  std::fill(zeros, zeros + g.source_channels, T(0));
+  auto** residual_rows = a_rows + taps * rows;
+  T* outside = scratch<T>(ScratchUse::zeros, g.source_channels);
+  for (std::int64_t c = 0; c < g.source_channels; ++c) outside[c] = g.border ? g.border[c] : T(0);
   target_rows(g, begin, rows, c_rows);
   for (std::int64_t tap = 0; tap < taps; ++tap)
-    source_rows<T>(g, g.taps[tap], begin, rows, zeros, a_rows + tap * rows);
-  for (std::int64_t row = 0; row < rows; ++row) c_rows[row] += target_offset;
+    source_rows<T>(g, g.taps[tap], begin, rows, outside, a_rows + tap * rows);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    c_rows[row] += target_offset;
+    if (g.epilogue.residual) residual_rows[row] = g.epilogue.residual + (c_rows[row] - g.target);
+  }
 
   BlockProduct<T> block;
   block.rows = rows;
@@ -122,7 +127,6 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   block.c_rows = c_rows;
   block.b_panel_pitch = k * kernels.nr;
   block.a_rows_pitch = rows;
-  const T* bias = g.bias ? g.bias + target_offset : nullptr;
   // K in pieces that keep a panel in cache: several taps, or a part of the channels of one tap.
   const std::int64_t depth = even_split(g.depth, kPanelDepth);
   const std::int64_t taps_a_piece =
@@ -135,32 +139,57 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
       block.a_offset = source_offset + channel;
       block.b = packed + (tap * g.depth + channel) * kernels.nr;
       block.accumulate = tap > 0 || channel > 0;
-      block.bias = block.accumulate ? nullptr : bias;
+      if (tap + block.segments == taps && channel + block.segment_k == g.depth) {
+        block.bias = g.epilogue.bias ? g.epilogue.bias + target_offset : nullptr;
+        block.slope = g.epilogue.slope ? g.epilogue.slope + target_offset : nullptr;
+        block.residual_rows = g.epilogue.residual ? residual_rows : nullptr;
+      }
       kernels.block_product(block);
     }
   }
 }
 
-// matrix_of(group, tap) is a tap's matrix, depth x columns.
+// Packs panel i of all groups' panels; matrix_of(group, tap) is a tap's matrix, depth x columns.
+template <typename T, typename MatrixOf>
+void pack_taps(const Gather<T>& g, std::int64_t i, const MatrixOf& matrix_of, T* packed) {
+  const std::int64_t nr = product_kernels<T>().nr, panels = ceil_div(g.columns, nr);
+  const auto taps = static_cast<std::int64_t>(g.taps.size());
+  for (std::int64_t tap = 0; tap < taps; ++tap)
+    pack_panel<T>(matrix_of(i / panels, g.taps[tap].index), i % panels,
+                  packed + (i * taps + tap) * g.depth * nr);
+}
+
+template <typename T>
+std::int64_t panels_of(const Gather<T>& g, std::int64_t groups) {
+  return groups * ceil_div(g.columns, product_kernels<T>().nr);
+}
+template <typename T>
+std::int64_t panel_size(const Gather<T>& g) {
+  return static_cast<std::int64_t>(g.taps.size()) * g.depth * product_kernels<T>().nr;
+}
+
+// For the threads of a parallel region.
+template <typename T>
+void share_blocks(const Gather<T>& g, std::int64_t groups, const T* packed) {
+  const std::int64_t group_size = panels_of(g, 1) * panel_size(g);
+  const std::int64_t block = round_up(kBlockRows, product_kernels<T>().mr),
+                     blocks = ceil_div(g.rows(), block);
+#pragma omp for schedule(dynamic)
+  for (std::int64_t task = 0; task < groups * blocks; ++task) {
+    const std::int64_t group = task % groups, begin = task / groups * block;
+    gather_block(g, group, packed + group * group_size, begin, std::min(block, g.rows() - begin));
+  }
+}
+
 template <typename T, typename MatrixOf>
 void run(const Gather<T>& g, std::int64_t groups, const MatrixOf& matrix_of) {
-  const std::int64_t nr = product_kernels<T>().nr, mr = product_kernels<T>().mr;
-  const auto taps = static_cast<std::int64_t>(g.taps.size());
-  const std::int64_t panels = ceil_div(g.columns, nr), panel_size = taps * g.depth * nr;
-  T* packed = scratch<T>(ScratchUse::packed_b, groups * panels * panel_size);
-  const std::int64_t block = round_up(kBlockRows, mr), blocks = ceil_div(g.rows(), block);
+  const std::int64_t panels = panels_of(g, groups);
+  T* packed = scratch<T>(ScratchUse::packed_b, panels * panel_size(g));
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
-    for (std::int64_t i = 0; i < groups * panels; ++i)
-      for (std::int64_t tap = 0; tap < taps; ++tap)
-        pack_panel<T>(matrix_of(i / panels, g.taps[tap].index), i % panels,
-                      packed + i * panel_size + tap * g.depth * nr);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < groups * blocks; ++task) {
-      const std::int64_t group = task % groups, begin = task / groups * block;
-      gather_block(g, group, packed + group * panels * panel_size, begin, std::min(block, g.rows() - begin));
-    }
+    for (std::int64_t i = 0; i < panels; ++i) pack_taps(g, i, matrix_of, packed);
+    share_blocks<T>(g, groups, packed);
   }
 }
 
@@ -231,10 +260,10 @@ void copy_few(const T* source, std::int64_t count, T* target) {
 }
 
 // Elements [first, last) of kernel row r (of kw * in) of the patches of `count` output pixels from k0 on, to
-// target[k * pitch].
+// target[k * pitch]. border: in, or null.
 template <typename T>
-void copy_kernel_row(const ConvShape& s, const T* x, std::int64_t r, std::int64_t first, std::int64_t last,
-                     std::int64_t k0, std::int64_t count, std::int64_t pitch, T* target) {
+void copy_kernel_row(const ConvShape& s, const T* x, const T* border, std::int64_t r, std::int64_t first,
+                     std::int64_t last, std::int64_t k0, std::int64_t count, std::int64_t pitch, T* target) {
   for_each_run(k0, count, s.out_w,
                [&](std::int64_t line, std::int64_t ow, std::int64_t length, std::int64_t offset) {
                  T* run = target + offset * pitch;
@@ -249,18 +278,29 @@ void copy_kernel_row(const ConvShape& s, const T* x, std::int64_t r, std::int64_
                      continue;
                    }
                    for (std::int64_t i = begin; i < end; ++i)
-                     run[i - begin] = inside && i >= 0 && i < line_size ? source[i] : T(0);
+                     run[i - begin] = inside && i >= 0 && i < line_size ? source[i]
+                                      : border                          ? border[floor_mod(i, s.in)]
+                                                                        : T(0);
                  }
                });
 }
 
 template <typename T>
-void patch_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
+MatrixRef<T> patch_matrix(const ConvShape& s, const T* weight) {
+  const std::int64_t k = s.taps() * s.in;
+  return {weight, k, s.out, 1, k};
+}
+
+template <typename T>
+void patch_conv_forward(const ConvShape& s, const T* x, const ConvOperands<T>& operands, T* y) {
   const ProductKernels<T>& kernels = product_kernels<T>();
-  const std::int64_t row = s.kw * s.in, k = s.kh * row, nr = kernels.nr, panels = ceil_div(s.out, nr);
-  T* packed = scratch<T>(ScratchUse::packed_b, panels * k * nr);
-  for (std::int64_t panel = 0; panel < panels; ++panel)
-    pack_panel<T>({weight, k, s.out, 1, k}, panel, packed + panel * k * nr);
+  const std::int64_t row = s.kw * s.in, k = s.kh * row, nr = kernels.nr;
+  const T* packed = operands.packed;
+  if (!packed) {
+    T* now = scratch<T>(ScratchUse::packed_b, packed_size<T>(k, s.out));
+    pack(patch_matrix(s, operands.weight), now);
+    packed = now;
+  }
   const std::int64_t rows = round_up(kBlockRows, kernels.mr), blocks = ceil_div(s.out_pixels(), rows);
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t task = 0; task < blocks; ++task) {
@@ -269,38 +309,71 @@ void patch_conv_forward(const ConvShape& s, const T* x, const T* weight, const T
     block.rows = std::min(rows, s.out_pixels() - begin);
     T* patches = scratch<T>(ScratchUse::block_a, rows * k);
     for (std::int64_t r = 0; r < s.kh; ++r)
-      copy_kernel_row(s, x, r, 0, row, begin, block.rows, k, patches + r * row);
-    auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+      copy_kernel_row(s, x, operands.border, r, 0, row, begin, block.rows, k, patches + r * row);
+    auto** c_rows = scratch<T*>(ScratchUse::pointers, 3 * rows);
     auto** a_rows = const_cast<const T**>(c_rows + rows);
+    auto** residual_rows = a_rows + rows;
     for (std::int64_t i = 0; i < block.rows; ++i) {
       a_rows[i] = patches + i * k;
       c_rows[i] = y + (begin + i) * s.out;
+      if (operands.epilogue.residual) residual_rows[i] = operands.epilogue.residual + (begin + i) * s.out;
     }
     block.n = s.out, block.segment_k = k;
     block.a_rows = a_rows, block.a_rows_pitch = rows;
     block.b = packed, block.b_panel_pitch = k * nr;
-    block.c_rows = c_rows, block.bias = bias;
+    block.c_rows = c_rows;
+    block.bias = operands.epilogue.bias, block.slope = operands.epilogue.slope;
+    block.residual_rows = operands.epilogue.residual ? residual_rows : nullptr;
     kernels.block_product(block);
   }
+}
+
+template <typename T>
+Gather<T> forward_gather(const ConvShape& s) {
+  Gather<T> g;
+  g.n = s.n, g.source_h = s.h, g.source_w = s.w, g.source_channels = s.in, g.source_step = s.stride;
+  g.target_h = s.out_h, g.target_w = s.out_w, g.target_channels = s.out;
+  g.rows_h = s.out_h, g.rows_w = s.out_w;
+  g.depth = s.group_in(), g.columns = s.group_out();
+  for (std::int64_t r = 0; r < s.kh; ++r)
+    for (std::int64_t c = 0; c < s.kw; ++c) g.taps.push_back({r - s.padding, c - s.padding, r * s.kw + c});
+  return g;
+}
+
+// matrix_of(group, tap) for pack_taps().
+template <typename T>
+auto forward_matrices(const ConvShape& s, const T* weight) {
+  return [s, weight](std::int64_t group, std::int64_t tap) {
+    const std::int64_t depth = s.group_in(), columns = s.group_out(), filter = s.taps() * depth;
+    return MatrixRef<T>{weight + group * columns * filter + tap * depth, depth, columns, 1, filter};
+  };
 }
 
 }  // namespace
 
 template <typename T>
-void direct_conv_forward(const ConvShape& s, const T* x, const T* weight, const T* bias, T* y) {
-  if (has_short_rows(s)) return patch_conv_forward(s, x, weight, bias, y);
-  Gather<T> g;
-  g.source = x, g.n = s.n, g.source_h = s.h, g.source_w = s.w, g.source_channels = s.in,
-  g.source_step = s.stride;
-  g.target = y, g.target_h = s.out_h, g.target_w = s.out_w, g.target_channels = s.out;
-  g.rows_h = s.out_h, g.rows_w = s.out_w;
-  g.depth = s.group_in(), g.columns = s.group_out(), g.bias = bias;
-  for (std::int64_t r = 0; r < s.kh; ++r)
-    for (std::int64_t c = 0; c < s.kw; ++c) g.taps.push_back({r - s.padding, c - s.padding, r * s.kw + c});
-  const std::int64_t filter = s.taps() * g.depth;
-  run(g, s.groups, [&](std::int64_t group, std::int64_t tap) {
-    return MatrixRef<T>{weight + group * g.columns * filter + tap * g.depth, g.depth, g.columns, 1, filter};
-  });
+std::int64_t direct_conv_packed_size(const ConvShape& s) {
+  if (has_short_rows(s)) return packed_size<T>(s.taps() * s.in, s.out);
+  const Gather<T> g = forward_gather<T>(s);
+  return panels_of(g, s.groups) * panel_size(g);
+}
+
+template <typename T>
+void direct_conv_pack(const ConvShape& s, const T* weight, T* packed) {
+  if (has_short_rows(s)) return pack(patch_matrix(s, weight), packed);
+  const Gather<T> g = forward_gather<T>(s);
+  for (std::int64_t i = 0; i < panels_of(g, s.groups); ++i)
+    pack_taps(g, i, forward_matrices(s, weight), packed);
+}
+
+template <typename T>
+void direct_conv_forward(const ConvShape& s, const T* x, const ConvOperands<T>& operands, T* y) {
+  if (has_short_rows(s)) return patch_conv_forward(s, x, operands, y);
+  Gather<T> g = forward_gather<T>(s);
+  g.source = x, g.target = y, g.border = operands.border, g.epilogue = operands.epilogue;
+  if (!operands.packed) return run(g, s.groups, forward_matrices(s, operands.weight));
+#pragma omp parallel
+  share_blocks(g, s.groups, operands.packed);
 }
 
 template <typename T>
@@ -350,7 +423,8 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
         const std::int64_t row = s.kw * s.in;
         for (std::int64_t r = column / row; r * row < end; ++r) {
           const std::int64_t first = std::max(column, r * row), last = std::min(end, (r + 1) * row);
-          copy_kernel_row(s, x, r, first - r * row, last - r * row, k0, count, nr, panel + (first - column));
+          copy_kernel_row<T>(s, x, nullptr, r, first - r * row, last - r * row, k0, count, nr,
+                             panel + (first - column));
         }
         return;
       }
@@ -365,10 +439,14 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
   }
 }
 
-template void direct_conv_forward<float>(const ConvShape&, const float*, const float*, const float*, float*);
+template std::int64_t direct_conv_packed_size<float>(const ConvShape&);
+template void direct_conv_pack<float>(const ConvShape&, const float*, float*);
+template void direct_conv_forward<float>(const ConvShape&, const float*, const ConvOperands<float>&, float*);
 template void direct_conv_backward_input<float>(const ConvShape&, const float*, const float*, float*);
 template void direct_conv_backward_weight<float>(const ConvShape&, const float*, const float*, float*);
-template void direct_conv_forward<double>(const ConvShape&, const double*, const double*, const double*,
+template std::int64_t direct_conv_packed_size<double>(const ConvShape&);
+template void direct_conv_pack<double>(const ConvShape&, const double*, double*);
+template void direct_conv_forward<double>(const ConvShape&, const double*, const ConvOperands<double>&,
                                           double*);
 template void direct_conv_backward_input<double>(const ConvShape&, const double*, const double*, double*);
 template void direct_conv_backward_weight<double>(const ConvShape&, const double*, const double*, double*);

@@ -70,6 +70,11 @@ class CpuBackend final : public Backend {
   void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
                                         Tensor& dweight) override;
 
+  // conv2d_fused.cpp
+  std::shared_ptr<PackedConv2d> pack_conv2d(const Tensor& weight, const Conv2dOptions& options) override;
+  void conv2d_fused_forward(const Tensor& x, PackedConv2d& weight, const Tensor& border,
+                            const Conv2dEpilogue& epilogue, Tensor& y) override;
+
   // pool2d.cpp
   void max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) override;
   void max_pool2d_backward(const Tensor& dy, const Tensor& argmax, Tensor& dx) override;
@@ -77,11 +82,14 @@ class CpuBackend final : public Backend {
   void global_avg_pool2d_backward(const Tensor& dy, Tensor& dx) override;
 
   // batch_norm.cpp, layer_norm.cpp
-  void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double momentum,
-                          double eps, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                          Tensor& inv_std) override;
-  void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& inv_std,
-                           const Tensor& dy, Tensor& dx, Tensor& dweight, Tensor& dbias) override;
+  void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& slope,
+                          const Tensor& residual, double momentum, double eps, Tensor& running_mean,
+                          Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) override;
+  void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& slope,
+                        const Tensor& mean, const Tensor& inv_std, Tensor& y) override;
+  void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& slope,
+                           const Tensor& mean, const Tensor& inv_std, const Tensor& dy, const Tensor& addend,
+                           Tensor& dx, Tensor& dweight, Tensor& dbias, Tensor& dslope) override;
   void batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                const Tensor& running_mean, const Tensor& running_var, double eps,
                                Tensor& y) override;

@@ -15,6 +15,7 @@ namespace fer {
 namespace {
 
 using detail::ConvShape;
+using detail::DepthwiseEpilogue;
 using detail::DepthwiseKernels;
 using detail::ScratchUse;
 
@@ -30,11 +31,15 @@ ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight,
 
 // [channel][tap] to [tap][channel], the kernel turned by 180 degrees if `turned`.
 template <typename T>
-T* by_tap(const ConvShape& s, const T* weight, bool turned) {
-  T* w = detail::scratch<T>(ScratchUse::transforms, s.taps() * s.in);
+void by_tap(const ConvShape& s, const T* weight, bool turned, T* w) {
   for (std::int64_t c = 0; c < s.in; ++c)
     for (std::int64_t tap = 0; tap < s.taps(); ++tap)
       w[(turned ? s.taps() - 1 - tap : tap) * s.in + c] = weight[c * s.taps() + tap];
+}
+template <typename T>
+T* by_tap(const ConvShape& s, const T* weight, bool turned) {
+  T* w = detail::scratch<T>(ScratchUse::transforms, s.taps() * s.in);
+  by_tap(s, weight, turned, w);
   return w;
 }
 
@@ -50,7 +55,8 @@ struct Interior {
 
 // One output pixel from the taps that lie inside the image.
 template <typename T>
-void border_pixel(const ConvShape& s, const T* image, const T* w, std::int64_t oh, std::int64_t ow, T* y) {
+void border_pixel(const ConvShape& s, const T* image, const T* w, std::int64_t oh, std::int64_t ow,
+                  const DepthwiseEpilogue<T>& epilogue, T* y) {
   const T** x_taps = detail::scratch<const T*>(ScratchUse::pointers, 2 * s.taps());
   const T** w_taps = x_taps + s.taps();
   std::int64_t terms = 0;
@@ -64,7 +70,7 @@ void border_pixel(const ConvShape& s, const T* image, const T* w, std::int64_t o
       w_taps[terms++] = w + (r * s.kw + c) * s.in;
     }
   }
-  detail::depthwise_kernels<T>().weighted_sum(x_taps, w_taps, terms, s.in, y);
+  detail::depthwise_kernels<T>().weighted_sum(x_taps, w_taps, terms, s.in, epilogue, y);
 }
 
 constexpr std::int64_t kMostRows = 7;  // of a kernel with fast lines
@@ -85,7 +91,7 @@ bool has_fast_lines(const ConvShape& s) {
 
 // w: [tap][channel].
 template <typename T>
-void forward(const ConvShape& s, const T* x, const T* w, T* y) {
+void forward(const ConvShape& s, const T* x, const T* w, const DepthwiseEpilogue<T>& epilogue, T* y) {
   const DepthwiseKernels<T>& kernels = detail::depthwise_kernels<T>();
   const Interior interior(s);
 #pragma omp parallel for schedule(dynamic, 4)
@@ -97,10 +103,12 @@ void forward(const ConvShape& s, const T* x, const T* w, T* y) {
     std::int64_t first = interior.first, last = interior.last;
     if (has_fast_lines(s)) rows_under(s, image, oh, first, rows);
     if (first == last || !has_fast_lines(s) ||
-        !kernels.line(rows, s.kh, s.stride, w, last - first, s.in, y_line + first * s.out))
+        !kernels.line(rows, s.kh, s.stride, w, last - first, s.in, epilogue, y_line + first * s.out))
       first = last = s.out_w;
-    for (std::int64_t ow = 0; ow < first; ++ow) border_pixel(s, image, w, oh, ow, y_line + ow * s.out);
-    for (std::int64_t ow = last; ow < s.out_w; ++ow) border_pixel(s, image, w, oh, ow, y_line + ow * s.out);
+    for (std::int64_t ow = 0; ow < first; ++ow)
+      border_pixel(s, image, w, oh, ow, epilogue, y_line + ow * s.out);
+    for (std::int64_t ow = last; ow < s.out_w; ++ow)
+      border_pixel(s, image, w, oh, ow, epilogue, y_line + ow * s.out);
   }
 }
 
@@ -125,7 +133,7 @@ void gather_gradient(const ConvShape& s, const T* dy, const T* w, T* dx) {
           w_taps[terms++] = w + (r * s.kw + c) * s.in;
         }
       }
-      detail::depthwise_kernels<T>().weighted_sum(dy_taps, w_taps, terms, s.in,
+      detail::depthwise_kernels<T>().weighted_sum(dy_taps, w_taps, terms, s.in, {},
                                                   dx + (line * s.w + column) * s.in);
     }
   }
@@ -179,12 +187,33 @@ void backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight) {
 
 }  // namespace
 
+namespace detail {
+
+template <typename T>
+void depthwise_pack(const ConvShape& s, const T* weight, T* packed) {
+  by_tap(s, weight, false, packed);
+}
+
+template <typename T>
+void depthwise_forward(const ConvShape& s, const T* x, const T* packed, const Epilogue<T>& epilogue, T* y) {
+  forward(s, x, packed, {epilogue.bias, epilogue.slope}, y);
+}
+
+template void depthwise_pack<float>(const ConvShape&, const float*, float*);
+template void depthwise_pack<double>(const ConvShape&, const double*, double*);
+template void depthwise_forward<float>(const ConvShape&, const float*, const float*, const Epilogue<float>&,
+                                       float*);
+template void depthwise_forward<double>(const ConvShape&, const double*, const double*,
+                                        const Epilogue<double>&, double*);
+
+}  // namespace detail
+
 void CpuBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
                                           Tensor& y) {
   const ConvShape s = depthwise_shape("depthwise_conv2d", x, weight, options, y);
   if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), "depthwise_conv2d", [&]<typename T>() {
-    forward(s, x.data<T>(), by_tap(s, weight.data<T>(), false), y.mutable_data<T>());
+    forward(s, x.data<T>(), by_tap(s, weight.data<T>(), false), {}, y.mutable_data<T>());
   });
 }
 
@@ -197,7 +226,7 @@ void CpuBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tensor&
       ConvShape turned = s;
       turned.h = s.out_h, turned.w = s.out_w, turned.out_h = s.h, turned.out_w = s.w;
       turned.padding = s.kh - 1 - s.padding;
-      forward(turned, dy.data<T>(), by_tap(s, weight.data<T>(), true), dx.mutable_data<T>());
+      forward(turned, dy.data<T>(), by_tap(s, weight.data<T>(), true), {}, dx.mutable_data<T>());
     } else {
       gather_gradient(s, dy.data<T>(), by_tap(s, weight.data<T>(), false), dx.mutable_data<T>());
     }

@@ -23,20 +23,29 @@ HWY_INLINE void for_channels(std::int64_t channels, const Body& body) {
   for (; c < channels; ++c) body(one, c);
 }
 
+template <typename T, class D, class V>
+HWY_INLINE V finished(const DepthwiseEpilogue<T>& epilogue, D d, V y, std::int64_t c) {
+  if (epilogue.bias) y = hn::Add(y, hn::LoadU(d, epilogue.bias + c));
+  if (epilogue.slope)
+    y = hn::IfThenElse(hn::Gt(y, hn::Zero(d)), y, hn::Mul(y, hn::LoadU(d, epilogue.slope + c)));
+  return y;
+}
+
 template <typename T>
-void weighted_sum(const T* const* x, const T* const* w, std::int64_t terms, std::int64_t channels, T* y) {
+void weighted_sum(const T* const* x, const T* const* w, std::int64_t terms, std::int64_t channels,
+                  const DepthwiseEpilogue<T>& epilogue, T* y) {
   for_channels<T>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
     auto sum = hn::Zero(d);
     for (std::int64_t t = 0; t < terms; ++t)
       sum = hn::MulAdd(hn::LoadU(d, x[t] + c), hn::LoadU(d, w[t] + c), sum);
-    hn::StoreU(sum, d, y + c);
+    hn::StoreU(finished(epilogue, d, sum, c), d, y + c);
   });
 }
 
 // `outputs` neighbours at once: each input column is loaded once for all the outputs that it meets.
 template <typename T, int kernel, int stride, int outputs, class D>
 HWY_INLINE void outputs_of_line(D d, const T* const* x, const T* w, std::int64_t channels, std::int64_t pixel,
-                                std::int64_t c, T* y) {
+                                std::int64_t c, const DepthwiseEpilogue<T>& epilogue, T* y) {
   hn::Vec<D> sum[outputs];
 #pragma GCC unroll 8
   for (int i = 0; i < outputs; ++i) sum[i] = hn::Zero(d);
@@ -58,29 +67,31 @@ HWY_INLINE void outputs_of_line(D d, const T* const* x, const T* w, std::int64_t
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < outputs; ++i) hn::StoreU(sum[i], d, y + (pixel + i) * channels + c);
+  for (int i = 0; i < outputs; ++i)
+    hn::StoreU(finished(epilogue, d, sum[i], c), d, y + (pixel + i) * channels + c);
 }
 
 template <typename T, int kernel, int stride>
-void fixed_line(const T* const* x, const T* w, std::int64_t count, std::int64_t channels, T* y) {
+void fixed_line(const T* const* x, const T* w, std::int64_t count, std::int64_t channels,
+                const DepthwiseEpilogue<T>& epilogue, T* y) {
   std::int64_t pixel = 0;
   for (; pixel + 4 <= count; pixel += 4)
     for_channels<T>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-      outputs_of_line<T, kernel, stride, 4>(d, x, w, channels, pixel, c, y);
+      outputs_of_line<T, kernel, stride, 4>(d, x, w, channels, pixel, c, epilogue, y);
     });
   for (; pixel < count; ++pixel)
     for_channels<T>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-      outputs_of_line<T, kernel, stride, 1>(d, x, w, channels, pixel, c, y);
+      outputs_of_line<T, kernel, stride, 1>(d, x, w, channels, pixel, c, epilogue, y);
     });
 }
 
 template <typename T>
 bool line(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* w, std::int64_t count,
-          std::int64_t channels, T* y) {
-  if (kernel == 3 && stride == 1) return fixed_line<T, 3, 1>(x, w, count, channels, y), true;
-  if (kernel == 3 && stride == 2) return fixed_line<T, 3, 2>(x, w, count, channels, y), true;
-  if (kernel == 7 && stride == 1) return fixed_line<T, 7, 1>(x, w, count, channels, y), true;
-  if (kernel == 7 && stride == 2) return fixed_line<T, 7, 2>(x, w, count, channels, y), true;
+          std::int64_t channels, const DepthwiseEpilogue<T>& epilogue, T* y) {
+  if (kernel == 3 && stride == 1) return fixed_line<T, 3, 1>(x, w, count, channels, epilogue, y), true;
+  if (kernel == 3 && stride == 2) return fixed_line<T, 3, 2>(x, w, count, channels, epilogue, y), true;
+  if (kernel == 7 && stride == 1) return fixed_line<T, 7, 1>(x, w, count, channels, epilogue, y), true;
+  if (kernel == 7 && stride == 2) return fixed_line<T, 7, 2>(x, w, count, channels, epilogue, y), true;
   return false;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/scratch.h"
+#include "fer/error.h"
 
 namespace fer::detail {
 namespace {
@@ -53,14 +54,20 @@ Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t mr, 
 
 // One block of C, over the whole of K.
 template <typename T>
-void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_stride, const T* bias,
-                std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_stride,
+                const Epilogue<T>& epilogue, std::int64_t row, std::int64_t rows, std::int64_t column,
+                std::int64_t columns) {
   const ProductKernels<T>& kernels = product_kernels<T>();
   const std::int64_t depth = even_split(a.cols, kPanelDepth);
   const bool in_place = a.col_stride == 1;
-  auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, 3 * rows);
   auto** a_rows = const_cast<const T**>(c_rows + rows);
-  for (std::int64_t i = 0; i < rows; ++i) c_rows[i] = c + (row + i) * c_stride + column;
+  auto** residual_rows = const_cast<const T**>(c_rows + 2 * rows);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t at = (row + i) * c_stride + column;
+    c_rows[i] = c + at;
+    residual_rows[i] = epilogue.residual ? epilogue.residual + at : nullptr;
+  }
   T* panels = in_place ? nullptr : scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * depth);
   for (std::int64_t k0 = 0; k0 < a.cols; k0 += depth) {
     BlockProduct<T> block;
@@ -80,7 +87,11 @@ void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_s
     block.b_panel_pitch = a.cols * kernels.nr;
     block.c_rows = c_rows;
     block.accumulate = k0 > 0;
-    block.bias = bias && k0 == 0 ? bias + column : nullptr;
+    if (k0 + depth >= a.cols) {
+      block.bias = epilogue.bias ? epilogue.bias + column : nullptr;
+      block.slope = epilogue.slope ? epilogue.slope + column : nullptr;
+      block.residual_rows = epilogue.residual ? residual_rows : nullptr;
+    }
     kernels.block_product(block);
   }
 }
@@ -91,15 +102,32 @@ void fill_rows(T* c, std::int64_t rows, std::int64_t columns, std::int64_t strid
     for (std::int64_t j = 0; j < columns; ++j) c[i * stride + j] = bias ? bias[j] : T(0);
 }
 
+// The products of a batch whose B are packed, one after the other. For the threads of a parallel region.
+template <typename T>
+void share_products(const Blocks& blocks, std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch,
+                    const T* packed, std::int64_t n, T* c, std::int64_t c_stride, std::int64_t c_pitch,
+                    const Epilogue<T>& epilogue) {
+  const std::int64_t packed_pitch = packed_size<T>(a.cols, n);
+#pragma omp for schedule(dynamic)
+  for (std::int64_t task = 0; task < batch * blocks.count(); ++task) {
+    const std::int64_t item = task / blocks.count();
+    const std::int64_t row = task % blocks.count() / blocks.column_blocks * blocks.rows;
+    const std::int64_t column = task % blocks.column_blocks * blocks.columns;
+    MatrixRef<T> source = a;
+    source.data += item * a_pitch;
+    block_of_c(source, packed + item * packed_pitch, c + item * c_pitch, c_stride, epilogue, row,
+               std::min(blocks.rows, a.rows - row), column, std::min(blocks.columns, n - column));
+  }
+}
+
 template <typename T>
 void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
                        std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch,
                        const T* bias) {
   const ProductKernels<T>& kernels = product_kernels<T>();
-  const std::int64_t m = a.rows, n = b.cols, k = a.cols;
-  const std::int64_t panels = ceil_div(n, kernels.nr), panel_size = k * kernels.nr;
+  const std::int64_t n = b.cols, panels = ceil_div(n, kernels.nr), panel_size = a.cols * kernels.nr;
   T* packed = scratch<T>(ScratchUse::packed_b, batch * panels * panel_size);
-  const Blocks blocks = cut(batch, m, n, kernels.mr, kernels.nr);
+  const Blocks blocks = cut(batch, a.rows, n, kernels.mr, kernels.nr);
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
@@ -108,16 +136,8 @@ void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a
       source.data += i / panels * b_pitch;
       pack_panel(source, i % panels, packed + i * panel_size);
     }
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < batch * blocks.count(); ++task) {
-      const std::int64_t item = task / blocks.count();
-      const std::int64_t row = task % blocks.count() / blocks.column_blocks * blocks.rows;
-      const std::int64_t column = task % blocks.column_blocks * blocks.columns;
-      MatrixRef<T> source = a;
-      source.data += item * a_pitch;
-      block_of_c(source, packed + item * panels * panel_size, c + item * c_pitch, c_stride, bias, row,
-                 std::min(blocks.rows, m - row), column, std::min(blocks.columns, n - column));
-    }
+    share_products(blocks, batch, a, a_pitch, packed, n, c, c_stride, c_pitch,
+                   Epilogue<T>{bias, nullptr, nullptr});
   }
 }
 
@@ -215,6 +235,28 @@ void gemm(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_str
 }
 
 template <typename T>
+std::int64_t packed_size(std::int64_t k, std::int64_t n) {
+  return k * round_up(n, product_kernels<T>().nr);
+}
+
+template <typename T>
+void pack(const MatrixRef<T>& b, T* packed) {
+  const std::int64_t nr = product_kernels<T>().nr, panels = ceil_div(b.cols, nr);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t panel = 0; panel < panels; ++panel) pack_panel(b, panel, packed + panel * b.rows * nr);
+}
+
+template <typename T>
+void gemm_packed(const MatrixRef<T>& a, const T* packed_b, std::int64_t n, T* c, std::int64_t c_stride,
+                 const Epilogue<T>& epilogue) {
+  if (a.rows == 0 || n == 0) return;
+  require<ShapeError>(a.cols > 0, "[gemm_packed] there is nothing to sum over");
+  const Blocks blocks = cut(1, a.rows, n, product_kernels<T>().mr, product_kernels<T>().nr);
+#pragma omp parallel
+  share_products<T>(blocks, 1, a, 0, packed_b, n, c, c_stride, 0, epilogue);
+}
+
+template <typename T>
 void long_product(const LongProduct<T>& p) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) return fill_rows<T>(p.c, p.m, p.n, p.c_stride, nullptr);
@@ -285,6 +327,10 @@ template void gemm<float>(const MatrixRef<float>&, const MatrixRef<float>&, floa
                           const float*);
 template void gemm_batched<float>(std::int64_t, const MatrixRef<float>&, std::int64_t,
                                   const MatrixRef<float>&, std::int64_t, float*, std::int64_t, std::int64_t);
+template std::int64_t packed_size<float>(std::int64_t, std::int64_t);
+template void pack<float>(const MatrixRef<float>&, float*);
+template void gemm_packed<float>(const MatrixRef<float>&, const float*, std::int64_t, float*, std::int64_t,
+                                 const Epilogue<float>&);
 template void long_product<float>(const LongProduct<float>&);
 template void product_over_rows<float>(const MatrixRef<float>&, const MatrixRef<float>&, float*,
                                        std::int64_t);
@@ -295,6 +341,10 @@ template void gemm<double>(const MatrixRef<double>&, const MatrixRef<double>&, d
 template void gemm_batched<double>(std::int64_t, const MatrixRef<double>&, std::int64_t,
                                    const MatrixRef<double>&, std::int64_t, double*, std::int64_t,
                                    std::int64_t);
+template std::int64_t packed_size<double>(std::int64_t, std::int64_t);
+template void pack<double>(const MatrixRef<double>&, double*);
+template void gemm_packed<double>(const MatrixRef<double>&, const double*, std::int64_t, double*,
+                                  std::int64_t, const Epilogue<double>&);
 template void long_product<double>(const LongProduct<double>&);
 template void product_over_rows<double>(const MatrixRef<double>&, const MatrixRef<double>&, double*,
                                         std::int64_t);

@@ -25,12 +25,30 @@ MatrixRef<T> matrix(const T* data, std::int64_t rows, std::int64_t cols) {
   return {data, rows, cols, cols, 1};
 }
 
+/// What happens to C on its way out: c = prelu(c + bias, slope) + residual; what is null is left out.
+template <typename T>
+struct Epilogue {
+  const T *bias = nullptr, *slope = nullptr;  ///< N
+  const T* residual = nullptr;                ///< as C, rows as far apart
+};
+
 /// C = A B + bias; A: M x K, B: K x N, C: M x N with rows `c_stride` apart, bias: N or null.
 /// Uses OpenMP's threads (only the caller's inside a parallel region).
 template <typename T>
 void gemm(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride, const T* bias = nullptr);
 
-/// The same for `batch` products of one shape whose matrices lie *_pitch elements apart.
+/// Elements of a B of k x n once it is packed.
+template <typename T>
+std::int64_t packed_size(std::int64_t k, std::int64_t n);
+/// B in the layout of the kernels, for products that come again.
+template <typename T>
+void pack(const MatrixRef<T>& b, T* packed);
+/// gemm with a packed B and n columns.
+template <typename T>
+void gemm_packed(const MatrixRef<T>& a, const T* packed_b, std::int64_t n, T* c, std::int64_t c_stride,
+                 const Epilogue<T>& epilogue);
+
+/// The same as gemm for `batch` products of one shape whose matrices lie *_pitch elements apart.
 template <typename T>
 void gemm_batched(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
                   std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch);

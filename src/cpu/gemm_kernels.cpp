@@ -51,26 +51,32 @@ HWY_INLINE void multiply(std::int64_t k, const ElementOfA& a, const T* HWY_RESTR
   }
 }
 
+// What is left to do with a vector of C at (row, column) before it is written.
+template <typename T, class D, class V>
+HWY_INLINE V finish(const BlockProduct<T>& p, D d, V value, std::int64_t row, std::int64_t column) {
+  if (p.accumulate) value = hn::Add(value, hn::LoadU(d, p.c_rows[row] + column));
+  if (p.bias) value = hn::Add(value, hn::LoadU(d, p.bias + column));
+  if (p.slope)
+    value = hn::IfThenElse(hn::Gt(value, hn::Zero(d)), value, hn::Mul(value, hn::LoadU(d, p.slope + column)));
+  if (p.residual_rows) value = hn::Add(value, hn::LoadU(d, p.residual_rows[row] + column));
+  return value;
+}
+
 // Writes the first `valid` rows and `columns` columns of a tile.
 template <typename T, int rows>
 HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
                       std::int64_t columns, const Accumulators<T, rows>& acc) {
   const Tag<T> d;
-  const T* bias = p.bias ? p.bias + column : nullptr;
+  const bool plain = !p.accumulate && !p.bias && !p.slope && !p.residual_rows;
   if (HWY_LIKELY(columns == kPanelColumns<T>)) {
-    auto bias_left = hn::Zero(d), bias_right = hn::Zero(d);
-    if (bias) {
-      bias_left = hn::LoadU(d, bias);
-      bias_right = hn::LoadU(d, bias + kLanes<T>);
-    }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       if (i >= valid) break;
       T* HWY_RESTRICT c = p.c_rows[row + i] + column;
-      auto left = hn::Add(acc.left[i], bias_left), right = hn::Add(acc.right[i], bias_right);
-      if (p.accumulate) {
-        left = hn::Add(left, hn::LoadU(d, c));
-        right = hn::Add(right, hn::LoadU(d, c + kLanes<T>));
+      auto left = acc.left[i], right = acc.right[i];
+      if (!plain) {
+        left = finish(p, d, left, row + i, column);
+        right = finish(p, d, right, row + i, column + kLanes<T>);
       }
       hn::StoreU(left, d, c);
       hn::StoreU(right, d, c + kLanes<T>);
@@ -83,11 +89,12 @@ HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t v
     hn::Store(acc.left[i], d, tile + i * kPanelColumns<T>);
     hn::Store(acc.right[i], d, tile + i * kPanelColumns<T> + kLanes<T>);
   }
+  const hn::CappedTag<T, 1> one;
   for (std::int64_t i = 0; i < valid; ++i) {
     T* c = p.c_rows[row + i] + column;
     for (std::int64_t j = 0; j < columns; ++j) {
-      const T value = tile[i * kPanelColumns<T> + j] + (bias ? bias[j] : T(0));
-      c[j] = p.accumulate ? c[j] + value : value;
+      const auto value = hn::Load(one, tile + i * kPanelColumns<T> + j);
+      hn::Store(plain ? value : finish(p, one, value, row + i, column + j), one, c + j);
     }
   }
 }

@@ -23,8 +23,12 @@ struct BlockProduct {
   const T* b = nullptr;              ///< [panel of nr columns][K][nr], zero beyond column n
   std::int64_t b_panel_pitch = 0;    ///< elements from one panel to the next; at least K * nr
   T* const* c_rows = nullptr;        ///< [rows]: the first of n contiguous elements
-  const T* bias = nullptr;           ///< n, added to every row; none if null
   bool accumulate = false;           ///< C += instead of C =
+  // What happens to C before it is written, for the last of the products that add up in it: c = prelu(c +
+  // bias, slope)
+  // + residual; what is null is left out.
+  const T *bias = nullptr, *slope = nullptr;  ///< n
+  const T* const* residual_rows = nullptr;    ///< [rows]
 };
 
 /// `count` products C = A B of one shape, without gathering: the rows of A and C lie evenly apart, and all

@@ -16,24 +16,35 @@ namespace {
 constexpr std::int64_t kLine =
     16;  // floats; what keeps equal offsets of neighbouring points out of one cache set
 
+// The transformed weights U: [panel][point][in][nr].
+struct WeightLayout {
+  std::int64_t points, in, panels;
+
+  WeightLayout(std::int64_t points_, std::int64_t in_, std::int64_t out)
+      : points(points_), in(in_), panels(ceil_div(out, product_kernels<float>().nr)) {}
+  std::int64_t pitch() const { return in * product_kernels<float>().nr + kLine; }  // from point to point
+  std::int64_t panel_pitch() const { return points * pitch(); }
+  std::int64_t size() const { return panels * panel_pitch(); }
+};
+
 // A 3x3 convolution at stride 1 as both passes need it.
 struct Problem {
   const WinogradKernels& kernels;
   std::int64_t in, out;  // channels
   Mosaic mosaic;
   TilePixels inputs, outputs;
-  const float* bias;
+  const float* y;
+  const float* border;
+  Epilogue<float> epilogue;
 
   std::int64_t points() const { return kernels.size * kernels.size; }
-  std::int64_t panels() const { return ceil_div(out, product_kernels<float>().nr); }
-  std::int64_t u_pitch() const { return in * product_kernels<float>().nr + kLine; }  // from point to point
-  std::int64_t u_panel_pitch() const { return points() * u_pitch(); }
+  WeightLayout layout() const { return WeightLayout(points(), in, out); }
 };
 
 // n maps, x: h x w x in, y: out_h x out_w x out.
 Problem problem(int m, std::int64_t n, const float* x, std::int64_t h, std::int64_t w, std::int64_t in,
                 float* y, std::int64_t out_h, std::int64_t out_w, std::int64_t out, std::int64_t padding,
-                const float* bias) {
+                const float* border, const Epilogue<float>& epilogue) {
   const Mosaic mosaic = Mosaic::best(n, out_h, out_w, m, padding);
   return {winograd_kernels(m),
           in,
@@ -41,21 +52,27 @@ Problem problem(int m, std::int64_t n, const float* x, std::int64_t h, std::int6
           mosaic,
           TilePixels(mosaic, x, h, w, in, m + 2, m, padding),
           TilePixels(mosaic, y, out_h, out_w, out, m, m, 0),
-          bias};
+          y,
+          border,
+          epilogue};
 }
 
 // U = G g G^T, [panel][point][in][nr]; tap_matrix(tap) is the in x out matrix of a tap.
 template <typename TapMatrix>
-float* transformed_weights(const Problem& p, const TapMatrix& tap_matrix) {
-  const std::int64_t nr = product_kernels<float>().nr, tap_pitch = p.in * nr;
-  float* u = scratch<float>(ScratchUse::transforms, p.panels() * p.u_panel_pitch());
+void transform_weights(const WinogradKernels& kernels, const WeightLayout& layout,
+                       const TapMatrix& tap_matrix, float* u) {
+  const std::int64_t tap_pitch = layout.in * product_kernels<float>().nr;
 #pragma omp parallel for schedule(static)
-  for (std::int64_t panel = 0; panel < p.panels(); ++panel) {
+  for (std::int64_t panel = 0; panel < layout.panels; ++panel) {
     float* g = scratch<float>(ScratchUse::block_a, 9 * tap_pitch);
     for (std::int64_t tap = 0; tap < 9; ++tap) pack_panel<float>(tap_matrix(tap), panel, g + tap * tap_pitch);
-    p.kernels.weights(g, tap_pitch, tap_pitch, u + panel * p.u_panel_pitch(), p.u_pitch());
+    kernels.weights(g, tap_pitch, tap_pitch, u + panel * layout.panel_pitch(), layout.pitch());
   }
-  return u;
+}
+
+// tap_matrix() of a forward pass.
+auto forward_taps(const ConvShape& s, const float* weight) {
+  return [=](std::int64_t tap) { return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in}; };
 }
 
 struct Blocking {
@@ -72,11 +89,14 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
   const std::int64_t width = blocking.panels * products.nr, c_pitch = rows * width + kLine;
   float* v = scratch<float>(ScratchUse::block_a, p.points() * v_pitch);
   float* c = scratch<float>(ScratchUse::block_c, p.points() * c_pitch);
-  const float* zeros = zero_pixel(p.in);
+  const float* zeros = zero_pixel(std::max(p.in, width));
+  const float* border = p.border ? p.border : zeros;
   float* outside = scratch<float>(ScratchUse::block_b, width);
   std::array<float*, 36> pixels;
+  std::array<const float*, 36> residuals;
+  const WeightLayout layout = p.layout();
   for (std::int64_t tile = 0; tile < tiles; ++tile)
-    p.kernels.input(p.inputs.at(begin + tile, zeros, pixels), p.in, {v + tile * p.in, v_pitch, p.in, 0});
+    p.kernels.input(p.inputs.at(begin + tile, border, pixels), p.in, {v + tile * p.in, v_pitch, p.in, 0});
 
   for (std::int64_t panel = first_panel; panel < first_panel + panels; panel += blocking.panels) {
     StridedProducts<float> block;
@@ -85,35 +105,50 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
     // longer sums would lose more than the transforms do
     block.depth = p.in <= 64 && products.fused ? p.in : products.fused ? 32 : 16;
     block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
-    block.b = u + panel * p.u_panel_pitch(), block.b_pitch = p.u_pitch(),
-    block.b_panel_pitch = p.u_panel_pitch();
+    block.b = u + panel * layout.panel_pitch(), block.b_pitch = layout.pitch(),
+    block.b_panel_pitch = layout.panel_pitch();
     block.c = c, block.c_pitch = c_pitch, block.c_stride = width;
     products.strided_products(block);
     const std::int64_t channel = panel * products.nr;
     const std::int64_t channels = std::min(block.panels * products.nr, p.out - channel);
-    for (std::int64_t tile = 0; tile < tiles; ++tile)
-      p.kernels.output(c + tile * width, c_pitch, channels, p.bias ? p.bias + channel : nullptr,
-                       p.outputs.at(begin + tile, channel, outside, pixels));
+    TileEpilogue epilogue;
+    if (p.epilogue.bias) epilogue.bias = p.epilogue.bias + channel;
+    if (p.epilogue.slope) epilogue.slope = p.epilogue.slope + channel;
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      float* const* to = p.outputs.at(begin + tile, channel, outside, pixels);
+      if (p.epilogue.residual) {
+        for (int i = 0; i < p.kernels.m * p.kernels.m; ++i)
+          residuals[i] = to[i] == outside ? zeros : p.epilogue.residual + (to[i] - p.y);
+        epilogue.residual = residuals.data();
+      }
+      p.kernels.output(c + tile * width, c_pitch, channels, epilogue, to);
+    }
   }
 }
 
 void convolve(const Problem& p, const float* u) {
   const std::int64_t mr = product_kernels<float>().mr, nr = product_kernels<float>().nr;
   Blocking blocking;
-  blocking.tiles = round_up(24, mr);
   blocking.panels = std::max<std::int64_t>(1, 128 / nr);
+  // As many tiles as keep a block's transforms, before and after the products, in the second-level cache, up
+  // to two register tiles of rows: more do not make the weights' way through the cache any cheaper.
+  constexpr std::int64_t block_floats = 272 << 10;
+  const std::int64_t width = std::min(blocking.panels * nr, round_up(p.out, nr));
+  const std::int64_t fitting = block_floats / (p.points() * (p.in + width));
+  blocking.tiles = std::clamp(fitting / mr * mr, mr, round_up(24, mr));
   const std::int64_t tiles = p.mosaic.tiles();
   const std::int64_t blocks = ceil_div(tiles, blocking.tiles);
   // few tiles: the output channels are shared out as well, each part with an input transform of its own
   std::int64_t parts = 1;
-  while (blocks * parts < 8 && ceil_div(p.panels(), 2 * parts) >= blocking.panels) parts *= 2;
-  const std::int64_t part = round_up(ceil_div(p.panels(), parts), blocking.panels);
+  const std::int64_t panels = p.layout().panels;
+  while (blocks * parts < 8 && ceil_div(panels, 2 * parts) >= blocking.panels) parts *= 2;
+  const std::int64_t part = round_up(ceil_div(panels, parts), blocking.panels);
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t task = 0; task < blocks * parts; ++task) {
     const std::int64_t begin = task / parts * blocking.tiles, panel = task % parts * part;
-    if (panel < p.panels())
+    if (panel < panels)
       block_of_tiles(p, u, blocking, begin, std::min(blocking.tiles, tiles - begin), panel,
-                     std::min(part, p.panels() - panel));
+                     std::min(part, panels - panel));
   }
 }
 
@@ -146,28 +181,43 @@ int fastest_tile(const ConvShape& s, double per_weight) {
 
 }  // namespace
 
-int winograd_tile(const ConvShape& s) {
-  return fastest_tile(s, 12.0);
+int winograd_tile(const ConvShape& s, bool packed) {
+  return fastest_tile(s, packed ? 6.0 : 12.0);
 }
 
 int winograd_weight_tile(const ConvShape& s) {
   return fastest_tile(s, 24.0);
 }
 
-void winograd_forward(int m, const ConvShape& s, const float* x, const float* weight, const float* bias,
+std::int64_t winograd_packed_size(int m, const ConvShape& s) {
+  return WeightLayout((m + 2) * (m + 2), s.in, s.out).size();
+}
+
+void winograd_pack(int m, const ConvShape& s, const float* weight, float* packed) {
+  transform_weights(winograd_kernels(m), WeightLayout((m + 2) * (m + 2), s.in, s.out),
+                    forward_taps(s, weight), packed);
+}
+
+void winograd_forward(int m, const ConvShape& s, const float* x, const ConvOperands<float>& operands,
                       float* y) {
-  const Problem p = problem(m, s.n, x, s.h, s.w, s.in, y, s.out_h, s.out_w, s.out, s.padding, bias);
-  const float* u = transformed_weights(p, [&](std::int64_t tap) {
-    return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in};
-  });
+  const Problem p = problem(m, s.n, x, s.h, s.w, s.in, y, s.out_h, s.out_w, s.out, s.padding, operands.border,
+                            operands.epilogue);
+  if (operands.packed) return convolve(p, operands.packed);
+  float* u = scratch<float>(ScratchUse::transforms, p.layout().size());
+  transform_weights(p.kernels, p.layout(), forward_taps(s, operands.weight), u);
   convolve(p, u);
 }
 
 void winograd_backward_input(int m, const ConvShape& s, const float* dy, const float* weight, float* dx) {
-  const Problem p = problem(m, s.n, dy, s.out_h, s.out_w, s.out, dx, s.h, s.w, s.in, 2 - s.padding, nullptr);
-  const float* u = transformed_weights(p, [&](std::int64_t tap) {
-    return MatrixRef<float>{weight + (8 - tap) * s.in, s.out, s.in, 9 * s.in, 1};
-  });
+  const Problem p =
+      problem(m, s.n, dy, s.out_h, s.out_w, s.out, dx, s.h, s.w, s.in, 2 - s.padding, nullptr, {});
+  float* u = scratch<float>(ScratchUse::transforms, p.layout().size());
+  transform_weights(
+      p.kernels, p.layout(),
+      [&](std::int64_t tap) {
+        return MatrixRef<float>{weight + (8 - tap) * s.in, s.out, s.in, 9 * s.in, 1};
+      },
+      u);
   convolve(p, u);
 }
 

@@ -14,14 +14,18 @@
 namespace fer::detail {
 
 /// The side m of the output tile that is fastest for a forward pass of this shape (its input gradient alike),
-/// or 0 if the direct convolution is, or the shape is not one of Winograd's.
-int winograd_tile(const ConvShape& s);
+/// or 0 if the direct convolution is, or the shape is not one of Winograd's. packed: with transformed
+/// weights.
+int winograd_tile(const ConvShape& s, bool packed = false);
 /// The same for the weight gradient.
 int winograd_weight_tile(const ConvShape& s);
 
 /// m: 2 or 4. Channels must be multiples of 8.
-void winograd_forward(int m, const ConvShape& s, const float* x, const float* weight, const float* bias,
+void winograd_forward(int m, const ConvShape& s, const float* x, const ConvOperands<float>& operands,
                       float* y);
+/// Elements of the transformed weights, and the transformation, for winograd_forward.
+std::int64_t winograd_packed_size(int m, const ConvShape& s);
+void winograd_pack(int m, const ConvShape& s, const float* weight, float* packed);
 void winograd_backward_input(int m, const ConvShape& s, const float* dy, const float* weight, float* dx);
 void winograd_backward_weight(int m, const ConvShape& s, const float* x, const float* dy, float* dweight);
 

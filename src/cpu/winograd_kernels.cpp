@@ -217,16 +217,33 @@ void gradient(const float* const* pixels, std::int64_t channels, const Transform
   });
 }
 
-template <class P>
-void output(const float* from, std::int64_t point_pitch, std::int64_t channels, const float* bias,
-            float* const* pixels) {
+template <class P, bool sloped, bool added>
+HWY_INLINE void output_with(const float* from, std::int64_t point_pitch, std::int64_t channels,
+                            const TileEpilogue& epilogue, float* const* pixels) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    const auto offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+    const auto offset = epilogue.bias ? hn::LoadU(d, epilogue.bias + c) : hn::Zero(d);
+    auto slope = offset;
+    if constexpr (sloped) slope = hn::LoadU(d, epilogue.slope + c);
     both_ways<P::size, P::m>(
         d, [&](int i, int j) HWY_ATTR { return hn::Load(d, from + (i * P::size + j) * point_pitch + c); },
         [](const auto& x, auto& y) HWY_ATTR { P::output(x, y); },
-        [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(hn::Add(y, offset), d, pixels[i * P::m + j] + c); });
+        [&](int i, int j, auto y) HWY_ATTR {
+          y = hn::Add(y, offset);
+          if constexpr (sloped) y = hn::IfThenElse(hn::Gt(y, hn::Zero(d)), y, hn::Mul(y, slope));
+          if constexpr (added) y = hn::Add(y, hn::LoadU(d, epilogue.residual[i * P::m + j] + c));
+          hn::StoreU(y, d, pixels[i * P::m + j] + c);
+        });
   });
+}
+
+template <class P>
+void output(const float* from, std::int64_t point_pitch, std::int64_t channels, const TileEpilogue& epilogue,
+            float* const* pixels) {
+  if (epilogue.slope && epilogue.residual)
+    return output_with<P, true, true>(from, point_pitch, channels, epilogue, pixels);
+  if (epilogue.slope) return output_with<P, true, false>(from, point_pitch, channels, epilogue, pixels);
+  if (epilogue.residual) return output_with<P, false, true>(from, point_pitch, channels, epilogue, pixels);
+  output_with<P, false, false>(from, point_pitch, channels, epilogue, pixels);
 }
 
 template <class P>

@@ -13,6 +13,12 @@ struct TransformedTile {
   std::int64_t point_pitch = 0, width = 0, block_pitch = 0;
 };
 
+/// What follows an output: y = prelu(y + bias, slope) + residual; null is none.
+struct TileEpilogue {
+  const float *bias = nullptr, *slope = nullptr;  ///< channels
+  const float* const* residual = nullptr;         ///< m x m pixels
+};
+
 struct WinogradKernels {
   int m;     ///< side of the output tile
   int size;  ///< m + 2: side of the input tile
@@ -20,9 +26,9 @@ struct WinogradKernels {
   void (*input)(const float* const* pixels, std::int64_t channels, const TransformedTile& to);
   /// A dy A^T; pixels: m x m.
   void (*gradient)(const float* const* pixels, std::int64_t channels, const TransformedTile& to);
-  /// A^T (from) A + bias (channels, or null) to m x m pixels; from[p * point_pitch + c].
-  void (*output)(const float* from, std::int64_t point_pitch, std::int64_t channels, const float* bias,
-                 float* const* pixels);
+  /// A^T (from) A, finished, to m x m pixels; from[p * point_pitch + c].
+  void (*output)(const float* from, std::int64_t point_pitch, std::int64_t channels,
+                 const TileEpilogue& epilogue, float* const* pixels);
   /// G g G^T of `count` kernels, g[tap * tap_pitch + i], to u[p * point_pitch + i]; count: a multiple of 8.
   void (*weights)(const float* g, std::int64_t tap_pitch, std::int64_t count, float* u,
                   std::int64_t point_pitch);

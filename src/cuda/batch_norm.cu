@@ -3,16 +3,24 @@
 // Training, with xhat = (x - mean) inv_std and means over the rows:
 //   dbias = sum dy,  dweight = sum dy xhat,  dx = weight inv_std (dy - mean(dy) - xhat mean(dy xhat))
 // Evaluation, where mean and var are constants: dx = weight inv_std dy.
-// Statistics and gradient sums are column_reduce.h: one pass for both moments, in double about the first row,
-// so that a large mean is gone before anything is squared; what follows from a channel's sums (the running
-// statistics, the constants of dx) is computed by the thread that has them. y and dx are column_map.h.
-// Floor in float: 12 bytes an element forward (x twice, y), 20 backward (x and dy twice, dx).
+// With a slope, y = prelu(z, slope) of that z; backward computes z again and leads dy through it first:
+// dz = dy (z > 0 ? 1 : slope), dslope = sum of dy z where z <= 0. A residual is added on the way out, another
+// gradient of x to dx on its way. Statistics and gradient sums are column_reduce.h: one pass for both
+// moments, in double about the first row, so that a large mean is gone before anything is squared; what
+// follows from a channel's sums (the running statistics, the constants of dx) is computed by the thread that
+// has them. y and dx are column_map.h. Floor in float: 12 bytes an element forward (x twice, y), 20 backward
+// (x and dy twice, dx).
 #include "cuda/column_map.h"
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
+
+template <typename T>
+struct Pair {
+  T a, b;
+};
 
 template <typename T>
 struct Moments {
@@ -27,9 +35,9 @@ struct Moments {
 
 template <typename T>
 struct BatchStatistics {
-  const T *x, *weight;
+  const T* x;
   double rows, momentum, eps;
-  T *mean, *inv_std, *running_mean, *running_var, *scale;
+  T *mean, *inv_std, *running_mean, *running_var;
 
   __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
     const double shifted_mean = sums[0] / rows, batch_mean = static_cast<double>(x[c]) + shifted_mean;
@@ -38,7 +46,6 @@ struct BatchStatistics {
     const double batch_inv_std = gpu::rsqrt(var + eps), unbiased = rows / gpu::max(rows - 1.0, 1.0);
     mean[c] = static_cast<T>(batch_mean);
     inv_std[c] = static_cast<T>(batch_inv_std);
-    scale[c] = static_cast<T>(batch_inv_std * static_cast<double>(weight[c]));
     running_mean[c] =
         static_cast<T>((1.0 - momentum) * static_cast<double>(running_mean[c]) + momentum * batch_mean);
     running_var[c] =
@@ -51,75 +58,101 @@ __device__ __forceinline__ T inverse_deviation(T var, double eps) {
   return static_cast<T>(gpu::rsqrt(static_cast<double>(var) + eps));
 }
 
-/// y = (x - mean) scale + bias; where var is given, scale is the weight and 1 / sqrt(var + eps) is applied.
+/// z = (x - mean) scale + bias, where scale = weight times inv_std, or times 1 / sqrt(var + eps) if var is
+/// given. slope: null, or y = prelu(z, slope).
 template <typename T>
-struct Normalise {
-  const T *x, *mean, *scale, *bias, *var;
+struct NormLine {
+  const T *mean, *weight, *bias, *slope, *inv_std, *var;
   double eps;
-  T* y;
   struct Channel {
-    T mean, scale, bias;
+    T mean, scale, bias, slope;
+    __device__ __forceinline__ T operator()(T x) const { return (x - mean) * scale + bias; }
   };
   __device__ __forceinline__ Channel channel(int c) const {
-    const T factor = var == nullptr ? T(1) : inverse_deviation(var[c], eps);
-    return {mean[c], scale[c] * factor, bias[c]};
-  }
-  __device__ __forceinline__ T load(index_t i) const { return x[i]; }
-  __device__ __forceinline__ void store(const Channel& c, index_t i, T v) const {
-    y[i] = (v - c.mean) * c.scale + c.bias;
+    const T deviation = var == nullptr ? inv_std[c] : inverse_deviation(var[c], eps);
+    return {mean[c], weight[c] * deviation, bias[c], slope == nullptr ? T(1) : slope[c]};
   }
 };
 
-/// Sums of dy and of dy (x - mean).
+template <typename T>
+struct Normalise {
+  const T *x, *residual;  ///< residual: may be null
+  NormLine<T> line;
+  T* y;
+  __device__ __forceinline__ auto channel(int c) const { return line.channel(c); }
+  __device__ __forceinline__ Pair<T> load(index_t i) const {
+    return {x[i], residual == nullptr ? T(0) : residual[i]};
+  }
+  __device__ __forceinline__ void store(const typename NormLine<T>::Channel& c, index_t i, Pair<T> v) const {
+    const T z = c(v.a);
+    y[i] = (z > T(0) ? z : z * c.slope) + v.b;
+  }
+};
+
+/// Sums of dz, of dz (x - mean), and of dy z where z <= 0.
 template <typename T>
 struct GradientSums {
-  const T *x, *dy, *mean;
+  const T *x, *dy;
+  NormLine<T> line;
   index_t columns;
-  __device__ __forceinline__ void operator()(index_t, index_t row, int c, double (&sums)[2]) const {
+  __device__ __forceinline__ void operator()(index_t, index_t row, int c, double (&sums)[3]) const {
     const index_t i = row * columns + c;
-    const auto g = static_cast<double>(dy[i]);
+    auto g = static_cast<double>(dy[i]);
+    if (line.slope != nullptr) {
+      const T z = line.channel(c)(x[i]);
+      if (!(z > T(0))) {
+        sums[2] += g * static_cast<double>(z);
+        g *= static_cast<double>(line.slope[c]);
+      }
+    }
     sums[0] += g;
-    sums[1] += g * (static_cast<double>(x[i]) - static_cast<double>(mean[c]));
+    sums[1] += g * (static_cast<double>(x[i]) - static_cast<double>(line.mean[c]));
   }
 };
 
 /// What follows from them: the parameters' gradients, and dx as a line in x - mean:
-/// dx = scale dy + (slope (x - mean) + offset). Each may be null (lines: all three of C).
+/// dx = scale dz + (slope (x - mean) + offset). Each may be null (lines: slope and offset, both of C).
 template <typename T>
 struct GradientConstants {
-  const T *weight, *inv_std, *var;
-  double rows, eps;
-  T *dweight, *dbias, *lines;
+  NormLine<T> line;
+  double rows;
+  T *dweight, *dbias, *dslope, *lines;
   index_t columns;
-  __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
-    const auto s = static_cast<double>(var == nullptr ? inv_std[c] : inverse_deviation(var[c], eps));
+  __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[3]) const {
+    const auto s =
+        static_cast<double>(line.var == nullptr ? line.inv_std[c] : inverse_deviation(line.var[c], line.eps));
     if (dbias != nullptr) dbias[c] = static_cast<T>(sums[0]);
     if (dweight != nullptr) dweight[c] = static_cast<T>(sums[1] * s);
+    if (dslope != nullptr) dslope[c] = static_cast<T>(sums[2]);
     if (lines == nullptr) return;
-    const double a = s * static_cast<double>(weight[c]);
-    lines[c] = static_cast<T>(a);
-    lines[columns + c] = static_cast<T>(-a * s * s * sums[1] / rows);
-    lines[2 * columns + c] = static_cast<T>(-a * sums[0] / rows);
+    const double a = s * static_cast<double>(line.weight[c]);
+    lines[c] = static_cast<T>(-a * s * s * sums[1] / rows);
+    lines[columns + c] = static_cast<T>(-a * sums[0] / rows);
   }
 };
 
 template <typename T>
 struct BatchNormBackward {
-  const T *x, *dy, *mean, *lines;
+  const T *x, *dy, *addend, *lines;  ///< addend: may be null, or dx
+  NormLine<T> line;
   index_t columns;
   T* dx;
   struct Channel {
-    T mean, scale, slope, offset;
+    typename NormLine<T>::Channel line;
+    T slope, offset;
   };
   struct Loaded {
-    T x, dy;
+    T x, dy, addend;
   };
   __device__ __forceinline__ Channel channel(int c) const {
-    return {mean[c], lines[c], lines[columns + c], lines[2 * columns + c]};
+    return {line.channel(c), lines[c], lines[columns + c]};
   }
-  __device__ __forceinline__ Loaded load(index_t i) const { return {x[i], dy[i]}; }
+  __device__ __forceinline__ Loaded load(index_t i) const {
+    return {x[i], dy[i], addend == nullptr ? T(0) : addend[i]};
+  }
   __device__ __forceinline__ void store(const Channel& c, index_t i, const Loaded& v) const {
-    dx[i] = c.scale * v.dy + (c.slope * (v.x - c.mean) + c.offset);
+    const T dz = c.line(v.x) > T(0) ? v.dy : v.dy * c.line.slope;
+    dx[i] = c.line.scale * dz + (c.slope * (v.x - c.line.mean) + c.offset) + v.addend;
   }
 };
 
@@ -133,6 +166,18 @@ struct BatchNormEvalBackward {
   __device__ __forceinline__ void store(T scale, index_t i, T v) const { dx[i] = scale * v; }
 };
 
+template <typename T>
+NormLine<T> norm_line(const Tensor& weight, const Tensor& bias, const Tensor& slope, const Tensor& mean,
+                      const Tensor& inv_std) {
+  return {mean.data<T>(),
+          weight.data<T>(),
+          bias.data<T>(),
+          data_or_null<T>(slope),
+          inv_std.data<T>(),
+          nullptr,
+          0};
+}
+
 void check_channels(const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
   for (const auto& [name, tensor] : vectors) {
     if (tensor->defined()) require_size("batch_norm", name, *tensor, x.shape().channels());
@@ -142,64 +187,82 @@ void check_channels(const Tensor& x, std::initializer_list<std::pair<const char*
 }  // namespace
 
 void DeviceBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                       double momentum, double eps, Tensor& running_mean, Tensor& running_var,
-                                       Tensor& y, Tensor& mean, Tensor& inv_std) {
+                                       const Tensor& slope, const Tensor& residual, double momentum,
+                                       double eps, Tensor& running_mean, Tensor& running_var, Tensor& y,
+                                       Tensor& mean, Tensor& inv_std) {
   const index_t rows = x.shape().rows(), channels = x.shape().channels();
   require_size("batch_norm", "y", y, x.numel());
+  if (residual.defined()) require_size("batch_norm", "residual", residual, x.numel());
   check_channels(x, {{"weight", &weight},
                      {"bias", &bias},
+                     {"slope", &slope},
                      {"running_mean", &running_mean},
                      {"running_var", &running_var},
                      {"mean", &mean},
                      {"inv_std", &inv_std}});
   require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
-    const DeviceArray<T> scale(*this, channels);
     const T* px = x.data<T>();
     const BatchStatistics<T> statistics{px,
-                                        weight.data<T>(),
                                         static_cast<double>(rows),
                                         momentum,
                                         eps,
                                         mean.mutable_data<T>(),
                                         inv_std.mutable_data<T>(),
                                         running_mean.mutable_data<T>(),
-                                        running_var.mutable_data<T>(),
-                                        scale.data()};
+                                        running_var.mutable_data<T>()};
     column_reduce<2>(*this, stream_, 1, rows, channels, Moments<T>{px, channels}, statistics);
-    column_map(
-        stream_, rows, channels,
-        Normalise<T>{px, mean.data<T>(), scale.data(), bias.data<T>(), nullptr, 0, y.mutable_data<T>()});
+    column_map(stream_, rows, channels,
+               Normalise<T>{px, data_or_null<T>(residual), norm_line<T>(weight, bias, slope, mean, inv_std),
+                            y.mutable_data<T>()});
   });
 }
 
-void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean,
-                                        const Tensor& inv_std, const Tensor& dy, Tensor& dx, Tensor& dweight,
-                                        Tensor& dbias) {
+void DeviceBackend::batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                     const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                     Tensor& y) {
+  require_size("batch_norm", "y", y, x.numel());
+  check_channels(
+      x, {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
+  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+    column_map(stream_, x.shape().rows(), x.shape().channels(),
+               Normalise<T>{x.data<T>(), nullptr, norm_line<T>(weight, bias, slope, mean, inv_std),
+                            y.mutable_data<T>()});
+  });
+}
+
+void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                        const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                        const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
+                                        Tensor& dbias, Tensor& dslope) {
   const index_t rows = x.shape().rows(), channels = x.shape().channels();
   require_size("batch_norm", "dy", dy, x.numel());
   if (dx.defined()) require_size("batch_norm", "dx", dx, x.numel());
+  if (addend.defined()) require_size("batch_norm", "addend", addend, x.numel());
   check_channels(x, {{"weight", &weight},
+                     {"bias", &bias},
+                     {"slope", &slope},
                      {"mean", &mean},
                      {"inv_std", &inv_std},
                      {"dweight", &dweight},
-                     {"dbias", &dbias}});
+                     {"dbias", &dbias},
+                     {"dslope", &dslope}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
-    const DeviceArray<T> lines(*this, dx.defined() ? 3 * channels : 0);
-    const T *px = x.data<T>(), *pdy = dy.data<T>(), *pmean = mean.data<T>();
-    const GradientConstants<T> constants{weight.data<T>(),
-                                         inv_std.data<T>(),
-                                         nullptr,
+    const DeviceArray<T> lines(*this, dx.defined() ? 2 * channels : 0);
+    const T *px = x.data<T>(), *pdy = dy.data<T>();
+    const NormLine<T> line = norm_line<T>(weight, bias, slope, mean, inv_std);
+    const GradientConstants<T> constants{line,
                                          static_cast<double>(rows),
-                                         0,
                                          mutable_data_or_null<T>(dweight),
                                          mutable_data_or_null<T>(dbias),
+                                         mutable_data_or_null<T>(dslope),
                                          lines.data(),
                                          channels};
-    column_reduce<2>(*this, stream_, 1, rows, channels, GradientSums<T>{px, pdy, pmean, channels}, constants);
+    column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<T>{px, pdy, line, channels}, constants);
     if (!dx.defined()) return;
     column_map(stream_, rows, channels,
-               BatchNormBackward<T>{px, pdy, pmean, lines.data(), channels, dx.mutable_data<T>()});
+               BatchNormBackward<T>{px, pdy, data_or_null<T>(addend), lines.data(), line, channels,
+                                    dx.mutable_data<T>()});
   });
 }
 
@@ -212,8 +275,11 @@ void DeviceBackend::batch_norm_eval_forward(const Tensor& x, const Tensor& weigh
       {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
     column_map(stream_, x.shape().rows(), x.shape().channels(),
-               Normalise<T>{x.data<T>(), running_mean.data<T>(), weight.data<T>(), bias.data<T>(),
-                            running_var.data<T>(), eps, y.mutable_data<T>()});
+               Normalise<T>{x.data<T>(),
+                            nullptr,
+                            {running_mean.data<T>(), weight.data<T>(), bias.data<T>(), nullptr, nullptr,
+                             running_var.data<T>(), eps},
+                            y.mutable_data<T>()});
   });
 }
 
@@ -232,17 +298,16 @@ void DeviceBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weig
     const T *pdy = dy.data<T>(), *pvar = running_var.data<T>();
     if (dweight.defined() || dbias.defined()) {
       require_size("batch_norm", "x", x, dy.numel());
-      const GradientConstants<T> constants{nullptr,
-                                           nullptr,
-                                           pvar,
+      const NormLine<T> line{running_mean.data<T>(), weight.data<T>(), nullptr, nullptr, nullptr, pvar, eps};
+      const GradientConstants<T> constants{line,
                                            static_cast<double>(rows),
-                                           eps,
                                            mutable_data_or_null<T>(dweight),
                                            mutable_data_or_null<T>(dbias),
                                            nullptr,
+                                           nullptr,
                                            channels};
-      column_reduce<2>(*this, stream_, 1, rows, channels,
-                       GradientSums<T>{x.data<T>(), pdy, running_mean.data<T>(), channels}, constants);
+      column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<T>{x.data<T>(), pdy, line, channels},
+                       constants);
     }
     if (!dx.defined()) return;
     column_map(stream_, rows, channels,

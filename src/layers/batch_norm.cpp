@@ -19,11 +19,20 @@ std::string BatchNorm::describe() const {
 }
 
 Variable BatchNorm::forward(const Variable& x) {
-  if (!is_training()) return batch_norm_eval(x, weight, bias, running_mean, running_var, eps_);
-  if (!is_recomputing()) return batch_norm(x, weight, bias, running_mean, running_var, momentum_, eps_);
+  return forward(x, {}, {});
+}
+
+Variable BatchNorm::forward(const Variable& x, const Variable& slope, const Variable& residual) {
+  if (!is_training()) {
+    Variable y = batch_norm_eval(x, weight, bias, running_mean, running_var, eps_);
+    if (slope.defined()) y = prelu(y, slope);
+    return residual.defined() ? fer::add(y, residual) : y;
+  }
+  if (!is_recomputing())
+    return batch_norm(x, weight, bias, running_mean, running_var, momentum_, eps_, slope, residual);
   // The statistics saw this batch already; those of the second run go nowhere.
   Tensor mean = running_mean.clone(), var = running_var.clone();
-  return batch_norm(x, weight, bias, mean, var, momentum_, eps_);
+  return batch_norm(x, weight, bias, mean, var, momentum_, eps_, slope, residual);
 }
 
 }  // namespace fer

@@ -16,9 +16,25 @@ std::string Linear::describe() const {
 }
 
 Variable Linear::forward(const Variable& x) {
+  const bool gradients =
+      grad_enabled() && (x.requires_grad() || weight.requires_grad() || bias.requires_grad());
+  // Only on the CPU: a forward pass that a GPU replays must read the weight itself, whatever it has become.
+  const bool packs = x.device() == Device::cpu && weight.device() == Device::cpu;
+  const bool fits = x.rank() >= 1 && x.dim(-1) == in_ && x.dtype() == weight.dtype();
+  if (packs && fits && !is_training() && !gradients) return prepared().rows(x);
   Variable y = linear(x, weight, bias);
   MacCounter::add(y.shape().numel() * in_);
   return y;
+}
+
+const PreparedConv2d& Linear::prepared() {
+  if (!prepared_from_.is_current()) {
+    prepared_ = PreparedConv2d({.name = name(),
+                                .weight = weight.value().reshape({out_, 1, 1, in_}),
+                                .bias = bias.defined() ? bias.value() : Tensor()});
+    prepared_from_ = Snapshot(*this);
+  }
+  return prepared_;
 }
 
 }  // namespace fer

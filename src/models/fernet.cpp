@@ -55,15 +55,26 @@ Variable FERNet::landmark_features(const Variable& x) {
     return landmark_backbone_.features(landmark_input(x));
   }
   NoGrad no_grad;
-  if (!prepared_ || !prepared_->is_current()) {
-    prepared_ = std::make_unique<PreparedLandmarkNet>(landmark_backbone_);
+  if (!prepared_landmarks_ || !prepared_landmarks_->is_current()) {
+    prepared_landmarks_ = std::make_unique<PreparedLandmarkNet>(landmark_backbone_);
   }
   ModuleScope scope(landmark_backbone_.name());
-  return prepared_->features(landmark_input(x));
+  return prepared_landmarks_->features(landmark_input(x));
 }
 
 Variable FERNet::image_features(const Variable& x) {
-  return image_backbone_(x);
+  // Only on the CPU: a forward pass that a GPU replays must read the weights themselves.
+  const bool needs_graph = x.requires_grad() || image_backbone_.requires_grad();
+  if (x.device() != Device::cpu || !use_prepared_ || image_backbone_.is_training() ||
+      (grad_enabled() && needs_graph)) {
+    return image_backbone_(x);
+  }
+  NoGrad no_grad;
+  if (!prepared_image_ || !prepared_image_->is_current()) {
+    prepared_image_ = std::make_unique<PreparedImageNet>(image_backbone_);
+  }
+  ModuleScope scope(image_backbone_.name());
+  return prepared_image_->features(x);
 }
 
 FERNetOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {

@@ -9,16 +9,17 @@ IRUnit::IRUnit(std::int64_t in, std::int64_t out, int stride) : in_(in), out_(ou
     shortcut_layer_ = &add<MaxPool2d>("shortcut_layer", 1, stride);
   } else {
     Sequential& projection = add<Sequential>("shortcut_layer");
-    projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
-    projection.append<BatchNorm>(out);
+    parts_.shortcut_conv = &projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
+    parts_.shortcut_norm = &projection.append<BatchNorm>(out);
     shortcut_layer_ = &projection;
   }
   res_layer_ = &add<Sequential>("res_layer");
-  res_layer_->append<BatchNorm>(in);
-  res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
-  res_layer_->append<PReLU>(out);
-  res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
-  res_layer_->append<BatchNorm>(out);
+  parts_.norm1 = &res_layer_->append<BatchNorm>(in);
+  parts_.conv1 = &res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
+  parts_.prelu = &res_layer_->append<PReLU>(out);
+  parts_.conv2 =
+      &res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
+  parts_.norm2 = &res_layer_->append<BatchNorm>(out);
 }
 
 std::string IRUnit::describe() const {
@@ -26,7 +27,13 @@ std::string IRUnit::describe() const {
 }
 
 Variable IRUnit::forward(const Variable& x) {
-  return fer::add((*res_layer_)(x), (*shortcut_layer_)(x));
+  const auto run_res_layer = [this](auto&& part) {
+    ModuleScope scope(res_layer_->name());
+    return part();
+  };
+  const Variable y = run_res_layer([&] { return res_layer_->forward_range(x, 0, res_layer_->size() - 1); });
+  const Variable shortcut = (*shortcut_layer_)(x);
+  return run_res_layer([&] { return (*parts_.norm2)(y, {}, shortcut); });
 }
 
 namespace {
@@ -65,15 +72,15 @@ IRBackboneConfig checked(const IRBackboneConfig& config) {
 IRBackbone::IRBackbone(const IRBackboneConfig& config)
     : config_(checked(config)), input_layer_(add<Sequential>("input_layer")), body_(add<Sequential>("body")) {
   const int stem_stride = static_cast<int>(config_.stem_stride);
-  input_layer_.append<Conv2d>(3, config_.stem,
-                              Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
-  input_layer_.append<BatchNorm>(config_.stem);
-  input_layer_.append<PReLU>(config_.stem);
+  stem_.conv = &input_layer_.append<Conv2d>(3, config_.stem,
+                                            Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
+  stem_.norm = &input_layer_.append<BatchNorm>(config_.stem);
+  stem_.prelu = &input_layer_.append<PReLU>(config_.stem);
   std::int64_t channels = config_.stem;
   for (std::size_t stage = 0; stage < config_.widths.size(); ++stage) {
     for (std::int64_t i = 0; i < config_.units[stage]; ++i) {
       const int stride = i == 0 ? static_cast<int>(config_.strides[stage]) : 1;
-      body_.append<IRUnit>(channels, config_.widths[stage], stride);
+      units_.push_back(&body_.append<IRUnit>(channels, config_.widths[stage], stride));
       channels = config_.widths[stage];
     }
   }
@@ -95,6 +102,11 @@ std::int64_t IRBackbone::grid(std::int64_t image_size) const {
   return side;
 }
 
+Variable IRBackbone::run_stem(const Variable& x) {
+  ModuleScope scope(input_layer_.name());
+  return (*stem_.norm)(input_layer_.forward_range(x, 0, 1), stem_.prelu->weight, {});
+}
+
 Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t end) {
   ModuleScope scope(body_.name());
   return body_.forward_range(x, begin, end);
@@ -103,10 +115,10 @@ Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t
 Variable IRBackbone::forward(const Variable& x) {
   require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[image_backbone] needs images N x H x W x 3, got ",
                       x.shape());
-  if (!checkpointing_) return body_(input_layer_(x));
+  if (!checkpointing_) return body_(run_stem(x));
   // The stem and the units with a stride have the largest activations: each of them is a segment of its own,
   // the rest of a stage another.
-  Variable y = checkpoint([this](const std::vector<Variable>& in) { return input_layer_(in[0]); }, {x});
+  Variable y = checkpoint([this](const std::vector<Variable>& in) { return run_stem(in[0]); }, {x});
   const auto segment = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
     y = checkpoint(

@@ -19,8 +19,7 @@ std::string ConvBlock::describe() const {
 }
 
 Variable ConvBlock::forward(const Variable& x) {
-  const Variable y = bn_(conv_(x));
-  return prelu_ ? (*prelu_)(y) : y;
+  return bn_(conv_(x), prelu_ ? prelu_->weight : Variable(), {});
 }
 
 DepthWise::DepthWise(std::int64_t in, std::int64_t out, std::int64_t hidden, int stride, bool residual)

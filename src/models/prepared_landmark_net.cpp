@@ -219,16 +219,19 @@ class PreparedLandmarkNet::Builder {
  public:
   Builder(PreparedLandmarkNet& net, DType dtype, Device device) : net_(net), dtype_(dtype), device_(device) {}
 
-  Conv conv(const FoldedConv& folded, std::int64_t kernel) {
+  PreparedConv2d conv(const FoldedConv& folded, std::int64_t kernel) {
     net_.channels_kept_ += folded.out;
-    return {folded.name, make({folded.out, kernel, kernel, folded.in}, folded.weight),
-            make({folded.out}, folded.bias),
-            folded.slope.empty() ? Variable() : make({folded.out}, folded.slope), folded.options};
+    return PreparedConv2d({.name = folded.name,
+                           .weight = make({folded.out, kernel, kernel, folded.in}, folded.weight),
+                           .bias = make({folded.out}, folded.bias),
+                           .slope = folded.slope.empty() ? Tensor() : make({folded.out}, folded.slope),
+                           .border = {},
+                           .options = folded.options});
   }
 
  private:
-  Variable make(const Shape& shape, const std::vector<double>& values) const {
-    return Variable(Tensor::from<double>(shape, values).to(dtype_).to(device_));
+  Tensor make(const Shape& shape, const std::vector<double>& values) const {
+    return Tensor::from<double>(shape, values).to(dtype_).to(device_);
   }
 
   PreparedLandmarkNet& net_;
@@ -236,14 +239,7 @@ class PreparedLandmarkNet::Builder {
   Device device_;
 };
 
-PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) {
-  for (const NamedVariable& p : net.named_parameters()) {
-    sources_.push_back({p.variable, nullptr, p.variable.value(), p.variable.value().version()});
-  }
-  for (const NamedBuffer& b : net.named_buffers()) {
-    sources_.push_back({{}, b.buffer, *b.buffer, b.buffer->version()});
-  }
-
+PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) : made_from_(net) {
   FoldedConv conv1 = fold(net.conv1(), net.conv1().name());
   FoldedConv conv2_dw = fold(net.conv2_dw(), net.conv2_dw().name());
   channels_before_ = conv1.out + conv2_dw.out;
@@ -276,26 +272,12 @@ PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) {
   }
 }
 
-bool PreparedLandmarkNet::is_current() const {
-  return std::all_of(sources_.begin(), sources_.end(), [](const Source& source) {
-    const Tensor& now = source.buffer ? *source.buffer : source.variable.value();
-    return now.shares_memory_with(source.tensor) && now.version() == source.version;
-  });
-}
-
-Variable PreparedLandmarkNet::run(const Conv& conv, const Variable& x) {
-  ModuleScope scope(conv.name);
-  Variable y = conv2d(x, conv.weight, conv.bias, conv.options);
-  MacCounter::add(y.shape().numel() * conv.weight.shape().numel() / conv.weight.dim(0));
-  return conv.slope.defined() ? prelu(y, conv.slope) : y;
-}
-
 Variable PreparedLandmarkNet::features(const Variable& x) const {
   NoGrad no_grad;
-  Variable y = run(conv2_dw_, run(conv1_, x));
+  Variable y = conv2_dw_(conv1_(x));
   for (const Block& block : blocks_) {
-    const Variable z = run(block.project, run(block.conv_dw, run(block.conv, y)));
-    y = block.residual ? add(y, z) : z;
+    const Variable hidden = block.conv_dw(block.conv(y));
+    y = block.project(hidden, block.residual ? y : Variable());
   }
   return y;
 }

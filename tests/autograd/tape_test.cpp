@@ -183,6 +183,70 @@ TEST_CASE("what no gradient needs is not saved") {
   }
 }
 
+TEST_CASE("a value that is cheap to make again is not kept") {
+  Variable x = leaf({3.0});
+  int made = 0;
+  Tensor twice = Tensor::from<double>({1}, {6.0});
+  const Tensor value = twice;
+  Variable y;
+  {
+    const Variable cheap = record(
+        "twice", std::move(twice), {x}, [](const Tensor& dy) -> std::vector<Tensor> { return {dy}; },
+        [&] {
+          ++made;
+          return Tensor::from<double>({1}, {6.0});
+        });
+    CHECK(cheap.value().shares_memory_with(value));
+    y = gelu(cheap);  // keeps what it is made of
+  }
+  CHECK(value.sole_owner());
+  CHECK(made == 0);
+  y.backward();
+  CHECK(made == 1);
+}
+
+TEST_CASE("what a recipe reads is guarded like anything saved") {
+  Variable x(Tensor::from<double>({1, 1}, {-3.0}), true);
+  Variable slope(Tensor::from<double>({1}, {0.5}), true);
+  const Variable y = gelu(prelu(x, slope));
+  slope.mutable_value().fill(2.0);
+  CHECK_THROWS_WITH_AS(
+      y.backward(),
+      "[prelu] 'slope' of shape (1), saved for backward, was changed in place since (version 1, now 2); "
+      "change a clone() instead",
+      AutogradError);
+}
+
+TEST_CASE("a backward function may add to what waits for its input") {
+  Variable x = leaf({3.0});
+  for (const bool shared : {false, true}) {
+    x.zero_grad();
+    const Variable inner = scale(x, 2.0);
+    Tensor held;
+    bool taken = false;
+    const Variable early =
+        record("early", inner.value().clone(), {inner}, [&](const Tensor& dy) -> std::vector<Tensor> {
+          Tensor sum = take_pending_gradient(0);
+          taken = sum.defined();
+          if (!taken) return {dy};
+          backend_of(sum).accumulate(dy, 1.0, sum);
+          return {sum};
+        });
+    const Variable late =
+        record("late", inner.value().clone(), {inner}, [&](const Tensor& dy) -> std::vector<Tensor> {
+          Tensor dx = dy.clone();
+          if (shared) held = dx;
+          return {dx};
+        });
+    add(scale(early, 5.0), scale(late, 7.0)).backward();
+    CHECK(taken != shared);  // memory that somebody else holds is not written to
+    CHECK(gradient(x) == Values{24.0});
+    if (shared) CHECK(held.item() == 7.0);
+  }
+  CHECK_THROWS_WITH_AS(take_pending_gradient(0), "take_pending_gradient: no backward function is running",
+                       AutogradError);
+}
+
 TEST_CASE("NoGrad and EnableGrad nest") {
   Variable x = leaf({3.0});
   CHECK(grad_enabled());

@@ -2,6 +2,7 @@
 // gradients_test.cpp.
 #include "fer/layers/layers.h"
 #include "fer/autograd/ops.h"
+#include "tests/models/reference_fill.h"
 #include "tests/ops/op_test.h"
 
 namespace fer {
@@ -9,10 +10,32 @@ namespace {
 
 using test::check_values;
 using test::difference;
+using test::filled;
 using test::numbers;
 
 Variable constant(const Shape& shape, const std::vector<float>& values) {
   return Variable(Tensor::from<float>(shape, values));
+}
+
+OP_TEST("layers: a linear layer packs its weight in evaluation, and follows its changes") {
+  for (const bool bias : {false, true}) {
+    Linear layer(37, 45, bias);
+    layer.initialise(3);
+    layer.to(device);
+    layer.eval();
+    const Variable x(filled("linear x", {2, 19, 37}).to(DType::float32).to(device));
+    const auto plain = [&] { return linear(x, layer.weight, layer.bias).value(); };
+    CHECK(layer(x).requires_grad());  // gradients are enabled: nothing is packed
+    NoGrad no_grad;
+    CHECK(difference(layer(x).value(), plain()) < 1e-5);
+    layer.weight.mutable_value().fill(0.25);
+    if (bias) layer.bias.mutable_value().fill(2);
+    CHECK(difference(layer(x).value(), plain()) < 1e-5);
+    layer.to(DType::float64);
+    const Variable wide(x.value().to(DType::float64));
+    CHECK(difference(layer(wide).value(), linear(wide, layer.weight, layer.bias).value()) < 1e-12);
+    CHECK_THROWS_AS(layer(x), TypeError);  // as ever
+  }
 }
 
 TEST_CASE("layers: linear") {

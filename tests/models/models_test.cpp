@@ -193,6 +193,45 @@ TEST_CASE("models: a landmark net that is dead altogether still gives its consta
   CHECK(difference(PreparedLandmarkNet(net).features(x).value(), net.features(x).value()) < 1e-6);
 }
 
+OP_TEST(
+    "models: the prepared image net is exact, with every kind of unit, and where a norm's scale is zero") {
+  const IRBackboneConfig config{.stem = 8, .widths = {8, 16, 24}, .units = {2, 1, 2}, .strides = {2, 2, 2}};
+  for (const bool zero : {false, true}) {
+    for (const DType dtype : {DType::float64, DType::float32}) {
+      IRBackbone net(config);
+      fill_as_reference(net, "prepared_image/");
+      if (zero) net.units()[1]->parts().norm1->weight.mutable_value().mutable_data<float>()[3] = 0;
+      net.eval();
+      net.to(dtype);
+      net.to(device);
+      const Variable x = image(2, 24, dtype, device);
+      NoGrad no_grad;
+      const PreparedImageNet prepared(net);
+      CHECK(difference(prepared.features(x).value(), net(x).value()) <
+            (dtype == DType::float64 ? 1e-12 : 3e-5));
+    }
+  }
+}
+
+TEST_CASE("models: the prepared image net is used in evaluation without gradients, and follows its source") {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  FERNet model(config);
+  fill_as_reference(model, "follow image/");
+  model.eval();
+  const Variable x = image(1, 32, DType::float32, Device::cpu);
+  const Tensor with_graph = model.image_features(x).value();
+  CHECK(model.image_features(x).requires_grad());
+  NoGrad no_grad;
+  const Tensor first = model.image_features(x).value();
+  CHECK(difference(first, with_graph) < 1e-5);
+  fill_as_reference(model, "other image/");
+  const Tensor second = model.image_features(x).value();
+  CHECK(difference(second, first) > 1e-3);
+  model.set_prepared(false);
+  CHECK(difference(second, model.image_features(x).value()) < 1e-5);
+}
+
 TEST_CASE("models: the prepared landmark net follows its source") {
   FERNetConfig config = preset("tiny", 3);
   config.image_size = 32;
@@ -209,9 +248,9 @@ TEST_CASE("models: the prepared landmark net follows its source") {
   CHECK_FALSE(prepared->is_current());
   const Tensor second = model.landmark_features(x).value();
   CHECK(difference(second, first) > 1e-3);
-  model.set_prepared_landmarks(false);
+  model.set_prepared(false);
   CHECK(difference(second, model.landmark_features(x).value()) < 1e-5);
-  model.set_prepared_landmarks(true);
+  model.set_prepared(true);
   model.landmark_backbone().conv1().bn().running_mean.fill(0.5);
   const Tensor third = model.landmark_features(x).value();
   model.to(DType::float64);

@@ -51,7 +51,8 @@ struct Forward {
     inv_std = mean.clone();
     running_mean = Tensor::full({c.channels}, 2, dtype_of<T>());
     running_var = Tensor::full({c.channels}, 3, dtype_of<T>());
-    cpu().batch_norm_forward(c.x, c.weight, c.bias, 0.1, eps, running_mean, running_var, y, mean, inv_std);
+    cpu().batch_norm_forward(c.x, c.weight, c.bias, {}, {}, 0.1, eps, running_mean, running_var, y, mean,
+                             inv_std);
   }
 };
 
@@ -95,8 +96,9 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
     CHECK(error(doubles<T>(got.running_var), running_var) < close);
 
     Tensor got_dx = poisoned(shape, dtype_of<T>()), got_dw = poisoned({c.channels}, dtype_of<T>());
-    Tensor got_db = got_dw.clone();
-    cpu().batch_norm_backward(c.x, c.weight, got.mean, got.inv_std, c.dy, got_dx, got_dw, got_db);
+    Tensor got_db = got_dw.clone(), none;
+    cpu().batch_norm_backward(c.x, c.weight, c.bias, {}, got.mean, got.inv_std, c.dy, {}, got_dx, got_dw,
+                              got_db, none);
     // A single row has variance 0: its inv_std of 316 magnifies what rounding leaves of x - mean.
     CHECK(error(doubles<T>(got_dx), dx) < (c.rows == 1 ? 1e3 : 1) * close);
     CHECK(error(doubles<T>(got_dw), dweight) < close);
@@ -107,7 +109,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
       Tensor a = wanted & 1 ? poisoned(shape, dtype_of<T>()) : Tensor();
       Tensor b = wanted & 2 ? poisoned({c.channels}, dtype_of<T>()) : Tensor();
       Tensor d = wanted & 4 ? poisoned({c.channels}, dtype_of<T>()) : Tensor();
-      cpu().batch_norm_backward(c.x, c.weight, got.mean, got.inv_std, c.dy, a, b, d);
+      cpu().batch_norm_backward(c.x, c.weight, c.bias, {}, got.mean, got.inv_std, c.dy, {}, a, b, d, none);
       if (a.defined()) CHECK(same_bits(a, got_dx));
       if (b.defined()) CHECK(same_bits(b, got_dw));
       if (d.defined()) CHECK(same_bits(d, got_db));
@@ -182,15 +184,16 @@ TEST_CASE_TEMPLATE("cpu batch norm: the same bits for any number of threads", T,
   const Case c = make_case<T>({3001, 37});
   check_any_threads([&] {
     Forward<T> f(c, 1e-5);
-    Tensor dx = poisoned(c.x.shape(), dtype_of<T>()), dw = poisoned({37}, dtype_of<T>()), db = dw.clone();
-    cpu().batch_norm_backward(c.x, c.weight, f.mean, f.inv_std, c.dy, dx, dw, db);
+    Tensor dx = poisoned(c.x.shape(), dtype_of<T>()), dw = poisoned({37}, dtype_of<T>()), db = dw.clone(),
+           none;
+    cpu().batch_norm_backward(c.x, c.weight, c.bias, {}, f.mean, f.inv_std, c.dy, {}, dx, dw, db, none);
     return std::vector<Tensor>{f.y, f.mean, f.inv_std, f.running_mean, f.running_var, dx, dw, db};
   });
 }
 
 TEST_CASE("cpu batch norm refuses an empty batch and vectors of another size") {
   Tensor stat = Tensor::zeros({3}), y = Tensor::zeros({0, 3}), wrong = Tensor::zeros({2});
-  CHECK_THROWS_WITH_AS(cpu().batch_norm_forward(y, stat, stat, 0.1, 1e-5, stat, stat, y, stat, stat),
+  CHECK_THROWS_WITH_AS(cpu().batch_norm_forward(y, stat, stat, {}, {}, 0.1, 1e-5, stat, stat, y, stat, stat),
                        "[batch_norm] a batch without rows has no mean, x has shape (0, 3)", ShapeError);
   Tensor x = Tensor::zeros({4, 3}), out = x.clone();
   CHECK_THROWS_WITH_AS(cpu().batch_norm_eval_forward(x, stat, stat, wrong, stat, 1e-5, out),

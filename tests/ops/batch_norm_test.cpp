@@ -57,6 +57,55 @@ OP_TEST("batch_norm: a shift of the input does not matter, not even a large one 
   CHECK(difference(run(4096), run(0)) < 1e-3);
 }
 
+OP_TEST("batch_norm: with PReLU and residual equals the three operations") {
+  for (const auto& [rows, channels] : {std::pair<std::int64_t, std::int64_t>{2, 1}, {65, 33}, {300, 16}}) {
+    for (int parts = 0; parts < 4; ++parts) {
+      CAPTURE(parts);
+      const auto statistics = [channels = channels](const auto& v) {
+        return std::pair{constant(channels, 0, v[0].device()), constant(channels, 1, v[0].device())};
+      };
+      check_equivalent(
+          [&](const auto& v) {
+            auto [mean, var] = statistics(v);
+            return batch_norm(v[0], v[1], v[2], mean, var, 0.1, 1e-3, parts & 1 ? v[3] : Variable(),
+                              parts & 2 ? v[4] : Variable());
+          },
+          [&](const auto& v) {
+            auto [mean, var] = statistics(v);
+            Variable y = batch_norm(v[0], v[1], v[2], mean, var, 0.1, 1e-3);
+            if (parts & 1) y = prelu(y, v[3]);
+            return parts & 2 ? add(y, v[4]) : y;
+          },
+          CaseInputs("batch_norm fused", device)
+              .uniform("x", {rows, channels}, 2, 5)
+              .uniform("weight", {channels})
+              .uniform("bias", {channels})
+              .uniform("slope", {channels})
+              .uniform("residual", {rows, channels})
+              .take(),
+          1e-12);
+    }
+  }
+}
+
+OP_TEST("batch_norm: x as its own residual, and read by others before and after it") {
+  const std::vector<Variable> in = CaseInputs("batch_norm shared x", device)
+                                       .uniform("x", {9, 5}, 2, 5)
+                                       .uniform("weight", {5})
+                                       .uniform("bias", {5})
+                                       .take();
+  const auto with = [&](bool fused) {
+    return [fused](const auto& v) {
+      const Variable x = scale(v[0], 2.0), before = mul(x, x);
+      Tensor mean = constant(5, 0, x.device()), var = constant(5, 1, x.device());
+      const Variable y = fused ? batch_norm(x, v[1], v[2], mean, var, 0.1, 1e-3, {}, x)
+                               : add(batch_norm(x, v[1], v[2], mean, var, 0.1, 1e-3), x);
+      return add(mul(y, x), before);
+    };
+  };
+  check_equivalent(with(true), with(false), in, 1e-12);
+}
+
 OP_TEST("batch_norm_eval: equals its formula with the running statistics as constants") {
   check_equivalent(
       [](const auto& v) { return batch_norm_eval(v[0], v[1], v[2], v[3].value(), v[4].value(), 1e-5); },
@@ -103,6 +152,10 @@ OP_TEST("batch_norm: errors") {
       "[batch_norm] x of shape (1, 1, 1, 3) has one row; the variance of a batch needs at least two");
   CHECK_MESSAGE_OF(batch_norm(c, c, c, mean, var, 0.1, 1e-5), ShapeError,
                    "[batch_norm] x needs rows and channels, got shape (3)");
+  CHECK_MESSAGE_OF(batch_norm(x, c, c, mean, var, 0.1, 1e-5, zeros({2})), ShapeError,
+                   "[batch_norm] slope has shape (2), needs (3) for the channels of x (2, 3)");
+  CHECK_MESSAGE_OF(batch_norm(x, c, c, mean, var, 0.1, 1e-5, {}, c), ShapeError,
+                   "[batch_norm] residual has shape (3), needs (2, 3) for the sum with batch_norm(x)");
   CHECK_MESSAGE_OF(batch_norm(x, c, c, mean, none, 0.1, 1e-5), TypeError,
                    "[batch_norm] running_var is undefined");
 }

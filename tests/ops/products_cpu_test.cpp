@@ -206,7 +206,8 @@ void check_winograd(int m, const ConvCase& c) {
   namespace d = fer::detail;
   check_close(with_one_and_two_threads(c.y(), dtype,
                                        [&](Tensor& out) {
-                                         d::winograd_forward(m, s, xd, wd, bias.data<float>(),
+                                         d::winograd_forward(m, s, xd,
+                                                             {wd, nullptr, nullptr, {bias.data<float>()}},
                                                              out.mutable_data<float>());
                                        }),
               oracle.y, "forward" + what);
@@ -278,9 +279,8 @@ void check_winograd_accuracy(int m, std::int64_t n, std::int64_t size, std::int6
   namespace d = fer::detail;
   const Errors passes[] = {
       errors(
-          dy.numel(),
-          [&](float* y) { d::winograd_forward(m, s, x.data<float>(), w.data<float>(), nullptr, y); },
-          [&](auto* y) { d::direct_conv_forward(s, pick(x, xd, y), pick(w, wd, y), {}, y); }),
+          dy.numel(), [&](float* y) { d::winograd_forward(m, s, x.data<float>(), {w.data<float>()}, y); },
+          [&](auto* y) { d::direct_conv_forward(s, pick(x, xd, y), {pick(w, wd, y)}, y); }),
       errors(
           x.numel(),
           [&](float* dx) { d::winograd_backward_input(m, s, dy.data<float>(), w.data<float>(), dx); },

@@ -29,7 +29,7 @@ class FunctionContext {
   explicit FunctionContext(std::string op, std::vector<bool> needs_gradient);
   void save(const std::string& name, const Tensor& tensor);
   /// AutogradError if nothing was saved under the name, or if it was changed in place since.
-  const Tensor& saved(const std::string& name) const;
+  Tensor saved(const std::string& name) const;
   /// Whether backward must fill in the gradient of input i.
   bool needs_gradient(std::size_t i) const;
 

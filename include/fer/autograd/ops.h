@@ -83,8 +83,11 @@ Variable global_avg_pool2d(const Variable& x);
 
 // --- normalisation (batch_norm.cpp, layer_norm.cpp) -------------------------------------------------------
 /// x: rows x C, weight, bias: C. Normalises by the batch and updates running_mean, running_var (C) in place.
+/// In the same passes over memory: slope (C, optional), as in prelu(); residual (x's shape, optional), added
+/// last.
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Tensor& running_mean,
-                    Tensor& running_var, double momentum, double eps);
+                    Tensor& running_var, double momentum, double eps, const Variable& slope = {},
+                    const Variable& residual = {});
 /// Normalises by the running statistics.
 Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variable& bias,
                          const Tensor& running_mean, const Tensor& running_var, double eps);

@@ -23,6 +23,10 @@ namespace fer {
 
 struct Node;
 
+/// Makes a value once more that was cheap to make, so that it need not be kept for backward (a batch norm, an
+/// activation, a mask of dropout). It reads what its operation keeps anyway.
+using Recipe = std::function<Tensor()>;
+
 class Variable {
  public:
   Variable() = default;  ///< undefined: stands for "none" where an argument is optional
@@ -67,8 +71,9 @@ class Variable {
  private:
   struct State;
   friend Variable record(std::string_view, Tensor, const std::vector<Variable>&,
-                         std::function<std::vector<Tensor>(const Tensor&)>);
+                         std::function<std::vector<Tensor>(const Tensor&)>, Recipe);
   friend class Engine;
+  friend class Saved;
   std::shared_ptr<State> state_;
 };
 
@@ -100,20 +105,29 @@ struct Node {
 };
 
 /// Wraps the value of an operation. Records a node if gradients are enabled and an input requires one;
-/// otherwise `backward`, and all it holds on to, is dropped at once.
+/// otherwise `backward`, and all it holds on to, is dropped at once. With a `recipe`, operations that need
+/// the value in their backward keep the recipe instead.
 Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
-                BackwardFunction backward);
+                BackwardFunction backward, Recipe recipe = {});
 
-/// A tensor held for backward. get() throws AutogradError if it was written to in the meantime.
+/// For use inside a BackwardFunction: what has been summed up so far of the gradient of the node's input i,
+/// which the function then has to return as part of its own; undefined if there is nothing, or others may
+/// still read it. An operation whose kernel can add on its way spares the engine a pass over memory.
+Tensor take_pending_gradient(std::size_t input);
+
+/// A tensor held for backward, or the recipe of one. get() throws AutogradError if it, or what the recipe is
+/// made of, was written to in the meantime.
 class Saved {
  public:
   Saved() = default;
   Saved(const Tensor& tensor, std::string_view op, std::string_view name);
-  const Tensor& get() const;
-  bool defined() const { return tensor_.defined(); }
+  Saved(const Variable& x, std::string_view op, std::string_view name);
+  Tensor get() const;
+  bool defined() const { return tensor_.defined() || recipe_; }
 
  private:
   Tensor tensor_;
+  std::shared_ptr<const Recipe> recipe_;
   std::uint64_t version_ = 0;
   std::string op_, name_;
 };

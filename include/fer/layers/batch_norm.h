@@ -17,6 +17,14 @@ class BatchNorm : public Layer {
   std::string describe() const override;
   /// x: rows x C.
   Variable forward(const Variable& x) override;
+  /// With what follows it: slope (C, optional) as in prelu(), residual (x's shape, optional) added last. In
+  /// training all of it takes one pass over memory.
+  Variable forward(const Variable& x, const Variable& slope, const Variable& residual);
+  Variable operator()(const Variable& x, const Variable& slope, const Variable& residual) {
+    ModuleScope scope(name());
+    return forward(x, slope, residual);
+  }
+  using Layer::operator();
 
   std::int64_t channels() const { return channels_; }
   double eps() const { return eps_; }

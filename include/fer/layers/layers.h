@@ -11,3 +11,5 @@
 #include "fer/layers/mac_counter.h"
 #include "fer/layers/module.h"
 #include "fer/layers/pooling.h"
+#include "fer/layers/prepared_conv2d.h"
+#include "fer/layers/snapshot.h"

@@ -6,6 +6,8 @@
 #pragma once
 
 #include "fer/layers/module.h"
+#include "fer/layers/prepared_conv2d.h"
+#include "fer/layers/snapshot.h"
 
 namespace fer {
 
@@ -14,7 +16,8 @@ class Linear : public Layer {
   Linear(std::int64_t in, std::int64_t out, bool bias = true);
 
   std::string describe() const override;
-  /// x: any shape with last extent `in`; the result has last extent `out`.
+  /// x: any shape with last extent `in`; the result has last extent `out`. In evaluation without gradients
+  /// the weight is packed once and used until it changes.
   Variable forward(const Variable& x) override;
 
   std::int64_t in() const { return in_; }
@@ -24,7 +27,11 @@ class Linear : public Layer {
   Variable bias;    ///< O; undefined without bias
 
  private:
+  const PreparedConv2d& prepared();
+
   std::int64_t in_, out_;
+  PreparedConv2d prepared_;
+  Snapshot prepared_from_;
 };
 
 }  // namespace fer

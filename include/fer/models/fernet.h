@@ -17,6 +17,7 @@
 #include "fer/models/dual_attention.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
+#include "fer/models/prepared_image_net.h"
 #include "fer/models/prepared_landmark_net.h"
 #include "fer/models/presets.h"
 
@@ -49,6 +50,7 @@ class FERNet : public Module {
   /// The landmark feature. Once frozen (or under NoGrad) it comes from a PreparedLandmarkNet, made anew
   /// whenever the backbone's values have changed.
   Variable landmark_features(const Variable& x);
+  /// On the CPU, in evaluation and without gradients, from a PreparedImageNet, made anew like the other.
   Variable image_features(const Variable& x);
   FERNetOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// From f_fusion on.
@@ -62,10 +64,10 @@ class FERNet : public Module {
   void freeze_landmarks();
   bool landmarks_frozen() const;
 
-  /// Off: landmark features always come from the plain backbone.
-  void set_prepared_landmarks(bool on) { use_prepared_ = on; }
+  /// Off: features always come from the plain backbones.
+  void set_prepared(bool on) { use_prepared_ = on; }
   /// Null until the first frozen forward pass.
-  const PreparedLandmarkNet* prepared_landmarks() const { return prepared_.get(); }
+  const PreparedLandmarkNet* prepared_landmarks() const { return prepared_landmarks_.get(); }
   /// Recomputes stages and blocks in backward instead of keeping their activations.
   void set_checkpointing(bool on);
 
@@ -81,7 +83,8 @@ class FERNet : public Module {
 
   FERNetConfig config_;
   bool use_prepared_ = true;
-  std::unique_ptr<PreparedLandmarkNet> prepared_;
+  std::unique_ptr<PreparedLandmarkNet> prepared_landmarks_;
+  std::unique_ptr<PreparedImageNet> prepared_image_;
   Variable unit_scale_, unit_shift_;  ///< of landmark_unit_input, on the device of the last input
   IRBackbone& image_backbone_;
   MobileFaceNet& landmark_backbone_;

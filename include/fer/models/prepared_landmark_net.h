@@ -24,34 +24,21 @@ class PreparedLandmarkNet {
   /// x: N x H x W x 3 -> f_lm, N x H/8 x W/8 x 2 width. No gradient.
   Variable features(const Variable& x) const;
   /// Whether the net it was made from still has the values, type and device that it had then.
-  bool is_current() const;
+  bool is_current() const { return made_from_.is_current(); }
 
   std::int64_t channels_before() const { return channels_before_; }  ///< output channels of all convolutions
   std::int64_t channels_kept() const { return channels_kept_; }
 
  private:
-  struct Conv {
-    std::string name;
-    Variable weight, bias, slope;  // slope undefined: no activation
-    Conv2dOptions options;
-  };
   struct Block {
-    Conv conv, conv_dw, project;
+    PreparedConv2d conv, conv_dw, project;
     bool residual = false;
-  };
-  struct Source {
-    Variable variable;     // undefined for a buffer
-    const Tensor* buffer;  // null for a parameter
-    Tensor tensor;         // what it was
-    std::uint64_t version;
   };
   class Builder;
 
-  static Variable run(const Conv& conv, const Variable& x);
-
-  Conv conv1_, conv2_dw_;
+  PreparedConv2d conv1_, conv2_dw_;
   std::vector<Block> blocks_;
-  std::vector<Source> sources_;
+  Snapshot made_from_;
   std::int64_t channels_before_ = 0, channels_kept_ = 0;
 };
 

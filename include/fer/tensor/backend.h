@@ -30,6 +30,22 @@ struct Conv2dOptions {
   int groups = 1;
 };
 
+/// A convolution's weight, made ready by a device for many calls: Backend::pack_conv2d. It keeps what it was
+/// made of; a device derives its own from it, with the layouts that its kernels read.
+struct PackedConv2d {
+  Tensor weight;  ///< O x kh x kw x I/groups
+  Conv2dOptions options;
+
+  PackedConv2d(const Tensor& weight_, const Conv2dOptions& options_) : weight(weight_), options(options_) {}
+  virtual ~PackedConv2d() = default;
+};
+
+/// What conv2d_fused_forward does with a sum before it writes it: y = prelu(sum + bias, slope) + residual.
+struct Conv2dEpilogue {
+  Tensor bias, slope;  ///< O; each optional
+  Tensor residual;     ///< of y's shape; optional
+};
+
 /// Which map of f_lm weighs f_img (Eq. 1 and its rivals in Table 4).
 enum class HeatmapKind { max, sum, abs_sum };
 
@@ -159,6 +175,16 @@ class Backend {
   virtual void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy,
                                                 const Conv2dOptions& options, Tensor& dweight) = 0;
 
+  // --- convolution with all that follows it, for inference (conv2d_fused.cpp)
+  // ------------------------------------------
+  /// For weights that do not change any more: what depends on them alone is computed once. groups: 1, or
+  /// depthwise.
+  virtual std::shared_ptr<PackedConv2d> pack_conv2d(const Tensor& weight, const Conv2dOptions& options) = 0;
+  /// y = prelu(conv2d(x, weight) + bias, slope) + residual. border: I, the value of a channel outside of x;
+  /// zero if undefined. A linear layer is the 1x1 convolution of 1 x 1 x rows x I.
+  virtual void conv2d_fused_forward(const Tensor& x, PackedConv2d& weight, const Tensor& border,
+                                    const Conv2dEpilogue& epilogue, Tensor& y) = 0;
+
   // --- pooling (pool2d.cpp): x N x H x W x C -------------------------------------------------------------
   /// argmax (int32, shape of y): the flat h * W + w of the maximum in its image; the first of equals.
   virtual void max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) = 0;
@@ -168,15 +194,23 @@ class Backend {
   virtual void global_avg_pool2d_backward(const Tensor& dy, Tensor& dx) = 0;
 
   // --- normalisation (batch_norm.cpp, layer_norm.cpp): x rows x C ------------------------------------------
-  /// Normalises columns by the batch's mean and (biased) variance, keeps mean and 1/sqrt(var + eps) in
-  /// mean, inv_std (C), and updates running_mean and running_var (unbiased) in place by `momentum`.
-  virtual void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double momentum,
-                                  double eps, Tensor& running_mean, Tensor& running_var, Tensor& y,
-                                  Tensor& mean, Tensor& inv_std) = 0;
-  /// dx, dweight, dbias: each optional.
-  virtual void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& mean,
-                                   const Tensor& inv_std, const Tensor& dy, Tensor& dx, Tensor& dweight,
-                                   Tensor& dbias) = 0;
+  /// y = prelu((x - mean) inv_std weight + bias, slope) + residual; slope (C) and residual (x's shape) each
+  /// optional. Normalises columns by the batch's mean and (biased) variance, keeps mean and 1/sqrt(var + eps)
+  /// in mean, inv_std (C), and updates running_mean and running_var (unbiased) in place by `momentum`.
+  virtual void batch_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                  const Tensor& slope, const Tensor& residual, double momentum, double eps,
+                                  Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
+                                  Tensor& inv_std) = 0;
+  /// The same y once more, without the residual, from the mean and inv_std that were kept.
+  virtual void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                Tensor& y) = 0;
+  /// dx, dweight, dbias: each optional; dslope: as slope. The gradient of a residual is dy. addend (x's
+  /// shape, optional): dx comes with it added, and may share its memory.
+  virtual void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                   const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                   const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
+                                   Tensor& dbias, Tensor& dslope) = 0;
   /// Evaluation: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias.
   virtual void batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                        const Tensor& running_mean, const Tensor& running_var, double eps,
