@@ -58,28 +58,28 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
     device.conv2d_forward(operand, weight.value(), value_or_none(bias), options, y);
   }
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  return record("conv2d", std::move(y), {x, weight, bias},
-                [=, sx = x.shape(), sw = weight.shape(),
-                 x_saved = save_operand(needs_dw, x, operand, "conv2d", "x"),
-                 weight_saved = save_if(needs_dx, weight.value(), "conv2d", "weight")](
-                    const Tensor& dy) -> std::vector<Tensor> {
-                  Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
-                  Backend& backend = backend_of(dy);
-                  const SharedOperand shared(dy);  // by both products
-                  if (needs_dx && depthwise) {
-                    backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
-                  } else if (needs_dx) {
-                    backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
-                  }
-                  if (needs_dw && depthwise) {
-                    backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
-                  } else if (needs_dw) {
-                    db = empty_if(needs_db, {sw[0]}, dy);
-                    backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
-                  }
-                  if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
-                  return {dx, dw, db};
-                });
+  return record(
+      "conv2d", std::move(y), {x, weight, bias},
+      [=, sx = x.shape(), sw = weight.shape(), x_saved = save_operand(needs_dw, x, operand, "conv2d", "x"),
+       weight_saved =
+           save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
+        Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
+        Backend& backend = backend_of(dy);
+        const SharedOperand shared(dy);  // by both products
+        if (needs_dx && depthwise) {
+          backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
+        } else if (needs_dx) {
+          backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
+        }
+        if (needs_dw && depthwise) {
+          backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
+        } else if (needs_dw) {
+          db = empty_if(needs_db, {sw[0]}, dy);
+          backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
+        }
+        if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
+        return {dx, dw, db};
+      });
 }
 
 }  // namespace fer

@@ -36,11 +36,12 @@ inline Saved save_if(bool wanted, const Variable& x, std::string_view op, std::s
   return wanted ? Saved(x, op, name) : Saved();
 }
 
-/// What a product was given for x: x itself, or its copy in a narrower type, which backward multiplies too.
+/// What a product was given for x: `operand`, which is x or its copy in a narrower type; or the recipe of x,
+/// which takes no memory at all.
 inline Saved save_operand(bool wanted, const Variable& x, const Tensor& operand, std::string_view op,
                           std::string_view name) {
-  return operand.shares_memory_with(x.value()) ? save_if(wanted, x, op, name)
-                                               : save_if(wanted, operand, op, name);
+  Saved recipe = save_if(wanted, x, op, name);
+  return recipe.is_recipe() ? recipe : save_if(wanted, operand, op, name);
 }
 
 /// An output's memory if its gradient is `wanted`; the undefined tensor tells a backend to leave it out.

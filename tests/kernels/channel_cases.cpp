@@ -38,24 +38,32 @@ void add_activations(std::vector<KernelCase>& cases) {
 void add_norms(std::vector<KernelCase>& cases) {
   for (const auto& [rows, channels] : rows_and_channels) {
     if (rows > 1) {
-      cases.push_back(
-          {concat("batch_norm/", rows, " x ", channels),
-           {"batch_norm_forward", "batch_norm_backward"},
-           [=](Bench& b) {
-             const Shape shape{rows, channels}, vector{channels};
-             const Tensor x = b.random(shape, 1, 4), weight = b.random(vector), bias = b.random(vector);
-             Tensor running_mean = b.random(vector), running_var = b.random(vector, 0.5, 2);
-             Tensor &mean = b.result(vector), &inv_std = b.result(vector);
-             b.backend().batch_norm_forward(x, weight, bias, 0.1, 1e-5, running_mean, running_var,
-                                            b.result(shape), mean, inv_std);
-             b.changed(running_mean);
-             b.changed(running_var);
-             const Tensor dy = b.random(shape);
-             Tensor none;
-             b.backend().batch_norm_backward(x, weight, mean, inv_std, dy, b.result(shape), b.result(vector),
-                                             b.result(vector));
-             b.backend().batch_norm_backward(x, weight, mean, inv_std, dy, none, b.result(vector), none);
-           }});
+      cases.push_back({concat("batch_norm/", rows, " x ", channels),
+                       {"batch_norm_forward", "batch_norm_apply", "batch_norm_backward"},
+                       [=](Bench& b) {
+                         const Shape shape{rows, channels}, vector{channels};
+                         const Tensor x = b.random(shape, 1, 4), weight = b.random(vector),
+                                      bias = b.random(vector), slope = b.random(vector),
+                                      residual = b.random(shape), dy = b.random(shape);
+                         Tensor none;
+                         for (const bool fused : {false, true}) {  // alone, and with PReLU and a sum
+                           const Tensor &s = fused ? slope : none, &r = fused ? residual : none;
+                           Tensor running_mean = b.random(vector), running_var = b.random(vector, 0.5, 2);
+                           Tensor &mean = b.result(vector), &inv_std = b.result(vector);
+                           b.backend().batch_norm_forward(x, weight, bias, s, r, 0.1, 1e-5, running_mean,
+                                                          running_var, b.result(shape), mean, inv_std);
+                           b.changed(running_mean);
+                           b.changed(running_var);
+                           b.backend().batch_norm_apply(x, weight, bias, s, mean, inv_std, b.result(shape));
+                           Tensor& dslope = fused ? b.result(vector) : none;
+                           b.backend().batch_norm_backward(x, weight, bias, s, mean, inv_std, dy, r,
+                                                           b.result(shape), b.result(vector),
+                                                           b.result(vector), dslope);
+                         }
+                         const Tensor mean = b.random(vector), inv_std = b.random(vector, 0.5, 2);
+                         b.backend().batch_norm_backward(x, weight, bias, none, mean, inv_std, dy, none, none,
+                                                         b.result(vector), none, none);
+                       }});
     }
     cases.push_back(
         {concat("batch_norm_eval/", rows, " x ", channels),

@@ -106,6 +106,25 @@ void add_convolutions(std::vector<KernelCase>& cases) {
   }
 }
 
+/// Weights packed once; the epilogue with all of its parts, and with none.
+void add_fused_convolutions(std::vector<KernelCase>& cases) {
+  for (const Conv& c : {Conv{1, 1, 1, 1, 1, {}},
+                        {5, 3, 3, 7, 3, {1, 1, 1}},
+                        {7, 9, 17, 33, 3, {2, 1, 1}},
+                        {6, 5, 64, 63, 1, {1, 0, 1}},
+                        {7, 5, 33, 33, 3, {2, 1, 33}},
+                        {9, 9, 31, 31, 7, {1, 3, 31}}}) {
+    cases.push_back({"conv2d_fused/" + c.name(), {"conv2d_fused_forward"}, [=](Bench& b) {
+                       const Tensor x = b.random(c.x()), weight = b.random(c.weight()),
+                                    border = c.options.groups == 1 ? b.random({c.in}) : Tensor();
+                       const Conv2dEpilogue all{b.random({c.out}), b.random({c.out}), b.random(c.y())};
+                       const auto packed = b.backend().pack_conv2d(weight, c.options);
+                       b.backend().conv2d_fused_forward(x, *packed, border, all, b.result(c.y()));
+                       b.backend().conv2d_fused_forward(x, *packed, Tensor(), {}, b.result(c.y()));
+                     }});
+  }
+}
+
 void add_attention(std::vector<KernelCase>& cases) {
   struct Heads {
     std::int64_t queries, keys;
@@ -144,6 +163,7 @@ std::vector<KernelCase> product_cases() {
   std::vector<KernelCase> cases;
   add_products(cases);
   add_convolutions(cases);
+  add_fused_convolutions(cases);
   add_attention(cases);
   return cases;
 }

@@ -124,6 +124,8 @@ class Saved {
   Saved(const Variable& x, std::string_view op, std::string_view name);
   Tensor get() const;
   bool defined() const { return tensor_.defined() || recipe_; }
+  /// Nothing is kept: get() makes the value again.
+  bool is_recipe() const { return recipe_ != nullptr; }
 
  private:
   Tensor tensor_;
