@@ -50,7 +50,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   Tensor y = Tensor::empty_like(x.value(), shape);
   const bool depthwise = is_depthwise(x.shape(), weight.shape(), options);
   Backend& device = backend_of(y);
-  const Tensor operand = depthwise ? x.value() : product_operand(x.value());
+  const Tensor operand = depthwise ? x.value() : product_operand(x);
   if (depthwise) {
     device.depthwise_conv2d_forward(x.value(), weight.value(), options, y);
     if (bias.defined()) device.binary(BinaryOp::add, y, bias.value(), y);
@@ -60,7 +60,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record(
       "conv2d", std::move(y), {x, weight, bias},
-      [=, sx = x.shape(), sw = weight.shape(), x_saved = save_operand(needs_dw, x, operand, "conv2d", "x"),
+      [=, sx = x.shape(), sw = weight.shape(),
+       x_saved = depthwise ? save_if(needs_dw, x, "conv2d", "x") : save_operand(needs_dw, x, "conv2d", "x"),
        weight_saved =
            save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
         Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;

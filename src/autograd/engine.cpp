@@ -10,6 +10,7 @@
 #include "fer/autograd/profiler.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/current_op.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -92,6 +93,17 @@ class RunningScope {
 Tensor take_pending_gradient(std::size_t input) {
   require<AutogradError>(running.node != nullptr, "take_pending_gradient: no backward function is running");
   return running.pending->take(running.node->inputs.at(input).node.get());
+}
+
+Tensor Engine::operand(const Variable& x) {
+  // Leaves can be written to, and may outlive the step.
+  if (!x.state_->node) return product_operand(x.value());
+  Tensor& operand = x.state_->operand;
+  if (!operand.defined()) {
+    operand = product_operand(x.value());
+    if (operand.shares_memory_with(x.value())) return std::exchange(operand, Tensor());
+  }
+  return operand;
 }
 
 void Engine::deliver(const Edge& input, Tensor gradient, const Node& from, PendingGradients& pending) {

@@ -12,11 +12,14 @@ struct Variable::State {
   std::string name;
   std::shared_ptr<Node> node;
   std::shared_ptr<const Recipe> recipe;  ///< null: the value itself is kept
+  Tensor operand;                        ///< the value as products read it, for all of its readers
 };
 
 class Engine {
  public:
   static void run(const Variable& output, const Tensor& cotangent, bool retain_graph);
+  /// product_operand(x.value()), made once for all products that read the result x of an operation.
+  static Tensor operand(const Variable& x);
 
  private:
   static void deliver(const Edge& input, Tensor gradient, const Node& from, class PendingGradients& pending);

@@ -27,12 +27,12 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
   Shape shape = x.shape();
   shape.set(-1, weight.dim(0));
   Tensor y = Tensor::empty_like(x.value(), shape);
-  const Tensor operand = product_operand(x.value());
+  const Tensor operand = product_operand(x);
   backend_of(y).linear_forward(operand, weight.value(), value_or_none(bias), y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record("linear", std::move(y), {x, weight, bias},
                 [needs_dx, needs_dw, needs_db, sx = x.shape(), sw = weight.shape(),
-                 x_saved = save_operand(needs_dw, x, operand, "linear", "x"),
+                 x_saved = save_operand(needs_dw, x, "linear", "x"),
                  weight_saved = save_if(needs_dx, weight.value(), "linear", "weight")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;

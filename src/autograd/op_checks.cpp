@@ -1,5 +1,6 @@
 #include "autograd/op_checks.h"
 
+#include "autograd/engine.h"
 #include "fer/tensor/current_op.h"
 #include "fer/tensor/device_runtime.h"
 
@@ -54,6 +55,18 @@ void check_label_range(std::string_view op, const Tensor& labels, std::int64_t c
     require<DataError>(label[i] >= 0 && label[i] < classes, "[", op, "] label ", label[i], " of sample ", i,
                        " is outside of 0 .. ", classes - 1);
   }
+}
+
+Tensor product_operand(const Variable& x) {
+  return Engine::operand(x);
+}
+
+Saved save_operand(bool wanted, const Variable& x, std::string_view op, std::string_view name) {
+  if (!wanted) return {};
+  const bool others_hold_it = !x.value().sole_owner();
+  Saved as_it_is(x, op, name);
+  if (as_it_is.is_recipe() || !x.node() || others_hold_it) return as_it_is;
+  return Saved(Engine::operand(x), op, name);
 }
 
 Tensor reduce_to(const Tensor& x, const Shape& shape) {

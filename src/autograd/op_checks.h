@@ -36,13 +36,13 @@ inline Saved save_if(bool wanted, const Variable& x, std::string_view op, std::s
   return wanted ? Saved(x, op, name) : Saved();
 }
 
-/// What a product was given for x: `operand`, which is x or its copy in a narrower type; or the recipe of x,
-/// which takes no memory at all.
-inline Saved save_operand(bool wanted, const Variable& x, const Tensor& operand, std::string_view op,
-                          std::string_view name) {
-  Saved recipe = save_if(wanted, x, op, name);
-  return recipe.is_recipe() ? recipe : save_if(wanted, operand, op, name);
-}
+/// x as products read it, perhaps in a narrower type: one copy for all of its readers.
+Tensor product_operand(const Variable& x);
+
+/// Of what gives a product its x once more, that which takes the least memory: the recipe of x; x itself, if
+/// it is a leaf, which whoever made it holds anyway, or if another operation keeps it; or else the operand,
+/// perhaps a narrower copy.
+Saved save_operand(bool wanted, const Variable& x, std::string_view op, std::string_view name);
 
 /// An output's memory if its gradient is `wanted`; the undefined tensor tells a backend to leave it out.
 inline Tensor empty_if(bool wanted, const Shape& shape, const Tensor& like) {

@@ -36,6 +36,7 @@ const Tensor& Variable::value() const {
 
 Tensor& Variable::mutable_value() {
   require<AutogradError>(defined(), "an undefined variable has no value");
+  state_->operand = Tensor();  // it may be about to change
   return state_->value;
 }
 
