@@ -16,7 +16,32 @@ foreach(source IN LISTS golden_tests)
   endif()
   add_executable(test_golden_${name} ${sources})
   target_link_libraries(test_golden_${name} PRIVATE ${floors} doctest::doctest fer_build_flags fer_test_paths)
-  add_test(NAME golden_${name} COMMAND test_golden_${name})
+  set(filter "")
+  if(name STREQUAL "model" AND FER_SIMT)
+    set(filter "--subcase-exclude=simt*")  # see below
+  endif()
+  add_test(NAME golden_${name} COMMAND test_golden_${name} ${filter})
   set_tests_properties(golden_${name} PROPERTIES LABELS golden SKIP_RETURN_CODE 77
                        ENVIRONMENT OMP_WAIT_POLICY=passive)
 endforeach()
+
+# On the executor, the model goldens take minutes: they are CTest tests of their own, one for each of what takes longest,
+# so that `ctest -j` deals them out, and one for whatever else lies in the folder. The sanitizers make a tenth of the
+# speed of it: with them, only the variant with most kinds of layers runs there.
+if(FER_SIMT AND TARGET test_golden_model)
+  function(fer_golden_on_simt name)
+    add_test(NAME golden_simt_${name} COMMAND test_golden_model "--test-case=golden: models,golden: the real landmark net"
+             ${ARGN})
+    set_tests_properties(golden_simt_${name} PROPERTIES LABELS "golden;simt" SKIP_RETURN_CODE 77
+                         ENVIRONMENT OMP_WAIT_POLICY=passive)
+  endfunction()
+  if(FER_SANITIZE)
+    message(STATUS "fer: of the golden models, device simt runs model_tiny_extras alone under sanitizers")
+    fer_golden_on_simt(tiny_extras "--subcase=simt model_tiny_extras.safetensors*")
+  else()
+    fer_golden_on_simt(tiny_float64 "--subcase=simt model_tiny.safetensors float64")
+    fer_golden_on_simt(tiny_float32 "--subcase=simt model_tiny.safetensors float32")
+    fer_golden_on_simt(paper "--subcase=simt model_paper.safetensors*")
+    fer_golden_on_simt(others "--subcase=simt*" "--subcase-exclude=simt model_tiny.safetensors*,simt model_paper.safetensors*")
+  endif()
+endif()

@@ -69,11 +69,12 @@ class Check {
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (!inputs_[i].requires_grad()) continue;
       if (gradients[i].defined()) {
-        compare(i, gradients[i].to_vector<double>());
+        if (options_.directions <= 0) compare(i, gradients[i].to_vector<double>());
       } else {
         problems_.push_back(concat("input '", input_name(i), "': backward left it without a gradient"));
       }
     }
+    for (int k = 0; k < options_.directions; ++k) compare_along(k, gradients);
     conclude();
     return std::move(result_);
   }
@@ -147,18 +148,69 @@ class Check {
         throw;
       }
       put(index, x);
-      double change = 0;
-      for (std::size_t k = 0; k < above.size(); ++k) change += cotangent_[k] * (above[k] - below[k]);
-      judge(i, index, change / ((x + step) - (x - step)), gradient[static_cast<std::size_t>(index)]);
+      judge(i, index, change(above, below) / ((x + step) - (x - step)),
+            gradient[static_cast<std::size_t>(index)]);
     }
   }
 
-  void judge(std::size_t i, std::int64_t index, double expected, double got) {
+  /// Moves all inputs together, each element by up to a step either way.
+  void compare_along(int number, const std::vector<Tensor>& gradients) {
+    Random random({options_.seed, fnv1a64("gradcheck.direction"), static_cast<std::uint64_t>(number)});
+    std::vector<std::vector<double>> values(inputs_.size()), direction(inputs_.size());
+    double got = 0;
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (!inputs_[i].requires_grad() || !gradients[i].defined()) continue;
+      values[i] = inputs_[i].value().to_vector<double>();
+      for (const double g : gradients[i].to_vector<double>()) {
+        direction[i].push_back(random.uniform(-1.0, 1.0));
+        got += g * direction[i].back();
+      }
+    }
+    const auto move = [&](double by) {
+      for (std::size_t i = 0; i < inputs_.size(); ++i) {
+        std::vector<double> moved = values[i];
+        for (std::size_t k = 0; k < moved.size(); ++k) moved[k] += by * direction[i][k];
+        if (!moved.empty()) inputs_[i].mutable_value().copy_from(Tensor::from(inputs_[i].shape(), moved));
+      }
+    };
+    std::vector<double> above, below;
+    try {
+      move(options_.step);
+      above = evaluate();
+      move(-options_.step);
+      below = evaluate();
+    } catch (...) {
+      move(0);
+      throw;
+    }
+    move(0);
+    const double expected = change(above, below) / (2 * options_.step);
+    if (note(expected, got)) return;
+    problems_.push_back(
+        concat("along random direction ", number, " through all inputs: expected ", expected, ", got ", got));
+  }
+
+  double change(const std::vector<double>& above, const std::vector<double>& below) const {
+    double sum = 0;
+    for (std::size_t k = 0; k < above.size(); ++k) sum += cotangent_[k] * (above[k] - below[k]);
+    return sum;
+  }
+
+  /// Counts a comparison; whether it is good.
+  bool note(double expected, double got) {
     ++result_.checked;
-    const double error = std::abs(got - expected) / std::max(1.0, std::abs(expected));
+    const double error = error_of(expected, got);
     // A NaN is the worst, and stays.
     if (!std::isnan(result_.worst) && !(error <= result_.worst)) result_.worst = error;
-    if (error <= options_.tolerance) return;
+    return error <= options_.tolerance;
+  }
+  static double error_of(double expected, double got) {
+    return std::abs(got - expected) / std::max(1.0, std::abs(expected));
+  }
+
+  void judge(std::size_t i, std::int64_t index, double expected, double got) {
+    if (note(expected, got)) return;
+    const double error = error_of(expected, got);
     ++failed_;
     failures_.push_back({error, i, {name_, input_name(i), index, expected, got}});
   }

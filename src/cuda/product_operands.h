@@ -135,18 +135,26 @@ inline int product_extent(index_t extent) {
   return static_cast<int>(extent);
 }
 
-/// Cuts a product into tiles of size x size, and, where these are too few to fill a GPU, k into parts of at
-/// least `least_part`, whose sums go to a workspace and are added in order by a second kernel. By the shape
-/// alone: the same on every GPU.
-inline ProductShape cut_product(index_t m, index_t n, index_t k, index_t batches, int size, int depth,
-                                int least_part) {
+/// A tile of y, and how k is walked along.
+struct TileShape {
+  int m, n;
+  int depth;       ///< a step of k
+  int least_part;  ///< of k, worth a block of its own
+};
+
+/// Cuts a product into tiles, and, where these are too few to fill a GPU, k into parts of at least
+/// `least_part`, whose sums go to a workspace and are added in order by a second kernel. By the shape alone:
+/// the same on every GPU.
+inline ProductShape cut_product(index_t m, index_t n, index_t k, index_t batches, const TileShape& tile) {
   constexpr index_t enough_blocks = 132 * 2;
   ProductShape shape{product_extent(m), product_extent(n), product_extent(k), batches};
-  shape.tiles_m = ceil_div(shape.m, size);
-  shape.tiles_n = ceil_div(shape.n, size);
+  shape.tiles_m = ceil_div(shape.m, tile.m);
+  shape.tiles_n = ceil_div(shape.n, tile.n);
   const index_t tiles = index_t{shape.tiles_m} * shape.tiles_n * batches;
-  const index_t parts = std::clamp<index_t>(enough_blocks / tiles, 1, std::max<index_t>(1, k / least_part));
-  shape.k_per_split = static_cast<int>(ceil_div(std::max<index_t>(1, ceil_div(k, parts)), depth)) * depth;
+  const index_t parts =
+      std::clamp<index_t>(enough_blocks / tiles, 1, std::max<index_t>(1, k / tile.least_part));
+  shape.k_per_split =
+      static_cast<int>(ceil_div(std::max<index_t>(1, ceil_div(k, parts)), tile.depth)) * tile.depth;
   shape.splits = std::max(1, ceil_div(shape.k, shape.k_per_split));
   return shape;
 }
@@ -162,11 +170,11 @@ struct BlockPlace {
   int m0, n0, split, begin, end;
   index_t batch;
 
-  __device__ __forceinline__ BlockPlace(const ProductShape& shape, int size) {
+  __device__ __forceinline__ BlockPlace(const ProductShape& shape, int tile_m, int tile_n) {
     unsigned rest = blockIdx.x;
-    n0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_n)) * size;
+    n0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_n)) * tile_n;
     rest /= static_cast<unsigned>(shape.tiles_n);
-    m0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_m)) * size;
+    m0 = static_cast<int>(rest % static_cast<unsigned>(shape.tiles_m)) * tile_m;
     batch = rest / static_cast<unsigned>(shape.tiles_m);
     split = static_cast<int>(blockIdx.y);
     begin = split * shape.k_per_split;

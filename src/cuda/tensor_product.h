@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   FER_DYNAMIC_SHARED(Element, stages_a);
   Element* const stages_b = stages_a + Tile::stages * Tile::elements;
   const int thread = static_cast<int>(threadIdx.x);
-  const BlockPlace place(shape, size);
+  const BlockPlace place(shape, size, size);
 
   a.select(place.batch);
   b.select(place.batch);
@@ -272,7 +272,7 @@ template <int size, typename LoaderA, typename LoaderB, typename Store>
 void tensor_product_in_tiles(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k,
                              index_t batches, const LoaderA& a, const LoaderB& b, const Store& store) {
   using Tile = TensorTile<typename LoaderA::Element, size>;
-  const ProductShape shape = cut_product(m, n, k, batches, size, Tile::depth, Tile::least_part);
+  const ProductShape shape = cut_product(m, n, k, batches, {size, size, Tile::depth, Tile::least_part});
   constexpr std::size_t shared = 2 * Tile::stages * Tile::elements * sizeof(typename LoaderA::Element);
   launch_product<float>(owner, stream, shape, store, [&](float* partial) {
     gpu::launch(tensor_product_kernel<size, LoaderA, LoaderB, Store>, shape.grid(), Tile::threads, shared,

@@ -10,7 +10,8 @@ void add_products(std::vector<KernelCase>& cases) {
   struct Extents {
     std::int64_t batch, m, n, k;
   };
-  // Tiles are 64 x 64 x 16; k is cut in parts from 256 on.
+  // Tiles are 64 x 64 x 16, and 128 x 16 x 8 or 16 x 128 x 8 up to 32 columns or rows; k is cut in parts from
+  // 256 on.
   for (const Extents e : {Extents{1, 1, 1, 1},
                           {2, 3, 7, 5},
                           {1, 63, 65, 15},
@@ -19,7 +20,13 @@ void add_products(std::vector<KernelCase>& cases) {
                           {3, 1, 33, 31},
                           {1, 31, 1, 257},
                           {1, 17, 13, 521},
-                          {1, 129, 5, 7}}) {
+                          {1, 129, 5, 7},
+                          {1, 127, 15, 9},
+                          {2, 128, 16, 8},
+                          {1, 129, 17, 261},
+                          {1, 33, 32, 7},
+                          {2, 16, 128, 8},
+                          {1, 17, 129, 7}}) {
     cases.push_back(
         {concat("matmul/", e.batch, " of ", e.m, " x ", e.n, " x ", e.k), {"matmul"}, [=](Bench& b) {
            for (const bool ta : {false, true}) {

@@ -9,15 +9,34 @@
 namespace fer {
 namespace {
 
-OP_TEST("gradients: layers, losses and models") {
-  GradcheckOptions options{.max_elements = device == Device::cpu ? 40 : 2};
+/// The executor runs a kernel thread by thread: there, fewer elements, and of whole models directions through
+/// all parameters at once, of which each takes two forward passes. (Single gradients of whole models are held
+/// against PyTorch's there, in tests/golden.)
+GradcheckOptions effort(Device device, const ModuleGradcheckCase& c) {
+  if (device == Device::cpu) return {.max_elements = 40};
+  if (device == Device::simt && c.subject() == "model") return {.directions = 3};
+  return {.max_elements = 8};
+}
+
+// A subcase a device and case, so that CTest can deal them out: "simt model/tiny".
+TEST_CASE("gradients: layers, losses and models") {
+  for (const Device device : test::test_devices()) {
+    for (const ModuleGradcheckCase& c : module_gradcheck_cases()) {
+      SUBCASE(concat(name_of(device), " ", c.name).c_str()) {
+        const GradcheckResult result = c.run(device, effort(device, c));
+        CHECK_MESSAGE(result.ok, result.message);
+        CHECK(result.checked > 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients: on the CPU, models are right along directions, too") {
   for (const ModuleGradcheckCase& c : module_gradcheck_cases()) {
-    // The executor runs a kernel thread by thread: of whole models an element of each parameter.
-    if (device == Device::simt && c.subject() == "model") options.max_elements = 1;
-    CAPTURE(c.name);
-    const GradcheckResult result = c.run(device, options);
+    if (c.subject() != "model") continue;
+    const GradcheckResult result = c.run(Device::cpu, {.directions = 3});
     CHECK_MESSAGE(result.ok, result.message);
-    CHECK(result.checked > 0);
+    CHECK(result.checked == 3);
   }
 }
 
@@ -52,6 +71,11 @@ TEST_CASE("gradients: a planted error inside of a net is found, by the name of t
     CHECK(failure.input.rfind("first.", 0) == 0);
     CHECK(failure.got == doctest::Approx(1.01 * failure.expected));
   }
+  const GradcheckResult along =
+      gradcheck("net", [&](const std::vector<Variable>&) { return net(x); }, inputs, {.directions = 1});
+  CHECK_FALSE(along.ok);
+  CHECK(along.checked == 1);
+  CHECK(along.message.find("along random direction 0 through all inputs: expected") != std::string::npos);
 }
 
 }  // namespace

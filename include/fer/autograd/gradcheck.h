@@ -17,8 +17,12 @@ struct GradcheckOptions {
   double step = 1e-5;       ///< of the central difference, relative to max(1, |x|)
   double tolerance = 1e-6;  ///< on |got - expected| / max(1, |expected|)
   std::int64_t max_elements =
-      200;                 ///< checked an input, spread evenly over it by a fixed random choice; 0: all
-  std::uint64_t seed = 1;  ///< of the cotangent and the choice of elements
+      200;  ///< checked an input, spread evenly over it by a fixed random choice; 0: all
+  /// If positive: no elements, but so many random directions through all inputs at once, two evaluations
+  /// each. Tells whether all gradients together are right, though not which is wrong: for functions that take
+  /// long.
+  int directions = 0;
+  std::uint64_t seed = 1;  ///< of the cotangent, the choice of elements and the directions
 };
 
 struct GradcheckFailure {
@@ -29,7 +33,7 @@ struct GradcheckFailure {
 
 struct GradcheckResult {
   bool ok = true;
-  std::int64_t checked = 0;                ///< elements compared
+  std::int64_t checked = 0;                ///< elements, or directions, compared
   double worst = 0;                        ///< largest error seen, in the measure of `tolerance`
   std::vector<GradcheckFailure> failures;  ///< the worst first, at most ten
   std::string message;                     ///< for people; empty if ok
