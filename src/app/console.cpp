@@ -26,8 +26,9 @@ std::string fixed(double value, int digits) {
   return out.str();
 }
 
+/// "landmarks-" is the stage "landmarks"; that of expressions has no name.
 std::string stage_name(const std::string& prefix) {
-  return prefix.empty() ? "" : "landmarks ";
+  return prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1) + " ";
 }
 
 /// Characters of a line of the terminal.

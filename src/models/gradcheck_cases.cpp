@@ -1,4 +1,5 @@
 #include "fer/models/gradcheck_cases.h"
+#include "fer/models/points_net.h"
 
 #include <algorithm>
 
@@ -187,6 +188,20 @@ ModuleGradcheckCase landmark_case() {
           }};
 }
 
+ModuleGradcheckCase points_case() {
+  const std::string name = "model/points net";
+  return {name, [=](Device device, const GradcheckOptions& options) {
+            PointsNet net(preset("tiny", 3).image, 24);
+            prepare(net, device);
+            net.train();
+            const Tensor target = random_leaf("target", {3, 2 * PointsNet::points}, device, false).value();
+            return check(
+                name, net, {random_leaf("image", {3, 24, 24, 3}, device)},
+                [&](const std::vector<Variable>& in) { return LandmarkLoss()(net(in[0]), target); },
+                for_deep(options));
+          }};
+}
+
 }  // namespace
 
 std::vector<ModuleGradcheckCase> module_gradcheck_cases() {
@@ -199,6 +214,7 @@ std::vector<ModuleGradcheckCase> module_gradcheck_cases() {
   }
   cases.push_back(model_case("tiny", /*checkpointing=*/true));
   cases.push_back(landmark_case());
+  cases.push_back(points_case());
   return cases;
 }
 

@@ -48,11 +48,15 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+/// "landmarks" of the prefix "landmarks-"; the stage of the expressions has neither.
+std::string stage_of(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '-') prefix.pop_back();
+  return prefix;
+}
+
 /// "train/" for the expressions, "landmarks/train/" for the landmark backbone's own training.
 std::string group(const std::string& prefix, const char* name) {
-  std::string stage = prefix;
-  while (!stage.empty() && stage.back() == '-') stage.pop_back();
-  return (stage.empty() ? "" : stage + "/") + name + "/";
+  return (prefix.empty() ? "" : stage_of(prefix) + "/") + name + "/";
 }
 
 void write_step(EventFile& file, const StepReport& report, double time) {
@@ -179,7 +183,7 @@ EventObserver::EventObserver(fs::path folder, TrainingObserver& next)
 EventFile& EventObserver::events(const std::string& prefix, std::int64_t first_step) {
   if (file_ && prefix_ == prefix) return *file_;
   prefix_ = prefix;
-  file_ = std::make_unique<EventFile>(prefix.empty() ? folder_ : folder_ / "landmarks", now());
+  file_ = std::make_unique<EventFile>(folder_ / stage_of(prefix), now());
   file_->session_start(first_step, now());
   return *file_;
 }

@@ -174,10 +174,9 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
   RunConfig base = config;
   for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
   claim_folder(folder, identity(table, base));
-  if (base.landmarks.file.empty()) {
-    observer.on_note("landmark backbone: trained once, for all cells");
-    base.landmarks.file = train_landmark_backbone(base, folder / "landmarks", device, observer).string();
-  }
+  if (base.landmarks.file.empty())
+    observer.on_note("backbones: taught the points of faces once, for all cells");
+  base = train_backbones(base, folder / "backbones", device, observer);
   AblationResult result{table, config, seeds, "", {}};
   std::size_t number = 0;
   for (const std::uint64_t seed : seeds) {

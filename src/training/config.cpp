@@ -185,6 +185,12 @@ std::vector<SettingInfo> settings_of(const RunConfig& config) {
   return infos;
 }
 
+std::int64_t image_epochs(const RunConfig& config) {
+  if (config.landmarks.image_epochs >= 0) return config.landmarks.image_epochs;
+  const bool fresh = config.landmarks.file.empty() && config.training.image_backbone.empty();
+  return fresh ? config.landmarks.epochs : 0;
+}
+
 void check(const RunConfig& config) {
   const TrainingConfig& t = config.training;
   const auto positive = [](const char* key, auto value) {
@@ -195,6 +201,10 @@ void check(const RunConfig& config) {
   positive("lr", t.lr);
   positive("landmark_lr", config.landmarks.lr);
   positive("landmark_batch_size", config.landmarks.batch_size);
+  require<ConfigError>(config.landmarks.image_epochs >= -1, "'image_epochs' must be -1 or more, got ",
+                       config.landmarks.image_epochs);
+  require<ConfigError>(config.landmarks.image_epochs <= 0 || config.training.image_backbone.empty(),
+                       "'image_epochs' would overwrite the weights of 'image_backbone'; give one of the two");
   for (auto [key, value] : {std::pair{"weight_decay", t.weight_decay},
                             {"sam_rho", t.sam_rho},
                             {"clip_norm", t.clip_norm},

@@ -7,6 +7,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/losses/losses.h"
+#include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
 #include "training/evaluation_json.h"
 
@@ -16,13 +17,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-/// The landmark backbone with its head, trained on points.
-class LandmarkTask : public Task {
+/// A network that finds the 68 points of a face: the landmark backbone with its head, or the image backbone
+/// with one.
+template <typename Net>
+class PointsTask : public Task {
  public:
-  LandmarkTask(MobileFaceNet& net, DataLoader& validation, Device device)
-      : net_(net), validation_(validation), device_(device) {}
+  PointsTask(std::string prefix, Net& net, DataLoader& validation, Device device)
+      : prefix_(std::move(prefix)), net_(net), validation_(validation), device_(device) {}
 
-  std::string prefix() const override { return "landmarks-"; }
+  std::string prefix() const override { return prefix_; }
   Module& model() override { return net_; }
 
   std::vector<Tensor> inputs(const Batch& batch) override {
@@ -45,7 +48,8 @@ class LandmarkTask : public Task {
   }
 
  private:
-  MobileFaceNet& net_;
+  std::string prefix_;
+  Net& net_;
   DataLoader& validation_;
   Device device_;
   LandmarkLoss criterion_;
@@ -152,14 +156,13 @@ void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
   }
 }
 
-/// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
-LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
-                           TrainingObserver& observer) {
+/// The settings of a stage that trains on the points of drawn faces.
+RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   RunConfig stage = config;
   stage.data.dataset = "faces";
   stage.data.validation = 0;
   if (config.data.dataset != "faces") stage.data.train_identities = config.landmarks.identities;
-  stage.training.epochs = config.landmarks.epochs;
+  stage.training.epochs = epochs;
   stage.training.batch_size = config.landmarks.batch_size;
   stage.training.lr = config.landmarks.lr;
   stage.training.optimizer = "adam";
@@ -169,13 +172,50 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::pat
   stage.training.max_steps = 0;
   stage.training.balanced = stage.training.overfit_batch = false;
   stage.augment = AugmentOptions{};  // flips and erasing, so that occluded and mirrored faces are learnt
-  const auto train = open_dataset(dataset_options(stage.data, Split::train));
-  const auto test = open_dataset(dataset_options(stage.data, Split::test));
-  DataLoader train_loader(train, training_loader_options(stage));
-  DataLoader test_loader(test, evaluation_loader_options(stage));
-  start_at_mean_face(model.landmark_backbone(), train_loader);
-  LandmarkTask task(model.landmark_backbone(), test_loader, device);
-  return run_training(task, train_loader, stage.training, folder, observer);
+  return stage;
+}
+
+/// The drawn faces of such a stage.
+struct DrawnFaces {
+  explicit DrawnFaces(const RunConfig& stage)
+      : train(open_dataset(dataset_options(stage.data, Split::train)), training_loader_options(stage)),
+        test(open_dataset(dataset_options(stage.data, Split::test)), evaluation_loader_options(stage)) {}
+  DataLoader train, test;
+};
+
+/// Parameters and statistics of one module into another of the same shape.
+void copy_state(Module& from, Module& to) {
+  const std::vector<NamedVariable> source = from.named_parameters();
+  std::vector<NamedVariable> target = to.named_parameters();
+  for (std::size_t i = 0; i < source.size(); ++i)
+    target[i].variable.mutable_value().copy_from(source[i].variable.value());
+  const std::vector<NamedBuffer> statistics = from.named_buffers();
+  std::vector<NamedBuffer> into = to.named_buffers();
+  for (std::size_t i = 0; i < statistics.size(); ++i) into[i].buffer->copy_from(*statistics[i].buffer);
+}
+
+/// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
+LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
+                           TrainingObserver& observer) {
+  const RunConfig stage = points_stage(config, config.landmarks.epochs);
+  DrawnFaces faces(stage);
+  start_at_mean_face(model.landmark_backbone(), faces.train);
+  PointsTask task("landmarks-", model.landmark_backbone(), faces.test, device);
+  return run_training(task, faces.train, stage.training, folder, observer);
+}
+
+/// Trains the image backbone of `model` on the same points, through a head that is then put away.
+LoopResult train_image_backbone(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
+                                TrainingObserver& observer) {
+  const RunConfig stage = points_stage(config, image_epochs(config));
+  DrawnFaces faces(stage);
+  PointsNet net(config.model.image, config.model.image_size);
+  net.initialise(config.training.seed);
+  net.to(device);
+  PointsTask task("image-", net, faces.test, device);
+  LoopResult result = run_training(task, faces.train, stage.training, folder, observer);
+  copy_state(net.image_backbone(), model.image_backbone());
+  return result;
 }
 
 void prepare_folder(const fs::path& folder, bool resume) {
@@ -275,6 +315,10 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                      load_landmarks(config.landmarks.file, model.landmark_backbone()));
   }
   model.freeze_landmarks();
+  if (image_epochs(config) > 0) {
+    observer.on_note("image backbone: it learns the points of drawn faces first");
+    train_image_backbone(model, config, folder, device, observer);
+  }
   if (!config.training.image_backbone.empty()) {
     observer.on_note("image backbone: " + config.training.image_backbone + "\n" +
                      load_image_backbone(config.training.image_backbone, model.image_backbone()));
@@ -313,11 +357,11 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   return result;
 }
 
-fs::path train_landmark_backbone(const RunConfig& config, const fs::path& folder, Device device,
-                                 TrainingObserver& observer) {
-  const fs::path weights = folder / "landmarks.safetensors";
+RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,
+                          TrainingObserver& observer) {
+  const bool landmarks = config.landmarks.file.empty(), image = image_epochs(config) > 0;
+  if (!landmarks && !image) return config;
   std::error_code error;
-  if (fs::exists(weights, error)) return weights;
   fs::create_directories(folder, error);
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
   FERNetConfig sizes = config.model;
@@ -325,10 +369,22 @@ fs::path train_landmark_backbone(const RunConfig& config, const fs::path& folder
   FERNet model(sizes);
   model.initialise(config.training.seed);
   model.to(device);
-  train_landmarks(model, config, folder, device, observer);
-  save_weights(weights, model.landmark_backbone(), {});
-  fs::remove(folder / "landmarks-last.safetensors", error);  // the optimizer's state is of no more use
-  return weights;
+  const auto once = [&](const char* stage, Module& backbone, auto&& train) {
+    const fs::path weights = folder / concat(stage, ".safetensors");
+    if (!fs::exists(weights, error)) {
+      train(model, config, folder, device, observer);
+      save_weights(weights, backbone, {});
+      fs::remove(folder / concat(stage, "-last.safetensors"), error);  // the optimizer is of no more use
+    }
+    return weights.string();
+  };
+  RunConfig ready = config;
+  if (landmarks) ready.landmarks.file = once("landmarks", model.landmark_backbone(), train_landmarks);
+  if (image) {
+    ready.training.image_backbone = once("image", model.image_backbone(), train_image_backbone);
+    ready.landmarks.image_epochs = 0;
+  }
+  return ready;
 }
 
 std::string result_to_json(const ExperimentResult& result) {

@@ -29,7 +29,7 @@ void check_same_tensors(const std::string& a, const std::string& b) {
 }
 
 void check_same_runs(const Folder& folder, const std::string& whole, const std::string& cut) {
-  for (const char* stage : {"", "landmarks-"}) {
+  for (const char* stage : {"", "landmarks-", "image-"}) {
     const std::string best = std::string("/") + stage + "best.safetensors";
     CHECK(app_test::read_all(folder / (whole + best)) == app_test::read_all(folder / (cut + best)));
     const std::string last = std::string("/") + stage + "last.safetensors";
@@ -80,6 +80,7 @@ TEST_CASE("one loader thread and four end with the same weights") {
     arguments.insert(arguments.end(), {"--loader-threads", threads});
     REQUIRE(run(arguments).code == 0);
   }
-  for (const char* file : {"landmarks-last.safetensors", "best.safetensors", "last.safetensors"})
+  for (const char* file :
+       {"landmarks-last.safetensors", "image-last.safetensors", "best.safetensors", "last.safetensors"})
     check_same_tensors(folder / (std::string("1/") + file), folder / (std::string("4/") + file));
 }

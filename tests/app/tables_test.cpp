@@ -281,6 +281,7 @@ TEST_CASE("report: one page, all of it inside") {
 
   // While it trains, a run writes them itself if it is asked to.
   CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/landmarks"));
+  CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/image"));
   CHECK_FALSE(app_test::fs::exists(r.folder / "plain/tensorboard"));
 
   const Result none = run({"report", r.folder / "nothing"});

@@ -2,6 +2,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/losses/losses.h"
 #include "fer/models/info.h"
+#include "fer/models/points_net.h"
 #include "tests/models/reference_fill.h"
 #include "tests/ops/op_test.h"
 
@@ -52,6 +53,40 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   CHECK(table[0].macs == at(table, "image_backbone").macs + at(table, "landmark_backbone").macs +
                              at(table, "attention").macs + at(table, "head").macs);
   CHECK(model.is_training());
+}
+
+TEST_CASE("models: the points net says the middle where it knows nothing, and can be taught") {
+  PointsNet net(preset("tiny", 7).image, 24);
+  const std::vector<NamedVariable> parameters = net.named_parameters();
+  net.initialise(1);
+  for (NamedVariable p : parameters) {
+    if (p.name == "heat.weight") p.variable.mutable_value().fill(0);
+  }
+  const Variable x = image(2, 24, DType::float32, Device::cpu);
+  Variable points = net(x);
+  CHECK(points.shape() == Shape{2, 136});
+  for (const double value : numbers(points.value())) CHECK(value == doctest::Approx(0.5));
+
+  net.initialise(1);
+  const Tensor target = filled("points", {2, 136}, 0.3, 0.5).to(DType::float32);
+  const LandmarkLoss loss;
+  const double before = loss(net(x), target).item();
+  double after = before;
+  for (int step = 0; step < 60; ++step) {
+    net.zero_grad();
+    const Variable l = loss(net(x), target);
+    after = l.item();
+    l.backward();
+    for (NamedVariable p : parameters) {
+      std::vector<double> values = numbers(p.variable.value());
+      const std::vector<double> gradient = numbers(p.variable.grad());
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] -= 0.5 * gradient[i];
+      p.variable.mutable_value().copy_from(Tensor::from<double>(p.variable.shape(), values));
+    }
+  }
+  CHECK(after < 0.5 * before);
+  CHECK_THROWS_WITH_AS(net(image(1, 112, DType::float32, Device::cpu)),
+                       "[points_net] was made for a grid of 3 x 3, got a map of (1, 14, 14, 64)", ShapeError);
 }
 
 TEST_CASE("models: the landmark net with its head is what the paper's Table 8 counts") {

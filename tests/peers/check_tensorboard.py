@@ -54,17 +54,19 @@ def main():
         "--landmark-batch-size", "14", "--validation", "0.25", "--tensorboard", "--quiet")
     lines = [json.loads(l) for l in (folder / "metrics.jsonl").read_text().splitlines()]
 
-    # What training wrote: a folder for the expressions, one below it for the landmark backbone.
+    # What training wrote: a folder for the expressions, one below it for each backbone's own training.
     live, _ = scalars(folder / "tensorboard")
     check_against_log(live, lines, "", "")
-    below, _ = scalars(folder / "tensorboard/landmarks")
-    check_against_log(below, lines, "landmarks-", "landmarks/")
+    for stage in ("landmarks", "image"):
+        below, _ = scalars(folder / "tensorboard" / stage)
+        check_against_log(below, lines, f"{stage}-", f"{stage}/")
 
     # What fer report writes afterwards: both in one file.
     run(fer, "report", folder, "--tensorboard", work / "events")
     later, events = scalars(work / "events/run")
     check_against_log(later, lines, "", "")
-    check_against_log(later, lines, "landmarks-", "landmarks/")
+    for stage in ("landmarks", "image"):
+        check_against_log(later, lines, f"{stage}-", f"{stage}/")
     assert events.file_version == 2.0
     times = [e.wall_time for e in events.Scalars("train/loss")]
     assert times == sorted(times) and times[0] > 1.5e9, times

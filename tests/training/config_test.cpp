@@ -51,6 +51,21 @@ TEST_CASE("a configuration survives JSON") {
   CHECK(read.training.seed == config.training.seed);
 }
 
+TEST_CASE("the image backbone learns points where no checkpoint is given, or as often as is asked") {
+  fer::RunConfig config;
+  config.landmarks.epochs = 3;
+  CHECK(fer::image_epochs(config) == 3);
+  config.landmarks.file = "landmarks.pth";
+  CHECK(fer::image_epochs(config) == 0);
+  config.landmarks.image_epochs = 2;
+  CHECK(fer::image_epochs(config) == 2);
+  config.training.image_backbone = "ir50.pth";
+  CHECK(message_of([&] { fer::check(config); }) ==
+        "'image_epochs' would overwrite the weights of 'image_backbone'; give one of the two");
+  config.landmarks.image_epochs = -1;
+  CHECK(fer::image_epochs(config) == 0);
+}
+
 TEST_CASE("settings given as text reach fields of every kind") {
   fer::RunConfig config;
   fer::apply_setting(config, "preset", "paper", "x");

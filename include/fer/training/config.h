@@ -39,7 +39,7 @@ struct TrainingConfig {
 
 struct LandmarkConfig {
   std::string file;
-  std::int64_t epochs = 4, batch_size = 32, identities = 300;
+  std::int64_t epochs = 4, image_epochs = -1, batch_size = 32, identities = 300;
   double lr = 2e-3;
 };
 
@@ -116,10 +116,16 @@ void visit_fields(LandmarkConfig& c, Visitor&& v) {
   v("landmarks", c.file,
     "checkpoint of the landmark backbone; empty: train it first, on points of drawn faces");
   v("landmark_epochs", c.epochs, "epochs of that training");
+  v("image_epochs", c.image_epochs,
+    "epochs in which the image backbone learns the same points before expressions; -1: as landmark_epochs "
+    "where neither backbone has a checkpoint, else none");
   v("landmark_batch_size", c.batch_size, "samples a step of that training");
   v("landmark_identities", c.identities, "drawn persons of that training");
   v("landmark_lr", c.lr, "learning rate of that training");
 }
+
+/// Epochs in which the image backbone learns the points of drawn faces, -1 resolved.
+std::int64_t image_epochs(const RunConfig& config);
 
 /// Calls visit_section(name, fields) for each section of the configuration.
 template <typename Config, typename Visitor>

@@ -21,16 +21,18 @@ struct ExperimentResult {
 
 /// Trains as `config` says, on `device`, into `folder`, which is created. With `resume` the folder's own run
 /// goes on where its newest checkpoint left it. The landmark backbone comes from LandmarkConfig::file, or is
-/// trained first on the points of drawn faces; either way it is frozen afterwards. Afterwards the folder
-/// holds config.json, metrics.jsonl, last and best weights, and result.json. IoError if the folder holds
-/// another run and `resume` is false.
+/// trained first on the points of drawn faces; either way it is frozen afterwards. The image backbone learns
+/// the same points, if image_epochs() says so, and is trained on. Afterwards the folder holds config.json,
+/// metrics.jsonl, last and best weights, and result.json. IoError if the folder holds another run and
+/// `resume` is false.
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
                                 Device device, TrainingObserver& observer);
 
-/// Trains a landmark backbone alone, on the points of drawn faces, as a run does that is given none; goes on
-/// with what `folder` holds of it. Returns its weights, <folder>/landmarks.safetensors.
-std::filesystem::path train_landmark_backbone(const RunConfig& config, const std::filesystem::path& folder,
-                                              Device device, TrainingObserver& observer);
+/// Teaches the backbones that `config` gives no checkpoint for the points of drawn faces, as a run does; goes
+/// on with what `folder` holds of it. Returns the configuration with their weights,
+/// <folder>/landmarks.safetensors and <folder>/image.safetensors, as checkpoints.
+RunConfig train_backbones(RunConfig config, const std::filesystem::path& folder, Device device,
+                          TrainingObserver& observer);
 
 /// The result as JSON: accuracy, per class, confusion matrices, time and memory.
 std::string result_to_json(const ExperimentResult& result);

@@ -1,0 +1,38 @@
+// PointsNet: the image backbone with a head that finds the 68 facial points, to teach the backbone where the
+// parts of a face are before it learns expressions. The paper's IR50 starts from millions of faces; this
+// start needs none but drawn ones.
+//
+//   fer::PointsNet net(config.image, 112);
+//   net.initialise(/*seed=*/1);
+//   fer::Variable points = net(images);  // N x 112 x 112 x 3 -> N x 136
+#pragma once
+
+#include "fer/models/ir50.h"
+
+namespace fer {
+
+/// A heat map a point over the backbone's grid, and the place expected under its softmax (integral
+/// regression, Sun et al., 2018): unlike an arg-max it has a gradient, and unlike a dense layer over all
+/// pixels it needs but a C x 68 matrix, so that what is learnt is learnt in the backbone.
+class PointsNet : public Module {
+ public:
+  static constexpr std::int64_t points = 68;
+
+  PointsNet(const IRBackboneConfig& config, std::int64_t image_size);
+
+  std::string describe() const override;
+  /// x: N x H x W x 3 -> N x 136, (x, y) of the points in [0, 1] of the image: x0 y0 x1 y1 ...
+  Variable operator()(const Variable& x);
+
+  IRBackbone& image_backbone() { return image_backbone_; }
+
+ private:
+  /// (x, y) of each pixel's centre, pixels x 2, of the dtype and on the device of `like`.
+  Variable centres(const Variable& like) const;
+
+  IRBackbone& image_backbone_;
+  Linear& heat_;
+  std::int64_t grid_;
+};
+
+}  // namespace fer
