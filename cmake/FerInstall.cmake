@@ -11,6 +11,7 @@ install(TARGETS ${installed} fer_options fer_all EXPORT ferTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS fer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES weights/small-ferplus.safetensors docs/model-card.md DESTINATION ${CMAKE_INSTALL_DATADIR}/fer OPTIONAL)
+install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/fer)
 install(DIRECTORY include/fer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT ferTargets NAMESPACE fer:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/fer)
 configure_package_config_file(cmake/ferConfig.cmake.in ${PROJECT_BINARY_DIR}/ferConfig.cmake

@@ -13,7 +13,10 @@ std::string PointsNet::describe() const {
   return concat("PointsNet(", points, " points)");
 }
 
-Variable PointsNet::centres(const Variable& like) const {
+const Variable& PointsNet::centres(const Variable& like) {
+  if (centres_.defined() && centres_.dtype() == like.dtype() && centres_.device() == like.device()) {
+    return centres_;
+  }
   std::vector<double> xy;
   for (std::int64_t row = 0; row < grid_; ++row) {
     for (std::int64_t column = 0; column < grid_; ++column) {
@@ -21,7 +24,8 @@ Variable PointsNet::centres(const Variable& like) const {
       xy.push_back((static_cast<double>(row) + 0.5) / static_cast<double>(grid_));
     }
   }
-  return Variable(Tensor::from<double>({grid_ * grid_, 2}, xy).to(like.dtype()).to(like.device()));
+  centres_ = Variable(Tensor::from<double>({grid_ * grid_, 2}, xy).to(like.dtype()).to(like.device()));
+  return centres_;
 }
 
 Variable PointsNet::operator()(const Variable& x) {

@@ -175,7 +175,7 @@ RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   return stage;
 }
 
-/// The drawn faces of such a stage.
+/// The drawn faces of such stages; loaders keep what was drawn once, so both stages share them.
 struct DrawnFaces {
   explicit DrawnFaces(const RunConfig& stage)
       : train(open_dataset(dataset_options(stage.data, Split::train)), training_loader_options(stage)),
@@ -195,20 +195,18 @@ void copy_state(Module& from, Module& to) {
 }
 
 /// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
-LoopResult train_landmarks(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
-                           TrainingObserver& observer) {
+LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& faces, const fs::path& folder,
+                           Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, config.landmarks.epochs);
-  DrawnFaces faces(stage);
   start_at_mean_face(model.landmark_backbone(), faces.train);
   PointsTask task("landmarks-", model.landmark_backbone(), faces.test, device);
   return run_training(task, faces.train, stage.training, folder, observer);
 }
 
 /// Trains the image backbone of `model` on the same points, through a head that is then put away.
-LoopResult train_image_backbone(FERNet& model, const RunConfig& config, const fs::path& folder, Device device,
-                                TrainingObserver& observer) {
+LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFaces& faces,
+                                const fs::path& folder, Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, image_epochs(config));
-  DrawnFaces faces(stage);
   PointsNet net(config.model.image, config.model.image_size);
   net.initialise(config.training.seed);
   net.to(device);
@@ -305,11 +303,13 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   model.initialise(config.training.seed);
   model.to(device);
   backend(device).reset_peak_memory();
+  std::optional<DrawnFaces> drawn;
+  const auto faces = [&]() -> DrawnFaces& { return drawn ? *drawn : drawn.emplace(points_stage(config, 1)); };
   std::optional<LoopResult> landmark_result;
   if (config.landmarks.file.empty()) {
     observer.on_note(
         "landmark backbone: no checkpoint given, training it on the points of drawn faces first");
-    landmark_result = train_landmarks(model, config, folder, device, observer);
+    landmark_result = train_landmarks(model, config, faces(), folder, device, observer);
   } else {
     observer.on_note("landmark backbone: " + config.landmarks.file + "\n" +
                      load_landmarks(config.landmarks.file, model.landmark_backbone()));
@@ -317,7 +317,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   model.freeze_landmarks();
   if (image_epochs(config) > 0) {
     observer.on_note("image backbone: it learns the points of drawn faces first");
-    train_image_backbone(model, config, folder, device, observer);
+    train_image_backbone(model, config, faces(), folder, device, observer);
   }
   if (!config.training.image_backbone.empty()) {
     observer.on_note("image backbone: " + config.training.image_backbone + "\n" +
@@ -328,6 +328,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     observer.on_note("attention blocks: " + file + " (what it lacks starts fresh)\n" +
                      load_vit(model.attention(), load_state_dict(file), file).text());
   }
+  drawn.reset();  // its pictures are of no more use
   model.set_checkpointing(config.training.checkpointing);
 
   if (config.training.overfit_batch) train = first_batch(train, config);
@@ -369,10 +370,11 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   FERNet model(sizes);
   model.initialise(config.training.seed);
   model.to(device);
+  DrawnFaces faces(points_stage(config, 1));
   const auto once = [&](const char* stage, Module& backbone, auto&& train) {
     const fs::path weights = folder / concat(stage, ".safetensors");
     if (!fs::exists(weights, error)) {
-      train(model, config, folder, device, observer);
+      train(model, config, faces, folder, device, observer);
       save_weights(weights, backbone, {});
       fs::remove(folder / concat(stage, "-last.safetensors"), error);  // the optimizer is of no more use
     }

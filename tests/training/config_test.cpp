@@ -4,9 +4,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 
 #include "fer/error.h"
+#include "tests/paths.h"
 
 namespace {
 
@@ -49,6 +52,20 @@ TEST_CASE("a configuration survives JSON") {
   CHECK(fer::to_json(read) == fer::to_json(config));
   CHECK(read.model == config.model);
   CHECK(read.training.seed == config.training.seed);
+}
+
+TEST_CASE("the recipes that come with the program are valid") {
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(fer::test::source_folder() / "recipes")) {
+    CAPTURE(entry.path().string());
+    std::ifstream in(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    fer::RunConfig config;
+    CHECK_NOTHROW(fer::apply_json(config, text, entry.path().string()));
+    CHECK_NOTHROW(fer::check(config));
+    ++recipes;
+  }
+  CHECK(recipes >= 2);
 }
 
 TEST_CASE("the image backbone learns points where no checkpoint is given, or as often as is asked") {

@@ -27,12 +27,14 @@ class PointsNet : public Module {
   IRBackbone& image_backbone() { return image_backbone_; }
 
  private:
-  /// (x, y) of each pixel's centre, pixels x 2, of the dtype and on the device of `like`.
-  Variable centres(const Variable& like) const;
+  /// (x, y) of each pixel's centre, pixels x 2, of the dtype and on the device of `like`; made once, as a
+  /// captured step must not upload anything.
+  const Variable& centres(const Variable& like);
 
   IRBackbone& image_backbone_;
   Linear& heat_;
   std::int64_t grid_;
+  Variable centres_;
 };
 
 }  // namespace fer
