@@ -1,13 +1,12 @@
-// Memory of the CPU backend: allocation (kept for reuse, aligned to cache lines), fill, copy and casts
-// between all element types.
+// Memory of the CPU backend: allocation (from the arena, counted), fill, copy and casts between all element
+// types.
 #include <omp.h>
-#include <sys/mman.h>
 
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
+#include "cpu/arena.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/highway_targets.h"
 #include "cpu/parallel.h"
@@ -15,20 +14,6 @@
 
 namespace fer {
 namespace {
-
-constexpr std::size_t alignment = 64;  // a cache line, and a vector of AVX-512
-
-// Large blocks ask for huge pages where the system has them: passes over activations are a fifth faster.
-void* aligned_block(std::size_t bytes) {
-  constexpr std::size_t huge_page = 2 << 20;
-  const std::size_t boundary = bytes >= 4 * huge_page ? huge_page : alignment;
-  const std::size_t size = (bytes + boundary - 1) / boundary * boundary;
-  void* data = std::aligned_alloc(boundary, size);
-#ifdef MADV_HUGEPAGE
-  if (data && boundary == huge_page) madvise(data, size, MADV_HUGEPAGE);  // a wish: failing is harmless
-#endif
-  return data;
-}
 
 // Storage types: held as their bits, read and written through float.
 struct Half {
@@ -153,8 +138,7 @@ void parallel_copy(void* to, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-CpuBackend::CpuBackend()
-    : allocator_("cpu", aligned_block, [](void* data, std::size_t) { std::free(data); }) {}
+CpuBackend::CpuBackend() : allocator_("cpu", detail::allocate_block, detail::free_block) {}
 
 std::string CpuBackend::description() const {
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
@@ -169,6 +153,7 @@ void* CpuBackend::allocate(std::size_t bytes) {
 
 void CpuBackend::release(void* data, std::size_t bytes) noexcept {
   allocator_.release(data, bytes);
+  allocator_.trim();  // nothing is kept by size: the arena below serves any size with what is free
 }
 
 void CpuBackend::copy_from_host(void* device_data, const void* host_data, std::size_t bytes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "fer/tensor/random.h"
 
@@ -21,7 +22,7 @@ double unit_double(std::uint32_t high, std::uint32_t low) {
 /// values[i] = f(uniform pair of element i): an element's value depends on the key and its index alone, so
 /// threads may share the work.
 template <typename F>
-void fill_from_pairs(std::vector<double>& values, const RandomKey& key, F f) {
+void fill_from_pairs(std::span<double> values, const RandomKey& key, F f) {
   const auto n = static_cast<std::int64_t>(values.size());
 #pragma omp parallel for schedule(static) if (n > 4096)
   for (std::int64_t i = 0; i < n; ++i) {
@@ -30,13 +31,13 @@ void fill_from_pairs(std::vector<double>& values, const RandomKey& key, F f) {
   }
 }
 
-void fill_normal(std::vector<double>& values, const RandomKey& key, double deviation) {
+void fill_normal(std::span<double> values, const RandomKey& key, double deviation) {
   fill_from_pairs(values, key, [=](double u, double v) {
     return deviation * std::sqrt(-2.0 * std::log(1.0 - u)) * std::cos(2.0 * std::numbers::pi * v);
   });
 }
 
-void fill_uniform(std::vector<double>& values, const RandomKey& key, double limit) {
+void fill_uniform(std::span<double> values, const RandomKey& key, double limit) {
   fill_from_pairs(values, key, [=](double u, double) { return limit * (2.0 * u - 1.0); });
 }
 
@@ -53,9 +54,11 @@ double fan_out(const Shape& shape) {
 }
 
 Tensor initial_value(const Shape& shape, Init init, const RandomKey& key) {
-  std::vector<double> values(static_cast<std::size_t>(shape.numel()));
+  Tensor tensor = Tensor::empty(shape, DType::float64, Device::cpu);
+  const std::span<double> values(tensor.mutable_data<double>(), static_cast<std::size_t>(shape.numel()));
   switch (init) {
     case Init::zeros:
+      std::fill(values.begin(), values.end(), 0.0);
       break;
     case Init::ones:
       std::fill(values.begin(), values.end(), 1.0);
@@ -73,7 +76,7 @@ Tensor initial_value(const Shape& shape, Init init, const RandomKey& key) {
       fill_normal(values, key, 0.02);
       break;
   }
-  return Tensor::from<double>(shape, values);
+  return tensor;
 }
 
 }  // namespace

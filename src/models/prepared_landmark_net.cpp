@@ -274,12 +274,30 @@ PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) : made_from_(net) {
 
 Variable PreparedLandmarkNet::features(const Variable& x) const {
   NoGrad no_grad;
-  Variable y = conv2_dw_(conv1_(x));
-  for (const Block& block : blocks_) {
-    const Variable hidden = block.conv_dw(block.conv(y));
-    y = block.project(hidden, block.residual ? y : Variable());
+  const auto run = [this](const Variable& images) {
+    Variable y = conv2_dw_(conv1_(images));
+    for (const Block& block : blocks_) {
+      const Variable hidden = block.conv_dw(block.conv(y));
+      y = block.project(hidden, block.residual ? y : Variable());
+    }
+    return y;
+  };
+  // A layer does little with each number that it reads. A processor's caches hold the maps of a few images
+  // from one layer to the next, but not those of a batch; a GPU wants the batch.
+  constexpr std::int64_t group = 4;
+  if (x.device() != Device::cpu || x.rank() != 4 || x.dim(0) <= group) return run(x);
+  Tensor all;
+  for (std::int64_t first = 0; first < x.dim(0); first += group) {
+    const std::int64_t count = std::min(group, x.dim(0) - first);
+    const Tensor some = run(Variable(x.value().slice(first, count))).value();
+    if (!all.defined()) {
+      Shape shape = some.shape();
+      shape.set(0, x.dim(0));
+      all = Tensor::empty_like(some, shape);
+    }
+    all.slice(first, count).copy_from(some);
   }
-  return y;
+  return Variable(all);
 }
 
 }  // namespace fer
