@@ -102,7 +102,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
   }
   out << "<p class=note>Accuracy, mean class accuracy and macro F1 are of the " << html(runs[0].split)
       << " split, with the weights of the epoch that was best on the validation split. Time is that of all "
-         "epochs, the landmark backbone's too.</p></section>\n";
+         "epochs, those of the backbones too.</p></section>\n";
 }
 
 void comparison(std::ostringstream& out, const std::vector<RunStudy>& runs) {

@@ -95,10 +95,13 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
       of_steps(log, "", "", [](const StepReport& step) { return step.images_per_second; }));
   charts.push_back(std::move(speed));
 
-  LineChart landmarks = blank("Landmark backbone: loss", "step");
-  landmarks.log_y = true;
-  landmarks.series.push_back(of_steps(log, "landmarks-", "", loss));
-  if (!landmarks.series[0].x.empty()) charts.push_back(std::move(landmarks));
+  for (const auto& [stage, title] :
+       {std::pair{"landmarks-", "Landmark backbone: loss"}, {"image-", "Image backbone: loss on points"}}) {
+    LineChart points = blank(title, "step");
+    points.log_y = true;
+    points.series.push_back(of_steps(log, stage, "", loss));
+    if (!points.series[0].x.empty()) charts.push_back(std::move(points));
+  }
   return charts;
 }
 
