@@ -49,13 +49,12 @@ __global__ void rms_norm_backward_kernel(const T* y, const T* inverse, const T* 
   for (int c = lane_id(); c < channels; c += warp_size) dx[c] = scale * (dy[c] - y[c] * mean);
 }
 
-/// Launches on the default stream: behind what fer has queued for the device, and done before it queues more.
+/// Launches on fer's stream: behind what fer has queued for the device, and before what it queues next.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(const Tensor& x, void (*kernel)(Parameters...), long long rows, Arguments... arguments) {
   if (rows == 0) return;
-  fer::backend_of(x).synchronize();
-  gpu::launch(kernel, ceil_div(rows, rows_per_block), threads, 0, nullptr, arguments...);
-  gpu::stream_synchronize(nullptr);
+  const auto stream = static_cast<gpu::Stream>(fer::backend_of(x).stream());
+  gpu::launch(kernel, ceil_div(rows, rows_per_block), threads, 0, stream, arguments...);
 }
 
 void forward(const Tensor& x, double eps, Tensor& y, Tensor& inverse) {

@@ -154,11 +154,16 @@ class CpuBackend final : public Backend {
   // optimizer.cpp
   void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) override;
   void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) override;
+  void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) override;
+  void sam_restore(std::span<SamSlot> slots) override;
   void global_norm(std::span<const Tensor> tensors, Tensor& norm) override;
 
   // image.cpp
   void preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                          const float mean[3], const float std[3], Tensor& y) override;
+
+  // resize.cpp
+  void resize_images(const Tensor& images, Tensor& y) override;
 
  private:
   CachingAllocator allocator_;

@@ -6,6 +6,7 @@
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g);  p -= lr (nesterov ? g + momentum
 //   b : b)
+//   SAM (Foret et al. 2021), around either: p += rho / |g| g, and back to a copy.
 //
 // All parameters are cut into chunks that the threads share out, so that hundreds of small tensors cost no
 // more than a large one. Elements are independent; the norm adds up its chunks in order.
@@ -184,6 +185,22 @@ void sgd(std::span<SgdSlot> slots, const SgdOptions& options) {
   }
 }
 
+/// body(tensor, first, count) for all chunks of the slots' parameters, on all threads.
+template <typename Body>
+void for_chunks(std::span<SamSlot> slots, const Body& body) {
+  const auto chunks = chunks_of(slots.size(), [&](std::size_t t) { return slots[t].param.numel(); });
+  const std::int64_t count = static_cast<std::int64_t>(chunks.size());
+#pragma omp parallel for schedule(static) if (count > 1)
+  for (std::int64_t c = 0; c < count; ++c) body(chunks[c].tensor, chunks[c].first, chunks[c].count);
+}
+
+template <typename T>
+struct SamPointers {
+  T* param;
+  const T* grad;
+  T* saved;
+};
+
 template <typename T>
 double sum_of_squares(const T* x, std::int64_t n) {
   double lane[8] = {};  // a fixed order that vectorises
@@ -215,6 +232,42 @@ void CpuBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) {
     if (options.momentum != 0) require_like("sgd", "momentum buffer", s.param, s.momentum);
   }
   dispatch_floating(slots[0].param.dtype(), "sgd", [&]<typename T>() { sgd<T>(slots, options); });
+}
+
+void CpuBackend::sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) {
+  if (slots.empty()) return;
+  for (const SamSlot& s : slots) {
+    if (s.grad.defined()) require_like("sam", "gradient", s.param, s.grad);
+    require_like("sam", "saved copy", s.param, s.saved);
+  }
+  const double factor = rho / (*norm.data<double>() + 1e-12);
+  dispatch_floating(slots[0].param.dtype(), "sam", [&]<typename T>() {
+    const T by = static_cast<T>(factor);
+    std::vector<SamPointers<T>> at;
+    for (SamSlot& s : slots) {
+      at.push_back({s.param.mutable_data<T>(), s.grad.defined() ? s.grad.data<T>() : nullptr,
+                    s.saved.mutable_data<T>()});
+    }
+    for_chunks(slots, [&](std::size_t t, std::int64_t first, std::int64_t n) {
+      T* p = at[t].param + first;
+      std::copy_n(p, n, at[t].saved + first);
+      if (at[t].grad == nullptr) return;
+      const T* grad = at[t].grad + first;
+      for (std::int64_t i = 0; i < n; ++i) p[i] += by * grad[i];
+    });
+  });
+}
+
+void CpuBackend::sam_restore(std::span<SamSlot> slots) {
+  if (slots.empty()) return;
+  for (const SamSlot& s : slots) require_like("sam", "saved copy", s.param, s.saved);
+  dispatch_floating(slots[0].param.dtype(), "sam", [&]<typename T>() {
+    std::vector<SamPointers<T>> at;
+    for (SamSlot& s : slots) at.push_back({s.param.mutable_data<T>(), nullptr, s.saved.mutable_data<T>()});
+    for_chunks(slots, [&](std::size_t t, std::int64_t first, std::int64_t n) {
+      std::copy_n(at[t].saved + first, n, at[t].param + first);
+    });
+  });
 }
 
 void CpuBackend::global_norm(std::span<const Tensor> tensors, Tensor& norm) {

@@ -31,6 +31,7 @@ class DeviceBackend : public Backend {
   MemoryStats memory_stats() const override;
   void reset_peak_memory() override;
   DeviceRuntime* runtime() override { return &runtime_; }
+  void* stream() const override { return stream_; }
 
   // memory.cu
   void fill(Tensor& y, double value) override;
@@ -165,11 +166,16 @@ class DeviceBackend : public Backend {
   // optimizer.cu
   void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) override;
   void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) override;
+  void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) override;
+  void sam_restore(std::span<SamSlot> slots) override;
   void global_norm(std::span<const Tensor> tensors, Tensor& norm) override;
 
   // image.cu
   void preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                          const float mean[3], const float std[3], Tensor& y) override;
+
+  // resize.cu
+  void resize_images(const Tensor& images, Tensor& y) override;
 
  private:
   void* allocate_block(std::size_t bytes);

@@ -5,14 +5,17 @@
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g)
 //     p -= lr (nesterov ? g + momentum b : b)
+//   SAM (Foret et al. 2021), around either: p += rho / |g| g, where |g| is read from device memory; and back
+//   to
+//     a copy, as what was added would not subtract to the bit.
 //
 // One launch serves as many tensors as have their pointers in its 4 KB of arguments: no table to upload,
 // nothing to wait for, and a captured step replays as it is. Every tensor is cut into chunks of 4096
 // elements, a block has a chunk, and finds its tensor by bisection of the tensors' first blocks. Threads take
 // 16 bytes at a time, neighbours side by side; element by element where a tensor is not aligned, and at its
 // end. The norm adds up a chunk by a tree in double, and the chunks in their order. Floor: the bytes in
-// float: Adam reads 16 and writes 12 an element, SGD with momentum 12 and 8, the norm reads 4. About 15
-// operations an element hide behind them.
+// float: Adam reads 16 and writes 12 an element, SGD with momentum 12 and 8, SAM's way up 8 and 8, the norm
+// reads 4. About 15 operations an element hide behind them.
 #include <cmath>
 
 #include "cuda/device_backend.h"
@@ -198,6 +201,46 @@ __global__ void sgd_kernel(const Batch<SgdPointers<T>> batch, const Sgd<T> sgd) 
       [&](index_t i) { sgd.step(a.param[i], a.grad[i], a.momentum[i]); });
 }
 
+template <typename T>
+struct SamPointers {
+  T* param;
+  const T* grad;  ///< null: the parameter does not move
+  T* saved;
+  index_t count;
+};
+
+template <typename T>
+__global__ void sam_ascend_kernel(const Batch<SamPointers<T>> batch, double rho, const double* norm) {
+  index_t first;
+  const SamPointers<T>& a = batch.find(first);
+  const T by = static_cast<T>(rho / (*norm + 1e-12));
+  for_chunk<T>(
+      first, a.count, aligned(a.param, a.grad, a.saved),
+      [&](index_t i) {
+        Packet<T> p = packet(a.param, i), g{};
+        packet(a.saved, i) = p;
+        if (a.grad == nullptr) return;
+        g = packet(a.grad, i);
+        FER_UNROLL
+        for (int j = 0; j < Packet<T>::size; ++j) p.v[j] += by * g.v[j];
+        packet(a.param, i) = p;
+      },
+      [&](index_t i) {
+        const T p = a.param[i];
+        a.saved[i] = p;
+        if (a.grad != nullptr) a.param[i] = p + by * a.grad[i];
+      });
+}
+
+template <typename T>
+__global__ void sam_restore_kernel(const Batch<SamPointers<T>> batch) {
+  index_t first;
+  const SamPointers<T>& a = batch.find(first);
+  for_chunk<T>(
+      first, a.count, aligned(a.param, a.saved), [&](index_t i) { packet(a.param, i) = packet(a.saved, i); },
+      [&](index_t i) { a.param[i] = a.saved[i]; });
+}
+
 /// A tensor of either type.
 struct NormPointer {
   const float* single;
@@ -280,6 +323,38 @@ void DeviceBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options
                      static_cast<T>(options.momentum), options.nesterov, options.first_step};
     for_batches<SgdPointers<T>>(pointers, [&](const Batch<SgdPointers<T>>& batch, unsigned blocks) {
       gpu::launch(sgd_kernel<T>, blocks, threads, 0, stream_, batch, sgd);
+    });
+  });
+}
+
+void DeviceBackend::sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) {
+  if (slots.empty()) return;
+  for (const SamSlot& s : slots) {
+    if (s.grad.defined()) require_like("sam", "gradient", s.param, s.grad);
+    require_like("sam", "saved copy", s.param, s.saved);
+  }
+  dispatch_floating(slots[0].param.dtype(), "sam", [&]<typename T>() {
+    std::vector<SamPointers<T>> pointers;
+    for (SamSlot& s : slots) {
+      pointers.push_back(
+          {s.param.mutable_data<T>(), data_or_null<T>(s.grad), s.saved.mutable_data<T>(), s.param.numel()});
+    }
+    for_batches<SamPointers<T>>(pointers, [&](const Batch<SamPointers<T>>& batch, unsigned blocks) {
+      gpu::launch(sam_ascend_kernel<T>, blocks, threads, 0, stream_, batch, rho, norm.data<double>());
+    });
+  });
+}
+
+void DeviceBackend::sam_restore(std::span<SamSlot> slots) {
+  if (slots.empty()) return;
+  for (const SamSlot& s : slots) require_like("sam", "saved copy", s.param, s.saved);
+  dispatch_floating(slots[0].param.dtype(), "sam", [&]<typename T>() {
+    std::vector<SamPointers<T>> pointers;
+    for (SamSlot& s : slots) {
+      pointers.push_back({s.param.mutable_data<T>(), nullptr, s.saved.mutable_data<T>(), s.param.numel()});
+    }
+    for_batches<SamPointers<T>>(pointers, [&](const Batch<SamPointers<T>>& batch, unsigned blocks) {
+      gpu::launch(sam_restore_kernel<T>, blocks, threads, 0, stream_, batch);
     });
   });
 }

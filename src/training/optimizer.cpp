@@ -22,6 +22,18 @@ Backend& backend_for(const std::vector<NamedVariable>& parameters) {
   return backend(parameters.empty() ? Device::cpu : parameters.front().variable.device());
 }
 
+/// A float64 scalar on the parameters' device; undefined if none has a gradient.
+Tensor gradient_norm_of(const std::vector<NamedVariable>& parameters) {
+  std::vector<Tensor> gradients;
+  for (const NamedVariable& p : parameters) {
+    if (p.variable.grad().defined()) gradients.push_back(p.variable.grad());
+  }
+  if (gradients.empty()) return {};
+  Tensor norm = Tensor::empty({}, DType::float64, gradients.front().device());
+  backend_of(norm).global_norm(gradients, norm);
+  return norm;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(const std::vector<NamedVariable>& parameters) {
@@ -92,33 +104,22 @@ Sam::Sam(std::unique_ptr<Optimizer> base, double rho)
 void Sam::step(double lr, const Recompute& recompute) {
   require<ConfigError>(static_cast<bool>(recompute),
                        "sam: step() needs a function that computes the gradients again");
-  const double norm = gradient_norm(parameters_);
-  const double scale = rho_ / (norm + 1e-12);
   // The way back restores a copy: subtracting what was added would leave rounding errors behind.
-  std::vector<Tensor> before;
+  std::vector<SamSlot> slots;
   for (NamedVariable& p : parameters_) {
-    before.push_back(p.variable.value().clone());
-    if (p.variable.grad().defined()) {
-      backend_for(parameters_).accumulate(p.variable.grad(), scale, p.variable.mutable_value());
-    }
+    slots.push_back({p.variable.mutable_value(), p.variable.grad(), Tensor::empty_like(p.variable.value())});
   }
+  const Tensor norm = gradient_norm_of(parameters_);
+  if (norm.defined()) backend_for(parameters_).sam_ascend(slots, rho_, norm);
   zero_grad();
   recompute();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    parameters_[i].variable.mutable_value().copy_from(before[i]);
-  }
+  if (norm.defined()) backend_for(parameters_).sam_restore(slots);
   base_->step(lr);
 }
 
 double gradient_norm(const std::vector<NamedVariable>& parameters) {
-  std::vector<Tensor> gradients;
-  for (const NamedVariable& p : parameters) {
-    if (p.variable.grad().defined()) gradients.push_back(p.variable.grad());
-  }
-  if (gradients.empty()) return 0;
-  Tensor norm = Tensor::empty({}, DType::float64, gradients.front().device());
-  backend_of(norm).global_norm(gradients, norm);
-  return norm.item();
+  const Tensor norm = gradient_norm_of(parameters);
+  return norm.defined() ? norm.item() : 0;
 }
 
 double clip_gradients(const std::vector<NamedVariable>& parameters, double max_norm) {

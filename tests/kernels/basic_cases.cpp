@@ -132,6 +132,16 @@ void add_images(std::vector<KernelCase>& cases) {
                      b.backend().preprocess_images(b.bytes({181, 1, 2, 3}), transforms, mean, std,
                                                    b.result({181, 1, 2, 3}));
                    }});
+  const std::array<std::int64_t, 2> extents[] = {{1, 1}, {1, 9}, {7, 33}, {33, 7}, {16, 16}, {31, 13}};
+  for (const auto& [height, width] : extents) {
+    cases.push_back(
+        {concat("resize/", height, " x ", width), {"resize_images"}, [=](Bench& b) {
+           for (const std::int64_t channels : {1, 3}) {
+             const Tensor images = b.bytes({2, 13, 16, channels});
+             b.backend().resize_images(images, b.result({2, height, width, channels}, DType::uint8));
+           }
+         }});
+  }
 }
 
 /// Tensors of ragged sizes, more than one launch holds pointers of.
@@ -179,8 +189,18 @@ void add_optimizers(std::vector<KernelCase>& cases) {
            }});
     }
   }
-  cases.push_back({"optimizers/norm", {"global_norm"}, [](Bench& b) {
-                     b.backend().global_norm(many(b), b.result({}, DType::float64));
+  cases.push_back({"optimizers/norm and SAM", {"global_norm", "sam_ascend", "sam_restore"}, [](Bench& b) {
+                     const std::vector<Tensor> p = many(b), g = many(b);
+                     Tensor& norm = b.result({}, DType::float64);
+                     b.backend().global_norm(g, norm);
+                     std::vector<SamSlot> slots;
+                     for (std::size_t i = 0; i < p.size(); ++i) {
+                       slots.push_back({p[i], i % 4 == 1 ? Tensor() : g[i], b.output(p[i].shape())});
+                     }
+                     b.backend().sam_ascend(slots, 0.05, norm);
+                     for (const SamSlot& s : slots) b.changed(s.param.clone()), b.changed(s.saved);
+                     b.backend().sam_restore(slots);
+                     for (const SamSlot& s : slots) b.changed(s.param);
                    }});
 }
 

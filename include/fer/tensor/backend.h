@@ -70,6 +70,10 @@ struct SgdOptions {
 struct SgdSlot {
   Tensor param, grad, momentum;  ///< momentum is undefined when SgdOptions::momentum is 0
 };
+/// One parameter of SAM's way up and back; all of one shape.
+struct SamSlot {
+  Tensor param, grad, saved;  ///< grad is undefined where the parameter does not move
+};
 
 /// What the image preprocessor does to one image, in this order: flip, normalise, erase.
 struct ImageTransform {
@@ -106,6 +110,9 @@ class Backend {
   virtual void reset_peak_memory() = 0;
   /// Graphs, events and uploads (device_runtime.h); nullptr for a device that computes at once.
   virtual DeviceRuntime* runtime() { return nullptr; }
+  /// The gpu::Stream of a device that has one: a kernel launched on it runs behind all that was asked for
+  /// before, and before all that follows. Null on the CPU.
+  virtual void* stream() const { return nullptr; }
 
   virtual void fill(Tensor& y, double value) = 0;     ///< y: any type
   virtual void copy(const Tensor& x, Tensor& y) = 0;  ///< same type and element count
@@ -306,6 +313,11 @@ class Backend {
   // ---------------------------------------------------------------------------
   virtual void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) = 0;
   virtual void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) = 0;
+  /// SAM's way up: saved = param, param += rho / (norm + 1e-12) * grad. norm: what global_norm left
+  /// (float64).
+  virtual void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) = 0;
+  /// And back: param = saved, to the bit.
+  virtual void sam_restore(std::span<SamSlot> slots) = 0;
   /// norm (float64 scalar): the square root of the sum of squares over all tensors, summed in float64 in a
   /// fixed order.
   virtual void global_norm(std::span<const Tensor> tensors, Tensor& norm) = 0;
@@ -315,6 +327,9 @@ class Backend {
   /// image's transform; erased pixels are 0 after normalisation. transforms: N of them, in host memory.
   virtual void preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                                  const float mean[3], const float std[3], Tensor& y) = 0;
+  /// images uint8 N x H x W x C -> y uint8 N x H' x W' x C (resize.cpp): bilinear, antialiased where it
+  /// shrinks, to the byte that Pillow's resize gives.
+  virtual void resize_images(const Tensor& images, Tensor& y) = 0;
 };
 
 /// The backend of a device; made at first use. DeviceError, saying what to do, if this build or machine has
