@@ -28,6 +28,20 @@ void add_products(Cases& cases) {
                      },
                      [](Inputs v) { return linear(v[0], v[1], v.size() > 2 ? v[2] : Variable()); }});
   };
+  cases.push_back({"linear/residual",
+                   [](CaseInputs& in) {
+                     in.uniform("x", {3, 5, 7}).uniform("weight", {4, 7}).uniform("bias", {4});
+                     in.uniform("residual", {3, 5, 4});
+                   },
+                   [](Inputs v) { return linear(v[0], v[1], v[2], v[3]); }});
+  for (const bool bias : {true, false}) {
+    cases.push_back({concat("linear_gelu/tokens", bias ? "" : ", no bias"),
+                     [=](CaseInputs& in) {
+                       in.uniform("x", {2, 9, 13}).uniform("weight", {5, 13});
+                       if (bias) in.uniform("bias", {5});
+                     },
+                     [](Inputs v) { return linear_gelu(v[0], v[1], v.size() > 2 ? v[2] : Variable()); }});
+  }
   layer("1x1", {1, 1}, 1, true);
   layer("a vector", {11}, 5, true);
   layer("tokens", {2, 17, 13}, 7, true);

@@ -1,4 +1,5 @@
-// Linear layer on rows, y = x W^T + b:  dx = dy W,  dW = dy^T x,  db = column sums of dy.
+// Linear layer on rows, y = x W^T + b + residual:  dx = dy W,  dW = dy^T x,  db = column sums of dy,
+// dresidual = dy. With GELU behind it, y = gelu(z), the same of dz = dy gelu'(z), where z is kept.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
@@ -9,43 +10,96 @@ using namespace detail;
 
 namespace {
 
-void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_operands("linear", {{"x", x}, {"weight", weight}}, {{"bias", bias}});
-  check_rank("linear", {"weight", weight}, 2, "O x I");
-  require<ShapeError>(x.rank() >= 1 && x.dim(-1) == weight.dim(1), "[linear] x of shape ", x.shape(), " has ",
-                      x.shape().channels(), " columns, weight of shape ", weight.shape(), " takes ",
+/// The shape of y.
+Shape check(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+            const Tensor& residual) {
+  check_operands(op, {{"x", x}, {"weight", weight}}, {{"bias", bias}, {"residual", residual}});
+  check_rank(op, {"weight", weight}, 2, "O x I");
+  require<ShapeError>(x.rank() >= 1 && x.dim(-1) == weight.dim(1), "[", op, "] x of shape ", x.shape(),
+                      " has ", x.shape().channels(), " columns, weight of shape ", weight.shape(), " takes ",
                       weight.dim(1));
-  if (bias.defined()) {
-    check_shape("linear", {"bias", bias}, {weight.dim(0)}, "the rows of weight ", weight.shape());
-  }
+  if (bias.defined()) check_shape(op, {"bias", bias}, {weight.dim(0)}, "the rows of weight ", weight.shape());
+  Shape shape = x.shape();
+  shape.set(-1, weight.dim(0));
+  if (residual.defined())
+    check_shape(op, {"residual", residual}, shape, "x ", x.shape(), " and weight ", weight.shape());
+  return shape;
 }
+
+/// What backward needs of a layer, and its gradients by x, weight and bias.
+class LinearGradients {
+ public:
+  LinearGradients(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias)
+      : needs_dx_(needs_gradient(x)),
+        needs_dw_(needs_gradient(weight)),
+        needs_db_(needs_gradient(bias)),
+        x_shape_(x.shape()),
+        weight_shape_(weight.shape()),
+        x_(save_operand(needs_dw_, x, op, "x")),
+        weight_(save_if(needs_dx_, weight.value(), op, "weight")) {}
+
+  std::vector<Tensor> operator()(const Tensor& dy) const {
+    Tensor dx = empty_if(needs_dx_, x_shape_, dy), dw = empty_if(needs_dw_, weight_shape_, dy), db;
+    const SharedOperand shared(dy);  // by both products
+    if (needs_dx_) backend_of(dy).linear_backward_input(dy, weight_.get(), dx);
+    if (needs_dw_) {
+      db = empty_if(needs_db_, {weight_shape_[0]}, dy);
+      backend_of(dy).linear_backward_weight(x_.get(), dy, dw, db);
+    } else if (needs_db_) {  // a frozen weight under a trained bias
+      db = reduce_to(dy, {weight_shape_[0]});
+    }
+    return {dx, dw, db};
+  }
+
+ private:
+  bool needs_dx_, needs_dw_, needs_db_;
+  Shape x_shape_, weight_shape_;
+  Saved x_, weight_;
+};
 
 }  // namespace
 
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  check(value_or_none(x), value_or_none(weight), value_or_none(bias));
-  Shape shape = x.shape();
-  shape.set(-1, weight.dim(0));
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, const Variable& residual) {
+  LinearEpilogue epilogue{.bias = value_or_none(bias), .residual = value_or_none(residual)};
+  const Shape shape =
+      check("linear", value_or_none(x), value_or_none(weight), epilogue.bias, epilogue.residual);
   Tensor y = Tensor::empty_like(x.value(), shape);
   const Tensor operand = product_operand(x);
-  backend_of(y).linear_forward(operand, weight.value(), value_or_none(bias), y);
-  const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  return record("linear", std::move(y), {x, weight, bias},
-                [needs_dx, needs_dw, needs_db, sx = x.shape(), sw = weight.shape(),
-                 x_saved = save_operand(needs_dw, x, "linear", "x"),
-                 weight_saved = save_if(needs_dx, weight.value(), "linear", "weight")](
-                    const Tensor& dy) -> std::vector<Tensor> {
-                  Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
-                  const SharedOperand shared(dy);  // by both products
-                  if (needs_dx) backend_of(dy).linear_backward_input(dy, weight_saved.get(), dx);
-                  if (needs_dw) {
-                    db = empty_if(needs_db, {sw[0]}, dy);
-                    backend_of(dy).linear_backward_weight(x_saved.get(), dy, dw, db);
-                  } else if (needs_db) {  // a frozen weight under a trained bias
-                    db = reduce_to(dy, {sw[0]});
-                  }
-                  return {dx, dw, db};
+  backend_of(y).linear_fused_forward(operand, weight.value(), epilogue, y);
+  const LinearGradients gradients("linear", x, weight, bias);
+  if (!residual.defined()) return record("linear", std::move(y), {x, weight, bias}, gradients);
+  return record("linear", std::move(y), {x, weight, bias, residual},
+                [gradients, needs_dr = needs_gradient(residual)](const Tensor& dy) {
+                  std::vector<Tensor> all = gradients(dy);
+                  all.push_back(needs_dr ? dy : Tensor());
+                  return all;
                 });
+}
+
+Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias) {
+  LinearEpilogue epilogue{.bias = value_or_none(bias), .gelu = true};
+  const Shape shape = check("linear_gelu", value_or_none(x), value_or_none(weight), epilogue.bias, Tensor());
+  const bool any = needs_gradient(x) || needs_gradient(weight) || needs_gradient(bias);
+  Tensor y = Tensor::empty_like(x.value(), shape);
+  if (any) epilogue.before_gelu = Tensor::empty_like(y);
+  const Tensor operand = product_operand(x);
+  backend_of(y).linear_fused_forward(operand, weight.value(), epilogue, y);
+  const LinearGradients gradients("linear_gelu", x, weight, bias);
+  const Saved z_saved = save_if(any, epilogue.before_gelu, "linear_gelu", "the value before gelu");
+  return record(
+      "linear_gelu", std::move(y), {x, weight, bias},
+      [=](const Tensor& dy) {
+        const Tensor z = z_saved.get();
+        Tensor dz = Tensor::empty_like(dy);
+        backend_of(dy).activation_backward(UnaryOp::gelu, z, z, dy, dz);
+        return gradients(dz);
+      },
+      [=] {
+        const Tensor z = z_saved.get();
+        Tensor again = Tensor::empty_like(z);
+        backend_of(z).activation_forward(UnaryOp::gelu, z, again);
+        return again;
+      });
 }
 
 }  // namespace fer

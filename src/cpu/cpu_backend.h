@@ -51,6 +51,8 @@ class CpuBackend final : public Backend {
   // matmul.cpp
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) override;
   void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) override;
+  void linear_fused_forward(const Tensor& x, const Tensor& weight, LinearEpilogue& epilogue,
+                            Tensor& y) override;
   void linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) override;
   void linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) override;
 

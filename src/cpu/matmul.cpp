@@ -1,4 +1,5 @@
-// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy.
+// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy. What
+// the fused form adds are passes of their own here, over what the caches still hold.
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
 
@@ -56,6 +57,15 @@ void CpuBackend::linear_forward(const Tensor& x, const Tensor& weight, const Ten
     detail::gemm(matrix(x.data<T>(), rows, inputs), matrix(weight.data<T>(), outputs, inputs).transposed(),
                  y.mutable_data<T>(), outputs, bias.defined() ? bias.data<T>() : nullptr);
   });
+}
+
+void CpuBackend::linear_fused_forward(const Tensor& x, const Tensor& weight, LinearEpilogue& epilogue,
+                                      Tensor& y) {
+  Tensor sum = y;
+  if (epilogue.gelu) sum = epilogue.before_gelu.defined() ? epilogue.before_gelu : Tensor::empty_like(y);
+  linear_forward(x, weight, epilogue.bias, sum);
+  if (epilogue.gelu) activation_forward(UnaryOp::gelu, sum, y);
+  if (epilogue.residual.defined()) accumulate(epilogue.residual, 1.0, y);
 }
 
 void CpuBackend::linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) {

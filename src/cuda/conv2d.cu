@@ -238,6 +238,8 @@ struct ClassStore {
     return dx + ((static_cast<index_t>(n) * s.h + h) * s.w + w) * s.in + group * s.in_group;
   }
   __device__ __forceinline__ const T* bias(index_t) const { return nullptr; }
+  __device__ __forceinline__ void put(T* at, T value) const { *at = value; }
+  static constexpr bool sums_a = false;
 };
 
 /// One axis of a class: which taps r meet pixels h = first + a stride: those with r = first + padding modulo

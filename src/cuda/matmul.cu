@@ -1,8 +1,12 @@
 // Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy.
 // All are product.h (which says what blocks and threads do, and the floor); a transposed operand is one whose
 // other dimension is contiguous. dW, whose inner dimension is the rows, is where k is cut most.
+// What follows a product is done to its sums before they are written: bias, GELU and a residual, and in dW
+// the column sums of dy, which the blocks of its first columns have in shared memory anyway. On tensor cores,
+// where dy may be rounded, they are a pass of their own over dy as it is.
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
+#include "cuda/gelu.h"
 #include "cuda/product.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
@@ -48,6 +52,30 @@ void with_operand(const T* data, index_t outer, index_t k, bool k_first, const B
   }
 }
 
+/// y = f(sum + bias) + residual, f being gelu or nothing; sum + bias is kept in before_gelu. All but y may be
+/// null.
+template <typename T>
+struct LinearStore : MatrixStore<T> {
+  T* before_gelu;
+  const T* residual;
+  bool gelu;
+
+  __device__ __forceinline__ void put(T* at, T value) const {
+    const index_t i = at - this->data;
+    if (before_gelu != nullptr) before_gelu[i] = value;
+    if (gelu) value = Gelu{}(value);
+    if (residual != nullptr) value += residual[i];
+    *at = value;
+  }
+};
+
+/// dW, and the sums of its A = dy^T over the rows.
+template <typename T>
+struct WeightGradientStore : MatrixStore<T> {
+  static constexpr bool sums_a = true;
+  T* sums;  ///< may be null
+};
+
 template <typename T>
 struct ColumnTerm {
   const T* x;
@@ -75,15 +103,28 @@ void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, b
 }
 
 void DeviceBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  LinearEpilogue epilogue{.bias = bias};
+  linear_fused_forward(x, weight, epilogue, y);
+}
+
+void DeviceBackend::linear_fused_forward(const Tensor& x, const Tensor& weight, LinearEpilogue& epilogue,
+                                         Tensor& y) {
   check_linear("linear", x, weight, y);
+  const Tensor &bias = epilogue.bias, &residual = epilogue.residual;
   require<ShapeError>(!bias.defined() || bias.numel() == weight.dim(0), "[linear] bias ", bias.shape(),
                       " for weight ", weight.shape());
+  if (epilogue.before_gelu.defined())
+    require_size("linear", "the value before gelu", epilogue.before_gelu, y.numel());
+  if (residual.defined()) require_size("linear", "residual", residual, y.numel());
   const index_t rows = x.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
   dispatch_product(*this, "linear", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
     using Sum = SumType<T>;
+    const LinearStore<Sum> store{{y.mutable_data<Sum>(), outputs, 0, data_or_null<Sum>(bias), 0},
+                                 mutable_data_or_null<Sum>(epilogue.before_gelu),
+                                 data_or_null<Sum>(residual),
+                                 epilogue.gelu};
     product(*this, stream_, rows, outputs, inputs, 1, operand<T, false>(from, rows, inputs),
-            operand<T, false>(by, outputs, inputs),
-            MatrixStore<Sum>{y.mutable_data<Sum>(), outputs, 0, data_or_null<Sum>(bias), 0});
+            operand<T, false>(by, outputs, inputs), store);
   });
 }
 
@@ -105,14 +146,21 @@ void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Te
   require<ShapeError>(!dbias.defined() || dbias.numel() == dweight.dim(0), "[linear_backward_weight] dbias ",
                       dbias.shape(), " for dweight ", dweight.shape());
   const index_t rows = x.shape().rows(), inputs = dweight.dim(1), outputs = dweight.dim(0);
-  dispatch_product(*this, "linear_backward_weight", dweight.dtype(), dy, x,
-                   [&]<typename T>(const T* gradients, const T* from) {
-                     using Sum = SumType<T>;
-                     product(*this, stream_, outputs, inputs, rows, 1,
-                             operand<T, true>(gradients, outputs, rows), operand<T, true>(from, inputs, rows),
-                             MatrixStore<Sum>{dweight.mutable_data<Sum>(), inputs, 0, nullptr, 0});
-                   });
-  if (!dbias.defined()) return;
+  bool summed = !dbias.defined() || dbias.numel() == 0;
+  dispatch_product(
+      *this, "linear_backward_weight", dweight.dtype(), dy, x,
+      [&]<typename T>(const T* gradients, const T* from) {
+        using Sum = SumType<T>;
+        Sum* sums = nullptr;
+        if (!summed && inputs > 0 && !on_tensor_cores<T>(*this)) {
+          sums = dbias.mutable_data<Sum>();
+          summed = true;
+        }
+        product(*this, stream_, outputs, inputs, rows, 1, operand<T, true>(gradients, outputs, rows),
+                operand<T, true>(from, inputs, rows),
+                WeightGradientStore<Sum>{{dweight.mutable_data<Sum>(), inputs, 0, nullptr, 0}, sums});
+      });
+  if (summed) return;
   dispatch_floating(dbias.dtype(), "linear_backward_weight", [&]<typename T>() {
     column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<T>{dy.data<T>(), outputs},
                      StoreSum<T>{dbias.mutable_data<T>(), outputs});

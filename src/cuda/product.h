@@ -70,8 +70,8 @@ __device__ __forceinline__ void fetch(const Loader& loader, const typename Loade
 /// Puts them in shared memory, k by k. Rows are one piece longer than a tile: fewer bank conflicts, still
 /// aligned.
 template <typename Side, bool inner_contiguous, typename T>
-__device__ __forceinline__ void put(const T (&stage)[Side::staged],
-                                    T (&to)[Side::depth][Side::size + piece<T>]) {
+__device__ __forceinline__ void put_stage(const T (&stage)[Side::staged],
+                                          T (&to)[Side::depth][Side::size + piece<T>]) {
   const int thread = static_cast<int>(threadIdx.x);
   FER_UNROLL
   for (int j = 0; j < Side::staged; ++j) {
@@ -127,23 +127,43 @@ __global__ void __launch_bounds__(Tile::threads)
   const int row = thread / Tile::side_n * p, column = thread % Tile::side_n * p;
   const bool useful = place.m0 + row < shape.m && place.n0 + column < shape.n;
   T sums[2 * p][2 * p] = {};
+  constexpr int sums_a = Store::sums_a ? (Tile::m + Tile::threads - 1) / Tile::threads : 1;
+  T of_a[sums_a] = {};  // of row thread + i * threads of the tile of A
+  bool wants_a = false;
+  if constexpr (Store::sums_a) wants_a = store.sums != nullptr && place.n0 == 0;
   T stage_a[SideA::staged], stage_b[SideB::staged];
   if (place.begin < place.end) {
     fetch<SideA>(a, rows, place.begin, place.end, stage_a);
     fetch<SideB>(b, columns, place.begin, place.end, stage_b);
   }
   for (int k = place.begin; k < place.end; k += Tile::depth) {
-    put<SideA, LoaderA::inner_contiguous>(stage_a, tile_a);
-    put<SideB, LoaderB::inner_contiguous>(stage_b, tile_b);
+    put_stage<SideA, LoaderA::inner_contiguous>(stage_a, tile_a);
+    put_stage<SideB, LoaderB::inner_contiguous>(stage_b, tile_b);
     __syncthreads();
     if (k + Tile::depth < place.end) {
       fetch<SideA>(a, rows, k + Tile::depth, place.end, stage_a);
       fetch<SideB>(b, columns, k + Tile::depth, place.end, stage_b);
     }
+    if constexpr (Store::sums_a) {
+      FER_UNROLL
+      for (int j = 0; j < sums_a; ++j) {
+        const int m = thread + j * Tile::threads;
+        if (!wants_a || m >= Tile::m) continue;
+        for (int i = 0; i < Tile::depth; ++i) of_a[j] += tile_a[i][m];
+      }
+    }
     if (useful) {
       for (int i = 0; i < Tile::depth; ++i) multiply<Tile>(&tile_a[i][row], &tile_b[i][column], sums);
     }
     __syncthreads();
+  }
+  if constexpr (Store::sums_a) {
+    FER_UNROLL
+    for (int j = 0; j < sums_a; ++j) {
+      const int in_tile = thread + j * Tile::threads, m = place.m0 + in_tile;
+      if (wants_a && in_tile < Tile::m && m < shape.m)
+        sums_of(store, shape, place.split, partial)[m] = of_a[j];
+    }
   }
   if (!useful) return;
   const T* bias = partial == nullptr ? store.bias(place.batch) : nullptr;
@@ -155,7 +175,7 @@ __global__ void __launch_bounds__(Tile::threads)
     FER_UNROLL
     for (int j = 0; j < 2 * p; ++j) {
       const int n = place.n0 + column + j % p + j / p * (Tile::n / 2);
-      if (n < shape.n) y[n] = bias == nullptr ? sums[i][j] : sums[i][j] + bias[n];
+      if (n < shape.n) put(store, partial, y + n, bias == nullptr ? sums[i][j] : sums[i][j] + bias[n]);
     }
   }
 }
@@ -172,6 +192,13 @@ void product_in_tiles(Backend& owner, gpu::Stream stream, index_t m, index_t n, 
   });
 }
 
+/// Whether products of operands of type T are the tensor cores'.
+template <typename T>
+bool on_tensor_cores(const Backend& owner) {
+  return std::is_same_v<T, bf16> ||
+         (std::is_same_v<T, float> && precision(owner.device()) != Precision::float32);
+}
+
 /// y(m, n) = sum over k of A(m, k) B(k, n) for all batches, m and n.
 template <typename LoaderA, typename LoaderB, typename Store>
 void product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k, index_t batches,
@@ -182,8 +209,7 @@ void product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k
     tensor_product(owner, stream, m, n, k, batches, a, b, store);
   } else {
     if constexpr (std::is_same_v<T, float>) {
-      if (precision(owner.device()) != Precision::float32)
-        return tensor_product(owner, stream, m, n, k, batches, a, b, store);
+      if (on_tensor_cores<T>(owner)) return tensor_product(owner, stream, m, n, k, batches, a, b, store);
       if (large_tile_pays(m, n, k, batches, 128, ProductTile<T, 128, 128>::least_part))
         return product_in_tiles<T, 128, 128>(owner, stream, m, n, k, batches, a, b, store);
     }

@@ -13,7 +13,13 @@
 //   const Element* origin()          some address in the operand
 //   bool in_pieces(k)                whether `piece` elements (16 bytes) along the contiguous dimension, from
 //                                    a multiple of `piece` on, are neighbours, aligned, all inside or none
-// A Store: T* row(batch, m), the address of y(m, 0); const T* bias(batch), of n elements, or nullptr.
+// A Store:
+//   T* row(batch, m)                 the address of y(m, 0)
+//   const T* bias(batch)             of n elements, or nullptr
+//   void put(T* at, T value)         writes a finished sum, to which the bias has been added, to its place in
+//   y static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
+//   single
+//                                    batch, and not on tensor cores
 #pragma once
 
 #include <algorithm>
@@ -110,6 +116,8 @@ struct MatrixStore {
   __device__ __forceinline__ const T* bias(index_t batch) const {
     return all_bias == nullptr ? nullptr : all_bias + batch * bias_stride;
   }
+  __device__ __forceinline__ void put(T* at, T value) const { *at = value; }
+  static constexpr bool sums_a = false;
 };
 
 /// Extents, and how the product is cut: into tiles of m and n, and k in `splits` parts. batches: independent
@@ -120,7 +128,7 @@ struct ProductShape {
   int splits = 1, k_per_split = 0;
   int tiles_m = 0, tiles_n = 0;
 
-  index_t outputs() const { return batches * m * n; }
+  __host__ __device__ index_t outputs() const { return batches * m * n; }
   /// x runs over batches, tiles of m, tiles of n (fastest); y over the parts of k.
   dim3 grid() const {
     return dim3(static_cast<unsigned>(batches * tiles_m * tiles_n), static_cast<unsigned>(splits));
@@ -190,17 +198,43 @@ __device__ __forceinline__ T* row_of(const Store& store, const ProductShape& sha
   return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n;
 }
 
+/// Writes a sum, bias included, to its place in y, or in the workspace.
+template <typename T, typename Store>
+__device__ __forceinline__ void put(const Store& store, const T* partial, T* at, T value) {
+  if (partial == nullptr) {
+    store.put(at, value);
+  } else {
+    *at = value;
+  }
+}
+
+/// Where a part's sums of A go: to store.sums, or behind all parts of y in the workspace.
+template <typename T, typename Store>
+__device__ __forceinline__ T* sums_of(const Store& store, const ProductShape& shape, int split, T* partial) {
+  if (partial == nullptr) return store.sums;
+  return partial + shape.splits * shape.outputs() + index_t{split} * shape.m;
+}
+
 /// Adds the parts of k in order; a thread an element of y.
 template <typename T, typename Store>
-__global__ void add_splits_kernel(const T* partial, Store store, ProductShape shape) {
-  const index_t size = shape.batches * shape.m * shape.n;
+__global__ void add_splits_kernel(T* partial, Store store, ProductShape shape) {
+  const index_t size = shape.outputs();
   for (index_t i = first_item(); i < size; i += item_step()) {
     T sum = 0;
     for (int split = 0; split < shape.splits; ++split) sum += partial[split * size + i];
     const index_t row = i / shape.n, batch = row / shape.m;
     const int n = static_cast<int>(i - row * shape.n);
     const T* bias = store.bias(batch);
-    store.row(batch, static_cast<int>(row - batch * shape.m))[n] = bias == nullptr ? sum : sum + bias[n];
+    T* y = store.row(batch, static_cast<int>(row - batch * shape.m));
+    store.put(y + n, bias == nullptr ? sum : sum + bias[n]);
+  }
+  if constexpr (Store::sums_a) {
+    if (store.sums == nullptr) return;
+    for (index_t m = first_item(); m < shape.m; m += item_step()) {
+      T sum = 0;
+      for (int split = 0; split < shape.splits; ++split) sum += sums_of(store, shape, split, partial)[m];
+      store.sums[m] = sum;
+    }
   }
 }
 
@@ -208,11 +242,13 @@ __global__ void add_splits_kernel(const T* partial, Store store, ProductShape sh
 template <typename T, typename Store, typename Launch>
 void launch_product(Backend& owner, gpu::Stream stream, const ProductShape& shape, const Store& store,
                     const Launch& launch) {
-  const DeviceArray<T> partial(owner, shape.splits > 1 ? shape.splits * shape.outputs() : 0);
+  index_t part = shape.outputs();
+  if constexpr (Store::sums_a) part += shape.m;
+  const DeviceArray<T> partial(owner, shape.splits > 1 ? shape.splits * part : 0);
   launch(partial.data());
   if (shape.splits > 1) {
-    gpu::launch(add_splits_kernel<T, Store>, blocks_for(shape.outputs(), 256), 256, 0, stream,
-                static_cast<const T*>(partial.data()), store, shape);
+    gpu::launch(add_splits_kernel<T, Store>, blocks_for(shape.outputs(), 256), 256, 0, stream, partial.data(),
+                store, shape);
   }
 }
 

@@ -14,7 +14,7 @@ std::string Dropout::describe() const {
 }
 
 Variable Dropout::forward(const Variable& x) {
-  if (!is_training() || p_ == 0.0) return x;
+  if (!is_active()) return x;
   return dropout(x, p_, RandomScope::key(fnv1a64(path())));
 }
 

@@ -37,4 +37,21 @@ const PreparedConv2d& Linear::prepared() {
   return prepared_;
 }
 
+// The CPU's products have no such end: there, both are what they are made of.
+Variable Linear::gelu(const Variable& x) {
+  if (x.device() == Device::cpu) return fer::gelu((*this)(x));
+  ModuleScope scope(name());
+  Variable y = linear_gelu(x, weight, bias);
+  MacCounter::add(y.shape().numel() * in_);
+  return y;
+}
+
+Variable Linear::plus(const Variable& x, const Variable& residual) {
+  if (x.device() == Device::cpu) return fer::add((*this)(x), residual);
+  ModuleScope scope(name());
+  Variable y = linear(x, weight, bias, residual);
+  MacCounter::add(y.shape().numel() * in_);
+  return y;
+}
+
 }  // namespace fer

@@ -31,6 +31,11 @@ Variable first_row(const Variable& t) {
   return slice(t, 1, 0, 1);
 }
 
+/// drop(layer(x)) + residual.
+Variable add_residual(Linear& layer, Dropout& drop, const Variable& x, const Variable& residual) {
+  return drop.is_active() ? fer::add(drop(layer(x)), residual) : layer.plus(x, residual);
+}
+
 }  // namespace
 
 void validate(const DualAttentionConfig& config) {
@@ -108,8 +113,9 @@ std::string CrossAttentionBlock::describe() const {
                 config_.mlp_ratio * config_.dim, ")");
 }
 
-Variable CrossAttentionBlock::mlp(const Variable& t) {
-  return (*drop_mlp_)((*fc2_)((*drop_hidden_)(gelu((*fc1_)(t)))));
+Variable CrossAttentionBlock::add_mlp(const Variable& t) {
+  const Variable hidden = (*drop_hidden_)(fc1_->gelu((*norm_)(t)));
+  return add_residual(*fc2_, *drop_mlp_, hidden, t);
 }
 
 Variable CrossAttentionBlock::operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights) {
@@ -123,8 +129,7 @@ Variable CrossAttentionBlock::operator()(const Variable& t_fusion, const Variabl
   MacCounter::add(2 * q.shape().numel() * k.dim(1));    // q k^T and its product with v
   const Variable residual =
       t_query.dim(1) == t_fusion.dim(1) ? t_fusion : slice(t_fusion, 1, 0, t_query.dim(1));
-  const Variable t = fer::add((*drop_attention_)((*proj_)(attended)), residual);
-  return fer::add(mlp((*norm_)(t)), t);  // Eq. 5
+  return add_mlp(add_residual(*proj_, *drop_attention_, attended, residual));  // Eq. 5
 }
 
 DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,

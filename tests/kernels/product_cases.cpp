@@ -49,6 +49,17 @@ void add_products(std::vector<KernelCase>& cases) {
                        b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), b.result({e.n}));
                        b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), none);
                      }});
+    cases.push_back(
+        {concat("linear fused/", e.m, " x ", e.n, " x ", e.k), {"linear_fused_forward"}, [=](Bench& b) {
+           const Tensor x = b.random({e.m, e.k}), weight = b.random({e.n, e.k});
+           const Tensor bias = b.random({e.n}), residual = b.random({e.m, e.n});
+           LinearEpilogue all{.bias = bias, .gelu = true, .residual = residual};
+           all.before_gelu = b.result({e.m, e.n});
+           b.backend().linear_fused_forward(x, weight, all, b.result({e.m, e.n}));
+           LinearEpilogue added{.residual = residual}, gelu{.gelu = true};
+           b.backend().linear_fused_forward(x, weight, added, b.result({e.m, e.n}));
+           b.backend().linear_fused_forward(x, weight, gelu, b.result({e.m, e.n}));
+         }});
   }
 }
 

@@ -23,6 +23,38 @@ OP_TEST("linear: equals matmul with the transposed weight, plus the bias") {
   }
 }
 
+OP_TEST("linear: a residual is added, and its gradient is that of the sum") {
+  for (std::int64_t rows : {1, 33, 260}) {
+    check_equivalent([](const auto& v) { return linear(v[0], v[1], v[2], v[3]); },
+                     [](const auto& v) { return add(linear(v[0], v[1], v[2]), v[3]); },
+                     CaseInputs("linear residual", device)
+                         .uniform("x", {rows, 17})
+                         .uniform("weight", {7, 17})
+                         .uniform("bias", {7})
+                         .uniform("residual", {rows, 7})
+                         .take());
+  }
+}
+
+OP_TEST("linear: gelu behind it equals gelu of it, also where the inner extent is cut in parts") {
+  for (std::int64_t inputs : {1, 17, 300}) {
+    check_equivalent([](const auto& v) { return linear_gelu(v[0], v[1], v[2]); },
+                     [](const auto& v) { return gelu(linear(v[0], v[1], v[2])); },
+                     CaseInputs("linear gelu", device)
+                         .uniform("x", {5, inputs})
+                         .uniform("weight", {33, inputs})
+                         .uniform("bias", {33})
+                         .take());
+  }
+}
+
+OP_TEST("linear: gelu without gradients: values worked out by hand") {
+  const Variable x = leaf({2, 2}, {1, -2, 0, 3}, device, false), weight = leaf({1, 2}, {1, 1}, device, false);
+  const Variable y = linear_gelu(x, weight);
+  CHECK_FALSE(y.requires_grad());
+  check_values(y.value(), {2, 1}, {-0.15865525393145707, 2.99595030590511});
+}
+
 OP_TEST("linear: a trained bias over a frozen weight") {
   const Variable x = leaf({2, 1}, {1, 2}, device, false), weight = leaf({2, 1}, {3, 4}, device, false);
   Variable bias = leaf({2}, {0, 0}, device);
@@ -42,6 +74,10 @@ OP_TEST("linear: errors") {
                    "[linear] bias has shape (3), needs (4) for the rows of weight (4, 3)");
   CHECK_MESSAGE_OF(linear(zeros({2, 3}), zeros({4, 3}), Variable(Tensor::zeros({4}, DType::float32, device))),
                    TypeError, "[linear] x is float64, but bias is float32");
+  CHECK_MESSAGE_OF(linear(zeros({2, 3}), zeros({4, 3}), Variable(), zeros({2, 3})), ShapeError,
+                   "[linear] residual has shape (2, 3), needs (2, 4) for x (2, 3) and weight (4, 3)");
+  CHECK_MESSAGE_OF(linear_gelu(zeros({2, 3}), zeros({4, 5})), ShapeError,
+                   "[linear_gelu] x of shape (2, 3) has 3 columns, weight of shape (4, 5) takes 5");
   CHECK_MESSAGE_OF(linear(Variable(), zeros({4, 3})), TypeError, "[linear] x is undefined");
 }
 

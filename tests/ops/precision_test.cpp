@@ -204,6 +204,33 @@ OP_TEST("precision: a bias is added in float32, once, also where k is cut in par
   }
 }
 
+OP_TEST("precision: what follows a product is done to its float32 sums") {
+  if (!has_precisions(device)) return;
+  Backend& on = backend(device);
+  for (const std::int64_t inputs : {36, 1040}) {  // k in one part, and cut
+    const Tensor x = random_matrix({65, inputs}, 7).to(device), w = random_matrix({20, inputs}, 8).to(device);
+    const Tensor bias = random_matrix({20}, 9).to(device), residual = random_matrix({65, 20}, 10).to(device);
+    for (Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
+      CAPTURE(precision);
+      const PrecisionScope scope(device, precision);
+      Tensor sum = Tensor::empty_like(residual), wanted = Tensor::empty_like(sum),
+             y = Tensor::empty_like(sum);
+      on.linear_forward(x, w, bias, sum);
+      on.activation_forward(UnaryOp::gelu, sum, wanted);
+      on.accumulate(residual, 1.0, wanted);
+      LinearEpilogue epilogue{bias, true, Tensor::empty_like(sum), residual};
+      on.linear_fused_forward(x, w, epilogue, y);
+      CHECK(difference(y, wanted) < 1e-6);
+      CHECK(epilogue.before_gelu.to_vector<float>() == sum.to_vector<float>());
+      // The gradient of the bias is of dy as it is, not as a product may round it.
+      Tensor dw = Tensor::empty_like(w), db = Tensor::empty_like(bias), sums = Tensor::empty_like(bias);
+      on.linear_backward_weight(x, residual, dw, db);
+      on.sum_to(residual, sums);
+      CHECK(difference(db, sums) < 1e-6);
+    }
+  }
+}
+
 OP_TEST("precision: float64 and sums of nothing are untouched") {
   if (!has_precisions(device)) return;
   const PrecisionScope scope(device, Precision::bf16);

@@ -67,8 +67,12 @@ Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t leng
 // --- products (matmul.cpp, linear.cpp) --------------------------------------------------------------------
 /// a: ... x M x K, b: ... x K x N, with equal leading dimensions.
 Variable matmul(const Variable& a, const Variable& b);
-/// x: rows x I, weight: O x I, bias: O (optional). y = x weight^T + bias.
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {});
+/// x: rows x I, weight: O x I, bias: O (optional), residual: y's shape (optional).
+/// y = x weight^T + bias + residual.
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
+                const Variable& residual = {});
+/// gelu(linear(x, weight, bias)), in one pass over y where the device can.
+Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias = {});
 
 // --- convolution (conv2d.cpp) --------------------------------------------------------------------------
 /// x: N x H x W x I, weight: O x kh x kw x I/groups, bias: O (optional).

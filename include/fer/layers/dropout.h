@@ -17,6 +17,8 @@ class Dropout : public Layer {
   std::string describe() const override;
   Variable forward(const Variable& x) override;
   double p() const { return p_; }
+  /// Whether it changes anything: in training, with p > 0.
+  bool is_active() const { return is_training() && p_ > 0.0; }
 
  private:
   double p_;

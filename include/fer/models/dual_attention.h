@@ -63,7 +63,7 @@ class CrossAttentionBlock : public Module {
   Variable operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights = nullptr);
 
  private:
-  Variable mlp(const Variable& t);
+  Variable add_mlp(const Variable& t);
 
   DualAttentionConfig config_;
   LayerNorm *norm_lm_ = nullptr, *norm1_ = nullptr;

@@ -46,6 +46,15 @@ struct Conv2dEpilogue {
   Tensor residual;     ///< of y's shape; optional
 };
 
+/// What linear_fused_forward does with a sum before it writes it: y = f(sum + bias) + residual, where f is
+/// the exact gelu or nothing.
+struct LinearEpilogue {
+  Tensor bias{};  ///< O; optional
+  bool gelu = false;
+  Tensor before_gelu{};  ///< output, y's shape: sum + bias, for backward; optional, and with gelu alone
+  Tensor residual{};     ///< y's shape; optional
+};
+
 /// Which map of f_lm weighs f_img (Eq. 1 and its rivals in Table 4).
 enum class HeatmapKind { max, sum, abs_sum };
 
@@ -157,6 +166,9 @@ class Backend {
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) = 0;
   /// y = x W^T + bias: x rows x I, weight O x I, bias O (optional), y rows x O.
   virtual void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) = 0;
+  /// y = f(x W^T + bias) + residual in one pass over y, where a device can.
+  virtual void linear_fused_forward(const Tensor& x, const Tensor& weight, LinearEpilogue& epilogue,
+                                    Tensor& y) = 0;
   /// dx = dy W.
   virtual void linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) = 0;
   /// dweight = dy^T x; dbias (optional) = column sums of dy.

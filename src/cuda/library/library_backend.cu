@@ -66,10 +66,15 @@ void LibraryBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, 
   product(a, transpose_a, b, transpose_b, m, n, k, m * n == 0 ? 0 : y.numel() / (m * n), y);
 }
 
-void LibraryBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  if (!library_mode()) return DeviceBackend::linear_forward(x, weight, bias, y);
-  product(x, false, weight, true, x.shape().rows(), weight.dim(0), weight.dim(1), 1, y);
-  add_bias(bias, y);
+void LibraryBackend::linear_fused_forward(const Tensor& x, const Tensor& weight, LinearEpilogue& epilogue,
+                                          Tensor& y) {
+  if (!library_mode()) return DeviceBackend::linear_fused_forward(x, weight, epilogue, y);
+  Tensor sum = y;
+  if (epilogue.gelu) sum = epilogue.before_gelu.defined() ? epilogue.before_gelu : Tensor::empty_like(y);
+  product(x, false, weight, true, x.shape().rows(), weight.dim(0), weight.dim(1), 1, sum);
+  add_bias(epilogue.bias, sum);
+  if (epilogue.gelu) activation_forward(UnaryOp::gelu, sum, y);
+  if (epilogue.residual.defined()) accumulate(epilogue.residual, 1.0, y);
 }
 
 void LibraryBackend::linear_backward_input(const Tensor& dy, const Tensor& weight, Tensor& dx) {
