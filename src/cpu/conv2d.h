@@ -33,7 +33,7 @@ struct ConvOperands {
   const T* packed =
       nullptr;  ///< the weight in the layout of the implementation; else it is packed for this call
   const T* border = nullptr;  ///< I: what lies around x instead of zeros
-  Epilogue<T> epilogue;
+  Epilogue<T> epilogue{};
 };
 
 template <typename T>
