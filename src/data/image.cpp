@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "cpu/resize.h"
 #include "fer/error.h"
+#include "tensor/resize_image.h"
 
 namespace fer {
 namespace {
