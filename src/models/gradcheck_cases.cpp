@@ -1,11 +1,11 @@
 #include "fer/models/gradcheck_cases.h"
-#include "fer/models/points_net.h"
 
 #include <algorithm>
 
 #include "fer/autograd/ops.h"
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
+#include "fer/models/points_net.h"
 
 namespace fer {
 namespace {
