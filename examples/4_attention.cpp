@@ -5,6 +5,7 @@
 // letter; a query names one of the places, and the block is to answer with the letter there. Queries come
 // from one stream of tokens, keys and values from another: the cross attention of the paper (Eqs. 3-5), in
 // which landmarks ask and the image answers.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>

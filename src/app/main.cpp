@@ -1,6 +1,7 @@
 // fer: trains, evaluates and uses the facial-expression network.
 #include <exception>
 #include <iostream>
+#include <new>
 #include <thread>
 
 #include "app/commands.h"

@@ -20,6 +20,9 @@
 #define FER_CPU_ATTENTION_INL_H
 #endif
 
+#include <algorithm>
+#include <cmath>
+
 #include "cpu/attention.h"
 #include "hwy/highway.h"
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 

@@ -1,5 +1,6 @@
 // Figure 8: faces that one network mends and those that it breaks.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "report/figure_parts.h"

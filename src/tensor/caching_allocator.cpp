@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <tuple>
 
 #include "tensor/out_of_memory.h"

@@ -1,5 +1,6 @@
 #include "fer/training/loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>

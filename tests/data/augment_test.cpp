@@ -2,6 +2,7 @@
 // where the picture goes.
 #include "fer/data/augment.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

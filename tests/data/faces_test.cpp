@@ -2,6 +2,7 @@
 // name.
 #include "fer/data/faces.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <set>
