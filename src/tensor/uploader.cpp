@@ -11,7 +11,10 @@ Uploader::Uploader(Device device) : device_(device) {}
 Uploader::~Uploader() {
   // Pinned memory must not go while the device still copies from it.
   for (Slot& slot : slots_) {
-    if (slot.copied) slot.copied->wait();
+    try {
+      if (slot.copied) slot.copied->wait();
+    } catch (const Error&) {  // the device has failed; whoever uses it next is told
+    }
   }
 }
 

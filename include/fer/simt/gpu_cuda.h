@@ -245,8 +245,10 @@ using Graph = cudaGraphExec_t;
 
 /// DeviceError naming the call, unless it succeeded.
 inline void check(cudaError_t status, const char* call) {
-  require<DeviceError>(status == cudaSuccess, "[cuda] ", call, ": ", cudaGetErrorString(status), " (",
-                       cudaGetErrorName(status), ")");
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // it is reported here; cuBLAS and cuDNN shall not take it for theirs later
+  throw DeviceError(
+      concat("[cuda] ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
 
 enum class CopyKind { host_to_device, device_to_host, device_to_device };
@@ -390,9 +392,15 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "launch: wrong number of kernel arguments");
   static_assert((std::size_t{0} + ... + sizeof(Parameters)) <= 4096, "launch: over 4 KB of kernel arguments");
   if (shared_bytes > 48 * 1024) {  // more than the default must be asked for, function by function
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-          "cudaFuncSetAttribute(MaxDynamicSharedMemorySize)");
+    const cudaError_t status =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    if (status == cudaErrorInvalidValue) {
+      (void)cudaGetLastError();
+      throw DeviceError(concat("[cuda] a kernel needs ", shared_bytes,
+                               " bytes of shared memory a block, more than this GPU has"));
+    }
+    check(status, "cudaFuncSetAttribute(MaxDynamicSharedMemorySize)");
   }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
