@@ -63,8 +63,6 @@ void add_precision_flag(CLI::App& command, std::string& precision) {
 Device checked_device(const std::string& text, const std::string& precision) {
   const Precision parsed = parse_precision(precision);
   const Device device = checked_device(text);
-  require<ConfigError>(parsed == Precision::float32 || chosen_math() == MathMode::native,
-                       "--math library computes in float32; use --math native with --precision ", parsed);
   set_precision(device, parsed);
   return device;
 }

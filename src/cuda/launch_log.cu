@@ -62,9 +62,12 @@ class FileLog final : public gpu::LaunchLog {
     return status != cudaStreamCaptureStatusNone;
   }
 
-  static std::string name_of(const void* kernel) {
+  static std::string name_of([[maybe_unused]] const void* kernel) {
     const char* mangled = nullptr;
-    if (cudaFuncGetName(&mangled, kernel) != cudaSuccess) return "unknown";
+#if CUDART_VERSION >= 12030  // earlier runtimes do not tell
+    (void)cudaFuncGetName(&mangled, kernel);
+#endif
+    if (mangled == nullptr) return "unknown";
     int status = 0;
     const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
                                                       std::free);

@@ -13,6 +13,7 @@ namespace {
   F(cublasCreate_v2)       \
   F(cublasDestroy_v2)      \
   F(cublasSetStream_v2)    \
+  F(cublasSetWorkspace_v2) \
   F(cublasGetStatusString) \
   F(cublasGemmStridedBatchedEx_64)
 FER_LIBRARY_FUNCTIONS(Functions, FER_CUBLAS);
@@ -40,11 +41,17 @@ cudaDataType type_of(const Tensor& t) {
   }
 }
 
+/// What NVIDIA recommends for Hopper; earlier GPUs need less.
+constexpr index_t workspace_bytes = 32 << 20;
+
 }  // namespace
 
-Cublas::Cublas(gpu::Stream stream) {
+Cublas::Cublas(gpu::Stream stream, Backend& memory) : workspace_(memory, workspace_bytes) {
   check(functions().cublasCreate_v2(&handle_), "cublasCreate");
   check(functions().cublasSetStream_v2(handle_, stream), "cublasSetStream");
+  // One of ours, for all products: its own it would allocate anew in each captured graph. After the stream,
+  // which resets it.
+  check(functions().cublasSetWorkspace_v2(handle_, workspace_.data(), workspace_bytes), "cublasSetWorkspace");
 }
 
 Cublas::~Cublas() {

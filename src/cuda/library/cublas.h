@@ -5,6 +5,7 @@
 
 #include "cuda/gpu.h"
 #include "cuda/library/shared_library.h"
+#include "cuda/op_support.h"
 #include "fer/tensor/precision.h"
 #include "fer/tensor/tensor.h"
 
@@ -14,8 +15,8 @@ namespace fer::cuda {
 
 class Cublas {
  public:
-  /// Opens the library; DeviceError if it is not installed, or there is no GPU.
-  explicit Cublas(gpu::Stream stream);
+  /// Opens the library; DeviceError if it is not installed, or there is no GPU. `memory` gives its workspace.
+  Cublas(gpu::Stream stream, Backend& memory);
   ~Cublas();
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
@@ -31,6 +32,7 @@ class Cublas {
 
  private:
   cublasHandle_t handle_ = nullptr;
+  DeviceArray<char> workspace_;
 };
 
 }  // namespace fer::cuda

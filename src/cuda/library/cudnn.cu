@@ -66,9 +66,8 @@ class Descriptors {
           "cudnnSetConvolution2dDescriptor");
     check(f.cudnnSetConvolutionGroupCount(convolution, options.groups), "cudnnSetConvolutionGroupCount");
     // The default is tf32 where there are tensor cores.
-    const bool rounded = precision(Device::cuda) == Precision::tf32;
-    check(f.cudnnSetConvolutionMathType(convolution, rounded ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH),
-          "cudnnSetConvolutionMathType");
+    rounded_ = precision(Device::cuda) == Precision::tf32;
+    set_math(rounded_ ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH);
   }
   ~Descriptors() {
     const Functions& f = functions();
@@ -80,11 +79,23 @@ class Descriptors {
   Descriptors(const Descriptors&) = delete;
   Descriptors& operator=(const Descriptors&) = delete;
 
+  /// Whether an algorithm may multiply by `math`, which the convolution is then told to do.
+  bool allow(cudnnMathType_t math) const {
+    if (!rounded_) return math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH;  // by FMA, as it is described
+    set_math(math);
+    return true;
+  }
+
   cudnnTensorDescriptor_t x = nullptr, y = nullptr;
   cudnnFilterDescriptor_t weight = nullptr;
   cudnnConvolutionDescriptor_t convolution = nullptr;
 
  private:
+  bool rounded_ = false;
+
+  void set_math(cudnnMathType_t math) const {
+    check(functions().cudnnSetConvolutionMathType(convolution, math), "cudnnSetConvolutionMathType");
+  }
   static void describe(cudnnTensorDescriptor_t descriptor, const Tensor& t) {
     const auto extent = [&](int i) { return static_cast<int>(t.dim(i)); };
     check(functions().cudnnSetTensor4dDescriptor(descriptor, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, extent(0),
@@ -93,19 +104,33 @@ class Descriptors {
   }
 };
 
-/// The first algorithm of `ask(count, &found, results)` that works and gives the same result each time.
-template <typename Result, typename Ask>
-Result choose(const char* what, const Tensor& image, const Tensor& weight, const Ask& ask) {
+bool is_unsupported(cudnnStatus_t status) {
+#if CUDNN_MAJOR >= 9
+  return status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;  // one code a reason
+#else
+  return status == CUDNN_STATUS_NOT_SUPPORTED;
+#endif
+}
+
+/// Runs the first algorithm of `ask(count, &found, results)` that gives the same result each time, rounds no
+/// more than the descriptor allows, and does not refuse when it comes to it: heuristics name some that do.
+/// run(algorithm, workspace, its bytes).
+template <typename Result, typename Ask, typename Run>
+void run_best(const char* what, const Tensor& image, const Tensor& weight, const Descriptors& descriptors,
+              Backend& memory, const Ask& ask, const Run& run) {
   std::array<Result, 8> results{};
   int found = 0;
-  const cudnnStatus_t status = ask(static_cast<int>(results.size()), &found, results.data());
-  if (status == CUDNN_STATUS_SUCCESS) {
-    for (int i = 0; i < found; ++i) {
-      const Result& r = results[static_cast<std::size_t>(i)];
-      if (r.status == CUDNN_STATUS_SUCCESS && r.determinism == CUDNN_DETERMINISTIC) return r;
-    }
+  check(ask(static_cast<int>(results.size()), &found, results.data()), what);
+  for (int i = 0; i < found; ++i) {
+    const Result& r = results[static_cast<std::size_t>(i)];
+    if (r.status != CUDNN_STATUS_SUCCESS || r.determinism != CUDNN_DETERMINISTIC) continue;
+    if (!descriptors.allow(r.mathType)) continue;
+    const DeviceArray<char> workspace(memory, static_cast<index_t>(r.memory));
+    const cudnnStatus_t status = run(r.algo, workspace.data(), r.memory);
+    if (is_unsupported(status)) continue;
+    return check(status, what);
   }
-  throw DeviceError(concat("[", what, "] cuDNN has no deterministic algorithm for an image of shape ",
+  throw DeviceError(concat("[cudnn] ", what, ": no deterministic algorithm for an image of shape ",
                            image.shape(), " and weight ", weight.shape(), "; use --math native"));
 }
 
@@ -129,46 +154,50 @@ void Cudnn::check_installed() {
 void Cudnn::forward(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) const {
   const Functions& f = functions();
   const Descriptors d(x, weight, y, options);
-  const auto chosen = choose<cudnnConvolutionFwdAlgoPerf_t>("conv2d", x, weight, [&](auto... out) {
-    return f.cudnnGetConvolutionForwardAlgorithm_v7(handle_, d.x, d.weight, d.convolution, d.y, out...);
-  });
-  const DeviceArray<char> workspace(memory_, static_cast<index_t>(chosen.memory));
-  check(f.cudnnConvolutionForward(handle_, &one, d.x, x.data<float>(), d.weight, weight.data<float>(),
-                                  d.convolution, chosen.algo, workspace.data(), chosen.memory, &zero, d.y,
-                                  y.mutable_data<float>()),
-        "cudnnConvolutionForward");
+  run_best<cudnnConvolutionFwdAlgoPerf_t>(
+      "cudnnConvolutionForward", x, weight, d, memory_,
+      [&](auto... out) {
+        return f.cudnnGetConvolutionForwardAlgorithm_v7(handle_, d.x, d.weight, d.convolution, d.y, out...);
+      },
+      [&](auto algorithm, void* workspace, std::size_t bytes) {
+        return f.cudnnConvolutionForward(handle_, &one, d.x, x.data<float>(), d.weight, weight.data<float>(),
+                                         d.convolution, algorithm, workspace, bytes, &zero, d.y,
+                                         y.mutable_data<float>());
+      });
 }
 
 void Cudnn::backward_input(const Tensor& dy, const Tensor& weight, const Conv2dOptions& options,
                            Tensor& dx) const {
   const Functions& f = functions();
   const Descriptors d(dx, weight, dy, options);
-  const auto chosen =
-      choose<cudnnConvolutionBwdDataAlgoPerf_t>("conv2d backward", dx, weight, [&](auto... out) {
+  run_best<cudnnConvolutionBwdDataAlgoPerf_t>(
+      "cudnnConvolutionBackwardData", dx, weight, d, memory_,
+      [&](auto... out) {
         return f.cudnnGetConvolutionBackwardDataAlgorithm_v7(handle_, d.weight, d.y, d.convolution, d.x,
                                                              out...);
+      },
+      [&](auto algorithm, void* workspace, std::size_t bytes) {
+        return f.cudnnConvolutionBackwardData(handle_, &one, d.weight, weight.data<float>(), d.y,
+                                              dy.data<float>(), d.convolution, algorithm, workspace, bytes,
+                                              &zero, d.x, dx.mutable_data<float>());
       });
-  const DeviceArray<char> workspace(memory_, static_cast<index_t>(chosen.memory));
-  check(f.cudnnConvolutionBackwardData(handle_, &one, d.weight, weight.data<float>(), d.y, dy.data<float>(),
-                                       d.convolution, chosen.algo, workspace.data(), chosen.memory, &zero,
-                                       d.x, dx.mutable_data<float>()),
-        "cudnnConvolutionBackwardData");
 }
 
 void Cudnn::backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
                             Tensor& dweight) const {
   const Functions& f = functions();
   const Descriptors d(x, dweight, dy, options);
-  const auto chosen =
-      choose<cudnnConvolutionBwdFilterAlgoPerf_t>("conv2d backward", x, dweight, [&](auto... out) {
+  run_best<cudnnConvolutionBwdFilterAlgoPerf_t>(
+      "cudnnConvolutionBackwardFilter", x, dweight, d, memory_,
+      [&](auto... out) {
         return f.cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle_, d.x, d.y, d.convolution, d.weight,
                                                                out...);
+      },
+      [&](auto algorithm, void* workspace, std::size_t bytes) {
+        return f.cudnnConvolutionBackwardFilter(handle_, &one, d.x, x.data<float>(), d.y, dy.data<float>(),
+                                                d.convolution, algorithm, workspace, bytes, &zero, d.weight,
+                                                dweight.mutable_data<float>());
       });
-  const DeviceArray<char> workspace(memory_, static_cast<index_t>(chosen.memory));
-  check(f.cudnnConvolutionBackwardFilter(handle_, &one, d.x, x.data<float>(), d.y, dy.data<float>(),
-                                         d.convolution, chosen.algo, workspace.data(), chosen.memory, &zero,
-                                         d.weight, dweight.mutable_data<float>()),
-        "cudnnConvolutionBackwardFilter");
 }
 
 }  // namespace fer::cuda

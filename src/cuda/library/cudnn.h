@@ -10,7 +10,7 @@ typedef struct cudnnContext* cudnnHandle_t;
 namespace fer::cuda {
 
 /// float32, N x H x W x C, as Backend's functions of the same names. Of the algorithms that cuDNN recommends
-/// for a shape, the first deterministic one is taken; DeviceError if it has none.
+/// for a shape, the first deterministic one that works is taken; DeviceError if there is none.
 class Cudnn {
  public:
   /// `memory` gives workspaces. DeviceError if the library is not installed, or there is no GPU.

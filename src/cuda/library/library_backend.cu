@@ -25,7 +25,7 @@ namespace cuda {
 
 LibraryBackend::LibraryBackend() {
   runtime_.offer_library([this] {
-    if (!cublas_) cublas_ = std::make_unique<Cublas>(stream_);
+    if (!cublas_) cublas_ = std::make_unique<Cublas>(stream_, *this);
     if (!cudnn_) cudnn_ = std::make_unique<Cudnn>(stream_, *this);
   });
 }

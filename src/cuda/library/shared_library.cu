@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <sstream>
 #include <utility>
 
 #include "fer/error.h"
@@ -12,10 +13,10 @@ SharedLibrary::SharedLibrary(std::string file, std::string product)
     : file_(std::move(file)),
       product_(std::move(product)),
       handle_(dlopen(file_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-  std::string reason;
-  if (handle_ == nullptr) {
-    reason = dlerror();
-    handle_ = dlopen((FER_CUDA_LIBRARY_FOLDER "/" + file_).c_str(), RTLD_NOW | RTLD_LOCAL);
+  const std::string reason = handle_ == nullptr ? dlerror() : "";
+  std::istringstream folders(FER_CUDA_LIBRARY_FOLDERS);
+  for (std::string folder; handle_ == nullptr && std::getline(folders, folder, ':');) {
+    handle_ = dlopen((folder + "/" + file_).c_str(), RTLD_NOW | RTLD_LOCAL);
   }
   require<DeviceError>(handle_ != nullptr, "device cuda: ", product_, " was asked for, but ", file_,
                        " cannot be opened (", reason, "); install ", product_,

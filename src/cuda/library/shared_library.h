@@ -7,9 +7,9 @@ namespace fer::cuda {
 
 class SharedLibrary {
  public:
-  /// Looks where the system's linker looks, then in the folder of the CUDA Toolkit that fer was built with.
-  /// DeviceError, saying what to install, if `file` ("libcublas.so.13") is in neither. `product`: its name
-  /// for people.
+  /// Looks where the system's linker looks, then in the CUDA Toolkit and beside the headers that fer was
+  /// built with. DeviceError, saying what to install, if `file` ("libcublas.so.13") is nowhere. `product`:
+  /// its name for people.
   SharedLibrary(std::string file, std::string product);
 
   /// The function `name`; DeviceError if the library has none, which is another version then.
