@@ -14,11 +14,6 @@ bool library_on_gpu() {
   return false;
 }
 
-struct Library {
-  Library() { set_math_mode(Device::cuda, MathMode::library); }
-  ~Library() { set_math_mode(Device::cuda, MathMode::native); }
-};
-
 Tensor random(const Shape& shape, DType dtype, std::uint64_t seed) {
   Random random({seed, fnv1a64("library_math"), 0});
   std::vector<double> values(static_cast<std::size_t>(shape.numel()));
@@ -31,9 +26,12 @@ void check_both(const char* what, const Shape& shape, DType dtype,
                 const std::function<void(Tensor&)>& compute) {
   CAPTURE(what);
   Tensor ours = Tensor::empty(shape, dtype, Device::cuda), theirs = Tensor::empty_like(ours);
-  compute(ours);
   {
-    const Library library;
+    const MathModeScope native(Device::cuda, MathMode::native);
+    compute(ours);
+  }
+  {
+    const MathModeScope library(Device::cuda, MathMode::library);
     compute(theirs);
   }
   CHECK(difference(ours, theirs) <= (dtype == DType::float64 ? 1e-12 : 1e-5));

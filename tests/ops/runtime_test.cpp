@@ -152,7 +152,7 @@ OP_TEST("uploader: three uploads in two places, with shapes that change") {
 }
 
 OP_TEST("math mode: what a device does not have is said") {
-  set_math_mode(device, MathMode::native);
+  const MathModeScope scope(device, MathMode::native);
   CHECK(math_mode(device) == MathMode::native);
   CHECK(parse_math_mode("library") == MathMode::library);
   CHECK_MESSAGE_OF(parse_math_mode("mkl"), ConfigError, "unknown math mode 'mkl'; known are native, library");

@@ -39,6 +39,21 @@ inline const std::vector<Device>& test_devices() {
   return devices;
 }
 
+/// Sets who multiplies on a device for a scope.
+class MathModeScope {
+ public:
+  MathModeScope(Device device, MathMode scoped) : device_(device), saved_(math_mode(device)) {
+    set_math_mode(device, scoped);
+  }
+  ~MathModeScope() { set_math_mode(device_, saved_); }
+  MathModeScope(const MathModeScope&) = delete;
+  MathModeScope& operator=(const MathModeScope&) = delete;
+
+ private:
+  Device device_;
+  MathMode saved_;
+};
+
 }  // namespace fer::test
 
 #define FER_JOIN_(a, b) a##b
