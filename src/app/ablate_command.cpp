@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "app/interrupt.h"
 #include "fer/training/ablation.h"
 
 namespace fer::app {
@@ -37,7 +38,14 @@ int run(const AblateOptions& options, const SettingFlags& flags) {
   const Device device = checked_device(options.device);
   const std::string folder = options.out.empty() ? "runs/" + table.name : options.out;
   ConsoleObserver console(!options.steps);
-  const AblationResult result = run_ablation(table, config, options.seeds, folder, device, console);
+  AblationResult result;
+  try {
+    const InterruptCatcher catcher;
+    result = run_ablation(table, config, options.seeds, folder, device, console);
+  } catch (const Interrupted& stop) {
+    console.on_note(concat(stop.what(), "; the same command goes on from there"));
+    return exit_code_of(interrupted());
+  }
   if (options.json) {
     std::cout << to_json(result);
   } else if (options.csv) {

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "app/interrupt.h"
 #include "fer/formats/atomic_file.h"
 
 namespace fer::app {
@@ -26,11 +27,6 @@ std::string fixed(double value, int digits) {
   return out.str();
 }
 
-/// "landmarks-" is the stage "landmarks"; that of expressions has no name.
-std::string stage_name(const std::string& prefix) {
-  return prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1) + " ";
-}
-
 /// Characters of a line of the terminal.
 std::size_t terminal_width() {
   winsize size{};
@@ -43,10 +39,16 @@ std::string bar(double share) {
   return "[" + std::string(full, '=') + std::string(static_cast<std::size_t>(width) - full, ' ') + "] ";
 }
 
+/// "landmarks epoch 2/10"; the expressions' stage has no name.
+template <typename Report>
+std::string epoch_text(const Report& report) {
+  return concat(report.stage, report.stage.empty() ? "" : " ", "epoch ", report.epoch, "/", report.epochs);
+}
+
 /// "epoch 2/10 [====    ] 12/118  loss 1.2034  cross_entropy 1.1  75 images/s  3 min 10 s left".
 std::string progress_line(const StepReport& report, bool with_bar, bool with_parts) {
   std::ostringstream line;
-  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << " ";
+  line << epoch_text(report) << " ";
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, report.steps_per_epoch));
   if (with_bar) line << bar(static_cast<double>(report.step_in_epoch) / steps);
   line << report.step_in_epoch << "/" << report.steps_per_epoch << "  loss " << fixed(report.loss, 4);
@@ -116,7 +118,7 @@ void ConsoleObserver::on_profiled_step() {
 }
 
 void ConsoleObserver::on_step(const StepReport& report) {
-  if (profile_steps_ > 0 && report.prefix.empty()) on_profiled_step();
+  if (profile_steps_ > 0 && report.stage.empty()) on_profiled_step();
   if (quiet_) return;
   const auto now = steady_clock::now();
   const double wait = terminal_ ? bar_seconds : line_seconds;
@@ -136,11 +138,14 @@ void ConsoleObserver::on_step(const StepReport& report) {
   bar_shown_ = true;
 }
 
+bool ConsoleObserver::wants_stop() {
+  return interrupted() != 0;
+}
+
 void ConsoleObserver::on_epoch(const EpochReport& report) {
   clear_bar();
   std::ostringstream line;
-  line << stage_name(report.prefix) << "epoch " << report.epoch << "/" << report.epochs << "  train loss "
-       << fixed(report.train_loss, 4);
+  line << epoch_text(report) << "  train loss " << fixed(report.train_loss, 4);
   for (const auto& [name, value] : report.evaluation.figures) {
     line << "  " << name << " "
          << (name.find("accuracy") != std::string::npos ? percent_text(value) : fixed(value, 4));

@@ -27,6 +27,8 @@ class ConsoleObserver : public TrainingObserver {
   void on_note(const std::string& note) override;
   void on_step(const StepReport& report) override;
   void on_epoch(const EpochReport& report) override;
+  /// Ctrl-C, where an InterruptCatcher notes it.
+  bool wants_stop() override;
 
  private:
   void clear_bar();

@@ -2,11 +2,11 @@
 #include <omp.h>
 
 #include <chrono>
-#include <csignal>
 #include <iomanip>
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/interrupt.h"
 #include "app/predict.h"
 #include "fer/data/video.h"
 #include "fer/report/face_overlay.h"
@@ -28,14 +28,6 @@ struct PredictOptions {
   bool json = false, csv = false, recursive = false;
 };
 
-volatile std::sig_atomic_t interrupted = 0;
-
-/// The first interrupt ends a stream in order, with its overlay complete; a second one ends the program.
-void interrupt(int signal) {
-  interrupted = 1;
-  std::signal(signal, SIG_DFL);
-}
-
 void create_folder(const fs::path& folder) {
   if (folder.empty()) return;
   std::error_code error;
@@ -56,7 +48,7 @@ class Predictor {
                                        reader_.class_names())) {}
 
   void read_files(const std::vector<PredictInput>& inputs) {
-    for (std::size_t i = 0; i < inputs.size() && interrupted == 0;) {
+    for (std::size_t i = 0; i < inputs.size() && interrupted() == 0;) {
       if (inputs[i].video) {
         read_video(inputs[i++]);
         continue;
@@ -136,12 +128,12 @@ class Predictor {
       create_folder(overlay.parent_path());
       video = create_video(overlay, stream.frame_rate() / static_cast<double>(options_.every));
     }
-    std::signal(SIGINT, interrupt);
     const auto started = std::chrono::steady_clock::now();
     std::int64_t frames = 0, with_faces = 0;
     double seconds = 0;
     for (std::vector<VideoFrame> batch; next_batch(stream, frames, batch);) {
       std::vector<Image> images;
+      images.reserve(batch.size());
       for (VideoFrame& frame : batch) images.push_back(std::move(frame.image));
       std::vector<std::vector<FaceReading>> readings = reader_.read(images);
       for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -155,7 +147,6 @@ class Predictor {
       frames += static_cast<std::int64_t>(batch.size());
       seconds = batch.back().seconds;
     }
-    std::signal(SIGINT, SIG_DFL);
     if (video && frames > 0) video->finish();
     const double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     std::cerr << source << ": " << frames << " frames, " << with_faces << " with a face, in " << std::fixed
@@ -168,7 +159,7 @@ class Predictor {
   bool next_batch(VideoReader& stream, std::int64_t read, std::vector<VideoFrame>& batch) {
     batch.clear();
     const std::int64_t most = options_.frames > 0 ? options_.frames - read : std::int64_t{1} << 62;
-    for (VideoFrame frame; interrupted == 0 && batch.size() < at_once_ &&
+    for (VideoFrame frame; interrupted() == 0 && batch.size() < at_once_ &&
                            static_cast<std::int64_t>(batch.size()) < most && stream.next(frame);) {
       if (frame.index % options_.every == 0) batch.push_back(std::move(frame));
     }
@@ -194,6 +185,8 @@ int run(const PredictOptions& options) {
       predict_inputs(options.inputs, options.recursive, options.camera.empty() ? options.overlay : "");
   const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
   Predictor predictor(options, load_classifier(weights, checked_device(options.device, options.precision)));
+  // What was read is answered in full, and an overlay of a stream is complete.
+  const InterruptCatcher catcher;
   if (options.camera.empty()) {
     predictor.read_files(inputs);
   } else {

@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "app/interrupt.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/report/tensorboard.h"
 #include "fer/training/experiment.h"
@@ -93,13 +95,20 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
   if (!options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
   EventObserver events(fs::path(folder) / "tensorboard", console);
   TrainingObserver& observer = options.tensorboard ? static_cast<TrainingObserver&>(events) : console;
-  const ExperimentResult result = run_experiment(config, folder, resume, device, observer);
+  std::optional<ExperimentResult> result;
+  try {
+    const InterruptCatcher catcher;
+    result = run_experiment(config, folder, resume, device, observer);
+  } catch (const Interrupted& stop) {
+    console.on_note(concat(stop.what(), "; go on with: fer train --resume ", folder));
+    return exit_code_of(interrupted());
+  }
   if (options.json) {
-    std::cout << result_to_json(result);
+    std::cout << result_to_json(*result);
     return 0;
   }
-  print_result(result);
-  if (options.show > 0) show_predictions(result, config, options.show);
+  print_result(*result);
+  if (options.show > 0) show_predictions(*result, config, options.show);
   std::cout << "\nrun folder: " << folder << "\n"
             << "next: fer predict --weights " << folder << "/best.safetensors PICTURE...\n";
   return 0;

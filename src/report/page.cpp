@@ -74,7 +74,7 @@ double seconds_of(const RunLog& log) {
 const EpochReport* best_epoch(const RunLog& log) {
   const EpochReport* best = nullptr;
   for (const EpochReport& epoch : log.epochs) {
-    if (epoch.prefix.empty() && epoch.best) best = &epoch;
+    if (epoch.stage.empty() && epoch.best) best = &epoch;
   }
   return best;
 }
@@ -89,7 +89,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
       const EpochReport* best = best_epoch(run.log);
       std::int64_t steps = 0;
       for (const StepReport& step : run.log.steps)
-        steps = step.prefix.empty() ? std::max(steps, step.step) : steps;
+        steps = step.stage.empty() ? std::max(steps, step.step) : steps;
       const auto figure = [&](double (ConfusionMatrix::*f)() const) {
         return run.evaluation ? percent((run.evaluation->confusion.*f)()) : "–";
       };
@@ -165,14 +165,14 @@ void epochs_table(std::ostringstream& out, const RunStudy& run) {
   {
     std::vector<std::string> head{"epoch", "loss"};
     const EpochReport* first = nullptr;
-    for (const EpochReport& epoch : run.log.epochs) first = !first && epoch.prefix.empty() ? &epoch : first;
+    for (const EpochReport& epoch : run.log.epochs) first = !first && epoch.stage.empty() ? &epoch : first;
     if (first) {
       for (const auto& [name, value] : first->evaluation.figures) head.push_back(name);
     }
     head.insert(head.end(), {"rate", "images/s", "seconds"});
     Table table(out, "Epochs", head);
     for (const EpochReport& epoch : run.log.epochs) {
-      if (!epoch.prefix.empty()) continue;
+      if (!epoch.stage.empty()) continue;
       std::vector<std::string> row{concat(epoch.epoch, epoch.best ? " (best so far)" : ""),
                                    formatted("%.4f", epoch.train_loss)};
       for (const auto& [name, value] : epoch.evaluation.figures) row.push_back(formatted("%.4f", value));

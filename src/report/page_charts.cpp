@@ -19,11 +19,11 @@ LineChart blank(const std::string& title, const std::string& x_label) {
 }
 
 template <typename Value>
-Series of_steps(const RunLog& log, const std::string& prefix, const std::string& name, Value value) {
+Series of_steps(const RunLog& log, const std::string& stage, const std::string& name, Value value) {
   Series series;
   series.name = name;
   for (const StepReport& step : log.steps) {
-    if (step.prefix != prefix) continue;
+    if (step.stage != stage) continue;
     series.x.push_back(static_cast<double>(step.step));
     series.y.push_back(value(step));
   }
@@ -37,12 +37,12 @@ double figure(const Figures& figures, const std::string& name) {
   return std::nan("");
 }
 
-Series of_epochs(const RunLog& log, const std::string& prefix, const std::string& key,
+Series of_epochs(const RunLog& log, const std::string& stage, const std::string& key,
                  const std::string& name) {
   Series series;
   series.name = name;
   for (const EpochReport& epoch : log.epochs) {
-    if (epoch.prefix != prefix) continue;
+    if (epoch.stage != stage) continue;
     const double value = figure(epoch.evaluation.figures, key);
     if (!std::isfinite(value)) continue;
     series.x.push_back(static_cast<double>(epoch.epoch));
@@ -65,7 +65,7 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
 
   Figures parts;
   for (const StepReport& step : log.steps) {
-    if (step.prefix.empty()) parts = step.parts;
+    if (step.stage.empty()) parts = step.parts;
   }
   LineChart of_parts = blank("Parts of the loss, before their weights", "step");
   of_parts.log_y = true;
@@ -96,7 +96,7 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
   charts.push_back(std::move(speed));
 
   for (const auto& [stage, title] :
-       {std::pair{"landmarks-", "Landmark backbone: loss"}, {"image-", "Image backbone: loss on points"}}) {
+       {std::pair{"landmarks", "Landmark backbone: loss"}, {"image", "Image backbone: loss on points"}}) {
     LineChart points = blank(title, "step");
     points.log_y = true;
     points.series.push_back(of_steps(log, stage, "", loss));

@@ -48,19 +48,13 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// "landmarks" of the prefix "landmarks-"; the stage of the expressions has neither.
-std::string stage_of(std::string prefix) {
-  while (!prefix.empty() && prefix.back() == '-') prefix.pop_back();
-  return prefix;
-}
-
 /// "train/" for the expressions, "landmarks/train/" for the landmark backbone's own training.
-std::string group(const std::string& prefix, const char* name) {
-  return (prefix.empty() ? "" : stage_of(prefix) + "/") + name + "/";
+std::string group(const std::string& stage, const char* name) {
+  return (stage.empty() ? "" : stage + "/") + name + "/";
 }
 
 void write_step(EventFile& file, const StepReport& report, double time) {
-  const std::string tag = group(report.prefix, "train");
+  const std::string tag = group(report.stage, "train");
   file.scalar(tag + "loss", report.loss, report.step, time);
   for (const auto& [name, value] : report.parts) file.scalar(tag + name, value, report.step, time);
   file.scalar(tag + "learning_rate", report.lr, report.step, time);
@@ -68,11 +62,11 @@ void write_step(EventFile& file, const StepReport& report, double time) {
 }
 
 void write_epoch(EventFile& file, const EpochReport& report, double time) {
-  const std::string tag = group(report.prefix, "validation");
+  const std::string tag = group(report.stage, "validation");
   for (const auto& [name, value] : report.evaluation.figures)
     file.scalar(tag + name, value, report.step, time);
-  file.scalar(group(report.prefix, "epoch") + "train_loss", report.train_loss, report.step, time);
-  file.scalar(group(report.prefix, "epoch") + "seconds", report.seconds, report.step, time);
+  file.scalar(group(report.stage, "epoch") + "train_loss", report.train_loss, report.step, time);
+  file.scalar(group(report.stage, "epoch") + "seconds", report.seconds, report.step, time);
 }
 
 /// Seconds since 1970 at which the log was last written.
@@ -161,7 +155,7 @@ fs::path write_events(const RunLog& log, const fs::path& folder) {
   std::size_t next = 0;
   for (const EpochReport& epoch : log.epochs) {
     const std::size_t first = next;
-    while (next < log.steps.size() && log.steps[next].prefix == epoch.prefix &&
+    while (next < log.steps.size() && log.steps[next].stage == epoch.stage &&
            log.steps[next].epoch == epoch.epoch) {
       ++next;
     }
@@ -180,21 +174,21 @@ fs::path write_events(const RunLog& log, const fs::path& folder) {
 EventObserver::EventObserver(fs::path folder, TrainingObserver& next)
     : folder_(std::move(folder)), next_(next) {}
 
-EventFile& EventObserver::events(const std::string& prefix, std::int64_t first_step) {
-  if (file_ && prefix_ == prefix) return *file_;
-  prefix_ = prefix;
-  file_ = std::make_unique<EventFile>(folder_ / stage_of(prefix), now());
+EventFile& EventObserver::events(const std::string& stage, std::int64_t first_step) {
+  if (file_ && stage_ == stage) return *file_;
+  stage_ = stage;
+  file_ = std::make_unique<EventFile>(folder_ / stage, now());
   file_->session_start(first_step, now());
   return *file_;
 }
 
 void EventObserver::on_step(const StepReport& report) {
-  write_step(events(report.prefix, report.step), report, now());
+  write_step(events(report.stage, report.step), report, now());
   next_.on_step(report);
 }
 
 void EventObserver::on_epoch(const EpochReport& report) {
-  write_epoch(events(report.prefix, report.step), report, now());
+  write_epoch(events(report.stage, report.step), report, now());
   next_.on_epoch(report);
 }
 

@@ -52,6 +52,7 @@ void save_checkpoint(const std::filesystem::path& path, Module& model, const Opt
   }
   nlohmann::ordered_json counters{{"epoch", progress.epoch},
                                   {"batch", progress.batch},
+                                  {"batches", progress.batches},
                                   {"step", progress.step},
                                   {"optimizer_steps", optimizer.steps()},
                                   {"best_epoch", progress.best_epoch},
@@ -90,6 +91,7 @@ Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optim
     const auto counters = nlohmann::json::parse(file.metadata.at("progress"));
     progress.epoch = counters.at("epoch");
     progress.batch = counters.at("batch");
+    progress.batches = counters.value("batches", std::int64_t{0});
     progress.step = counters.at("step");
     optimizer.set_steps(counters.at("optimizer_steps"));
     progress.best_epoch = counters.at("best_epoch");

@@ -22,10 +22,10 @@ namespace fs = std::filesystem;
 template <typename Net>
 class PointsTask : public Task {
  public:
-  PointsTask(std::string prefix, Net& net, DataLoader& validation, Device device)
-      : prefix_(std::move(prefix)), net_(net), validation_(validation), device_(device) {}
+  PointsTask(std::string stage, Net& net, DataLoader& validation, Device device)
+      : stage_(std::move(stage)), net_(net), validation_(validation), device_(device) {}
 
-  std::string prefix() const override { return prefix_; }
+  std::string stage() const override { return stage_; }
   Module& model() override { return net_; }
 
   std::vector<Tensor> inputs(const Batch& batch) override {
@@ -48,7 +48,7 @@ class PointsTask : public Task {
   }
 
  private:
-  std::string prefix_;
+  std::string stage_;
   Net& net_;
   DataLoader& validation_;
   Device device_;
@@ -78,7 +78,7 @@ class ExpressionTask : public Task {
                  {"neutral", std::to_string(data.neutral)}};
   }
 
-  std::string prefix() const override { return ""; }
+  std::string stage() const override { return ""; }
   Module& model() override { return model_; }
   Metadata metadata() const override { return metadata_; }
 
@@ -101,8 +101,7 @@ class ExpressionTask : public Task {
   }
 
   Evaluation evaluate() override {
-    if (!validation_)
-      return {{}, static_cast<double>(++evaluations_)};  // without a split the last epoch is the best
+    if (!validation_) return {};
     const EvaluationResult result = fer::evaluate(model_, *validation_, device_);
     const ConfusionMatrix& c = result.confusion;
     return {{{"accuracy", c.accuracy()},
@@ -117,7 +116,6 @@ class ExpressionTask : public Task {
   Device device_;
   FERLoss criterion_;
   Metadata metadata_;
-  std::int64_t evaluations_ = 0;
 };
 
 void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
@@ -199,7 +197,7 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& f
                            Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, config.landmarks.epochs);
   start_at_mean_face(model.landmark_backbone(), faces.train);
-  PointsTask task("landmarks-", model.landmark_backbone(), faces.test, device);
+  PointsTask task("landmarks", model.landmark_backbone(), faces.test, device);
   return run_training(task, faces.train, stage.training, folder, observer);
 }
 
@@ -210,7 +208,7 @@ LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFac
   PointsNet net(config.model.image, config.model.image_size);
   net.initialise(config.training.seed);
   net.to(device);
-  PointsTask task("image-", net, faces.test, device);
+  PointsTask task("image", net, faces.test, device);
   LoopResult result = run_training(task, faces.train, stage.training, folder, observer);
   copy_state(net.image_backbone(), model.image_backbone());
   return result;
@@ -230,7 +228,8 @@ void prepare_folder(const fs::path& folder, bool resume) {
   require<IoError>(!error, "cannot create the run folder '", folder.string(), "': ", error.message());
 }
 
-std::shared_ptr<const Dataset> first_batch(std::shared_ptr<const Dataset> dataset, const RunConfig& config) {
+std::shared_ptr<const Dataset> first_batch(const std::shared_ptr<const Dataset>& dataset,
+                                           const RunConfig& config) {
   DataLoader loader(dataset, training_loader_options(config));
   std::vector<std::int64_t> order = loader.order(0);
   order.resize(static_cast<std::size_t>(std::min<std::int64_t>(config.training.batch_size, dataset->size())));
@@ -297,7 +296,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   const FERLoss checked_loss(loss_config(config.training, data.neutral));
   prepare_folder(folder, resume);
   observer.on_note("run folder: " + folder.string());
-  if (!resume) write_file_atomically(folder / "config.json", to_json(config));
+  write_file_atomically(folder / "config.json", to_json(config));  // resumed, it may have other settings
 
   FERNet model(config.model);
   model.initialise(config.training.seed);

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "fer/training/checkpoint.h"
 #include "fer/training/optimizer.h"
@@ -68,10 +71,9 @@ class Run {
 
   LoopResult run() {
     resume();
-    const std::int64_t batches = loader_.batches();
-    const std::int64_t total = config_.max_steps > 0 ? std::min(config_.max_steps, batches * config_.epochs)
-                                                     : batches * config_.epochs;
-    while (progress_.epoch < config_.epochs && progress_.step < total) run_epoch(total);
+    const std::int64_t end = last_step();
+    if (progress_.batch > 0 && progress_.step >= end) finish_epoch({}, 0);  // as when it ended here before
+    while (progress_.epoch < config_.epochs && progress_.step < end) run_epoch(end);
     LoopResult result;
     result.steps = progress_.step;
     result.best_epoch = progress_.best_epoch;
@@ -85,22 +87,39 @@ class Run {
 
  private:
   Device device() { return optimizer_->parameters().front().variable.device(); }
-  std::filesystem::path file(const char* name) const { return folder_ / (task_.prefix() + name); }
-
-  void resume() {
-    if (!std::filesystem::exists(file("last.safetensors"))) {
-      log_.keep_until(task_.prefix(), 0);
-      return;
-    }
-    progress_ = load_checkpoint(file("last.safetensors"), task_.model(), *optimizer_, average_.get());
-    log_.keep_until(task_.prefix(), progress_.step);
-    if (progress_.epoch < config_.epochs) {
-      observer_.on_note(concat("resumed at epoch ", progress_.epoch + 1, ", step ", progress_.step));
-    }
-    last_ = {log_.last_epoch_figures(task_.prefix()), 0};
+  std::filesystem::path file(const char* name) const {
+    return folder_ / (task_.stage().empty() ? name : task_.stage() + "-" + name);
   }
 
-  void run_epoch(std::int64_t total) {
+  void resume() {
+    const std::filesystem::path checkpoint = file("last.safetensors");
+    if (std::filesystem::exists(checkpoint)) {
+      progress_ = load_checkpoint(checkpoint, task_.model(), *optimizer_, average_.get());
+      const bool same = progress_.batches == 0 || progress_.batches == loader_.batches();
+      require<ConfigError>(same || progress_.batch == 0, checkpoint.string(), ": stands within an epoch of ",
+                           progress_.batches, " batches, and an epoch has ", loader_.batches(),
+                           " now; resume with the data and the batch size that it was begun with");
+      if (progress_.epoch < config_.epochs)
+        observer_.on_note(concat("resumed at epoch ", progress_.epoch + 1, ", step ", progress_.step));
+    }
+    log_.keep_until(task_.stage(), progress_);
+    last_ = {log_.last_epoch_figures(task_.stage()), {}};
+  }
+
+  /// The step with which the run ends: that of its last epoch, unless max_steps comes first.
+  std::int64_t last_step() const {
+    const std::int64_t left = (config_.epochs - progress_.epoch) * loader_.batches() - progress_.batch;
+    const std::int64_t all = progress_.step + std::max<std::int64_t>(0, left);
+    return config_.max_steps > 0 ? std::min(config_.max_steps, all) : all;
+  }
+
+  /// The learning rate of a batch of the running epoch. Where it stands in its epoch counts, not how many
+  /// steps were done before, which with another batch size at the start of the run were more or fewer.
+  double rate_of(std::int64_t batch) const {
+    return schedule_.rate(progress_.epoch * loader_.batches() + batch);
+  }
+
+  void run_epoch(std::int64_t end) {
     const Clock::time_point start = Clock::now();
     const std::int64_t first_step = progress_.step;
     const double seconds_before = progress_.seconds, waiting_before = progress_.waiting;
@@ -111,12 +130,10 @@ class Run {
       progress_.seconds = seconds_before + seconds_since(start);
       progress_.waiting = waiting_before + loader_.seconds_waiting();
     };
-    double lr = 0;
-    while (progress_.step < total) {
+    while (progress_.step < end) {
       const std::optional<Batch> batch = feed_.next();
       if (!batch) break;
-      lr = schedule_.rate(progress_.step);
-      StepReport report = step(*batch, lr);
+      StepReport report = step(*batch, rate_of(progress_.batch));
       ++progress_.step;
       ++progress_.batch;
       progress_.loss_sum += report.loss;
@@ -124,11 +141,11 @@ class Run {
       const double elapsed = seconds_since(start);
       report.epoch = progress_.epoch + 1;
       report.step = progress_.step;
-      report.steps = total;
+      report.steps = end;
       report.step_in_epoch = progress_.batch;
       report.images_per_second = static_cast<double>(images) / elapsed;
       report.seconds_left = elapsed / static_cast<double>(progress_.step - first_step) *
-                            static_cast<double>(total - progress_.step);
+                            static_cast<double>(end - progress_.step);
       log_.step(report);
       observer_.on_step(report);
       if (config_.save_every > 0 && progress_.step % config_.save_every == 0 &&
@@ -136,14 +153,20 @@ class Run {
         keep_time();
         save("last.safetensors");
       }
+      if (progress_.step < end && observer_.wants_stop()) {
+        keep_time();
+        save("last.safetensors");
+        throw Interrupted(
+            concat("interrupted in epoch ", progress_.epoch + 1, ", after step ", progress_.step));
+      }
     }
     keep_time();
+    // Ended by max_steps within the epoch: with more steps the run goes on from here.
+    if (progress_.batch < loader_.batches()) save("last.safetensors");
     EpochReport report;
-    report.train_loss = progress_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, progress_.batch));
     report.waiting = loader_.seconds_waiting() / std::max(1e-9, seconds_since(start));
     report.images_per_second = static_cast<double>(images) / std::max(1e-9, seconds_since(start));
-    report.lr = lr;
-    finish_epoch(report, seconds_since(start));
+    finish_epoch(std::move(report), seconds_since(start));
   }
 
   StepReport step(const Batch& batch, double lr) {
@@ -160,12 +183,11 @@ class Run {
       }
       report.loss = loss.total;
       report.parts = std::move(loss.parts);
+      if (config_.clip_norm > 0)
+        report.gradient_norm = clip_gradients(optimizer_->parameters(), config_.clip_norm);
     };
     optimizer_->zero_grad();
     gradients();
-    if (config_.clip_norm > 0) {
-      report.gradient_norm = clip_gradients(optimizer_->parameters(), config_.clip_norm);
-    }
     {
       NoGrad no_grad;
       optimizer_->step(lr, [&] {
@@ -177,15 +199,18 @@ class Run {
       if (average_) average_->update();
     }
     optimizer_->zero_grad();
-    report.prefix = task_.prefix();
+    report.stage = task_.stage();
     report.lr = lr;
     report.epochs = config_.epochs;
     report.steps_per_epoch = loader_.batches();
     return report;
   }
 
-  void finish_epoch(EpochReport& report, double seconds) {
+  /// Evaluates the epoch and keeps the best one. Of an epoch that max_steps has cut short the checkpoint
+  /// knows nothing, and it is the best one only where there is no other to compare with.
+  void finish_epoch(EpochReport report, double seconds) {
     const Clock::time_point start = Clock::now();
+    const bool whole = progress_.batch == loader_.batches();
     if (average_) average_->swap();
     {
       NoGrad no_grad;
@@ -193,10 +218,12 @@ class Run {
       report.evaluation = task_.evaluate();
     }
     last_ = report.evaluation;
-    report.best = progress_.best_epoch == 0 || report.evaluation.score > progress_.best_score;
+    const std::optional<double> score = report.evaluation.score;
+    report.best = !score || progress_.best_epoch == 0 || (whole && *score > progress_.best_score);
     if (report.best) {
       progress_.best_epoch = progress_.epoch + 1;
-      progress_.best_score = report.evaluation.score;
+      // JSON has no infinity; whatever is finite is better than this.
+      progress_.best_score = score && std::isfinite(*score) ? *score : std::numeric_limits<double>::lowest();
       progress_.best_figures = figures_to_json(report.evaluation.figures);
       Metadata metadata = task_.metadata();
       metadata["epoch"] = std::to_string(progress_.best_epoch);
@@ -204,20 +231,25 @@ class Run {
     }
     if (average_) average_->swap();
     progress_.seconds += seconds_since(start);
-    ++progress_.epoch;
-    progress_.batch = 0;
-    progress_.loss_sum = 0;
-    report.prefix = task_.prefix();
-    report.epoch = progress_.epoch;
+    report.stage = task_.stage();
+    report.epoch = progress_.epoch + 1;
     report.epochs = config_.epochs;
     report.step = progress_.step;
+    report.lr = rate_of(progress_.batch - 1);
+    report.train_loss = progress_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, progress_.batch));
     report.seconds = seconds + seconds_since(start);
     log_.epoch(report);
-    save("last.safetensors");
+    if (whole) {
+      ++progress_.epoch;
+      progress_.batch = 0;
+      progress_.loss_sum = 0;
+      save("last.safetensors");
+    }
     observer_.on_epoch(report);
   }
 
   void save(const char* name) {
+    progress_.batches = loader_.batches();
     save_checkpoint(file(name), task_.model(), *optimizer_, average_.get(), progress_, task_.metadata());
   }
 

@@ -30,6 +30,11 @@ Figures to_figures(const Json& object) {
 
 }  // namespace
 
+std::string stage_name(std::string written) {
+  if (written.ends_with('-')) written.pop_back();
+  return written;
+}
+
 std::string figures_to_json(const Figures& figures) {
   return to_object(figures).dump();
 }
@@ -53,8 +58,8 @@ void MetricsLog::append(const std::string& line) {
 }
 
 void MetricsLog::step(const StepReport& report) {
-  Json line{{"kind", "step"},        {"stage", report.prefix}, {"step", report.step},
-            {"epoch", report.epoch}, {"loss", report.loss},    {"lr", report.lr}};
+  Json line{{"kind", "step"},        {"stage", report.stage}, {"step", report.step},
+            {"epoch", report.epoch}, {"loss", report.loss},   {"lr", report.lr}};
   line["parts"] = to_object(report.parts);
   line["images_per_second"] = report.images_per_second;
   append(line.dump());
@@ -62,7 +67,7 @@ void MetricsLog::step(const StepReport& report) {
 
 void MetricsLog::epoch(const EpochReport& report) {
   Json line{{"kind", "epoch"},
-            {"stage", report.prefix},
+            {"stage", report.stage},
             {"step", report.step},
             {"epoch", report.epoch},
             {"train_loss", report.train_loss},
@@ -75,14 +80,16 @@ void MetricsLog::epoch(const EpochReport& report) {
   append(line.dump());
 }
 
-void MetricsLog::keep_until(const std::string& stage, std::int64_t step) {
+void MetricsLog::keep_until(const std::string& stage, const Progress& progress) {
   if (!std::filesystem::exists(path_)) return;
   std::istringstream lines(contents());
   std::string kept, line;
   while (std::getline(lines, line)) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (json.is_discarded() || !json.contains("step")) continue;
-    if (json.value("stage", "") == stage && json["step"].get<std::int64_t>() > step) continue;
+    const bool later = json["step"].get<std::int64_t>() > progress.step ||
+                       (json.value("kind", "") == "epoch" && json.value("epoch", 0) > progress.epoch);
+    if (later && stage_name(json.value("stage", "")) == stage) continue;
     kept += line + "\n";
   }
   out_.close();
@@ -95,7 +102,8 @@ Figures MetricsLog::last_epoch_figures(const std::string& stage) const {
   std::istringstream lines(contents());
   for (std::string line; std::getline(lines, line);) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded() || json.value("kind", "") != "epoch" || json.value("stage", "") != stage)
+    if (json.is_discarded() || json.value("kind", "") != "epoch" ||
+        stage_name(json.value("stage", "")) != stage)
       continue;
     figures = to_figures(json["figures"]);
   }

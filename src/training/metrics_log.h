@@ -1,11 +1,12 @@
-// metrics.jsonl: a JSON object a line, {"kind": "step" | "epoch", "stage": prefix, "step": n, ...}. Lines are
-// appended and flushed; resuming cuts off what lies after the checkpoint.
+// metrics.jsonl: a JSON object a line, {"kind": "step" | "epoch", "stage": Task::stage(), "step": n, ...}.
+// Lines are appended and flushed; resuming cuts off what lies after the checkpoint.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "fer/training/checkpoint.h"
 #include "fer/training/loop.h"
 
 namespace fer {
@@ -15,8 +16,9 @@ class MetricsLog {
   explicit MetricsLog(std::filesystem::path path);
   void step(const StepReport& report);
   void epoch(const EpochReport& report);
-  /// Removes the stage's lines of later steps, and a last line that a kill left incomplete.
-  void keep_until(const std::string& stage, std::int64_t step);
+  /// Removes the stage's lines of later steps, that of an epoch which is not complete, and a last line that a
+  /// kill left incomplete.
+  void keep_until(const std::string& stage, const Progress& progress);
   /// The figures of the stage's newest epoch line; empty if there is none.
   Figures last_epoch_figures(const std::string& stage) const;
 
@@ -27,6 +29,9 @@ class MetricsLog {
   std::filesystem::path path_;
   std::ofstream out_;
 };
+
+/// A line's stage as it was written: logs of earlier versions have "landmarks-" for "landmarks".
+std::string stage_name(std::string written);
 
 std::string figures_to_json(const Figures& figures);
 Figures figures_from_json(const std::string& text);

@@ -23,7 +23,7 @@ double number(const Json& line, const char* key) {
 
 StepReport step_of(const Json& line) {
   StepReport report;
-  report.prefix = line.at("stage");
+  report.stage = stage_name(line.at("stage"));
   report.step = line.at("step");
   report.epoch = line.at("epoch");
   report.loss = number(line, "loss");
@@ -35,7 +35,7 @@ StepReport step_of(const Json& line) {
 
 EpochReport epoch_of(const Json& line) {
   EpochReport report;
-  report.prefix = line.at("stage");
+  report.stage = stage_name(line.at("stage"));
   report.step = line.at("step");
   report.epoch = line.at("epoch");
   report.train_loss = number(line, "train_loss");

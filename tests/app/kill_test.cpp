@@ -2,6 +2,7 @@
 // an undisturbed one, byte for byte; and so does one with other loader threads.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -70,6 +71,37 @@ TEST_CASE("twenty kills leave no trace in the weights") {
   const Result last = run(begun ? std::vector<std::string>{"train", "--resume", folder / "cut", "--quiet"}
                                 : app_test::short_training(folder / "cut"));
   REQUIRE_MESSAGE(last.code == 0, last.err);
+  check_same_runs(folder, "whole", "cut");
+}
+
+TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses nothing") {
+  const Folder folder("interrupt");
+  auto training = app_test::short_training(folder / "whole");
+  training.insert(training.end(), {"--save-every", "0"});  // only an interrupt writes within an epoch
+  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(run(training).code == 0);
+  const double undisturbed =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+
+  app_test::Limits interrupt;
+  const std::string resume = "; go on with: fer train --resume " + (folder / "cut") + "\n";
+  *std::find(training.begin(), training.end(), folder / "whole") = folder / "cut";
+  fer::Random random({9, fer::fnv1a64("interrupts"), 0});
+  for (int in_order = 0, tries = 0; in_order < 4 && tries < 40; ++tries) {
+    const bool begun = app_test::fs::exists(folder / "cut/config.json");
+    if (!begun) app_test::fs::remove_all(folder / "cut");
+    interrupt.signal = tries % 2 == 0 ? SIGINT : SIGTERM;
+    const Result result =
+        run(begun ? std::vector<std::string>{"train", "--resume", folder / "cut", "--quiet"} : training,
+            1 + static_cast<int>(random.uniform(0, undisturbed / 2)), interrupt);
+    if (result.code == -interrupt.signal) continue;  // before the run had begun
+    if (result.code == 0) break;
+    CHECK(result.code == 128 + interrupt.signal);
+    CHECK_MESSAGE(result.err.ends_with(resume), result.err);
+    CHECK_MESSAGE(result.err.find("\ninterrupted in epoch ") != std::string::npos, result.err);
+    ++in_order;
+  }
+  REQUIRE(run({"train", "--resume", folder / "cut", "--quiet"}).code == 0);
   check_same_runs(folder, "whole", "cut");
 }
 

@@ -49,6 +49,7 @@ inline std::string read_all(const fs::path& path) {
 struct Limits {
   std::size_t file_bytes = 0;  ///< no file may grow larger, as on a full disk; 0: no limit
   bool permissions = false;    ///< permissions hold for root, too
+  int signal = SIGKILL;        ///< what it is sent after `kill_after`
   std::string program = FER_PROGRAM;
 
   void apply() const {
@@ -62,7 +63,7 @@ struct Limits {
   }
 };
 
-/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is killed then by SIGKILL.
+/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is sent a signal then.
 inline Result run(const std::vector<std::string>& arguments, int kill_after = 0, const Limits& limits = {}) {
   const Folder folder("output");
   const std::string out = folder / "out", err = folder / "err";
@@ -80,7 +81,7 @@ inline Result run(const std::vector<std::string>& arguments, int kill_after = 0,
   }
   if (kill_after > 0) {
     ::usleep(static_cast<useconds_t>(kill_after) * 1000);
-    ::kill(child, SIGKILL);
+    ::kill(child, limits.signal);
   }
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -59,14 +59,14 @@ def main():
     check_against_log(live, lines, "", "")
     for stage in ("landmarks", "image"):
         below, _ = scalars(folder / "tensorboard" / stage)
-        check_against_log(below, lines, f"{stage}-", f"{stage}/")
+        check_against_log(below, lines, stage, f"{stage}/")
 
     # What fer report writes afterwards: both in one file.
     run(fer, "report", folder, "--tensorboard", work / "events")
     later, events = scalars(work / "events/run")
     check_against_log(later, lines, "", "")
     for stage in ("landmarks", "image"):
-        check_against_log(later, lines, f"{stage}-", f"{stage}/")
+        check_against_log(later, lines, stage, f"{stage}/")
     assert events.file_version == 2.0
     times = [e.wall_time for e in events.Scalars("train/loss")]
     assert times == sorted(times) and times[0] > 1.5e9, times

@@ -8,6 +8,7 @@
 
 #include "fer/formats/state_dict.h"
 #include "fer/training/experiment.h"
+#include "fer/training/run_log.h"
 
 namespace {
 
@@ -97,6 +98,84 @@ TEST_CASE("interrupted and resumed at many steps, a run ends the same; so with o
   check_equal_weights(undisturbed.path / "last.safetensors", threads.path / "last.safetensors");
 }
 
+TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on from there, and ends the same") {
+  const Folder undisturbed("at_once"), cut("cut");
+  fer::RunConfig config = short_run();
+  config.training.save_every = 0;
+  SUBCASE("with a validation split") {}
+  SUBCASE("without one the last epoch is the best") {
+    config.data.validation = 0;
+  }
+  fer::TrainingObserver silent;
+  fer::run_experiment(config, undisturbed.path, false, fer::Device::cpu, silent);
+
+  const std::int64_t batches = config.data.validation > 0 ? 4 : 5;
+  bool resume = false;
+  for (const std::int64_t steps : {std::int64_t{1}, std::int64_t{3}, std::int64_t{3}, batches + 2}) {
+    fer::RunConfig shorter = config;
+    shorter.training.max_steps = steps;
+    const fer::ExperimentResult result =
+        fer::run_experiment(shorter, cut.path, resume, fer::Device::cpu, silent);
+    CHECK(result.training.steps == steps);
+    // An epoch that is cut short is the best one only where there is no other to compare with.
+    const bool second = steps > batches && config.data.validation == 0;
+    CHECK(result.training.best_epoch == (second ? 2 : 1));
+    resume = true;
+    fer::RunConfig written;
+    fer::apply_json(written, contents(cut.path / "config.json"), "config.json");
+    CHECK(written.training.max_steps == steps);
+  }
+  fer::run_experiment(config, cut.path, true, fer::Device::cpu, silent);
+  check_equal_weights(undisturbed.path / "last.safetensors", cut.path / "last.safetensors");
+  check_equal_weights(undisturbed.path / "best.safetensors", cut.path / "best.safetensors");
+  const fer::RunLog left = fer::read_run(undisturbed.path), right = fer::read_run(cut.path);
+  REQUIRE(left.steps.size() == right.steps.size());
+  for (std::size_t i = 0; i < left.steps.size(); ++i) {
+    CHECK(left.steps[i].loss == right.steps[i].loss);
+    CHECK(left.steps[i].lr == right.steps[i].lr);
+  }
+  REQUIRE(left.epochs.size() == right.epochs.size());
+  for (std::size_t i = 0; i < left.epochs.size(); ++i) {
+    CHECK(left.epochs[i].train_loss == right.epochs[i].train_loss);
+    CHECK(left.epochs[i].best == right.epochs[i].best);
+  }
+}
+
+TEST_CASE("another batch size goes on at the start of an epoch, not within one") {
+  const Folder folder("batches");
+  fer::TrainingObserver silent;
+  fer::RunConfig config = short_run();
+  config.training.max_steps = 3;
+  fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
+  config.training.batch_size = 16;
+  config.training.max_steps = 0;
+  CHECK_THROWS_WITH_AS(
+      fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent),
+      fer::concat((folder.path / "last.safetensors").string(),
+                  ": stands within an epoch of 4 batches, and an epoch has 2 now; resume with the data and "
+                  "the batch size that it was begun with")
+          .c_str(),
+      fer::ConfigError);
+  config.training.batch_size = 8;
+  config.training.max_steps = 4;
+  fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent);
+  config.training.batch_size = 16;
+  config.training.max_steps = 0;
+  const auto result = fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent);
+  CHECK(result.training.steps == 4 + 2);  // an epoch of each
+}
+
+TEST_CASE("without a validation split the last epoch is the best, after a resume as well") {
+  const Folder folder("no_split");
+  fer::TrainingObserver silent;
+  fer::RunConfig config = short_run();
+  config.data.validation = 0;
+  fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
+  config.training.epochs = 3;
+  const auto result = fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent);
+  CHECK(result.training.best_epoch == 3);
+}
+
 TEST_CASE("folders: a taken one is refused, and a resume needs a run") {
   const Folder taken("taken");
   fs::create_directories(taken.path);
@@ -130,6 +209,25 @@ TEST_CASE("a loss that is not finite stops the run and names the batch") {
     CHECK(message.find("epoch 1, batch ") != std::string::npos);
     CHECK(message.find("samples person ") != std::string::npos);
   }
+}
+
+TEST_CASE("clip_norm bounds the gradient that sharpness-aware minimisation steps by, too") {
+  fer::TrainingObserver silent;
+  fer::RunConfig config = short_run();
+  config.training.optimizer = "sgd";
+  config.training.momentum = config.training.ema_decay = 0;
+  config.training.sam_rho = 0.05;
+  config.training.clip_norm = 1e-9;
+  std::vector<std::vector<float>> heads;
+  for (const std::int64_t steps : {1, 4}) {
+    const Folder folder("clip");
+    config.training.max_steps = steps;
+    fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
+    heads.push_back(
+        fer::load_state_dict(folder.path / "last.safetensors").at("head.weight").to_vector<float>());
+  }
+  for (std::size_t i = 0; i < heads[0].size(); ++i)
+    CHECK(heads[1][i] == doctest::Approx(heads[0][i]).epsilon(1e-6));
 }
 
 TEST_CASE("one batch can be learnt by heart") {

@@ -53,13 +53,14 @@ class EventObserver : public TrainingObserver {
   void on_note(const std::string& note) override { next_.on_note(note); }
   void on_step(const StepReport& report) override;
   void on_epoch(const EpochReport& report) override;
+  bool wants_stop() override { return next_.wants_stop(); }
 
  private:
-  EventFile& events(const std::string& prefix, std::int64_t first_step);
+  EventFile& events(const std::string& stage, std::int64_t first_step);
 
   std::filesystem::path folder_;
   TrainingObserver& next_;
-  std::string prefix_;
+  std::string stage_;
   std::unique_ptr<EventFile> file_;
 };
 

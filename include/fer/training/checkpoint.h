@@ -22,8 +22,9 @@ void load_weights(const StateDict& tensors, const std::string& source, Module& m
 
 /// Where a run stands; exact to the step.
 struct Progress {
-  std::int64_t epoch = 0;  ///< epochs that are complete
-  std::int64_t batch = 0;  ///< batches of the running epoch that are done
+  std::int64_t epoch = 0;    ///< epochs that are complete
+  std::int64_t batch = 0;    ///< batches of the running epoch that are done
+  std::int64_t batches = 0;  ///< of an epoch; 0: not known (older checkpoints)
   std::int64_t step = 0;
   std::int64_t best_epoch = 0;
   double best_score = 0;

@@ -1,0 +1,24 @@
+// Ctrl-C and SIGTERM: the first one asks a command to come to an end in order, the second one ends the
+// program.
+#pragma once
+
+namespace fer::app {
+
+/// While one is alive, signals that end a program are noted.
+class InterruptCatcher {
+ public:
+  InterruptCatcher();
+  ~InterruptCatcher();
+  InterruptCatcher(const InterruptCatcher&) = delete;
+  InterruptCatcher& operator=(const InterruptCatcher&) = delete;
+};
+
+/// The signal that came first; 0 if none has.
+int interrupted();
+
+/// The exit code that a shell gives to a program which a signal has ended.
+constexpr int exit_code_of(int signal) {
+  return 128 + signal;
+}
+
+}  // namespace fer::app
