@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "fer/formats/atomic_file.h"
 #include "training/evaluation_json.h"
@@ -128,7 +129,8 @@ Figures figures_of(const EvaluationResult& result) {
 fs::path cell_folder(const fs::path& folder, const AblationVariant& variant, std::uint64_t seed) {
   std::string name;
   for (const char c : variant.name) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '+';
+    const bool plain =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '+' || c == '-';
     if (plain) name += c;
     if (c == ' ' && !name.empty() && name.back() != '+' && name.back() != '_') name += '_';
   }
@@ -171,6 +173,14 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             TrainingObserver& observer) {
   require<ConfigError>(!seeds.empty(), "a table needs one seed or more");
   require<ConfigError>(!table.variants.empty(), "a table needs one variant or more");
+  // Counted twice, a run would pass for two that agree.
+  require<ConfigError>(std::set<std::uint64_t>(seeds.begin(), seeds.end()).size() == seeds.size(),
+                       "a seed is named twice");
+  std::set<fs::path> folders;
+  for (const AblationVariant& variant : table.variants) {
+    require<ConfigError>(folders.insert(cell_folder(folder, variant, seeds[0])).second, "the variant '",
+                         variant.name, "' is named twice");
+  }
   RunConfig base = config;
   for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
   claim_folder(folder, identity(table, base));

@@ -62,6 +62,19 @@ TEST_CASE("names of rows become names of folders") {
   CHECK(fer::cell_folder("t", {"product + cross", {}, ""}, 3) == "t/product+cross/seed-3");
   CHECK(fer::cell_folder("t", {"8 blocks", {}, ""}, 1) == "t/8_blocks/seed-1");
   CHECK(fer::cell_folder("t", {"NeAA 0.01", {}, ""}, 1) == "t/NeAA_0.01/seed-1");
+  CHECK(fer::cell_folder("t", {"NeAA 1e-2", {}, ""}, 1) == "t/NeAA_1e-2/seed-1");  // 1e2 is another cell
+}
+
+TEST_CASE("a seed or a row that is named twice would count twice, and is refused") {
+  fer::TrainingObserver silent;
+  fer::AblationTable table = fer::ablation_table("loss", {"", {"0.1", "0.1"}});
+  const auto start = [&](const std::vector<std::uint64_t>& seeds) {
+    fer::run_ablation(table, fer::RunConfig(), seeds, "unused", fer::Device::cpu, silent);
+  };
+  CHECK_THROWS_WITH_AS(start({1}), "the variant 'NeAA 0.1' is named twice", fer::ConfigError);
+  table = fer::ablation_table("loss", {"", {"0.1"}});
+  CHECK_THROWS_WITH_AS(start({1, 2, 1}), "a seed is named twice", fer::ConfigError);
+  CHECK(!std::filesystem::exists("unused"));
 }
 
 TEST_CASE("differences are paired by seed") {
