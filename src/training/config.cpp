@@ -201,6 +201,9 @@ void check(const RunConfig& config) {
   positive("lr", t.lr);
   positive("landmark_lr", config.landmarks.lr);
   positive("landmark_batch_size", config.landmarks.batch_size);
+  require<ConfigError>(config.landmarks.epochs >= 0, "'landmark_epochs' must not be negative, got ",
+                       config.landmarks.epochs);
+  require<ConfigError>(t.gamma > 0 && t.gamma <= 1, "'gamma' must be in (0, 1], got ", t.gamma);
   require<ConfigError>(config.landmarks.image_epochs >= -1, "'image_epochs' must be -1 or more, got ",
                        config.landmarks.image_epochs);
   require<ConfigError>(config.landmarks.image_epochs <= 0 || config.training.image_backbone.empty(),
@@ -208,7 +211,8 @@ void check(const RunConfig& config) {
   for (auto [key, value] : {std::pair{"weight_decay", t.weight_decay},
                             {"sam_rho", t.sam_rho},
                             {"clip_norm", t.clip_norm},
-                            {"loss_weight", t.loss_weight}}) {
+                            {"loss_weight", t.loss_weight},
+                            {"warmup_epochs", t.warmup_epochs}}) {
     require<ConfigError>(value >= 0 && std::isfinite(value), "'", key, "' must not be negative, got ", value);
   }
   for (auto [key, value] : {std::pair{"label_smoothing", t.label_smoothing},
