@@ -18,6 +18,12 @@ struct FacesOptions {
 
 /// identities rows of per_identity faces in one picture.
 Image contact_sheet(const FacesOptions& options) {
+  constexpr std::int64_t longest = 65535;  // of a JPEG
+  const std::int64_t height = std::int64_t{options.identities} * options.size;
+  const std::int64_t width = std::int64_t{options.per_identity} * options.size;
+  require<ConfigError>(height <= longest && width <= longest && height * width <= std::int64_t{1} << 28,
+                       "faces: a sheet of ", width, " x ", height,
+                       " pixels is too large; draw fewer faces or a smaller --size");
   Image sheet(options.identities * options.size, options.per_identity * options.size, 3);
   for (int person = 0; person < options.identities; ++person) {
     for (int i = 0; i < options.per_identity; ++i) {

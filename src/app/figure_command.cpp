@@ -62,6 +62,9 @@ int cam(FigureOptions options, const SettingFlags& flags) {
   Classifier other;
   if (!options.compare.empty()) {
     other = load_classifier(options.compare, subject.device);
+    require<ConfigError>(!options.pictures.empty() || other.class_names == subject.net.class_names,
+                         "the networks '", options.weights, "' and '", options.compare,
+                         "' tell other classes apart; compare them on --pictures");
     options.cam.other = &other;
     options.cam.name = "1";
     options.cam.other_name = "2";

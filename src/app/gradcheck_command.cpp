@@ -78,6 +78,7 @@ Command add_gradcheck(CLI::App& program) {
   add_device_flag(*command, options->device);
   command->add_option("--only", options->only, "cases with this text in their name");
   command->add_option("--elements", options->elements, "elements checked an input; 0: all")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_flag("--list", options->list, "list the cases");
   command->add_flag("--json", options->json, "print the result as JSON");

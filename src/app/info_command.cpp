@@ -125,7 +125,9 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
 Command add_info(CLI::App& program) {
   CLI::App* command = program.add_subcommand("info", "Parameters and multiply-adds, module by module");
   auto options = std::make_shared<InfoCommandOptions>();
-  command->add_option("--levels", options->levels, "levels of modules shown")->capture_default_str();
+  command->add_option("--levels", options->levels, "levels of modules shown")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"model"});
   return [options, flags] { return run(*options, *flags); };

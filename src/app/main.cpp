@@ -34,12 +34,21 @@ std::string version_text() {
   return text;
 }
 
+/// "fer figure cam: --weights is required; fer figure cam --help says more".
+std::string usage_error(const CLI::App* command, const CLI::Error& error) {
+  std::string name = "fer";
+  for (auto chosen = command->get_subcommands(); !chosen.empty(); chosen = chosen[0]->get_subcommands())
+    name += " " + chosen[0]->get_name();
+  return fer::concat(name, ": ", error.what(), "; ", name, " --help says more\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App program{"Facial expressions: train, evaluate and use the product-cross dual attention network."};
   program.name("fer");
   program.require_subcommand(1);
+  program.failure_message(usage_error);
   program.set_help_all_flag("--help-all", "Help of all commands");
   program.set_version_flag("--version", version_text);
 
@@ -79,13 +88,19 @@ int main(int argc, char** argv) {
   }
   try {
     for (const auto& [name, run] : commands) {
-      if (program.got_subcommand(name)) return run();
+      if (!program.got_subcommand(name)) continue;
+      const int code = run();
+      std::cout.flush();
+      fer::require<fer::IoError>(std::cout.good(), "cannot write the standard output");  // a full disk
+      return code;
     }
   } catch (const fer::ConfigError& error) {
     std::cerr << "fer: " << error.what() << std::endl;
     return 2;
   } catch (const std::bad_alloc&) {
-    std::cerr << "fer: out of memory; a smaller --batch-size or --checkpointing true needs less" << std::endl;
+    std::cerr
+        << "fer: out of memory; a training needs less with a smaller --batch-size or with --checkpointing"
+        << std::endl;
     return 1;
   } catch (const std::exception& error) {
     std::cerr << "fer: " << error.what() << std::endl;

@@ -30,7 +30,12 @@ TEST_CASE("help and version") {
 }
 
 TEST_CASE("wrong usage ends with 2 and says what is known") {
-  CHECK(run({}).code == 2);
+  const Result nothing = run({});
+  CHECK(nothing.code == 2);
+  CHECK(nothing.err == "fer: A subcommand is required; fer --help says more\n");
+  CHECK(run({"figure", "cam"}).err ==
+        "fer figure cam: --weights is required; fer figure cam --help says more\n");
+  CHECK(run({"info", "--levels", "-1"}).code == 2);
   const Result command = run({"trian"});
   CHECK(command.code == 2);
   CHECK(command.err == "fer: unknown command 'trian'; did you mean 'train'?\n");
@@ -63,6 +68,14 @@ TEST_CASE("of a flag given twice the last one holds, and a switch needs no value
   CHECK(run({"train", "--overfit-batch", "--lr", "-1"}).err == "fer: 'lr' must be positive, got -1\n");
 }
 
+TEST_CASE("a result that cannot be written is no success") {
+  app_test::Limits full;
+  full.file_bytes = 64;
+  const Result info = run({"info"}, 0, full);
+  CHECK(info.code == 1);
+  CHECK(info.err == "fer: cannot write the standard output\n");
+}
+
 TEST_CASE("info counts the paper's parameters, and explains the paper's own counts") {
   const Result info = run({"info", "--preset", "paper", "--json"});
   REQUIRE(info.code == 0);
@@ -81,6 +94,8 @@ TEST_CASE("faces draws a folder that the folder data set reads") {
                             "--sheet", folder / "sheet.png"});
   CHECK(faces.code == 0);
   CHECK(app_test::fs::file_size(folder / "sheet.png") > 1000);
+  CHECK(run({"faces", "--sheet", folder / "wide.jpg", "--per-identity", "1000"}).err ==
+        "fer: faces: a sheet of 112000 x 784 pixels is too large; draw fewer faces or a smaller --size\n");
   CHECK(run({"faces", "--out", folder / "test", "--identities", "1", "--seed", "2", "--size", "48"}).code ==
         0);
   const Result train = run({"train",
