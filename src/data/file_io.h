@@ -1,6 +1,7 @@
-// Whole files in and out of memory, and read-only mappings of large ones.
+// Read-only mappings of large files, and what the texts of data sets are cut into.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -9,14 +10,12 @@
 
 namespace fer::detail {
 
-/// IoError naming the file if it cannot be opened or read.
-std::vector<std::uint8_t> read_file(const std::filesystem::path& path);
+/// The bytes of a file as numbers.
+inline std::span<const std::uint8_t> numbers_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
+}
 
-/// Writes a file beside `path`, flushes it to the disk and renames it; IoError, leaving what was at `path`
-/// and no rest of the attempt, if any step fails.
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
-
-/// A file mapped into memory for reading.
+/// A file mapped into memory for reading. IoError, naming it, if it cannot be read.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "data/file_io.h"
 #include "data/image_markers.h"
 #include "fer/data/image.h"
 #include "fer/error.h"
+#include "fer/formats/atomic_file.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -58,8 +60,19 @@ void append(void* context, void* data, int size) {
   bytes.insert(bytes.end(), begin, begin + size);
 }
 
-void require_image(const Image& image, const char* op) {
+void write_bytes(const std::filesystem::path& path, const std::vector<std::uint8_t>& bytes) {
+  const std::span<const std::byte> part = std::as_bytes(std::span(bytes));
+  write_file_atomically(path, std::span(&part, 1));
+}
+
+/// What stb would write wrongly: its sizes are ints, and a JPEG's sides have 16 bits.
+void require_writable(const Image& image, const char* op, int longest_side) {
   require<ShapeError>(!image.empty(), "[", op, "] the image is empty");
+  const std::int64_t pixels = std::int64_t{image.width} * image.height;
+  require<ShapeError>(image.width <= longest_side && image.height <= longest_side && pixels <= most_pixels,
+                      "[", op, "] the image has ", image.width, " x ", image.height,
+                      " pixels; the format takes sides of ", longest_side,
+                      ", and more than 2^28 pixels are not written");
 }
 
 }  // namespace
@@ -88,11 +101,11 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
 }
 
 Image read_image(const std::filesystem::path& path) {
-  return decode_image(detail::read_file(path), path.string());
+  return decode_image(detail::numbers_of(read_file(path)), path.string());
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {
-  require_image(image, "encode_png");
+  require_writable(image, "encode_png", std::numeric_limits<int>::max());
   std::vector<std::uint8_t> bytes;
   require<IoError>(stbi_write_png_to_func(append, &bytes, image.width, image.height, image.channels,
                                           image.pixels.data(), image.width * image.channels) != 0,
@@ -101,7 +114,7 @@ std::vector<std::uint8_t> encode_png(const Image& image) {
 }
 
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
-  require_image(image, "encode_jpeg");
+  require_writable(image, "encode_jpeg", 65535);
   require<ConfigError>(quality >= 1 && quality <= 100, "JPEG quality must be 1 to 100, got ", quality);
   std::vector<std::uint8_t> bytes;
   require<IoError>(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, image.channels,
@@ -113,9 +126,9 @@ std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
 void write_image(const std::filesystem::path& path, const Image& image, int jpeg_quality) {
   const std::string extension = detail::to_lower(path.extension().string());
   if (extension == ".png") {
-    detail::write_file_atomically(path, encode_png(image));
+    write_bytes(path, encode_png(image));
   } else if (extension == ".jpg" || extension == ".jpeg") {
-    detail::write_file_atomically(path, encode_jpeg(image, jpeg_quality));
+    write_bytes(path, encode_jpeg(image, jpeg_quality));
   } else {
     throw ConfigError(
         concat("cannot write '", path.string(), "': pictures are written as .png, .jpg or .jpeg"));

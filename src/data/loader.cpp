@@ -50,6 +50,16 @@ struct DataLoader::State {
 
   std::vector<std::thread> threads;
 
+  /// Also where the constructor of the loader fails at a later thread.
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
   std::vector<std::int64_t> make_order(std::int64_t epoch) const;
   std::shared_ptr<const std::vector<std::int64_t>> order(std::int64_t epoch);
   Batch prepare(std::int64_t global);
@@ -88,7 +98,7 @@ std::shared_ptr<const std::vector<std::int64_t>> DataLoader::State::order(std::i
   std::lock_guard lock(cache_mutex);
   auto& entry = orders[epoch];
   if (!entry) entry = std::make_shared<const std::vector<std::int64_t>>(make_order(epoch));
-  const auto result = entry;
+  auto result = entry;
   orders.erase(orders.begin(), orders.lower_bound(epoch - 1));
   return result;
 }
@@ -211,14 +221,7 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
     state_->threads.emplace_back([s = state_.get()] { s->run_worker(); });
 }
 
-DataLoader::~DataLoader() {
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->work.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
-}
+DataLoader::~DataLoader() = default;
 
 const Dataset& DataLoader::dataset() const {
   return *state_->dataset;

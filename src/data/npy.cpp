@@ -9,6 +9,7 @@
 
 #include "data/file_io.h"
 #include "fer/error.h"
+#include "fer/formats/atomic_file.h"
 
 namespace fer::detail {
 namespace {
@@ -123,7 +124,8 @@ double number_at(const std::uint8_t* p, const Header& h, const std::string& name
 
 std::vector<double> read_npy(const std::filesystem::path& path) {
   const std::string name = path.string();
-  const std::vector<std::uint8_t> bytes = read_file(path);
+  const std::vector<std::byte> contents = read_file(path);
+  const std::span<const std::uint8_t> bytes = numbers_of(contents);
   const Header header = read_header(bytes, name);
   std::vector<double> values(header.count);
   for (std::size_t i = 0; i < values.size(); ++i) {

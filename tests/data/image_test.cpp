@@ -136,7 +136,7 @@ TEST_CASE("other formats and missing files say so") {
   CHECK(message_of<FormatError>([] { decode_image({}, "x"); }) ==
         "'x' is neither PNG nor JPEG: the file is empty");
   CHECK(message_of<IoError>([] { read_image("/nonexistent/a.png"); }) ==
-        "cannot open '/nonexistent/a.png': No such file or directory");
+        "cannot read '/nonexistent/a.png': No such file or directory");
   const TempFolder folder;
   CHECK(message_of<IoError>([&] { read_image(folder.path()); }) ==
         "cannot read '" + folder.str() + "': Is a directory");
@@ -208,6 +208,17 @@ TEST_CASE("writing: unknown extension, unwritable folder, full disk") {
   CHECK(message_of<IoError>([&] { write_image("/nonexistent/a.png", image); }) ==
         "cannot write '/nonexistent/a.png': No such file or directory");
   CHECK(message_of<ConfigError>([&] { encode_jpeg(image, 0); }) == "JPEG quality must be 1 to 100, got 0");
+
+  // A size that the format cannot hold would be written as another one.
+  CHECK(message_of<ShapeError>([&] { encode_jpeg(Image(1, 65536, 1)); }) ==
+        "[encode_jpeg] the image has 65536 x 1 pixels; the format takes sides of 65535, and more than 2^28 "
+        "pixels are not written");
+  CHECK(decode_image(encode_png(Image(1, 65536, 1, 7)), "wide").width == 65536);
+  Image huge(1, 1, 1);
+  huge.width = huge.height = 1 << 15;
+  CHECK(message_of<ShapeError>([&] {
+          encode_png(huge);
+        }).starts_with("[encode_png] the image has 32768 x 32768 pixels"));
 
   // No room for the file: the one that was there is untouched, and nothing is left beside it.
   const fs::path path = folder / "a.png";

@@ -37,6 +37,8 @@ Image read_image(const std::filesystem::path& path);
 /// The same from memory; `name` stands for the file in errors.
 Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name);
 
+/// ShapeError for an empty picture, and for one of more than 2^28 pixels or, as JPEG, with a side of more
+/// than 65535.
 std::vector<std::uint8_t> encode_png(const Image& image);
 /// quality: 1 to 100.
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality = 92);
