@@ -62,8 +62,8 @@ ImageTransform draw_transform(const AugmentOptions& o, Random& random, int size)
     if (height < 1 || width < 1 || height >= size || width >= size) continue;
     t.erase_height = height;
     t.erase_width = width;
-    t.erase_top = static_cast<int>(random.below(static_cast<std::uint64_t>(size - height + 1)));
-    t.erase_left = static_cast<int>(random.below(static_cast<std::uint64_t>(size - width + 1)));
+    t.erase_top = static_cast<int>(random.below(static_cast<std::uint64_t>(size - height) + 1));
+    t.erase_left = static_cast<int>(random.below(static_cast<std::uint64_t>(size - width) + 1));
     break;
   }
   return t;
@@ -136,7 +136,7 @@ Image apply(const Augmentation& a, const Image& image) {
                             fx * static_cast<float>(image.at(y0, x1, c));
           const float bottom = (1 - fx) * static_cast<float>(image.at(y1, x0, c)) +
                                fx * static_cast<float>(image.at(y1, x1, c));
-          result.at(y, x, c) = static_cast<std::uint8_t>((1 - fy) * top + fy * bottom + 0.5f);
+          result.at(y, x, c) = static_cast<std::uint8_t>(std::lround((1 - fy) * top + fy * bottom));
         }
       }
     }

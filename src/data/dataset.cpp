@@ -3,6 +3,7 @@
 #include "fer/data/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "data/dataset_parts.h"
@@ -75,6 +76,13 @@ class FileDataset : public Dataset {
   std::vector<detail::LabelledFile> files_;
 };
 
+std::vector<std::int64_t> labels_of(const std::vector<detail::LabelledFile>& files) {
+  std::vector<std::int64_t> labels;
+  labels.reserve(files.size());
+  for (const detail::LabelledFile& file : files) labels.push_back(file.label);
+  return labels;
+}
+
 }  // namespace
 
 std::string_view name_of(Split split) {
@@ -146,6 +154,7 @@ std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> 
   DatasetInfo info;
   info.name = "pictures";
   std::vector<detail::LabelledFile> labelled;
+  labelled.reserve(files.size());
   for (auto& file : files) labelled.push_back({std::move(file), -1, {}, {}, {}});
   return std::make_shared<FileDataset>(std::move(info), std::move(labelled));
 }
@@ -178,10 +187,9 @@ std::vector<std::int64_t> part_of_training(const std::vector<std::int64_t>& labe
   for (auto& [label, members] : by_class) {
     Random random({seed, fnv1a64("validation"), static_cast<std::uint64_t>(label)});
     for (std::size_t i = members.size(); i > 1; --i) std::swap(members[i - 1], members[random.below(i)]);
-    const auto held = static_cast<std::size_t>(fraction * static_cast<double>(members.size()) + 0.5);
-    const auto begin = members.begin() + static_cast<std::ptrdiff_t>(split == Split::validation ? 0 : held);
-    const auto end =
-        split == Split::validation ? members.begin() + static_cast<std::ptrdiff_t>(held) : members.end();
+    const auto held = std::lround(fraction * static_cast<double>(members.size()));
+    const auto begin = members.begin() + (split == Split::validation ? 0 : held);
+    const auto end = split == Split::validation ? members.begin() + held : members.end();
     kept.insert(kept.end(), begin, end);
   }
   std::sort(kept.begin(), kept.end());
@@ -189,18 +197,15 @@ std::vector<std::int64_t> part_of_training(const std::vector<std::int64_t>& labe
 }
 
 std::shared_ptr<const Dataset> labelled_files(DatasetInfo info, std::vector<LabelledFile> files) {
-  std::vector<std::int64_t> labels;
-  for (const LabelledFile& file : files) labels.push_back(file.label);
-  count_classes(info, labels);
+  count_classes(info, labels_of(files));
   return std::make_shared<FileDataset>(std::move(info), std::move(files));
 }
 
 std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<LabelledFile>& files,
                                          const DatasetOptions& options) {
-  std::vector<std::int64_t> labels;
-  for (const LabelledFile& file : files) labels.push_back(file.label);
   std::vector<LabelledFile> kept;
-  for (std::int64_t i : part_of_training(labels, options.split, options.validation_fraction, options.seed)) {
+  for (std::int64_t i :
+       part_of_training(labels_of(files), options.split, options.validation_fraction, options.seed)) {
     kept.push_back(files[static_cast<std::size_t>(i)]);
   }
   return labelled_files(std::move(info), std::move(kept));

@@ -2,6 +2,7 @@
 // (train_set/images/*.jpg, train_set/annotations/*_exp.npy, the same in val_set, which is the test part) or
 // listed in train.txt and val.txt (lines of a picture's path and its label).
 #include <algorithm>
+#include <cmath>
 
 #include "data/dataset_parts.h"
 #include "data/file_io.h"
@@ -49,7 +50,7 @@ std::vector<LabelledFile> read_list(const fs::path& folder, const fs::path& list
 
 fs::path picture_of(const fs::path& images, const std::string& number) {
   for (const char* extension : {".jpg", ".png", ".jpeg"}) {
-    const fs::path picture = images / (number + extension);
+    fs::path picture = images / (number + extension);
     if (fs::exists(picture)) return picture;
   }
   throw IoError(concat("the picture '", (images / (number + ".jpg")).string(), "' of annotation '", number,
@@ -76,10 +77,9 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, Selection&
   parallel_rows(static_cast<std::int64_t>(numbers.size()), [&](std::int64_t i) {
     const fs::path path = annotations / (numbers[static_cast<std::size_t>(i)] + std::string(suffix));
     const double label = read_npy_scalar(path);
+    require<DataError>(label >= 0 && label <= last_label && label == std::floor(label), "'", path.string(),
+                       "': the label must be 0 to ", last_label, ", got ", label);
     labels[static_cast<std::size_t>(i)] = static_cast<std::int64_t>(label);
-    require<DataError>(label >= 0 && label <= last_label &&
-                           label == static_cast<double>(labels[static_cast<std::size_t>(i)]),
-                       "'", path.string(), "': the label must be 0 to ", last_label, ", got ", label);
   });
   info.has_landmarks = fs::exists(annotations / (numbers[0] + "_lnd.npy"));
   info.has_arousal = fs::exists(annotations / (numbers[0] + "_aro.npy"));

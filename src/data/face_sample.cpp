@@ -14,8 +14,6 @@ namespace {
 
 using detail::clamp01;
 using detail::mix;
-using detail::operator*;
-using detail::operator*;
 
 class Draw {
  public:

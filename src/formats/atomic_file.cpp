@@ -1,13 +1,13 @@
 #include "fer/formats/atomic_file.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 #include <string>
 #include <system_error>
@@ -71,7 +71,7 @@ fs::path resolve_target(const fs::path& path) {
   // A file that is not there yet sets the error, too: it is simply no link.
   const bool is_link = fs::is_symlink(path, error);
   error.clear();
-  const fs::path target = is_link ? fs::weakly_canonical(path, error) : path;
+  fs::path target = is_link ? fs::weakly_canonical(path, error) : path;
   if (error) fail("write", path, error.value());
   const fs::file_status status = fs::status(target, error);
   if (fs::exists(status) && !fs::is_regular_file(status)) {

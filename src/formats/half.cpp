@@ -75,9 +75,9 @@ std::uint16_t float_to_bfloat16(float value) {
 Tensor convert_floating(const Tensor& tensor, DType dtype) {
   require<TypeError>(is_floating(tensor.dtype()) && is_floating(dtype), "convert_floating goes between ",
                      "floating types, not from ", tensor.dtype(), " to ", dtype);
-  const Tensor x = tensor.to(Device::cpu);
+  Tensor x = tensor.to(Device::cpu);
   if (x.dtype() == dtype) return x;
-  const Tensor single = widen(x);
+  Tensor single = widen(x);
   switch (dtype) {
     case DType::float16:
       return map_elements<float, std::uint16_t>(single, dtype, float_to_float16);

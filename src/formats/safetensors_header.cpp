@@ -183,6 +183,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 void check_tiling(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
                   const std::string& file) {
   std::vector<const SafetensorsEntry*> sorted;
+  sorted.reserve(entries.size());
   for (const SafetensorsEntry& entry : entries) sorted.push_back(&entry);
   std::sort(sorted.begin(), sorted.end(), [](const SafetensorsEntry* a, const SafetensorsEntry* b) {
     return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);

@@ -28,6 +28,7 @@ std::vector<Tensor> recompute(const CheckpointedFunction& f, const std::vector<S
                               const RandomKey& random, const Tensor& dy) {
   // Leaves of a graph of its own; parameters inside f receive their gradients from its backward directly.
   std::vector<Variable> inputs;
+  inputs.reserve(saved.size());
   for (const SavedInput& input : saved) {
     inputs.push_back(input.value.defined() ? Variable(input.value.get(), input.requires_grad) : Variable());
   }
@@ -40,6 +41,7 @@ std::vector<Tensor> recompute(const CheckpointedFunction& f, const std::vector<S
   }
   if (y.requires_grad()) y.backward(dy);
   std::vector<Tensor> gradients;
+  gradients.reserve(inputs.size());
   for (Variable& input : inputs) {
     gradients.push_back(input.requires_grad() ? std::move(input.mutable_grad()) : Tensor());
   }

@@ -247,13 +247,13 @@ std::string Exporter::landmark_features(const std::string& image) {
     x = node("Add", path + ".unit_input", {x, constant(path + ".mean", channels(imagenet_mean))});
   }
   x = conv_block(conv_block(x, path + ".conv1"), path + ".conv2_dw");
-  for (const std::string stage : {".conv_23", ".conv_3", ".conv_34", ".conv_4"}) {
-    if (!has(path + stage + ".model")) {
-      x = depth_wise(x, path + stage);
+  for (const char* name : {".conv_23", ".conv_3", ".conv_34", ".conv_4"}) {
+    const std::string stage = path + name;
+    if (!has(stage + ".model")) {
+      x = depth_wise(x, stage);
       continue;
     }
-    for (int i = 0; has(concat(path, stage, ".model.", i)); ++i)
-      x = depth_wise(x, concat(path, stage, ".model.", i));
+    for (int i = 0; has(concat(stage, ".model.", i)); ++i) x = depth_wise(x, concat(stage, ".model.", i));
   }
   return x;
 }
@@ -286,7 +286,7 @@ std::string Exporter::tokens(const std::string& map, const std::string& stream) 
   const std::string pixels = linear(rows, embed);
   const std::string token = constant(name + "_class", plain(parameters_.at(name + "_class")));
   const std::string first = node("Expand", name + ".class_row", {token, "class_shape"});
-  const std::string t = node("Concat", name + ".tokens", {first, pixels}, {{"axis", 1}});
+  std::string t = node("Concat", name + ".tokens", {first, pixels}, {{"axis", 1}});
   if (!config_.attention.pos_embed) return t;
   const std::string positions = "attention.pos_" + stream;
   return node("Add", name + ".placed", {t, constant(positions, plain(parameters_.at(positions)))});
@@ -307,7 +307,8 @@ std::string Exporter::split_heads(const std::string& x, const Ints& order) {
 /// f.
 std::string Exporter::attended(const std::string& f, const std::string& l, const std::string& path) {
   const DualAttentionConfig& c = config_.attention;
-  const double factor = 1 / std::sqrt(static_cast<double>(c.dim / c.heads));
+  const std::int64_t width = c.dim / c.heads;
+  const double factor = 1 / std::sqrt(static_cast<double>(width));
   const std::string projected = linear(l, path + ".q_lm");
   const std::string q = node("Mul", path + ".q_scaled", {projected, number(path + ".q_factor", factor)});
   const std::string q_heads = split_heads(q, {0, 2, 1, 3});

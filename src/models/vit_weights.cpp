@@ -49,7 +49,7 @@ bool translate_block(const std::string& prefix, const std::string& rest, const T
                                                                     {"mlp.fc2.", {"fc2."}}};
   for (const auto& [theirs, ours] : parts) {
     if (rest != theirs + kind) continue;
-    for (const char* name : ours) out.insert(prefix + name + kind, tensor);
+    for (const char* name : ours) out.insert(concat(prefix, name, kind), tensor);
     return true;
   }
   return false;

@@ -63,14 +63,12 @@ void raster_polyline(Image& image, const Points& points, const Paint& paint, dou
   std::size_t phase = 0;
   double left = lengths.empty() ? 0 : lengths[0];
   for (std::size_t i = 1; i < points.size(); ++i) {
-    const auto [x0, y0] = points[i - 1];
-    const auto [x1, y1] = points[i];
-    const double length = std::hypot(x1 - x0, y1 - y0);
-    const auto draw = [&](double from, double to) {
+    const auto& [x, y] = points[i - 1];
+    const double dx = points[i].first - x, dy = points[i].second - y, length = std::hypot(dx, dy);
+    const auto draw = [&, x0 = x, y0 = y](double from, double to) {
       const double a = length > 0 ? from / length : 0, b = length > 0 ? to / length : 0;
-      draw_line(image, scale * (x0 + a * (x1 - x0)), scale * (y0 + a * (y1 - y0)),
-                scale * (x0 + b * (x1 - x0)), scale * (y0 + b * (y1 - y0)), scale * paint.stroke_width,
-                *paint.stroke, paint.opacity);
+      draw_line(image, scale * (x0 + a * dx), scale * (y0 + a * dy), scale * (x0 + b * dx),
+                scale * (y0 + b * dy), scale * paint.stroke_width, *paint.stroke, paint.opacity);
     };
     if (lengths.empty()) {
       draw(0, length);

@@ -233,7 +233,8 @@ HeatMap rollout_map(const Tensor& rollout, std::int64_t head, std::int64_t query
   for (int y = std::max(0, y0 - 1); y <= std::min(height - 1, y0 + 1); ++y) {
     for (int x = std::max(0, x0 - 1); x <= std::min(width - 1, x0 + 1); ++x) {
       if (y == y0 && x == x0) continue;
-      sum += map.values[static_cast<std::size_t>(y * width + x)];
+      const std::size_t row = static_cast<std::size_t>(y) * static_cast<std::size_t>(width);
+      sum += map.values[row + static_cast<std::size_t>(x)];
       ++count;
     }
   }

@@ -16,6 +16,7 @@ Image canvas(const Image& picture) {
 
 std::vector<Image> pictures_of(const std::vector<Sample>& faces) {
   std::vector<Image> pictures;
+  pictures.reserve(faces.size());
   for (const Sample& face : faces) pictures.push_back(face.image);
   return pictures;
 }

@@ -148,7 +148,8 @@ Image overlay_heat(const Image& image, const HeatMap& map, double opacity) {
   Image out = to_rgb(image);
   const auto value = [&](int y, int x) {
     y = std::clamp(y, 0, map.height - 1), x = std::clamp(x, 0, map.width - 1);
-    return static_cast<double>(map.values[static_cast<std::size_t>(y * map.width + x)]);
+    const std::size_t row = static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width);
+    return static_cast<double>(map.values[row + static_cast<std::size_t>(x)]);
   };
   for (int y = 0; y < out.height; ++y) {
     // Cells are areas, so their values hold at their centres.

@@ -19,6 +19,8 @@ ResizeFilter resize_filter(int input, int output) {
   filter.weights.assign(outputs * width, 0);
   std::vector<double> w(width);
   for (std::size_t o = 0; o < outputs; ++o) {
+    // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow rounds by adding one half, and this is to be its
+    // result.
     const double center = (static_cast<double>(o) + 0.5) * scale;
     const int first = std::max(static_cast<int>(center - support + 0.5), 0);
     const int last = std::min(static_cast<int>(center + support + 0.5), input);
@@ -33,6 +35,7 @@ ResizeFilter resize_filter(int input, int output) {
     for (std::size_t i = 0; i < static_cast<std::size_t>(last - first); ++i) {
       filter.weights[o * width + i] = static_cast<std::int32_t>(w[i] / sum * (1 << ResizeFilter::bits) + 0.5);
     }
+    // NOLINTEND(bugprone-incorrect-roundings)
   }
   return filter;
 }

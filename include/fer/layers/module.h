@@ -80,10 +80,10 @@ class Module {
  protected:
   /// Registers a child made of `args` and returns it.
   template <typename M, typename... Args>
-  M& add(std::string name, Args&&... args) {
+  M& add(const std::string& name, Args&&... args) {
     auto child = std::make_unique<M>(std::forward<Args>(args)...);
     M& reference = *child;
-    adopt(std::move(name), std::move(child));
+    adopt(name, std::move(child));
     return reference;
   }
   /// Registers a float32 CPU parameter of `shape`; conv weights are O x kh x kw x I/groups.
