@@ -14,6 +14,7 @@ namespace {
 
 using detail::clamp01;
 using detail::mix;
+using detail::operator*;
 
 class Draw {
  public:
