@@ -52,6 +52,13 @@ Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t mr, 
   return {rows, columns, ceil_div(m, rows), ceil_div(n, columns)};
 }
 
+// Rows this far apart lie in the same few sets of the first-level cache, and a tile of them drives itself out
+// of it.
+template <typename T>
+bool rows_collide(const MatrixRef<T>& a) {
+  return a.row_stride * sizeof(T) % 2048 == 0;
+}
+
 // One block of C, over the whole of K.
 template <typename T>
 void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_stride,
@@ -68,19 +75,26 @@ void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_s
     c_rows[i] = c + at;
     residual_rows[i] = epilogue.residual ? epilogue.residual + at : nullptr;
   }
-  T* panels = in_place ? nullptr : scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * depth);
+  const bool moved = in_place && rows_collide(a);
+  const std::int64_t pitch = moved ? depth + 64 / static_cast<std::int64_t>(sizeof(T)) : depth;
+  T* copy =
+      in_place && !moved ? nullptr : scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * pitch);
   for (std::int64_t k0 = 0; k0 < a.cols; k0 += depth) {
     BlockProduct<T> block;
     block.rows = rows;
     block.n = columns;
     block.segment_k = std::min(depth, a.cols - k0);
     if (in_place) {
-      for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = a.data + (row + i) * a.row_stride + k0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const T* source = a.data + (row + i) * a.row_stride + k0;
+        if (moved) std::copy_n(source, block.segment_k, copy + i * pitch);
+        a_rows[i] = moved ? copy + i * pitch : source;
+      }
       block.a_rows = a_rows;
       block.a_rows_pitch = rows;
     } else {
-      pack_a(a, row, rows, k0, block.segment_k, kernels.mr, panels);
-      block.a_panels = panels;
+      pack_a(a, row, rows, k0, block.segment_k, kernels.mr, copy);
+      block.a_panels = copy;
       block.a_panel_pitch = block.segment_k * kernels.mr;
     }
     block.b = packed_b + column * a.cols + k0 * kernels.nr;  // panel (column / nr) of K * nr elements

@@ -144,12 +144,28 @@ void block_product(const BlockProduct<T>& p) {
   }
 }
 
+constexpr std::int64_t kLine = 64;  // bytes of a cache line
+
+// Asks for a line into the second-level cache; the first is too small to hold what is only needed later.
+HWY_INLINE void fetch_ahead(const char* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address, 0, 2);
+#else
+  hwy::Prefetch(address);
+#endif
+}
+
+// Memory that is asked for while a product runs, `step` bytes further with each step of k.
+struct Ahead {
+  const char* begin;
+  std::int64_t step;
+};
+
 // A tile of a strided product over [0, k): c = A b, or c += A b.
-template <typename T>
+template <typename T, int rows>
 HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
-                             bool accumulate, T* HWY_RESTRICT c) {
+                             bool accumulate, T* HWY_RESTRICT c, const Ahead& ahead) {
   const Tag<T> d;
-  constexpr int rows = kTileRows;
   const T* a_rows[rows];
   Accumulators<T, rows> acc;
 #pragma GCC unroll 16
@@ -157,8 +173,14 @@ HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b
     a_rows[i] = a + i * p.a_stride;
     acc.left[i] = acc.right[i] = hn::Zero(d);
   }
-  multiply<T, rows>(
-      k, [&a_rows](int i, std::int64_t step) HWY_ATTR { return a_rows[i][step]; }, b, acc);
+  const auto element_of_a = [&](int i, std::int64_t step) HWY_ATTR {
+    if (i == 0) {
+      fetch_ahead(ahead.begin + step * ahead.step);
+      if (ahead.step > kLine) fetch_ahead(ahead.begin + step * ahead.step + kLine);
+    }
+    return a_rows[i][step];
+  };
+  multiply<T, rows>(k, element_of_a, b, acc);
   if (accumulate) {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
@@ -173,31 +195,35 @@ HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b
   }
 }
 
-// `steps` steps of k of a panel.
+// All rows of A by one piece of a panel, k deep, which stays in the first-level cache meanwhile. `next` is
+// the piece that comes after it: weights come from memory or the last-level cache, and are fetched while this
+// one is multiplied.
 template <typename T>
-HWY_INLINE void prefetch(const T* panel, std::int64_t steps) {
-  constexpr std::int64_t line = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < steps * kPanelColumns<T>; i += line) hwy::Prefetch(panel + i);
+HWY_INLINE void strided_piece(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
+                              bool accumulate, T* c, const T* next) {
+  constexpr int half = kTileRows / 2;
+  const std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows;
+  const auto row_bytes = static_cast<std::int64_t>(kPanelColumns<T> * sizeof(T));
+  Ahead ahead{reinterpret_cast<const char*>(next), row_bytes / tiles};
+  std::int64_t row = 0;
+  for (; row + half < p.rows; row += kTileRows, ahead.begin += k * ahead.step)
+    strided_tile<T, kTileRows>(p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
+  if (row < p.rows)
+    strided_tile<T, half>(p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
 }
 
 template <typename T>
 void strided_products(const StridedProducts<T>& p) {
   for (std::int64_t item = 0; item < p.count; ++item) {
     for (std::int64_t panel = 0; panel < p.panels; ++panel) {
+      const T* a = p.a + item * p.a_pitch;
       const T* b = p.b + panel * p.b_panel_pitch + item * p.b_pitch;
-      // The next panel is fetched, a part with each tile: the weights come from memory or the last-level
-      // cache.
-      const T* next = panel + 1 < p.panels ? b + p.b_panel_pitch : p.b + (item + 1) * p.b_pitch;
-      const std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows;
-      for (std::int64_t row = 0; row < p.rows; row += kTileRows) {
-        const T* a = p.a + item * p.a_pitch + row * p.a_stride;
-        T* c = p.c + item * p.c_pitch + row * p.c_stride + panel * kPanelColumns<T>;
-        for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth) {
-          const std::int64_t depth = std::min(p.depth, p.k - k0);
-          prefetch(next, depth / tiles);
-          next += depth / tiles * kPanelColumns<T>;
-          strided_tile(p, a + k0, b + k0 * kPanelColumns<T>, depth, k0 > 0, c);
-        }
+      T* c = p.c + item * p.c_pitch + panel * kPanelColumns<T>;
+      const T* next_panel = panel + 1 < p.panels ? b + p.b_panel_pitch : p.b + (item + 1) * p.b_pitch;
+      for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth) {
+        const std::int64_t end = std::min(p.k, k0 + p.depth);
+        const T* next = end < p.k ? b + end * kPanelColumns<T> : next_panel;
+        strided_piece(p, a + k0, b + k0 * kPanelColumns<T>, end - k0, k0 > 0, c, next);
       }
     }
   }
