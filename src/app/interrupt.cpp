@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <csignal>
 #include <string_view>
 
 namespace fer::app {
@@ -21,13 +20,15 @@ void note(int signal) {
 }  // namespace
 
 InterruptCatcher::InterruptCatcher() {
-  std::signal(SIGINT, note);
-  std::signal(SIGTERM, note);
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    before_[i] = std::signal(signals[i], note);
+    // A shell without job control lets those that it starts in the background ignore Ctrl-C.
+    if (before_[i] == SIG_IGN) std::signal(signals[i], SIG_IGN);
+  }
 }
 
 InterruptCatcher::~InterruptCatcher() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  for (std::size_t i = 0; i < signals.size(); ++i) std::signal(signals[i], before_[i]);
 }
 
 int interrupted() {

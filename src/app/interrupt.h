@@ -2,6 +2,9 @@
 // program.
 #pragma once
 
+#include <array>
+#include <csignal>
+
 namespace fer::app {
 
 /// While one is alive, signals that end a program are noted.
@@ -11,6 +14,10 @@ class InterruptCatcher {
   ~InterruptCatcher();
   InterruptCatcher(const InterruptCatcher&) = delete;
   InterruptCatcher& operator=(const InterruptCatcher&) = delete;
+
+ private:
+  static constexpr std::array signals{SIGINT, SIGTERM};
+  std::array<void (*)(int), signals.size()> before_;  ///< what was done with each before
 };
 
 /// The signal that came first; 0 if none has.

@@ -48,7 +48,9 @@ class Predictor {
                                        reader_.class_names())) {}
 
   void read_files(const std::vector<PredictInput>& inputs) {
-    for (std::size_t i = 0; i < inputs.size() && interrupted() == 0;) {
+    for (std::size_t i = 0; i < inputs.size();) {
+      unread_ = interrupted() != 0;
+      if (unread_) return;
       if (inputs[i].video) {
         read_video(inputs[i++]);
         continue;
@@ -68,6 +70,7 @@ class Predictor {
 
   int finish() {
     writer_->finish();
+    if (unread_) return exit_code_of(interrupted());  // a part of the answer is no success
     return failed_ > 0 ? exit_failed : faces_ == 0 ? exit_no_face : 0;
   }
 
@@ -176,6 +179,7 @@ class Predictor {
   std::unique_ptr<PredictionWriter> writer_;
   int failed_ = 0;
   std::int64_t faces_ = 0;
+  bool unread_ = false;  ///< an interrupt came before the last input
 };
 
 int run(const PredictOptions& options) {

@@ -84,6 +84,14 @@ void print_result(const ExperimentResult& result) {
             << " of tensors\n";
 }
 
+/// What a run folder does not hold, as it is not the run's but the machine's.
+std::string flags_of_device(const TrainOptions& options) {
+  std::string flags;
+  if (options.device != "cpu") flags += " --device " + options.device;
+  if (options.precision != "float32") flags += " --precision " + options.precision;
+  return flags;
+}
+
 int run(const TrainOptions& options, const SettingFlags& flags) {
   const RunConfig config = configuration(options, flags);
   const Device device = checked_device(options.device, options.precision);
@@ -100,7 +108,8 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     const InterruptCatcher catcher;
     result = run_experiment(config, folder, resume, device, observer);
   } catch (const Interrupted& stop) {
-    console.on_note(concat(stop.what(), "; go on with: fer train --resume ", folder));
+    console.on_note(
+        concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options)));
     return exit_code_of(interrupted());
   }
   if (options.json) {

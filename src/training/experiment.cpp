@@ -267,8 +267,35 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
   return options;
 }
 
+namespace {
+
+/// Writes the settings of a run once its first loop begins: a resumed run may have other settings, and those
+/// that its checkpoint refuses must not take the place of those that it was begun with.
+class SettingsKeeper final : public TrainingObserver {
+ public:
+  SettingsKeeper(TrainingObserver& next, fs::path file, std::string settings)
+      : next_(next), file_(std::move(file)), settings_(std::move(settings)) {}
+
+  void on_note(const std::string& text) override { next_.on_note(text); }
+  void on_begin() override {
+    if (!settings_.empty()) write_file_atomically(file_, settings_);
+    settings_.clear();
+    next_.on_begin();
+  }
+  void on_step(const StepReport& report) override { next_.on_step(report); }
+  void on_epoch(const EpochReport& report) override { next_.on_epoch(report); }
+  bool wants_stop() override { return next_.wants_stop(); }
+
+ private:
+  TrainingObserver& next_;
+  fs::path file_;
+  std::string settings_;
+};
+
+}  // namespace
+
 ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
-                                TrainingObserver& observer) {
+                                TrainingObserver& user) {
   check(config);
   if (config.training.overfit_batch) {
     config.augment = AugmentOptions::none();
@@ -279,8 +306,8 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   const auto test = open_dataset(dataset_options(config.data, Split::test));
   std::shared_ptr<const Dataset> validation;
   if (config.data.validation > 0) validation = open_dataset(dataset_options(config.data, Split::validation));
-  note_warnings(*train, observer);
-  note_warnings(*test, observer);
+  note_warnings(*train, user);
+  note_warnings(*test, user);
   const DatasetInfo& data = train->info();
   config.model.classes = train->classes();
   if (config.landmarks.file.empty()) {
@@ -295,8 +322,9 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   // What the loss lacks is said now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, data.neutral));
   prepare_folder(folder, resume);
+  SettingsKeeper observer(user, folder / "config.json", to_json(config));
   observer.on_note("run folder: " + folder.string());
-  write_file_atomically(folder / "config.json", to_json(config));  // resumed, it may have other settings
+  if (!resume) write_file_atomically(folder / "config.json", to_json(config));
 
   FERNet model(config.model);
   model.initialise(config.training.seed);

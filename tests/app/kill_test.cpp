@@ -87,7 +87,8 @@ TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses 
   const std::string resume = "; go on with: fer train --resume " + (folder / "cut") + "\n";
   *std::find(training.begin(), training.end(), folder / "whole") = folder / "cut";
   fer::Random random({9, fer::fnv1a64("interrupts"), 0});
-  for (int in_order = 0, tries = 0; in_order < 4 && tries < 40; ++tries) {
+  int in_order = 0;
+  for (int tries = 0; in_order < 4 && tries < 40; ++tries) {
     const bool begun = app_test::fs::exists(folder / "cut/config.json");
     if (!begun) app_test::fs::remove_all(folder / "cut");
     interrupt.signal = tries % 2 == 0 ? SIGINT : SIGTERM;
@@ -101,6 +102,7 @@ TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses 
     CHECK_MESSAGE(result.err.find("\ninterrupted in epoch ") != std::string::npos, result.err);
     ++in_order;
   }
+  REQUIRE(in_order > 0);
   REQUIRE(run({"train", "--resume", folder / "cut", "--quiet"}).code == 0);
   check_same_runs(folder, "whole", "cut");
 }

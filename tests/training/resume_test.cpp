@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "fer/formats/atomic_file.h"
 #include "fer/formats/state_dict.h"
 #include "fer/training/experiment.h"
 #include "fer/training/run_log.h"
@@ -147,6 +148,7 @@ TEST_CASE("another batch size goes on at the start of an epoch, not within one")
   fer::RunConfig config = short_run();
   config.training.max_steps = 3;
   fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
+  const auto settings = fer::read_file(folder.path / "config.json");
   config.training.batch_size = 16;
   config.training.max_steps = 0;
   CHECK_THROWS_WITH_AS(
@@ -156,6 +158,7 @@ TEST_CASE("another batch size goes on at the start of an epoch, not within one")
                   "the batch size that it was begun with")
           .c_str(),
       fer::ConfigError);
+  CHECK(fer::read_file(folder.path / "config.json") == settings);  // not those that were refused
   config.training.batch_size = 8;
   config.training.max_steps = 4;
   fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent);

@@ -77,6 +77,8 @@ class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
   virtual void on_note(const std::string&) {}
+  /// A loop that has steps left is about to begin, or to go on: the checkpoint that it found fits.
+  virtual void on_begin() {}
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
   /// Asked after each step. True ends the run: its checkpoint is written and Interrupted thrown.
@@ -98,10 +100,10 @@ struct LoopResult {
 
 /// Runs `task` over `loader` as `config` says, from the newest checkpoint in `folder` if there is one. Where
 /// TrainingConfig::max_steps ends it within an epoch, that epoch is evaluated and logged, and is the best one
-/// only if there is no other; the checkpoint stands before that, so that with more steps the run goes on as
-/// if it had never stopped. ConfigError if the checkpoint stands within an epoch of another number of
-/// batches. Afterwards the model holds the weights of the last epoch. NumericError, naming the batch and its
-/// samples, for a loss that is not finite; Interrupted if the observer ends it.
+/// only if there is no other, or no score; the checkpoint stands before that, so that with more steps the run
+/// goes on as if it had never stopped. ConfigError if the checkpoint stands within an epoch of another number
+/// of batches. Afterwards the model holds the weights of the last epoch. NumericError, naming the batch and
+/// its samples, for a loss that is not finite; Interrupted if the observer ends it.
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
                         const std::filesystem::path& folder, TrainingObserver& observer);
 
