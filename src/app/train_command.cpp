@@ -10,6 +10,7 @@
 #include "app/interrupt.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/report/tensorboard.h"
+#include "fer/tensor/device_runtime.h"
 #include "fer/training/experiment.h"
 
 namespace fer::app {
@@ -85,10 +86,11 @@ void print_result(const ExperimentResult& result) {
 }
 
 /// What a run folder does not hold, as it is not the run's but the machine's.
-std::string flags_of_device(const TrainOptions& options) {
+std::string flags_of_device(const TrainOptions& options, Device device) {
   std::string flags;
   if (options.device != "cpu") flags += " --device " + options.device;
   if (options.precision != "float32") flags += " --precision " + options.precision;
+  if (math_mode(device) == MathMode::library) flags += " --math library";
   return flags;
 }
 
@@ -109,7 +111,7 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     result = run_experiment(config, folder, resume, device, observer);
   } catch (const Interrupted& stop) {
     console.on_note(
-        concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options)));
+        concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options, device)));
     return exit_code_of(interrupted());
   }
   if (options.json) {

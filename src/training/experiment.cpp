@@ -269,11 +269,11 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
 
 namespace {
 
-/// Writes the settings of a run once its first loop begins: a resumed run may have other settings, and those
-/// that its checkpoint refuses must not take the place of those that it was begun with.
-class SettingsKeeper final : public TrainingObserver {
+/// Writes the settings of a resumed run once a loop goes on with them. They may be others than before, and
+/// those that its checkpoint refuses must not take the place of those that it was begun with.
+class ResumedSettings final : public TrainingObserver {
  public:
-  SettingsKeeper(TrainingObserver& next, fs::path file, std::string settings)
+  ResumedSettings(TrainingObserver& next, fs::path file, std::string settings)
       : next_(next), file_(std::move(file)), settings_(std::move(settings)) {}
 
   void on_note(const std::string& text) override { next_.on_note(text); }
@@ -322,9 +322,10 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   // What the loss lacks is said now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, data.neutral));
   prepare_folder(folder, resume);
-  SettingsKeeper observer(user, folder / "config.json", to_json(config));
+  const std::string settings = to_json(config);
+  if (!resume) write_file_atomically(folder / "config.json", settings);
+  ResumedSettings observer(user, folder / "config.json", resume ? settings : "");
   observer.on_note("run folder: " + folder.string());
-  if (!resume) write_file_atomically(folder / "config.json", to_json(config));
 
   FERNet model(config.model);
   model.initialise(config.training.seed);

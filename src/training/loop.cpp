@@ -72,8 +72,9 @@ class Run {
   LoopResult run() {
     resume();
     const std::int64_t end = last_step();
+    const bool stands_within_epoch = progress_.epoch < config_.epochs && progress_.batch > 0;
+    if (stands_within_epoch && progress_.step >= end) finish_epoch({}, 0);  // as when it ended here before
     if (progress_.epoch < config_.epochs && progress_.step < end) observer_.on_begin();
-    if (progress_.batch > 0 && progress_.step >= end) finish_epoch({}, 0);  // as when it ended here before
     while (progress_.epoch < config_.epochs && progress_.step < end) run_epoch(end);
     LoopResult result;
     result.steps = progress_.step;
