@@ -17,8 +17,15 @@
 // head are read in 16-byte packets, neighbours in neighbouring lanes: one row of a head is a contiguous
 // piece of a row of D. Copies are asynchronous; forward loads V while it computes S, and the next K while
 // it computes P V.
+// KiB of shared memory a block. Where a GPU has less (99 on compute capability 8.6, 8.9 and 12.0), a tile of
+// wide heads has half the rows, forward and backward each for itself:
+//   width          rows, float   forward  backward      rows, double   forward  backward
+//   up to 64            64          68       85              32           58       75
+//   up to 128           64         116      149              32          106      139
+//                       32          54       71              16           51       68
 // Floor forward: 4 Tq Tk D operations a batch element, two exponentials' worth each width / 64; the bytes are
-// those of q and y once, of k and v once for each 64 queries. Bound by arithmetic for all but a single query.
+// those of q and y once, of k and v once for each tile of queries. Bound by arithmetic for all but a single
+// query.
 #include <cmath>
 
 #include "cuda/attention_tile.h"
@@ -29,9 +36,8 @@ namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int greatest_width = 128;
-/// Blocks of a multiprocessor: what shared memory allows, so that registers do not allow less.
-template <int max_width>
-constexpr int blocks_at_once = max_width <= 64 ? 2 : 1;
+constexpr int forward_tiles = 3, backward_tiles = 4;  ///< in shared memory at once
+constexpr std::size_t least_shared = 99 * 1024;  ///< that any GPU of compute capability 8.0 and later has
 
 template <typename T>
 struct Problem {
@@ -86,10 +92,9 @@ __device__ __forceinline__ T row_reduce(T value, Combine combine) {
 }
 
 /// One step of the online softmax: scores of `keys` keys become weights, and what was summed before follows.
-template <typename T, int max_width>
-__device__ __forceinline__ void softmax_step(int keys, typename Tile<T, max_width>::Scores& s, T* max, T* sum,
-                                             typename Tile<T, max_width>::Columns& o) {
-  using Shape = Tile<T, max_width>;
+template <typename Shape, typename T>
+__device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s, T* max, T* sum,
+                                             typename Shape::Columns& o) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
     T top = max[i];
@@ -116,10 +121,9 @@ __device__ __forceinline__ void softmax_step(int keys, typename Tile<T, max_widt
 }
 
 /// A block a tile of queries.
-template <typename T, int max_width>
-__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+template <typename T, typename Shape>
+__global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_kernel(const Problem<T> a, int tiles, T* y, T* log_sum_exp) {
-  using Shape = Tile<T, max_width>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const q = shared, *const k = q + Shape::size, *const v = k + Shape::size,
            *const weights = v + Shape::size;
@@ -127,9 +131,9 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.queries;  // some of this thread's rows exist
 
-  load_async<T, max_width>(k, place.rows(a, a.k, a.keys, 0));
+  load_async<Shape>(k, place.rows(a, a.k, a.keys, 0));
   cp_async_commit();
-  load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, first), a.scale);
+  load_scaled<Shape>(q, place.rows(a, a.q, a.queries, first), a.scale);
 
   T max[Shape::per_thread], sum[Shape::per_thread] = {};
   typename Shape::Columns o = {};
@@ -138,22 +142,22 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
 
   for (int key = 0; key < a.keys; key += Shape::rows) {
     const int keys = gpu::min(Shape::rows, a.keys - key);
-    load_async<T, max_width>(v, place.rows(a, a.v, a.keys, key));
+    load_async<Shape>(v, place.rows(a, a.v, a.keys, key));
     cp_async_commit();
     cp_async_wait<1>();
     __syncthreads();  // K is there
     typename Shape::Scores s = {};
-    if (busy) multiply_transposed<T, max_width>(q, k, a.width, s);
+    if (busy) multiply_transposed<Shape>(q, k, a.width, s);
     __syncthreads();  // and is free for the next
     if (key + Shape::rows < a.keys) {
-      load_async<T, max_width>(k, place.rows(a, a.k, a.keys, key + Shape::rows));
+      load_async<Shape>(k, place.rows(a, a.k, a.keys, key + Shape::rows));
     }
     cp_async_commit();
-    softmax_step<T, max_width>(keys, s, max, sum, o);
-    store_scores<T, max_width>(s, weights);
+    softmax_step<Shape>(keys, s, max, sum, o);
+    store_scores<Shape>(s, weights);
     cp_async_wait<1>();
     __syncthreads();  // V is there, and so are the weights
-    if (busy) multiply_add<T, max_width>(weights, v, keys, a.width, o);
+    if (busy) multiply_add<Shape>(weights, v, keys, a.width, o);
     __syncthreads();  // V is free for the next
   }
 
@@ -165,7 +169,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
       log_sum_exp[place.statistics(a) + query] = max[i] + gpu::log(sum[i]);
     }
   }
-  store_columns<T, max_width>(o, place.rows(a, y, a.queries, first), [&](int i) { return T(1) / sum[i]; });
+  store_columns<Shape>(o, place.rows(a, y, a.queries, first), [&](int i) { return T(1) / sum[i]; });
 }
 
 /// delta = rowsum(dy y) of each query and head: 16 lanes have a head's row, whose elements neighbouring lanes
@@ -193,10 +197,9 @@ struct Saved {
 };
 
 /// dq: a block a tile of queries; tiles of keys and values pass.
-template <typename T, int max_width>
-__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+template <typename T, typename Shape>
+__global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_dq_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dq) {
-  using Shape = Tile<T, max_width>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const q = shared, *const dy = q + Shape::size, *const k = dy + Shape::size, *const v = k + Shape::size,
            *const ds = v + Shape::size;
@@ -204,8 +207,8 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.queries;
 
-  load_async<T, max_width>(dy, place.rows(a, saved.dy, a.queries, first));
-  load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, first), a.scale);
+  load_async<Shape>(dy, place.rows(a, saved.dy, a.queries, first));
+  load_scaled<Shape>(q, place.rows(a, a.q, a.queries, first), a.scale);
   T log_sum_exp[Shape::per_thread], delta[Shape::per_thread];
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
@@ -218,15 +221,15 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
 
   for (int key = 0; key < a.keys; key += Shape::rows) {
     const int keys = gpu::min(Shape::rows, a.keys - key);
-    load_async<T, max_width>(k, place.rows(a, a.k, a.keys, key));
-    load_async<T, max_width>(v, place.rows(a, a.v, a.keys, key));
+    load_async<Shape>(k, place.rows(a, a.k, a.keys, key));
+    load_async<Shape>(v, place.rows(a, a.v, a.keys, key));
     cp_async_commit();
     cp_async_wait<0>();
     __syncthreads();
     if (busy) {
       typename Shape::Scores s, dp;
-      multiply_transposed<T, max_width>(q, k, a.width, s);
-      multiply_transposed<T, max_width>(dy, v, a.width, dp);
+      multiply_transposed<Shape>(q, k, a.width, s);
+      multiply_transposed<Shape>(dy, v, a.width, dp);
       FER_UNROLL
       for (int i = 0; i < Shape::per_thread; ++i) {
         FER_UNROLL
@@ -235,21 +238,20 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
           s[i][j] = p * (dp[i][j] - delta[i]);
         }
       }
-      store_scores<T, max_width>(s, ds);
+      store_scores<Shape>(s, ds);
     }
     __syncwarp();  // a row of dS is written and read by the same half of a warp
-    if (busy) multiply_add<T, max_width>(ds, k, keys, a.width, sums);
+    if (busy) multiply_add<Shape>(ds, k, keys, a.width, sums);
     __syncthreads();  // K and V are free for the next
   }
-  store_columns<T, max_width>(sums, place.rows(a, dq, a.queries, first), [&](int) { return a.scale; });
+  store_columns<Shape>(sums, place.rows(a, dq, a.queries, first), [&](int) { return a.scale; });
 }
 
 /// dk and dv: a block a tile of keys; tiles of queries and dy pass. Scores are transposed, so that a row is a
 /// key's.
-template <typename T, int max_width>
-__global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
+template <typename T, typename Shape>
+__global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_dkv_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dk, T* dv) {
-  using Shape = Tile<T, max_width>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const k = shared, *const v = k + Shape::size, *const q = v + Shape::size, *const dy = q + Shape::size,
            *const weights = dy + Shape::size;
@@ -257,21 +259,21 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.keys;
 
-  load_async<T, max_width>(k, place.rows(a, a.k, a.keys, first));
-  load_async<T, max_width>(v, place.rows(a, a.v, a.keys, first));
+  load_async<Shape>(k, place.rows(a, a.k, a.keys, first));
+  load_async<Shape>(v, place.rows(a, a.v, a.keys, first));
   typename Shape::Columns dk_sums = {}, dv_sums = {};
 
   for (int query = 0; query < a.queries; query += Shape::rows) {
     const int queries = gpu::min(Shape::rows, a.queries - query);
-    load_async<T, max_width>(dy, place.rows(a, saved.dy, a.queries, query));
+    load_async<Shape>(dy, place.rows(a, saved.dy, a.queries, query));
     cp_async_commit();
-    load_scaled<T, max_width>(q, place.rows(a, a.q, a.queries, query), a.scale);
+    load_scaled<Shape>(q, place.rows(a, a.q, a.queries, query), a.scale);
     cp_async_wait<0>();
     __syncthreads();
     typename Shape::Scores s = {}, ds = {};
     if (busy) {
-      multiply_transposed<T, max_width>(k, q, a.width, s);
-      multiply_transposed<T, max_width>(v, dy, a.width, ds);
+      multiply_transposed<Shape>(k, q, a.width, s);
+      multiply_transposed<Shape>(v, dy, a.width, ds);
       FER_UNROLL
       for (int j = 0; j < Shape::per_thread; ++j) {
         const int column = thread_x() + j * tile_side;
@@ -284,25 +286,18 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<max_width>)
           ds[i][j] = s[i][j] * (ds[i][j] - delta);
         }
       }
-      store_scores<T, max_width>(s, weights);
+      store_scores<Shape>(s, weights);
     }
     __syncwarp();  // a row of weights is written and read by the same half of a warp
-    if (busy) multiply_add<T, max_width>(weights, dy, queries, a.width, dv_sums);
+    if (busy) multiply_add<Shape>(weights, dy, queries, a.width, dv_sums);
     __syncwarp();
-    if (busy) store_scores<T, max_width>(ds, weights);
+    if (busy) store_scores<Shape>(ds, weights);
     __syncwarp();
-    if (busy) multiply_add<T, max_width>(weights, q, queries, a.width, dk_sums);
+    if (busy) multiply_add<Shape>(weights, q, queries, a.width, dk_sums);
     __syncthreads();  // Q and dY are free for the next
   }
-  store_columns<T, max_width>(dk_sums, place.rows(a, dk, a.keys, first), [](int) { return T(1); });
-  store_columns<T, max_width>(dv_sums, place.rows(a, dv, a.keys, first), [](int) { return T(1); });
-}
-
-/// Bytes of shared memory of `tiles` tiles and one square of scores.
-template <typename T, int max_width>
-constexpr std::size_t shared_bytes(int tiles) {
-  using Shape = Tile<T, max_width>;
-  return sizeof(T) * static_cast<std::size_t>(tiles * Shape::size + Shape::score_size);
+  store_columns<Shape>(dk_sums, place.rows(a, dk, a.keys, first), [](int) { return T(1); });
+  store_columns<Shape>(dv_sums, place.rows(a, dv, a.keys, first), [](int) { return T(1); });
 }
 
 template <typename T>
@@ -341,13 +336,22 @@ bool aligned(const Pointers*... p) {
   return ((reinterpret_cast<std::uintptr_t>(p) | ...) % 16) == 0;
 }
 
-/// Calls launch.operator()<max_width>() for the narrowest kernel that holds `width`.
-template <typename Launch>
-void dispatch_width(int width, const Launch& launch) {
+/// Calls launch.operator()<Shape>() for the tile of heads of `width`: the one with most rows of which `tiles`
+/// fit in the shared memory that this device has for a block.
+template <typename T, typename Launch>
+void dispatch_tile(int width, int tiles, const Launch& launch) {
+  constexpr int rows = sizeof(T) == 4 ? 64 : 32;
+  using Narrow = Tile<T, 64, rows>;
+  using Wide = Tile<T, greatest_width, rows>;
+  using WideLow = Tile<T, greatest_width, rows / 2>;
+  static_assert(Narrow::bytes(backward_tiles) <= least_shared &&
+                WideLow::bytes(backward_tiles) <= least_shared);
   if (width <= 64) {
-    launch.template operator()<64>();
+    launch.template operator()<Narrow>();
+  } else if (Wide::bytes(tiles) <= gpu::shared_limit()) {
+    launch.template operator()<Wide>();
   } else {
-    launch.template operator()<greatest_width>();
+    launch.template operator()<WideLow>();
   }
 }
 
@@ -360,10 +364,10 @@ void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Te
     if (y.numel() == 0) return;
     T *out = y.mutable_data<T>(), *lse = log_sum_exp.mutable_data<T>();
     a.packed = a.packed && aligned(a.q, a.k, a.v, out);
-    dispatch_width(a.width, [&]<int max_width>() {
-      const int tiles = ceil_div(a.queries, Tile<T, max_width>::rows);
-      gpu::launch(attention_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * tiles),
-                  dim3(tile_side, tile_side), shared_bytes<T, max_width>(3), stream_, a, tiles, out, lse);
+    dispatch_tile<T>(a.width, forward_tiles, [&]<typename Shape>() {
+      const int tiles = ceil_div(a.queries, Shape::rows);
+      gpu::launch(attention_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * tiles),
+                  dim3(tile_side, tile_side), Shape::bytes(forward_tiles), stream_, a, tiles, out, lse);
     });
   });
 }
@@ -387,17 +391,17 @@ void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const T
       gpu::launch(attention_delta_kernel<T>, static_cast<unsigned>(ceil_div(rows, tile_side)), tile_threads,
                   0, stream_, y.data<T>(), saved.dy, rows, a.queries, heads, a.width, delta.data());
     }
-    dispatch_width(a.width, [&]<int max_width>() {
+    dispatch_tile<T>(a.width, backward_tiles, [&]<typename Shape>() {
       const dim3 block(tile_side, tile_side);
-      constexpr std::size_t bytes = shared_bytes<T, max_width>(4);
-      const int query_tiles = ceil_div(a.queries, Tile<T, max_width>::rows);
-      const int key_tiles = ceil_div(a.keys, Tile<T, max_width>::rows);
+      constexpr std::size_t bytes = Shape::bytes(backward_tiles);
+      const int query_tiles = ceil_div(a.queries, Shape::rows);
+      const int key_tiles = ceil_div(a.keys, Shape::rows);
       if (query_tiles > 0) {
-        gpu::launch(attention_dq_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * query_tiles),
+        gpu::launch(attention_dq_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * query_tiles),
                     block, bytes, stream_, a, saved, query_tiles, dq_out);
       }
-      gpu::launch(attention_dkv_kernel<T, max_width>, static_cast<unsigned>(a.batch * heads * key_tiles),
-                  block, bytes, stream_, a, saved, key_tiles, dk_out, dv_out);
+      gpu::launch(attention_dkv_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * key_tiles), block,
+                  bytes, stream_, a, saved, key_tiles, dk_out, dv_out);
     });
   });
 }

@@ -4,10 +4,9 @@
 //   the 16-byte packets tx, tx + 16, ...      in a tile of `width` columns.
 // The 16 threads of a row are neighbouring lanes, half of a warp: what one of them writes to its row of the
 // scores the others read after a __syncwarp, and row sums are four shuffles.
-//   Rows in shared memory are a packet longer than their width: eight lanes that read a packet of
-//   neighbouring
-// rows meet 32 different banks. A packet of A and one of B serve 4 (float) multiply-adds of 16 pairs of rows,
-// 8 operations for a 16-byte load.
+// Rows in shared memory are a packet longer than their width: eight lanes that read a packet of neighbouring
+// rows meet 32 different banks. With 64 rows, a packet of A and one of B serve 4 (float) multiply-adds of 16
+// pairs of rows, 8 operations for a 16-byte load; with 32 rows half of that.
 #pragma once
 
 #include "cuda/pointwise.h"
@@ -17,18 +16,26 @@ namespace fer::FER_DEVICE_NAMESPACE {
 inline constexpr int tile_side = 16;  ///< threads along each side of a block
 inline constexpr int tile_threads = tile_side * tile_side;
 
-template <typename T, int max_width>
+/// Tiles of `row_count` queries or keys of a head up to `max_width` wide, and their squares of scores.
+template <typename T, int max_width, int row_count>
 struct Tile {
   static constexpr int packet = Packet<T>::size;
-  static constexpr int rows = sizeof(T) == 4 ? 64 : 32;  ///< queries or keys
-  static constexpr int per_thread = rows / tile_side;    ///< rows of a thread, and columns of scores
+  static constexpr int rows = row_count;               ///< queries or keys
+  static constexpr int per_thread = rows / tile_side;  ///< rows of a thread, and columns of scores
   static constexpr int packets = max_width / (tile_side * packet);  ///< of a thread, in a row of max_width
   static constexpr int stride = max_width + packet;                 ///< elements from row to row
   static constexpr int score_stride = rows + packet;
   static constexpr int size = rows * stride, score_size = rows * score_stride;
+  /// Blocks of a multiprocessor: what shared memory allows, so that registers do not allow less.
+  static constexpr int blocks_at_once = max_width <= 64 ? 2 : 1;
 
   using Scores = T[per_thread][per_thread];
   using Columns = Packet<T>[per_thread][packets];
+
+  /// Bytes of shared memory of `tiles` tiles and one square of scores.
+  static constexpr std::size_t bytes(int tiles) {
+    return sizeof(T) * static_cast<std::size_t>(tiles * size + score_size);
+  }
 };
 
 /// Part of a tensor N x T x D: one head of one batch element, from one row on.
@@ -42,9 +49,8 @@ struct HeadRows {
 };
 
 /// Starts copying a tile to shared memory; what does not exist becomes 0.
-template <typename T, int max_width>
+template <typename Shape, typename T>
 __device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& from) {
-  using Shape = Tile<T, max_width>;
   for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
     const bool exists = r < from.rows;
     const T* row = from.data + (exists ? r : 0) * from.dim;
@@ -65,9 +71,8 @@ __device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& fro
 }
 
 /// Copies a tile times `factor`, at once.
-template <typename T, int max_width>
+template <typename Shape, typename T>
 __device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const T>& from, T factor) {
-  using Shape = Tile<T, max_width>;
   const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
   for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
     const T* row = from.data + r * from.dim;
@@ -79,10 +84,9 @@ __device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const T>& fr
 
 /// scores = A B^T over the width: A's rows are the thread's rows, B's rows its columns. One chain of
 /// multiply-adds a score, in the order of the width, and the same if A and B change places.
-template <typename T, int max_width>
+template <typename Shape, typename T>
 __device__ __forceinline__ void multiply_transposed(const T* a, const T* b, int width,
-                                                    typename Tile<T, max_width>::Scores& scores) {
-  using Shape = Tile<T, max_width>;
+                                                    typename Shape::Scores& scores) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
     FER_UNROLL
@@ -112,10 +116,9 @@ __device__ __forceinline__ void multiply_transposed(const T* a, const T* b, int 
 
 /// sums += S B: S (rows x score_stride) times `depth` rows of B; the thread's rows, and its packets of the
 /// width. depth is rounded up to a packet: S and B are 0 there.
-template <typename T, int max_width>
+template <typename Shape, typename T>
 __device__ __forceinline__ void multiply_add(const T* s, const T* b, int depth, int width,
-                                             typename Tile<T, max_width>::Columns& sums) {
-  using Shape = Tile<T, max_width>;
+                                             typename Shape::Columns& sums) {
   const T* s_row = s + static_cast<int>(threadIdx.y) * Shape::score_stride;
   const int column = static_cast<int>(threadIdx.x) * Shape::packet;
   if (column >= width) return;
@@ -145,9 +148,8 @@ __device__ __forceinline__ void multiply_add(const T* s, const T* b, int depth, 
 }
 
 /// The thread's part of a square of scores to shared memory.
-template <typename T, int max_width>
-__device__ __forceinline__ void store_scores(const typename Tile<T, max_width>::Scores& scores, T* to) {
-  using Shape = Tile<T, max_width>;
+template <typename Shape, typename T>
+__device__ __forceinline__ void store_scores(const typename Shape::Scores& scores, T* to) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
     FER_UNROLL
@@ -159,10 +161,9 @@ __device__ __forceinline__ void store_scores(const typename Tile<T, max_width>::
 }
 
 /// The thread's packets, row i times factor(i), to the tensor.
-template <typename T, int max_width, typename Factor>
-__device__ __forceinline__ void store_columns(const typename Tile<T, max_width>::Columns& sums,
-                                              const HeadRows<T>& to, const Factor& factor) {
-  using Shape = Tile<T, max_width>;
+template <typename Shape, typename T, typename Factor>
+__device__ __forceinline__ void store_columns(const typename Shape::Columns& sums, const HeadRows<T>& to,
+                                              const Factor& factor) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
     const int r = static_cast<int>(threadIdx.y) + i * tile_side;

@@ -91,6 +91,9 @@ DeviceInfo device_info(int index) {
   info.shared_limit = o.shared_limit;
   return info;
 }
+std::size_t shared_limit() {
+  return options().shared_limit;
+}
 
 void* malloc(std::size_t bytes) {
   return detail::DeviceHeap::instance().allocate(bytes, options().memory_limit);

@@ -273,6 +273,13 @@ inline DeviceInfo device_info(int index) {
   check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
   return {p.name, p.major, p.minor, p.multiProcessorCount, p.totalGlobalMem, p.sharedMemPerBlockOptin};
 }
+inline std::size_t shared_limit() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "cudaDeviceGetAttribute(MaxSharedMemoryPerBlockOptin)");
+  return static_cast<std::size_t>(bytes);
+}
 
 inline void* malloc(std::size_t bytes) {
   void* data = nullptr;

@@ -100,6 +100,8 @@ struct DeviceInfo {
 int device_count();
 void set_device(int index);
 DeviceInfo device_info(int index);
+/// Bytes of shared memory a block may have on the current device, static and dynamic together.
+std::size_t shared_limit();
 
 /// Device memory, 256-byte aligned, with red zones around it; filled with NaN. nullptr for 0 bytes.
 /// DeviceError, saying how much was asked for and is in use, when there is no room.
