@@ -161,7 +161,8 @@ void add_attention(Cases& cases) {
                                  {"heads of one channel", {1, 5, 3, 4, 4}},
                                  {"primes", {2, 7, 13, 10, 2}},
                                  {"tile + 1", {1, 33, 65, 17, 1}},
-                                 {"tile - 1", {1, 31, 15, 48, 2}}}) {
+                                 {"tile - 1", {1, 31, 15, 48, 2}},
+                                 {"wide heads", {1, 17, 18, 140, 2}}}) {
     const auto inputs = [e = e](CaseInputs& in) {
       in.uniform("q", {e.batch, e.queries, e.dim}, -2.0, 2.0);
       in.uniform("k", {e.batch, e.keys, e.dim}, -2.0, 2.0).uniform("v", {e.batch, e.keys, e.dim});

@@ -142,6 +142,14 @@ void work(const Launch& launch, std::atomic<std::int64_t>& next, FirstError& err
   }
 }
 
+std::atomic<std::size_t> peak_shared{0};
+
+void note_shared(std::size_t bytes) {
+  std::size_t peak = peak_shared;
+  while (bytes > peak && !peak_shared.compare_exchange_weak(peak, bytes)) {
+  }
+}
+
 std::mutex checker_mutex;  ///< one instrumented launch at a time: the shadow of device memory is common
 
 }  // namespace
@@ -181,6 +189,7 @@ void run(const LaunchRequest& request) {
   launch.options = options();
   check_sizes(request, launch.options);
   check_pointers(request);
+  note_shared(request.shared_bytes);
   launch.threads = static_cast<int>(request.block.x * request.block.y * request.block.z);
   launch.blocks = std::int64_t{request.grid.x} * request.grid.y * request.grid.z;
 
@@ -215,3 +224,14 @@ void run(const LaunchRequest& request) {
 }
 
 }  // namespace fer::simt::detail
+
+namespace fer::simt {
+
+std::size_t peak_dynamic_shared() {
+  return detail::peak_shared;
+}
+void reset_peak_dynamic_shared() {
+  detail::peak_shared = 0;
+}
+
+}  // namespace fer::simt

@@ -48,6 +48,12 @@ Options options_from_environment() {
     require<ConfigError>(parse(std::string_view(value), &options.threads) && options.threads >= 1,
                          "FER_SIMT_THREADS is '", value, "'; it must be a number of threads");
   }
+  if (const char* value = std::getenv("FER_SIMT_SHARED_LIMIT")) {
+    std::size_t kibibytes = 0;
+    require<ConfigError>(parse(std::string_view(value), &kibibytes) && kibibytes >= 1 && kibibytes <= 1024,
+                         "FER_SIMT_SHARED_LIMIT is '", value, "'; it must be a number of KiB, 1 to 1024");
+    options.shared_limit = kibibytes * 1024;
+  }
   return options;
 }
 

@@ -149,7 +149,8 @@ void add_attention(std::vector<KernelCase>& cases) {
     int heads;
     std::int64_t width;
   };
-  // Tiles have 64 queries or keys in float and 32 in double; heads are up to 64 or up to 128 wide.
+  // Tiles have 64 queries or keys in float and 32 in double; heads are up to 64 or up to 128 wide. Of wide
+  // heads on a GPU with less shared memory they have 32 and 16.
   for (const Heads h : {Heads{1, 1, 1, 1},
                         {1, 65, 2, 5},
                         {33, 31, 2, 8},
@@ -158,6 +159,7 @@ void add_attention(std::vector<KernelCase>& cases) {
                         {65, 129, 1, 7},
                         {7, 32, 1, 64},
                         {5, 33, 1, 65},
+                        {33, 33, 1, 96},
                         {3, 5, 1, 127},
                         {2, 65, 2, 128}}) {
     cases.push_back({concat("attention/", h.queries, " x ", h.keys, ", ", h.heads, " heads of ", h.width),

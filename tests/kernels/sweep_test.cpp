@@ -61,17 +61,20 @@ std::string problem(const KernelCase& c, Device device, DType dtype, const std::
   return {};
 }
 
-/// The ways in which the executor runs kernels: every order of lanes and blocks, early and late copies. A GPU
-/// has a way of its own.
+/// The ways in which the executor runs kernels: every order of lanes and blocks, early and late copies, and
+/// the shared memory of GPUs that have least of it (compute capability 8.6, 8.9, 12.0), for which some
+/// kernels take smaller tiles. A GPU has a way of its own.
 std::vector<simt::Options> ways(Device device) {
   using simt::AsyncCopy, simt::LaneOrder;
   const simt::Options present = simt::options();
   if (device != Device::simt) return {present};
-  std::vector<simt::Options> all(4, present);
+  std::vector<simt::Options> all(6, present);
   all[0].order = LaneOrder::forward, all[0].async_copy = AsyncCopy::late;
   all[1].order = LaneOrder::forward, all[1].async_copy = AsyncCopy::early;
   all[2].order = LaneOrder::reverse, all[2].async_copy = AsyncCopy::late;
   all[3].order = LaneOrder::shuffled, all[3].async_copy = AsyncCopy::early, all[3].seed = 5;
+  all[4].order = LaneOrder::forward, all[4].async_copy = AsyncCopy::late, all[4].shared_limit = 99 * 1024;
+  all[5].order = LaneOrder::reverse, all[5].async_copy = AsyncCopy::early, all[5].shared_limit = 99 * 1024;
   return all;
 }
 
@@ -88,7 +91,7 @@ TEST_CASE("kernels: every function of Backend, on ragged shapes") {
           const simt::OptionsScope scope(way);
           const std::string wrong = problem(c, device, dtype, reference.results());
           CHECK_MESSAGE(wrong.empty(), c.name, " on ", name_of(device), " in ", name_of(dtype), ", ",
-                        simt::description(), ": ", wrong);
+                        simt::description(), ", ", way.shared_limit, " bytes of shared memory: ", wrong);
           ++runs;
         }
       }

@@ -284,10 +284,15 @@ TEST_CASE("options come from the environment") {
   CHECK(with("FER_SIMT_ORDER", "shuffled:42").first.seed == 42);
   CHECK(with("FER_SIMT_ASYNC_COPY", "early").first.async_copy == AsyncCopy::early);
   CHECK(with("FER_SIMT_THREADS", "3").first.threads == 3);
+  CHECK(with("FER_SIMT_SHARED_LIMIT", "99").first.shared_limit == 101376);
   CHECK(with("FER_SIMT_ORDER", "backwards").second ==
         "FER_SIMT_ORDER is 'backwards'; it may be forward, reverse, shuffled or shuffled:<seed>");
   CHECK(with("FER_SIMT_ASYNC_COPY", "").second == "FER_SIMT_ASYNC_COPY is ''; it may be early or late");
   CHECK(with("FER_SIMT_THREADS", "2x").second == "FER_SIMT_THREADS is '2x'; it must be a number of threads");
+  CHECK(with("FER_SIMT_SHARED_LIMIT", "0").second ==
+        "FER_SIMT_SHARED_LIMIT is '0'; it must be a number of KiB, 1 to 1024");
+  CHECK(with("FER_SIMT_SHARED_LIMIT", "99K").second ==
+        "FER_SIMT_SHARED_LIMIT is '99K'; it must be a number of KiB, 1 to 1024");
 }
 
 TEST_CASE("memory is counted, limited and reused") {

@@ -26,12 +26,13 @@ struct Options {
   std::uint64_t seed = 1;  ///< of LaneOrder::shuffled
   AsyncCopy async_copy = AsyncCopy::late;
   int threads = 0;                        ///< OS threads that run blocks; 0: as many as OpenMP has
-  std::size_t shared_limit = 227 * 1024;  ///< bytes of shared memory a block may have (sm_90)
+  std::size_t shared_limit = 227 * 1024;  ///< bytes of shared memory a block may have; of an sm_90
   std::size_t memory_limit = 0;           ///< bytes of device memory; 0: no limit but the machine's
 };
 
 /// The defaults, changed by the environment: FER_SIMT_ORDER (forward, reverse, shuffled or shuffled:<seed>),
-/// FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS (a number). ConfigError if one is malformed.
+/// FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS (a number), FER_SIMT_SHARED_LIMIT (KiB). ConfigError
+/// if one is malformed.
 Options options_from_environment();
 /// The options in force; at first those of the environment.
 Options options();
@@ -56,6 +57,10 @@ struct DeviceMemory {
 };
 DeviceMemory device_memory();
 void reset_peak_device_memory();
+
+/// The most dynamic shared memory, in bytes, that a launch has asked for since the last reset.
+std::size_t peak_dynamic_shared();
+void reset_peak_dynamic_shared();
 
 /// Whether `data` lies in memory from gpu::malloc.
 bool is_device_pointer(const void* data);
