@@ -34,7 +34,7 @@ void Block::begin_launch(const Launch& of) {
     const int count = std::clamp(threads - 32 * i, 0, 32);
     warps[static_cast<std::size_t>(i)].exists = count == 32 ? ~0u : (1u << count) - 1u;
   }
-  shared.begin_launch(of.request->shared_bytes, of.options.shared_limit);
+  shared.begin_launch(of.request->shared_bytes, of.request->allowed_shared, of.options.shared_limit);
   if (fault_stack < 0) fault_stack = stacks.take();
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <unordered_map>
 
 #include "simt/block.h"
 #include "simt/device_heap.h"
@@ -45,9 +46,15 @@ void check_sizes(const LaunchRequest& request, const Options& options) {
                "a block of ", Extents{block}, " threads; a GPU allows 1024 in all, and 64 along z");
   check_launch(grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535, request, "a grid of ",
                Extents{grid}, " blocks; a GPU allows 2147483647 along x and 65535 along y and z");
-  check_launch(request.shared_bytes <= options.shared_limit, request, request.shared_bytes,
+  const std::size_t bytes = request.shared_bytes,
+                    allowed = request.allowed_shared.value_or(launch_limits::shared);
+  check_launch(bytes <= options.shared_limit, request, bytes,
                " bytes of dynamic shared memory; a block may have ", options.shared_limit,
                ", use smaller tiles");
+  check_launch(bytes <= allowed, request, bytes, " bytes of dynamic shared memory; ",
+               request.allowed_shared ? "gpu::allow_dynamic_shared asked for "
+                                      : "gpu::allow_dynamic_shared must ask for more than ",
+               allowed);
 }
 
 /// Calls visit(pointer) for everything in a structure that points into device memory.
@@ -142,6 +149,16 @@ void work(const Launch& launch, std::atomic<std::int64_t>& next, FirstError& err
   }
 }
 
+/// What kernels have asked for.
+struct AllowedShared {
+  std::mutex mutex;
+  std::unordered_map<const void*, std::size_t> bytes;
+};
+AllowedShared& allowed_shared() {
+  static AllowedShared allowed;
+  return allowed;
+}
+
 std::atomic<std::size_t> peak_shared{0};
 
 void note_shared(std::size_t bytes) {
@@ -179,6 +196,25 @@ dim3 LaunchGrid::checked(long long blocks, Where at) {
                             " blocks; a GPU allows 1 to 2147483647"));
   }
   return dim3(static_cast<unsigned>(blocks));
+}
+
+void allow_dynamic_shared(const void* kernel, std::size_t bytes, Where at) {
+  const std::size_t limit = options().shared_limit;
+  if (bytes > limit) {
+    throw CheckError(concat("[simt] shared memory for ", kernel_name(kernel), " at ", place_name(at), ": ",
+                            bytes, " bytes of dynamic shared memory; a block may have ", limit,
+                            ", use smaller tiles"));
+  }
+  AllowedShared& allowed = allowed_shared();
+  const std::lock_guard lock(allowed.mutex);
+  allowed.bytes[kernel] = bytes;
+}
+
+std::optional<std::size_t> allowed_dynamic_shared(const void* kernel) {
+  AllowedShared& allowed = allowed_shared();
+  const std::lock_guard lock(allowed.mutex);
+  const auto it = allowed.bytes.find(kernel);
+  return it == allowed.bytes.end() ? std::nullopt : std::optional(it->second);
 }
 
 void run(const LaunchRequest& request) {

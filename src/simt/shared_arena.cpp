@@ -58,7 +58,8 @@ SharedArena::~SharedArena() {
   std::free(data_);
 }
 
-void SharedArena::begin_launch(std::size_t dynamic_bytes, std::size_t limit) {
+void SharedArena::begin_launch(std::size_t dynamic_bytes, std::optional<std::size_t> allowed,
+                               std::size_t limit) {
   // Room for the limit and for the red zones of as many arrays as anyone would declare.
   const std::size_t wanted = (limit + 64 * (red_zone_bytes + alignment) + 4095) / 4096 * 4096;
   if (data_ != nullptr) unprotect(data_, capacity_);
@@ -69,8 +70,9 @@ void SharedArena::begin_launch(std::size_t dynamic_bytes, std::size_t limit) {
     require<DeviceError>(data_ != nullptr, "[simt] no memory for a block's shared memory (", wanted,
                          " bytes)");
   }
-  limit_ = limit;
-  dynamic_bytes_ = dynamic_bytes;
+  asked_ = allowed.has_value();
+  limit_ = asked_ ? limit : std::min(limit, launch_limits::shared);
+  dynamic_bytes_ = allowed.value_or(dynamic_bytes);
   static_bytes_ = 0;
   parts_.clear();
   used_ = red_zone_bytes;
@@ -108,7 +110,8 @@ void* SharedArena::add(const SharedArray& array, std::string* why) {
   if (static_bytes_ + dynamic_bytes_ > limit_ || used_ + array.bytes + 2 * red_zone_bytes > capacity_) {
     *why = concat("FER_SHARED ", array.name, " brings the block's shared memory to ",
                   static_bytes_ + dynamic_bytes_, " bytes, more than the ", limit_,
-                  " that it may have; use smaller tiles");
+                  asked_ ? " that it may have; use smaller tiles"
+                         : " that a kernel has unless gpu::allow_dynamic_shared asks for more");
     return nullptr;
   }
   append(&array, array.name, array.bytes);

@@ -5,16 +5,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fer/simt/device.h"
+#include "fer/simt/launch_limits.h"
 
 namespace fer::simt::detail {
 
 inline constexpr std::size_t red_zone_bytes = 128;
 inline constexpr std::uint16_t red_zone_word = 0xfff5;  ///< a NaN as bf16, float and double
-inline constexpr std::size_t static_shared_limit = 48 * 1024;
+inline constexpr std::size_t static_shared_limit = launch_limits::shared;
 
 void fill_red_zone(void* data, std::size_t bytes);
 /// Offset of the first changed byte, or `bytes`.
@@ -33,8 +35,10 @@ class SharedArena {
   SharedArena(const SharedArena&) = delete;
   SharedArena& operator=(const SharedArena&) = delete;
 
-  /// Before a launch: forgets the arrays of the last one, makes room for `dynamic_bytes`.
-  void begin_launch(std::size_t dynamic_bytes, std::size_t limit);
+  /// Before a launch: forgets the arrays of the last one, makes room for `dynamic_bytes`. `allowed` of them
+  /// the kernel asked for, if it did: all of those and the static arrays must come to `limit` at most, else
+  /// both kinds to what a kernel has without asking.
+  void begin_launch(std::size_t dynamic_bytes, std::optional<std::size_t> allowed, std::size_t limit);
   /// Before a block: everything NaN.
   void begin_block();
 
@@ -71,6 +75,7 @@ class SharedArena {
   char* data_ = nullptr;
   std::size_t capacity_ = 0, used_ = 0, limit_ = 0;
   std::size_t dynamic_bytes_ = 0, static_bytes_ = 0;
+  bool asked_ = false;  ///< dynamic_bytes_ is what the kernel asked for
   std::vector<Part> parts_;
 };
 

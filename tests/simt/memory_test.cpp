@@ -69,12 +69,80 @@ TEST_CASE("launch sizes that a GPU refuses are refused") {
   must_catch({"the grid, 0 x 1 x 1 blocks, is empty"}, [] { gpu::launch(nothing, 0, 32, 0, nullptr); });
   must_catch({"a grid of -3 blocks", "memory_test.cpp:"}, [] { gpu::launch(nothing, -3, 32, 0, nullptr); });
   must_catch({"the block, 0 x 1 x 1 threads, is empty"}, [] { gpu::launch(nothing, 1, 0, 0, nullptr); });
-  must_catch({"232449 bytes of dynamic shared memory; a block may have 232448"},
+  must_catch({"shared memory for nothing at memory_test.cpp:",
+              "232449 bytes of dynamic shared memory; a block may have 232448"},
              [] { gpu::launch(nothing, 1, 32, 232449, nullptr); });
   must_pass([] { gpu::launch(nothing, 3, dim3(16, 1, 64), 232448, nullptr); });
   Array<float> y(32);
   must_catch({"FER_SHARED second brings the static shared memory to 52768 bytes", "FER_DYNAMIC_SHARED"},
              [&] { gpu::launch(large_static_array, 1, 32, 0, nullptr, y.data()); });
+}
+
+__global__ void asks_for_none(float* y) {
+  FER_DYNAMIC_SHARED(float, buffer);
+  buffer[threadIdx.x] = 1;
+  y[threadIdx.x] = buffer[threadIdx.x];
+}
+__global__ void asks(float* y) {
+  FER_DYNAMIC_SHARED(float, buffer);
+  buffer[threadIdx.x] = 1;
+  y[threadIdx.x] = buffer[threadIdx.x];
+}
+
+TEST_CASE("more than 48 KiB of dynamic shared memory must be asked for") {
+  Array<float> y(32);
+  must_catch({"launch of asks_for_none", "49153 bytes of dynamic shared memory",
+              "gpu::allow_dynamic_shared must ask for more than 49152"},
+             [&] { gpu::launch_as_is(asks_for_none, 1, 32, 49153, nullptr, y.data()); });
+  must_pass([&] { gpu::launch_as_is(asks_for_none, 1, 32, 49152, nullptr, y.data()); });
+  gpu::allow_dynamic_shared(asks, 50000);
+  must_pass([&] { gpu::launch_as_is(asks, 1, 32, 50000, nullptr, y.data()); });
+  must_catch(
+      {"launch of asks", "50001 bytes of dynamic shared memory; gpu::allow_dynamic_shared asked for 50000"},
+      [&] { gpu::launch_as_is(asks, 1, 32, 50001, nullptr, y.data()); });
+  must_pass([&] { gpu::launch(asks, 1, 32, 50001, nullptr, y.data()); });  // asks by itself
+  // A kernel may ask for less than it has without asking.
+  gpu::allow_dynamic_shared(asks, 0);
+  CHECK(test::message_of([&] {
+          gpu::launch(asks, 1, 32, 128, nullptr, y.data());
+        }).find("128 bytes of dynamic shared memory; gpu::allow_dynamic_shared asked for 0") !=
+        std::string::npos);
+}
+
+TEST_CASE("a captured launch keeps what its kernel had asked for") {
+  Array<float> y(std::vector<float>(32, 0.0f));
+  const gpu::Stream stream = gpu::stream_create();
+  gpu::capture_begin(stream);
+  gpu::launch(asks, 1, 32, 60000, stream, y.data());
+  std::size_t operations = 0;
+  const gpu::Graph graph = gpu::capture_end(stream, operations);
+  gpu::allow_dynamic_shared(asks, 50000);
+  gpu::graph_launch(graph, stream);
+  CHECK(y.host() == std::vector<float>(32, 1.0f));
+  gpu::graph_destroy(graph);
+  gpu::stream_destroy(stream);
+}
+
+__global__ void small_parts(float* y) {
+  FER_SHARED(float, part, [1024]);
+  part[threadIdx.x] = 1;
+  y[threadIdx.x] = part[threadIdx.x];
+}
+__global__ void small_parts_that_ask(float* y) {
+  FER_SHARED(float, part, [1024]);
+  part[threadIdx.x] = 1;
+  y[threadIdx.x] = part[threadIdx.x];
+}
+
+TEST_CASE("static arrays may bring the shared memory to more than 48 KiB, which must be asked for") {
+  constexpr std::size_t dynamic = 48 * 1024 - 4096;
+  Array<float> y(32);
+  must_catch({"FER_SHARED part brings the block's shared memory to 49153 bytes, more than the 49152",
+              "unless gpu::allow_dynamic_shared asks for more"},
+             [&] { gpu::launch(small_parts, 1, 32, dynamic + 1, nullptr, y.data()); });
+  must_pass([&] { gpu::launch(small_parts, 1, 32, dynamic, nullptr, y.data()); });
+  gpu::allow_dynamic_shared(small_parts_that_ask, dynamic + 1);
+  must_pass([&] { gpu::launch(small_parts_that_ask, 1, 32, dynamic + 1, nullptr, y.data()); });
 }
 
 __global__ void dynamic_and_static(float* y) {
@@ -88,6 +156,34 @@ TEST_CASE("static and dynamic shared memory count together") {
   must_catch({"FER_SHARED part brings the block's shared memory to 232449 bytes", "use smaller tiles"},
              [&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4095, nullptr, y.data()); });
   must_pass([&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4096, nullptr, y.data()); });
+  // What is asked for counts, not what a launch takes of it.
+  gpu::allow_dynamic_shared(dynamic_and_static, 232448 - 4095);
+  CHECK(test::message_of([&] {
+          gpu::launch(dynamic_and_static, 1, 32, 0, nullptr, y.data());
+        }).find("brings the block's shared memory to 232449 bytes") != std::string::npos);
+}
+
+// --- arguments
+// ----------------------------------------------------------------------------------------------------
+
+struct Most {
+  double values[511];
+};
+__global__ void most_arguments(Most most, double* y) {
+  y[threadIdx.x] = most.values[510];
+}
+
+TEST_CASE("a kernel may have 4 KiB of arguments, counted with what aligns them") {
+  CHECK(launch_limits::argument_bytes<>() == 0);
+  CHECK(launch_limits::argument_bytes<char, char>() == 2);
+  CHECK(launch_limits::argument_bytes<char, double, char>() == 17);
+  CHECK(launch_limits::argument_bytes<Most, double*>() == launch_limits::arguments);
+  CHECK(launch_limits::argument_bytes<char, Most, char>() == launch_limits::arguments + 1);
+  Most most{};
+  most.values[510] = 3;
+  Array<double> y(32);
+  must_pass([&] { gpu::launch(most_arguments, 1, 32, 0, nullptr, most, y.data()); });
+  CHECK(y.host() == std::vector<double>(32, 3.0));
 }
 
 // --- red zones and poison

@@ -10,6 +10,7 @@
 
 #define FER_WHERE_PARAM , ::fer::simt::Where where = ::fer::simt::Where::current()
 #define FER_WHERE_PASS , where
+#define FER_WHERE_OF(grid) , grid.where
 #define FER_SYNCTHREADS_AT __syncthreads(where)
 #define FER_UNROLL _Pragma("GCC unroll 32")
 

@@ -1,8 +1,23 @@
-// Device helpers written once on top of either world's built-ins: index arithmetic, warp and block
-// reductions. All reductions have a fixed order, so results do not depend on scheduling.
+// Written once on top of either world's built-ins: the launch, index arithmetic, warp and block reductions.
+// All reductions have a fixed order, so results do not depend on scheduling.
 #pragma once
 
 namespace fer::FER_DEVICE_NAMESPACE {
+namespace gpu {
+
+/// Runs kernel(arguments...) on grid x block threads with `shared_bytes` of dynamic shared memory; more than
+/// 48 KiB is asked for. (A kernel whose static arrays bring less to more than that asks by
+/// allow_dynamic_shared.) On the executor, CheckError for what a GPU would refuse, pointers that are not
+/// device memory, and all that is found wrong while the kernel runs.
+template <bool instrumented = FER_SIMT_INSTRUMENTED, typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, std::size_t shared_bytes, Stream stream,
+            Arguments&&... arguments) {
+  if (shared_bytes > launch_limits::shared) allow_dynamic_shared(kernel, shared_bytes FER_WHERE_OF(grid));
+  launch_as_is<instrumented>(kernel, grid, block, shared_bytes, stream,
+                             std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace gpu
 
 inline constexpr unsigned full_warp = 0xffffffffu;
 inline constexpr int warp_size = 32;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "fer/error.h"
+#include "fer/simt/launch_limits.h"
 
 /// FER_SHARED(type, name, extents): a static shared array, 16-byte aligned; extents may be empty.
 #define FER_SHARED(type, name, ...) alignas(16) __shared__ type name __VA_ARGS__
@@ -23,7 +24,9 @@
 // Where a helper was called from: known on the executor, nothing here.
 #define FER_WHERE_PARAM
 #define FER_WHERE_PASS
+#define FER_WHERE_OF(grid)
 #define FER_SYNCTHREADS_AT __syncthreads()
+#define FER_SIMT_INSTRUMENTED 0  // the executor's checker is told of nothing
 
 namespace fer::cuda {
 
@@ -242,6 +245,7 @@ __host__ __device__ __forceinline__ constexpr T lowest() {
 using Stream = cudaStream_t;
 using Event = cudaEvent_t;
 using Graph = cudaGraphExec_t;
+using Grid = dim3;
 
 /// DeviceError naming the call, unless it succeeded.
 inline void check(cudaError_t status, const char* call) {
@@ -393,22 +397,25 @@ class LaunchLog {
 };
 extern LaunchLog* launch_log;  ///< nullptr: none is kept
 
-template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
-            Arguments&&... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "launch: wrong number of kernel arguments");
-  static_assert((std::size_t{0} + ... + sizeof(Parameters)) <= 4096, "launch: over 4 KB of kernel arguments");
-  if (shared_bytes > 48 * 1024) {  // more than the default must be asked for, function by function
-    const cudaError_t status =
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (status == cudaErrorInvalidValue) {
-      (void)cudaGetLastError();
-      throw DeviceError(concat("[cuda] a kernel needs ", shared_bytes,
-                               " bytes of shared memory a block, more than this GPU has"));
-    }
-    check(status, "cudaFuncSetAttribute(MaxDynamicSharedMemorySize)");
+template <typename... Parameters>
+void allow_dynamic_shared(void (*kernel)(Parameters...), std::size_t bytes) {
+  const cudaError_t status =
+      cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(bytes));
+  if (status == cudaErrorInvalidValue) {
+    (void)cudaGetLastError();
+    throw DeviceError(
+        concat("[cuda] a kernel needs ", bytes, " bytes of shared memory a block, more than this GPU has"));
   }
+  check(status, "cudaFuncSetAttribute(MaxDynamicSharedMemorySize)");
+}
+
+template <bool = false, typename... Parameters, typename... Arguments>
+void launch_as_is(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+                  Stream stream, Arguments&&... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "launch: wrong number of kernel arguments");
+  static_assert(launch_limits::argument_bytes<Parameters...>() <= launch_limits::arguments,
+                "launch: over 4 KiB of kernel arguments");
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -14,6 +15,7 @@
 #include "fer/simt/device.h"
 #include "fer/simt/executor.h"
 #include "fer/simt/intrinsics.h"
+#include "fer/simt/launch_limits.h"
 
 // Whether the kernels of this translation unit report their accesses to the race and initialisation checker.
 #if defined(__SANITIZE_THREAD__)
@@ -43,6 +45,7 @@ struct LaunchRequest {
   const void* kernel;
   dim3 grid, block;
   std::size_t shared_bytes;
+  std::optional<std::size_t> allowed_shared;  ///< dynamic; none: the kernel has not asked
   bool instrumented;
   Where where;
   const PointerArgument* pointers;
@@ -50,6 +53,10 @@ struct LaunchRequest {
   void (*invoke)(const void* kernel, const void* arguments);
   const void* arguments;
 };
+
+void allow_dynamic_shared(const void* kernel, std::size_t bytes, Where at);
+/// What the kernel asked for last.
+std::optional<std::size_t> allowed_dynamic_shared(const void* kernel);
 
 /// Runs the grid; CheckError for whatever the checks find.
 void run(const LaunchRequest& request);
@@ -86,6 +93,7 @@ namespace gpu {
 using Stream = detail::StreamState*;  ///< nullptr: the default stream
 using Event = detail::EventState*;
 using Graph = detail::GraphState*;
+using Grid = detail::LaunchGrid;  ///< blocks, as dim3 or as a number
 
 enum class CopyKind { host_to_device, device_to_host, device_to_device };
 
@@ -138,16 +146,23 @@ void capture_abandon(Stream stream) noexcept;
 void graph_launch(Graph graph, Stream stream);
 void graph_destroy(Graph graph) noexcept;
 
-/// Runs kernel(arguments...) on grid x block threads with `shared_bytes` of dynamic shared memory.
-/// CheckError for launch sizes that a GPU would refuse, pointers that are not device memory, and all that the
-/// executor finds wrong while the kernel runs.
+/// Lets launches of `kernel` from now on have up to `bytes` of dynamic shared memory, which with its static
+/// arrays may come to shared_limit(). A kernel that has not asked has 48 KiB, static and dynamic together.
+template <typename... Parameters>
+void allow_dynamic_shared(void (*kernel)(Parameters...), std::size_t bytes, Where at = Where::current()) {
+  detail::allow_dynamic_shared(reinterpret_cast<const void*>(kernel), bytes, at);
+}
+
+/// launch() (gpu_common.h) without asking for shared memory: for a kernel that has.
 template <bool instrumented = FER_SIMT_INSTRUMENTED, typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, std::size_t shared_bytes,
-            Stream stream, Arguments&&... arguments) {
+void launch_as_is(void (*kernel)(Parameters...), Grid grid, dim3 block, std::size_t shared_bytes,
+                  Stream stream, Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "launch: wrong number of kernel arguments");
-  static_assert((std::size_t{0} + ... + sizeof(Parameters)) <= 4096, "launch: over 4 KB of kernel arguments");
+  static_assert(launch_limits::argument_bytes<Parameters...>() <= launch_limits::arguments,
+                "launch: over 4 KiB of kernel arguments");
   using Values = std::tuple<std::remove_cv_t<Parameters>...>;
-  auto run_now = [kernel, grid, block, shared_bytes,
+  const auto allowed = detail::allowed_dynamic_shared(reinterpret_cast<const void*>(kernel));
+  auto run_now = [kernel, grid, block, shared_bytes, allowed,
                   values = Values(static_cast<Parameters>(std::forward<Arguments>(arguments))...)]() mutable {
     std::array<detail::PointerArgument, sizeof...(Parameters) + 1> pointers{};
     int index = 0, pointer_count = 0;
@@ -171,7 +186,7 @@ void launch(void (*kernel)(Parameters...), detail::LaunchGrid grid, dim3 block, 
       std::apply(reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function)),
                  *static_cast<const Values*>(tuple));
     };
-    detail::run({reinterpret_cast<const void*>(kernel), grid.size, block, shared_bytes, instrumented,
+    detail::run({reinterpret_cast<const void*>(kernel), grid.size, block, shared_bytes, allowed, instrumented,
                  grid.where, pointers.data(), pointer_count, invoke, &values});
   };
   if (detail::is_capturing(stream)) {
