@@ -46,6 +46,16 @@ void check(cudnnStatus_t status, const char* call) {
                        functions().cudnnGetErrorString(status));
 }
 
+/// Whether an algorithm that multiplies by `math` rounds no more than was asked for: not at all, or to tf32
+/// (`rounded`). Without conversion, tensor cores take float32 as tf32. With it they may be given half
+/// precision, which rounds as tf32 does but ends at 65504, where tf32 has the range of float32.
+constexpr bool precise_enough(cudnnMathType_t math, bool rounded) {
+  const bool as_described = math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH;  // the default may be tf32
+  return as_described || (rounded && math == CUDNN_TENSOR_OP_MATH);
+}
+static_assert(!precise_enough(CUDNN_TENSOR_OP_MATH, false) && precise_enough(CUDNN_TENSOR_OP_MATH, true));
+static_assert(!precise_enough(CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION, true));
+
 /// The descriptors of x, weight and y, and of the convolution between them.
 class Descriptors {
  public:
@@ -65,7 +75,6 @@ class Descriptors {
                                             options.stride, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
     check(f.cudnnSetConvolutionGroupCount(convolution, options.groups), "cudnnSetConvolutionGroupCount");
-    // The default is tf32 where there are tensor cores.
     rounded_ = precision(Device::cuda) == Precision::tf32;
     set_math(rounded_ ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH);
   }
@@ -79,10 +88,11 @@ class Descriptors {
   Descriptors(const Descriptors&) = delete;
   Descriptors& operator=(const Descriptors&) = delete;
 
-  /// Whether an algorithm may multiply by `math`, which the convolution is then told to do.
+  /// Whether an algorithm may multiply by `math`, which the convolution is then told to do; in float32 it
+  /// stays with FMA.
   bool allow(cudnnMathType_t math) const {
-    if (!rounded_) return math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH;  // by FMA, as it is described
-    set_math(math);
+    if (!precise_enough(math, rounded_)) return false;
+    if (rounded_) set_math(math);
     return true;
   }
 

@@ -9,9 +9,9 @@
 
 namespace fer::cuda {
 
-/// In library mode, matrix products and linear layers are cuBLAS's, and convolutions of float32 cuDNN's,
-/// grouped and depthwise ones included; biases, and convolutions of float64, remain with the kernels of
-/// src/cuda.
+/// In library mode, matrix products and linear layers are cuBLAS's, and convolutions in float32 and tf32
+/// cuDNN's, grouped and depthwise ones included. Biases, convolutions in float64 and bf16, and the fused ones
+/// of inference remain with the kernels of src/cuda.
 class LibraryBackend final : public DeviceBackend {
  public:
   LibraryBackend();
