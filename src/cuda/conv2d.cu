@@ -12,77 +12,11 @@
 // 64 threads 64 of them. Floor: 2 taps I/groups operations an output element; each image and weight once. A
 // 1x1 convolution at stride 1 is the plain product of the pixels' matrix.
 #include "cuda/column_reduce.h"
-#include "cuda/conv_shape.h"
+#include "cuda/conv2d_product.h"
 #include "cuda/device_backend.h"
-#include "cuda/product.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
-
-/// Where a window's upper left corner lies, or where a tap and channel lie in a window. `offset` counts
-/// elements; both added give the element's, from the image's group's first on.
-struct WindowPlace {
-  index_t offset;
-  int row, column;  ///< far outside of any image: beyond the end
-};
-constexpr int nowhere = -0x40000000;
-
-__device__ __forceinline__ bool in_image(const WindowPlace& a, const WindowPlace& b, int height, int width) {
-  return static_cast<unsigned>(a.row + b.row) < static_cast<unsigned>(height) &&
-         static_cast<unsigned>(a.column + b.column) < static_cast<unsigned>(width);
-}
-
-/// Windows of an image: their corners by number of the output pixel, their elements by number (r, s, i).
-template <typename T>
-struct Windows {
-  const T* x;
-  ConvShape s;
-
-  __device__ __forceinline__ WindowPlace corner(int n, int oh, int ow) const {
-    const int row = oh * s.stride - s.padding, column = ow * s.stride - s.padding;
-    return {((static_cast<index_t>(n) * s.h + row) * s.w + column) * s.in, row, column};
-  }
-  __device__ __forceinline__ WindowPlace element(int k) const {
-    const int tap = k / s.in_group, channel = k - tap * s.in_group, r = tap / s.kw, c = tap - r * s.kw;
-    return {(static_cast<index_t>(r) * s.w + c) * s.in + channel, r, c};
-  }
-  __device__ __forceinline__ bool inside(const WindowPlace& a, const WindowPlace& b) const {
-    return in_image(a, b, s.h, s.w);
-  }
-  __device__ __forceinline__ const T* address(const WindowPlace& a, const WindowPlace& b) const {
-    return x + a.offset + b.offset;
-  }
-  bool in_pieces() const { return is_piece_aligned(x) && s.in % piece<T> == 0 && s.in_group % piece<T> == 0; }
-};
-
-/// Forward: m is the output pixel, k the element of its window.
-template <typename T>
-struct PatchRows {
-  using Element = T;
-  static constexpr bool inner_contiguous = true;
-  using Outer = WindowPlace;
-  using Inner = WindowPlace;
-  Windows<T> windows;
-
-  __device__ __forceinline__ void select(index_t group) { windows.x += group * windows.s.in_group; }
-  __device__ __forceinline__ Outer outer(int pixel) const {
-    const ConvShape& s = windows.s;
-    if (pixel >= s.out_pixels()) return {0, nowhere, nowhere};
-    const int line = pixel / s.out_w, n = line / s.out_h;
-    return windows.corner(n, line - n * s.out_h, pixel - line * s.out_w);
-  }
-  __device__ __forceinline__ Inner inner(int k, int end) const {
-    return k < end ? windows.element(k) : WindowPlace{0, nowhere, nowhere};
-  }
-  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
-    return windows.inside(o, in);
-  }
-  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
-    return windows.address(o, in);
-  }
-  __device__ __forceinline__ const T* origin() const { return windows.x; }
-  bool in_pieces(int) const { return windows.in_pieces(); }
-};
 
 /// dw: n is the element of the window, k the output pixel.
 template <typename T>
@@ -238,7 +172,7 @@ struct ClassStore {
     return dx + ((static_cast<index_t>(n) * s.h + h) * s.w + w) * s.in + group * s.in_group;
   }
   __device__ __forceinline__ const T* bias(index_t) const { return nullptr; }
-  __device__ __forceinline__ void put(T* at, T value) const { *at = value; }
+  __device__ __forceinline__ void put(T* at, int, T value) const { *at = value; }
   static constexpr bool sums_a = false;
 };
 
@@ -250,29 +184,6 @@ void plan_axis(int extent, int kernel, int stride, int padding, int first, int& 
   first_tap = (first + padding) % stride;
   taps = kernel > first_tap ? (kernel - first_tap + stride - 1) / stride : 0;
   base = (first + padding - first_tap) / stride;
-}
-
-bool is_product(const ConvShape& s) {
-  return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
-}
-
-template <typename T, bool k_first>
-MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
-  return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, 0};
-}
-
-template <typename T>
-void forward(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* weight,
-             const SumType<T>* bias, SumType<T>* y) {
-  const index_t k = s.taps() * s.in_group;
-  const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
-  const MatrixStore<SumType<T>> store{y, s.out, s.out_group, bias, s.out_group};
-  if (is_product(s)) {
-    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(x, s.out_pixels(), k), weights,
-            store);
-  } else {
-    product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, PatchRows<T>{{x, s}}, weights, store);
-  }
 }
 
 template <typename T>
@@ -326,7 +237,9 @@ void DeviceBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const 
                       s.out, " output channels");
   dispatch_product(*this, "conv2d", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
     using Sum = SumType<T>;
-    forward(*this, stream_, s, from, by, data_or_null<Sum>(bias), y.mutable_data<Sum>());
+    const MatrixStore<Sum> store{y.mutable_data<Sum>(), s.out, s.out_group, data_or_null<Sum>(bias),
+                                 s.out_group};
+    conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
   });
 }
 

@@ -1,50 +1,57 @@
 // Convolution with all that follows it, for inference: y = prelu(conv2d(x, weight) + bias, slope) + residual.
-//   The convolution is that of conv2d.cu or depthwise_conv2d.cu; everything after it is one pass of
-//   column_map.h over y, in place. A border b around x instead of zeros is a convolution of x - b surrounded
-//   by zeros, plus one of a map that is b everywhere, which is the same at every pixel: sum over (r, s, i) of
-//   w[o; r, s, i] b[i]. That constant joins the bias. Floor: conv2d.cu's, and 8 bytes an output in float, 12
-//   with a residual.
-#include "cuda/column_map.h"
+//   Blocks and threads do what they do in conv2d.cu and depthwise_conv2d.cu; what follows the convolution is
+//   done to a sum in the register that holds it, before it is stored, or once all parts of k are added. Of a
+//   border b around x instead of zeros, a tap outside of the image reads b[i] in its place
+//   (BorderedPatchRows): it costs one more comparison a load, and only where there is one.
+//   Floor: conv2d.cu's or depthwise_conv2d.cu's, and 4 bytes an output in float for a residual.
+#include "cuda/conv2d_product.h"
+#include "cuda/depthwise_conv2d.h"
 #include "cuda/device_backend.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-/// y = prelu(y + bias + border's share, slope) + residual, each of which may be null.
+/// What becomes of a sum to which the bias has been added. Both may be null.
 template <typename T>
-struct FinishConv2d {
-  const T *bias, *border_share, *slope, *residual;
-  T* y;
-  struct Channel {
-    T offset, slope;
-  };
-  struct Loaded {
-    T sum, residual;
-  };
-  __device__ __forceinline__ Channel channel(int c) const {
-    const T share = border_share == nullptr ? T(0) : border_share[c];
-    return {share + (bias == nullptr ? T(0) : bias[c]), slope == nullptr ? T(1) : slope[c]};
+struct Finish {
+  const T *all_slopes, *residual;
+
+  __device__ __forceinline__ T slope(int channel) const {
+    return all_slopes == nullptr ? T(1) : all_slopes[channel];
   }
-  __device__ __forceinline__ Loaded load(index_t i) const {
-    return {y[i], residual == nullptr ? T(0) : residual[i]};
-  }
-  __device__ __forceinline__ void store(const Channel& c, index_t i, const Loaded& v) const {
-    const T z = v.sum + c.offset;
-    y[i] = (z > T(0) ? z : z * c.slope) + v.residual;
+  __device__ __forceinline__ T operator()(T value, T slope, index_t i) const {
+    const T z = value > T(0) ? value : value * slope;
+    return residual == nullptr ? z : z + residual[i];
   }
 };
 
-/// share[o] = sum over (r, s, i) of w[o; r, s, i] border[i]: a thread an output channel, once a call.
 template <typename T>
-__global__ void border_share_kernel(const T* weight, const T* border, index_t outputs, index_t taps,
-                                    index_t in, T* share) {
-  for (index_t o = first_item(); o < outputs; o += item_step()) {
-    double sum = 0;
-    for (index_t k = 0; k < taps * in; ++k) {
-      sum += static_cast<double>(weight[o * taps * in + k]) * static_cast<double>(border[k % in]);
-    }
-    share[o] = static_cast<T>(sum);
+struct FusedStore : MatrixStore<T> {
+  Finish<T> finish;
+  __device__ __forceinline__ void put(T* at, int n, T value) const {
+    *at = finish(value, finish.slope(n), at - this->data);
   }
+};
+
+template <typename T>
+struct FusedDepthwiseStore {
+  struct Channel {
+    T bias, slope;
+  };
+  T* y;
+  const T* bias;
+  Finish<T> finish;
+  __device__ __forceinline__ Channel channel(int c) const {
+    return {bias == nullptr ? T(0) : bias[c], finish.slope(c)};
+  }
+  __device__ __forceinline__ void put(const Channel& c, index_t i, T sum) const {
+    y[i] = finish(sum + c.bias, c.slope, i);
+  }
+};
+
+template <typename T>
+Finish<T> finish_of(const Conv2dEpilogue& epilogue) {
+  return {data_or_null<T>(epilogue.slope), data_or_null<T>(epilogue.residual)};
 }
 
 }  // namespace
@@ -56,41 +63,25 @@ std::shared_ptr<PackedConv2d> DeviceBackend::pack_conv2d(const Tensor& weight, c
 void DeviceBackend::conv2d_fused_forward(const Tensor& x, PackedConv2d& packed, const Tensor& border,
                                          const Conv2dEpilogue& epilogue, Tensor& y) {
   const Tensor& weight = packed.weight;
-  require<ShapeError>(x.rank() == 4 && y.rank() == 4 && weight.rank() == 4,
-                      "[conv2d_fused] needs x, weight and y of ", "rank 4, got ", x.shape(), ", ",
-                      weight.shape(), " and ", y.shape());
-  const index_t channels = y.shape().channels(), in = x.shape().channels();
-  const bool depthwise = packed.options.groups > 1;
-  require<ShapeError>(!depthwise || (packed.options.groups == in && in == channels), "[conv2d_fused] ",
-                      packed.options.groups, " groups of weight ", weight.shape(),
-                      ": only 1, or one a channel");
-  require<ShapeError>(!depthwise || !border.defined(),
-                      "[conv2d_fused] a depthwise convolution has no border");
-  if (border.defined()) require_size("conv2d_fused", "border", border, in);
-  if (epilogue.bias.defined()) require_size("conv2d_fused", "bias", epilogue.bias, channels);
-  if (epilogue.slope.defined()) require_size("conv2d_fused", "slope", epilogue.slope, channels);
-  if (epilogue.residual.defined()) require_size("conv2d_fused", "residual", epilogue.residual, y.numel());
-  Tensor inner = x;
-  if (border.defined()) {
-    inner = Tensor::empty_like(x);
-    binary(BinaryOp::sub, x, border, inner);
+  const ConvShape s = conv2d_fused_shape(x, packed, border, epilogue, y);
+  if (s.groups > 1) {
+    return dispatch_floating(y.dtype(), "conv2d_fused", [&]<typename T>() {
+      depthwise_forward(stream_, s, x.data<T>(), weight.data<T>(),
+                        FusedDepthwiseStore<T>{y.mutable_data<T>(), data_or_null<T>(epilogue.bias),
+                                               finish_of<T>(epilogue)});
+    });
   }
-  if (depthwise) {
-    depthwise_conv2d_forward(inner, weight, packed.options, y);
-  } else {
-    conv2d_forward(inner, weight, Tensor(), packed.options, y);
-  }
-  dispatch_floating(y.dtype(), "conv2d_fused", [&]<typename T>() {
-    const DeviceArray<T> share(*this, border.defined() ? channels : 0);
-    if (border.defined()) {
-      constexpr int threads = 64;
-      gpu::launch(border_share_kernel<T>, blocks_for(channels, threads), threads, 0, stream_,
-                  weight.data<T>(), border.data<T>(), channels, weight.dim(1) * weight.dim(2), in,
-                  share.data());
+  dispatch_product(*this, "conv2d_fused", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
+    using Sum = SumType<T>;
+    const FusedStore<Sum> store{{y.mutable_data<Sum>(), s.out, 0, data_or_null<Sum>(epilogue.bias), 0},
+                                finish_of<Sum>(epilogue)};
+    if (border.defined() && s.padding > 0) {
+      const Tensor outside = border.to(std::is_same_v<T, bf16> ? DType::bfloat16 : y.dtype());
+      const BorderedPatchRows<T> patches{{{from, s}}, static_cast<const T*>(outside.raw())};
+      conv2d_product(*this, stream_, s, patches, by, store);
+    } else {
+      conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
     }
-    column_map(stream_, y.shape().rows(), channels,
-               FinishConv2d<T>{data_or_null<T>(epilogue.bias), share.data(), data_or_null<T>(epilogue.slope),
-                               data_or_null<T>(epilogue.residual), y.mutable_data<T>()});
   });
 }
 

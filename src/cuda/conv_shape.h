@@ -51,4 +51,20 @@ inline ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weigh
   return s;
 }
 
+/// The same of conv2d_fused_forward, all of whose operands it checks.
+inline ConvShape conv2d_fused_shape(const Tensor& x, const PackedConv2d& packed, const Tensor& border,
+                                    const Conv2dEpilogue& epilogue, const Tensor& y) {
+  constexpr const char* op = "conv2d_fused";
+  const ConvShape s = conv_shape(op, x, packed.weight, packed.options, y);
+  const bool depthwise = s.groups > 1;
+  require<ShapeError>(!depthwise || (s.groups == s.in && s.in == s.out), "[", op, "] ", s.groups,
+                      " groups of weight ", packed.weight.shape(), ": only 1, or one a channel");
+  require<ShapeError>(!depthwise || !border.defined(), "[", op, "] a depthwise convolution has no border");
+  if (border.defined()) require_size(op, "border", border, s.in);
+  if (epilogue.bias.defined()) require_size(op, "bias", epilogue.bias, s.out);
+  if (epilogue.slope.defined()) require_size(op, "slope", epilogue.slope, s.out);
+  if (epilogue.residual.defined()) require_size(op, "residual", epilogue.residual, y.numel());
+  return s;
+}
+
 }  // namespace fer::FER_DEVICE_NAMESPACE

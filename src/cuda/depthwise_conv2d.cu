@@ -7,7 +7,7 @@
 //   dw is column_reduce.h over output pixels, with the taps of one row of the kernel as its terms.
 //   Floor: bytes of x and y; 2 kh kw operations an element, which hide behind them up to 7 x 7 in float.
 #include "cuda/column_reduce.h"
-#include "cuda/conv_shape.h"
+#include "cuda/depthwise_conv2d.h"
 #include "cuda/device_backend.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
@@ -19,49 +19,6 @@ ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight,
   require<ShapeError>(s.groups == s.in && s.in == s.out, "[", op, "] needs as many groups and outputs as ",
                       s.in, " channels, got ", s.groups, " and ", s.out);
   return s;
-}
-
-/// The block's weights by tap: w(tap, threadIdx.x). Ends with a barrier.
-template <typename T>
-__device__ __forceinline__ void copy_weights(const ConvShape& s, const T* weight, int first_channel, T* to) {
-  const int width = static_cast<int>(blockDim.x), taps = s.taps();
-  const int size = gpu::min(width, s.in - first_channel) * taps;
-  for (int i = thread_rank(); i < size; i += block_threads()) {
-    to[i % taps * width + i / taps] = weight[static_cast<index_t>(first_channel) * taps + i];
-  }
-  __syncthreads();
-}
-
-/// kernel: kh and kw if not 0; known extents let the compiler unroll the taps.
-template <int kernel, typename T>
-__global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weight, T* y, int channel_tiles) {
-  FER_DYNAMIC_SHARED(T, w);
-  const int width = static_cast<int>(blockDim.x), tx = static_cast<int>(threadIdx.x);
-  const int first_channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(channel_tiles)) * width;
-  copy_weights(s, weight, first_channel, w);
-  const int channel = first_channel + tx, kh = kernel ? kernel : s.kh, kw = kernel ? kernel : s.kw;
-  if (channel >= s.in) return;
-  const index_t pixels = s.out_pixels(), step = gridDim.x / static_cast<unsigned>(channel_tiles) * blockDim.y;
-  index_t pixel =
-      static_cast<index_t>(blockIdx.x / static_cast<unsigned>(channel_tiles)) * blockDim.y + threadIdx.y;
-  for (; pixel < pixels; pixel += step) {
-    const index_t line = pixel / s.out_w, n = line / s.out_h;
-    const int row = static_cast<int>(line - n * s.out_h) * s.stride - s.padding;
-    const int column = static_cast<int>(pixel - line * s.out_w) * s.stride - s.padding;
-    const T* image = x + n * s.h * s.w * s.in + channel;
-    T sum = 0;
-    FER_UNROLL
-    for (int r = 0; r < kh; ++r) {
-      if (row + r < 0 || row + r >= s.h) continue;
-      FER_UNROLL
-      for (int c = 0; c < kw; ++c) {
-        if (column + c < 0 || column + c >= s.w) continue;
-        const index_t at = (static_cast<index_t>(row + r) * s.w + column + c) * s.in;
-        sum = gpu::fma(image[at], w[(r * kw + c) * width + tx], sum);
-      }
-    }
-    y[pixel * s.in + channel] = sum;
-  }
 }
 
 /// Pixel (row, column) of x went into output ((row + padding - r) / stride, ...) by tap (r, c), where that
@@ -136,29 +93,6 @@ struct WeightStore {
   }
 };
 
-/// How forward and dx are launched, for `pixels` outputs.
-struct Launch {
-  dim3 grid, block;
-  std::size_t shared_bytes;
-  int channel_tiles;
-};
-
-template <typename T>
-Launch plan(const ConvShape& s, index_t pixels) {
-  int width = 1;
-  while (width < 32 && width < s.in) width *= 2;
-  const int height = 256 / width, tiles = ceil_div(s.in, width);
-  const unsigned strips = blocks_for(pixels, index_t{height} * 4);
-  return {dim3(strips * static_cast<unsigned>(tiles)),
-          dim3(static_cast<unsigned>(width), static_cast<unsigned>(height)),
-          static_cast<std::size_t>(s.taps() * width) * sizeof(T), tiles};
-}
-
-/// The side of a square window, 0 for another.
-int window(const ConvShape& s) {
-  return s.kh == s.kw ? s.kh : 0;
-}
-
 template <int taps, typename T>
 void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
                      T* dweight) {
@@ -171,14 +105,8 @@ void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& 
 void DeviceBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weight,
                                              const Conv2dOptions& options, Tensor& y) {
   const ConvShape s = depthwise_shape("depthwise_conv2d", x, weight, options, y);
-  if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), "depthwise_conv2d", [&]<typename T>() {
-    const Launch l = plan<T>(s, s.out_pixels());
-    const auto kernel = window(s) == 3   ? depthwise_forward_kernel<3, T>
-                        : window(s) == 7 ? depthwise_forward_kernel<7, T>
-                                         : depthwise_forward_kernel<0, T>;
-    gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, x.data<T>(), weight.data<T>(),
-                y.mutable_data<T>(), l.channel_tiles);
+    depthwise_forward(stream_, s, x.data<T>(), weight.data<T>(), DepthwiseStore<T>{y.mutable_data<T>()});
   });
 }
 
@@ -187,10 +115,10 @@ void DeviceBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tens
   const ConvShape s = depthwise_shape("depthwise_conv2d_backward_input", dx, weight, options, dy);
   if (dx.numel() == 0) return;
   dispatch_floating(dx.dtype(), "depthwise_conv2d_backward_input", [&]<typename T>() {
-    const Launch l = plan<T>(s, s.pixels());
-    const auto kernel = window(s) == 3   ? depthwise_backward_input_kernel<3, T>
-                        : window(s) == 7 ? depthwise_backward_input_kernel<7, T>
-                                         : depthwise_backward_input_kernel<0, T>;
+    const DepthwiseLaunch l = plan_depthwise<T>(s, s.pixels());
+    const auto kernel = square_window(s) == 3   ? depthwise_backward_input_kernel<3, T>
+                        : square_window(s) == 7 ? depthwise_backward_input_kernel<7, T>
+                                                : depthwise_backward_input_kernel<0, T>;
     gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, dy.data<T>(), weight.data<T>(),
                 dx.mutable_data<T>(), l.channel_tiles);
   });

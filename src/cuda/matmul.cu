@@ -60,7 +60,7 @@ struct LinearStore : MatrixStore<T> {
   const T* residual;
   bool gelu;
 
-  __device__ __forceinline__ void put(T* at, T value) const {
+  __device__ __forceinline__ void put(T* at, int, T value) const {
     const index_t i = at - this->data;
     if (before_gelu != nullptr) before_gelu[i] = value;
     if (gelu) value = Gelu{}(value);

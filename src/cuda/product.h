@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(Tile::threads)
     FER_UNROLL
     for (int j = 0; j < 2 * p; ++j) {
       const int n = place.n0 + column + j % p + j / p * (Tile::n / 2);
-      if (n < shape.n) put(store, partial, y + n, bias == nullptr ? sums[i][j] : sums[i][j] + bias[n]);
+      if (n < shape.n) put(store, partial, y + n, n, bias == nullptr ? sums[i][j] : sums[i][j] + bias[n]);
     }
   }
 }

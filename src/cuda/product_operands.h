@@ -16,10 +16,10 @@
 // A Store:
 //   T* row(batch, m)                 the address of y(m, 0)
 //   const T* bias(batch)             of n elements, or nullptr
-//   void put(T* at, T value)         writes a finished sum, to which the bias has been added, to its place in
-//   y static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
-//   single
-//                                    batch, and not on tensor cores
+//   void put(T* at, int n, T value)  writes a finished sum of column n, to which the bias has been added, to
+//                                    its place in y
+//   static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
+//                                    single batch, and not on tensor cores
 #pragma once
 
 #include <algorithm>
@@ -116,7 +116,7 @@ struct MatrixStore {
   __device__ __forceinline__ const T* bias(index_t batch) const {
     return all_bias == nullptr ? nullptr : all_bias + batch * bias_stride;
   }
-  __device__ __forceinline__ void put(T* at, T value) const { *at = value; }
+  __device__ __forceinline__ void put(T* at, int, T value) const { *at = value; }
   static constexpr bool sums_a = false;
 };
 
@@ -198,11 +198,11 @@ __device__ __forceinline__ T* row_of(const Store& store, const ProductShape& sha
   return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n;
 }
 
-/// Writes a sum, bias included, to its place in y, or in the workspace.
+/// Writes a sum of column n, bias included, to its place in y, or in the workspace.
 template <typename T, typename Store>
-__device__ __forceinline__ void put(const Store& store, const T* partial, T* at, T value) {
+__device__ __forceinline__ void put(const Store& store, const T* partial, T* at, int n, T value) {
   if (partial == nullptr) {
-    store.put(at, value);
+    store.put(at, n, value);
   } else {
     *at = value;
   }
@@ -226,7 +226,7 @@ __global__ void add_splits_kernel(T* partial, Store store, ProductShape shape) {
     const int n = static_cast<int>(i - row * shape.n);
     const T* bias = store.bias(batch);
     T* y = store.row(batch, static_cast<int>(row - batch * shape.m));
-    store.put(y + n, bias == nullptr ? sum : sum + bias[n]);
+    store.put(y + n, n, bias == nullptr ? sum : sum + bias[n]);
   }
   if constexpr (Store::sums_a) {
     if (store.sums == nullptr) return;

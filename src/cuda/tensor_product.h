@@ -262,7 +262,9 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
     for (int j = 0; j < 2 * Tile::blocks_n; ++j) {
       const int n = column + j / 2 * 8 + 2 * t + j % 2;
       const float sum = sums[i / 2][j / 2][i % 2 * 2 + j % 2];
-      if (n < width) put(store, partial, y + n, added == nullptr ? sum : sum + added[n]);
+      if (n < width) {
+        put(store, partial, y + n, shape.n - width + n, added == nullptr ? sum : sum + added[n]);
+      }
     }
   }
 }

@@ -29,6 +29,7 @@ class Bench {
   Bench(Device device, DType dtype) : device_(device), dtype_(dtype) {}
 
   Backend& backend() const { return fer::backend(device_); }
+  Device device() const { return device_; }
   DType dtype() const { return dtype_; }
 
   /// Uniform; of the case's type, and exact in float32.
@@ -36,6 +37,13 @@ class Bench {
     Random rng({3, fnv1a64("kernels"), ++inputs_});
     std::vector<float> values(static_cast<std::size_t>(shape.numel()));
     for (float& v : values) v = static_cast<float>(rng.uniform(low, high));
+    return Tensor::from(shape, values).to(dtype_).to(device_);
+  }
+  /// -2 to 2: exact in any precision, and so are sums of products of a few thousand of them.
+  Tensor small_integers(const Shape& shape) {
+    Random rng({3, fnv1a64("kernels"), ++inputs_});
+    std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+    for (float& v : values) v = static_cast<float>(rng.below(5)) - 2;
     return Tensor::from(shape, values).to(dtype_).to(device_);
   }
   Tensor bytes(const Shape& shape) { return integers<std::uint8_t>(shape, 256); }

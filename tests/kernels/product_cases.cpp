@@ -1,6 +1,8 @@
 // Matrix products, convolutions and attention: extents around their tiles, and with every tail.
 #include <array>
+#include <optional>
 
+#include "fer/tensor/precision.h"
 #include "tests/kernels/kernel_case.h"
 
 namespace fer::test {
@@ -124,22 +126,53 @@ void add_convolutions(std::vector<KernelCase>& cases) {
   }
 }
 
-/// Weights packed once; the epilogue with all of its parts, and with none.
+/// y of a fused convolution with each combination of bias, slope, residual and border.
+void run_fused(Bench& b, const Conv& c, const Tensor& x, const Tensor& weight, const Tensor& border) {
+  const Tensor bias = b.random({c.out}), slope = b.random({c.out}), residual = b.random(c.y()), none;
+  const auto packed = b.backend().pack_conv2d(weight, c.options);
+  for (int parts = 0; parts < (border.defined() ? 16 : 8); ++parts) {
+    b.backend().conv2d_fused_forward(
+        x, *packed, parts & 8 ? border : none,
+        {parts & 1 ? bias : none, parts & 2 ? slope : none, parts & 4 ? residual : none}, b.result(c.y()));
+  }
+}
+
 void add_fused_convolutions(std::vector<KernelCase>& cases) {
+  // Plain products, and patches: in tiles of all shapes, with strides, with k cut in parts, and with a border
+  // as wide as the image.
   for (const Conv& c : {Conv{1, 1, 1, 1, 1, {}},
                         {5, 3, 3, 7, 3, {1, 1, 1}},
                         {7, 9, 17, 33, 3, {2, 1, 1}},
+                        {3, 3, 29, 40, 3, {1, 1, 1}},
+                        {11, 9, 5, 3, 5, {3, 2, 1}},
+                        {2, 1, 4, 35, 5, {1, 2, 1}},
+                        {4, 5, 8, 36, 1, {1, 1, 1}},
                         {6, 5, 64, 63, 1, {1, 0, 1}},
                         {7, 5, 33, 33, 3, {2, 1, 33}},
+                        {6, 8, 65, 65, 5, {2, 2, 65}},
                         {9, 9, 31, 31, 7, {1, 3, 31}}}) {
     cases.push_back({"conv2d_fused/" + c.name(), {"conv2d_fused_forward"}, [=](Bench& b) {
-                       const Tensor x = b.random(c.x()), weight = b.random(c.weight()),
-                                    border = c.options.groups == 1 ? b.random({c.in}) : Tensor();
-                       const Conv2dEpilogue all{b.random({c.out}), b.random({c.out}), b.random(c.y())};
-                       const auto packed = b.backend().pack_conv2d(weight, c.options);
-                       b.backend().conv2d_fused_forward(x, *packed, border, all, b.result(c.y()));
-                       b.backend().conv2d_fused_forward(x, *packed, Tensor(), {}, b.result(c.y()));
+                       const Tensor x = b.random(c.x()), weight = b.random(c.weight());
+                       run_fused(b, c, x, weight, c.options.groups == 1 ? b.random({c.in}) : Tensor());
                      }});
+  }
+  // On tensor cores, of operands that they do not round: in pieces of 16 bytes in both precisions, in tf32
+  // alone, and in neither.
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    for (const Conv& c : {Conv{4, 4, 64, 20, 3, {1, 1, 1}},
+                          {7, 9, 12, 33, 3, {2, 1, 1}},
+                          {5, 3, 3, 7, 3, {1, 1, 1}},
+                          {9, 8, 24, 66, 1, {1, 0, 1}}}) {
+      cases.push_back({concat("conv2d_fused in ", name_of(precision), "/", c.name()),
+                       {"conv2d_fused_forward"},
+                       [=](Bench& b) {
+                         if (b.dtype() != DType::float32) return;
+                         std::optional<PrecisionScope> scope;
+                         if (b.device() != Device::cpu) scope.emplace(b.device(), precision);
+                         const Tensor x = b.small_integers(c.x()), weight = b.small_integers(c.weight());
+                         run_fused(b, c, x, weight, b.small_integers({c.in}));
+                       }});
+    }
   }
 }
 

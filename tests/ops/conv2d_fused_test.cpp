@@ -1,5 +1,7 @@
 // conv2d_fused_forward: a convolution for inference, with border, bias, PReLU and residual in one call,
 // against the same composed of operations.
+#include "fer/tensor/device_runtime.h"
+#include "fer/tensor/precision.h"
 #include "tests/ops/op_test.h"
 
 namespace fer::test {
@@ -75,6 +77,63 @@ OP_TEST("conv2d_fused: equals frame, convolution, bias, PReLU and sum") {
       }
     }
   }
+}
+
+bool has_kernels_of_our_own(Device device) {
+  return device != Device::cpu && math_mode(device) == MathMode::native;
+}
+
+OP_TEST("conv2d_fused: rounds in tf32 and bf16 as the operations do, a border's values too") {
+  if (!has_kernels_of_our_own(device)) return;
+  NoGrad no_grad;
+  const auto value = [&](const char* name, const Shape& shape) {
+    return Variable(CaseInputs(concat("conv2d_fused precision ", name), device)
+                        .uniform(name, shape)
+                        .take()[0]
+                        .value()
+                        .to(DType::float32));
+  };
+  for (const Case& c : {Case{{1, 5, 6, 8}, {12, 3, 3, 8}, {1, 1, 1}},       // in pieces of 16 bytes
+                        Case{{2, 7, 5, 5}, {9, 3, 3, 5}, {2, 1, 1}},        // element by element
+                        Case{{1, 4, 4, 64}, {20, 3, 3, 64}, {1, 1, 1}}}) {  // k cut in parts
+    const Variable x = value("x", c.x), w = value("weight", c.weight), border = value("border", {c.x[3]});
+    const Variable b = value("bias", {c.weight[0]}), slope = value("slope", {c.weight[0]});
+    Conv2dOptions bare = c.options;
+    bare.padding = 0;
+    const auto packed = backend(device).pack_conv2d(w.value(), c.options);
+    for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+      CAPTURE(precision);
+      const PrecisionScope scope(device, precision);
+      Variable expected = prelu(conv2d(framed(x, border, c.options.padding), w, b, bare), slope);
+      const Variable residual = value("residual", expected.shape());
+      expected = add(expected, residual);
+      Tensor y = Tensor::empty_like(expected.value());
+      backend(device).conv2d_fused_forward(x.value(), *packed, border.value(),
+                                           {b.value(), slope.value(), residual.value()}, y);
+      CHECK(difference(y, expected.value()) < 2e-6);
+    }
+  }
+}
+
+OP_TEST("conv2d_fused: one kernel, with all of its parts") {
+  if (!has_kernels_of_our_own(device)) return;
+  const auto kernels = [&](const Shape& shape, const Shape& weight, const Conv2dOptions& options) {
+    const auto zeros = [&](const Shape& of) { return Tensor::zeros(of, DType::float32, device); };
+    const Tensor x = zeros(shape), border = options.groups == 1 ? zeros({shape[3]}) : Tensor();
+    const Tensor bias = zeros({weight[0]}), slope = zeros({weight[0]});
+    const Tensor residual = zeros({shape[0], shape[1], shape[2], weight[0]});
+    Tensor y = zeros(residual.shape());
+    const auto packed = backend(device).pack_conv2d(zeros(weight), options);
+    return capture_graph(
+               device,
+               [&] {
+                 backend(device).conv2d_fused_forward(x, *packed, border, {bias, slope, residual}, y);
+               })
+        ->operations();
+  };
+  CHECK(kernels({2, 9, 7, 5}, {6, 1, 1, 5}, {1, 0, 1}) == 1);
+  CHECK(kernels({2, 5, 6, 3}, {16, 3, 3, 3}, {1, 1, 1}) == 1);
+  CHECK(kernels({1, 8, 9, 32}, {32, 3, 3, 1}, {1, 1, 32}) == 1);
 }
 
 OP_TEST("conv2d_fused: one packed weight serves shapes that want different layouts") {

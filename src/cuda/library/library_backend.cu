@@ -1,6 +1,7 @@
 // Which of Backend's functions go to a library, and how; shapes were checked by src/autograd.
 #include "cuda/library/library_backend.h"
 
+#include "cuda/conv_shape.h"
 #include "cuda/op_support.h"
 #include "fer/tensor/precision.h"
 
@@ -131,6 +132,30 @@ void LibraryBackend::depthwise_conv2d_backward_weight(const Tensor& x, const Ten
   if (!convolves(x, dweight) || dy.numel() == 0)
     return DeviceBackend::depthwise_conv2d_backward_weight(x, dy, options, dweight);
   cudnn_->backward_weight(x, dy, options, dweight);
+}
+
+/// A border b around x is a convolution of x - b surrounded by zeros, plus one of a window that is b
+/// everywhere, which is the same at every pixel.
+void LibraryBackend::conv2d_fused_forward(const Tensor& x, PackedConv2d& packed, const Tensor& border,
+                                          const Conv2dEpilogue& epilogue, Tensor& y) {
+  if (!convolves(x, y) || y.numel() == 0)
+    return DeviceBackend::conv2d_fused_forward(x, packed, border, epilogue, y);
+  conv2d_fused_shape(x, packed, border, epilogue, y);
+  const Tensor& weight = packed.weight;
+  if (border.defined() && packed.options.padding > 0) {
+    Tensor inner = Tensor::empty_like(x), share = Tensor::empty_like(y, {1, 1, 1, y.dim(3)});
+    Tensor window = Tensor::zeros({1, weight.dim(1), weight.dim(2), x.dim(3)}, x.dtype(), x.device());
+    binary(BinaryOp::sub, x, border, inner);
+    binary(BinaryOp::add, window, border, window);
+    cudnn_->forward(inner, weight, packed.options, y);
+    cudnn_->forward(window, weight, {}, share);
+    add_bias(share, y);
+  } else {
+    cudnn_->forward(x, weight, packed.options, y);
+  }
+  add_bias(epilogue.bias, y);
+  if (epilogue.slope.defined()) prelu_forward(y, epilogue.slope, y);
+  if (epilogue.residual.defined()) accumulate(epilogue.residual, 1.0, y);
 }
 
 }  // namespace cuda

@@ -10,8 +10,8 @@
 namespace fer::cuda {
 
 /// In library mode, matrix products and linear layers are cuBLAS's, and convolutions in float32 and tf32
-/// cuDNN's, grouped and depthwise ones included. Biases, convolutions in float64 and bf16, and the fused ones
-/// of inference remain with the kernels of src/cuda.
+/// cuDNN's, grouped and depthwise ones and those of inference included. What follows a product or surrounds
+/// an image, and convolutions in float64 and bf16, remain with the kernels of src/cuda.
 class LibraryBackend final : public DeviceBackend {
  public:
   LibraryBackend();
@@ -34,6 +34,9 @@ class LibraryBackend final : public DeviceBackend {
                                        Tensor& dx) override;
   void depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy, const Conv2dOptions& options,
                                         Tensor& dweight) override;
+
+  void conv2d_fused_forward(const Tensor& x, PackedConv2d& weight, const Tensor& border,
+                            const Conv2dEpilogue& epilogue, Tensor& y) override;
 
  private:
   bool library_mode() const { return runtime_.math_mode() == MathMode::library; }

@@ -1,0 +1,123 @@
+// The forward product of a convolution, for conv2d.cu, which says how it is one, and conv2d_fused.cu: the
+// loaders of its patches, and the product with a store of the caller's.
+#pragma once
+
+#include "cuda/conv_shape.h"
+#include "cuda/product.h"
+
+namespace fer::FER_DEVICE_NAMESPACE {
+
+/// Where a window's upper left corner lies, or where a tap and channel lie in a window. `offset` counts
+/// elements; both added give the element's, from the image's group's first on.
+struct WindowPlace {
+  index_t offset;
+  int row, column;  ///< far outside of any image: beyond the end
+};
+constexpr int nowhere = -0x40000000;
+
+__device__ __forceinline__ bool in_image(const WindowPlace& a, const WindowPlace& b, int height, int width) {
+  return static_cast<unsigned>(a.row + b.row) < static_cast<unsigned>(height) &&
+         static_cast<unsigned>(a.column + b.column) < static_cast<unsigned>(width);
+}
+
+/// Windows of an image: their corners by number of the output pixel, their elements by number (r, s, i).
+template <typename T>
+struct Windows {
+  const T* x;
+  ConvShape s;
+
+  __device__ __forceinline__ WindowPlace corner(int n, int oh, int ow) const {
+    const int row = oh * s.stride - s.padding, column = ow * s.stride - s.padding;
+    return {((static_cast<index_t>(n) * s.h + row) * s.w + column) * s.in, row, column};
+  }
+  __device__ __forceinline__ WindowPlace element(int k) const {
+    const int tap = k / s.in_group, channel = k - tap * s.in_group, r = tap / s.kw, c = tap - r * s.kw;
+    return {(static_cast<index_t>(r) * s.w + c) * s.in + channel, r, c};
+  }
+  __device__ __forceinline__ bool inside(const WindowPlace& a, const WindowPlace& b) const {
+    return in_image(a, b, s.h, s.w);
+  }
+  __device__ __forceinline__ const T* address(const WindowPlace& a, const WindowPlace& b) const {
+    return x + a.offset + b.offset;
+  }
+  bool in_pieces() const { return is_piece_aligned(x) && s.in % piece<T> == 0 && s.in_group % piece<T> == 0; }
+};
+
+/// Forward: m is the output pixel, k the element of its window.
+template <typename T>
+struct PatchRows {
+  using Element = T;
+  static constexpr bool inner_contiguous = true;
+  using Outer = WindowPlace;
+  using Inner = WindowPlace;
+  Windows<T> windows;
+
+  __device__ __forceinline__ void select(index_t group) { windows.x += group * windows.s.in_group; }
+  __device__ __forceinline__ Outer outer(int pixel) const {
+    const ConvShape& s = windows.s;
+    if (pixel >= s.out_pixels()) return {0, nowhere, nowhere};
+    const int line = pixel / s.out_w, n = line / s.out_h;
+    return windows.corner(n, line - n * s.out_h, pixel - line * s.out_w);
+  }
+  __device__ __forceinline__ Inner inner(int k, int end) const {
+    return k < end ? windows.element(k) : WindowPlace{0, nowhere, nowhere};
+  }
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return windows.inside(o, in);
+  }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return windows.address(o, in);
+  }
+  __device__ __forceinline__ const T* origin() const { return windows.x; }
+  bool in_pieces(int) const { return windows.in_pieces(); }
+};
+
+/// The same where a channel has the value border[channel] outside of the image. Such an element has an
+/// address as any other, so that the product knows of no border. One group.
+template <typename T>
+struct BorderedPatchRows : PatchRows<T> {
+  using Outer = WindowPlace;
+  struct Inner {
+    WindowPlace place;
+    const T* border;  ///< of its channel
+  };
+  const T* border;
+
+  __device__ __forceinline__ Inner inner(int k, int end) const {
+    return {PatchRows<T>::inner(k, end), border + k % this->windows.s.in};
+  }
+  __device__ __forceinline__ bool inside(const Outer& o, const Inner& in) const {
+    return o.row + in.place.row > nowhere / 2;
+  }
+  __device__ __forceinline__ const T* address(const Outer& o, const Inner& in) const {
+    return this->windows.inside(o, in.place) ? this->windows.address(o, in.place) : in.border;
+  }
+  bool in_pieces(int k) const { return PatchRows<T>::in_pieces(k) && is_piece_aligned(border); }
+};
+
+/// Whether patches are the pixels themselves: the plain product of the pixels' matrix.
+inline bool is_product(const ConvShape& s) {
+  return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
+}
+
+/// An operand stored as outer x k, or (k_first) as k x outer.
+template <typename T, bool k_first>
+MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
+  return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, 0};
+}
+
+/// y(pixel, o) = sum over (r, s, i) of patch(pixel; r, s, i) w[o; r, s, i]; a group is a batch.
+template <typename T, typename Patches, typename Store>
+void conv2d_product(Backend& owner, gpu::Stream stream, const ConvShape& s, const Patches& patches,
+                    const T* weight, const Store& store) {
+  const index_t k = s.taps() * s.in_group;
+  const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
+  if (is_product(s)) {
+    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(patches.windows.x, s.out_pixels(), k),
+            weights, store);
+  } else {
+    product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, patches, weights, store);
+  }
+}
+
+}  // namespace fer::FER_DEVICE_NAMESPACE
