@@ -23,6 +23,11 @@ if(FER_SANITIZE)
 endif()
 target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
+# fer_unity(TARGET): compiled in a few pieces if FER_UNITY asks for it.
+function(fer_unity target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 function(fer_floor name)
   cmake_parse_arguments(arg "" "" "FOLDERS;DEPENDS" ${ARGN})
   set(sources)
@@ -35,5 +40,6 @@ function(fer_floor name)
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC fer_options ${arg_DEPENDS} PRIVATE $<BUILD_INTERFACE:fer_build_flags>)
+  fer_unity(${name})
   set_property(GLOBAL APPEND PROPERTY FER_INSTALLED_TARGETS ${name})
 endfunction()

@@ -19,15 +19,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// A batch, or what went wrong while preparing it.
-struct Outcome {
-  std::optional<Batch> batch;
-  std::exception_ptr error;
-};
-
 }  // namespace
 
 struct DataLoader::State {
+  /// A batch, or what went wrong while preparing it.
+  struct Outcome {
+    std::optional<Batch> batch;
+    std::exception_ptr error;
+  };
+
   std::shared_ptr<const Dataset> dataset;
   LoaderOptions options;
   int channels = 3;
@@ -263,7 +263,7 @@ std::optional<Batch> DataLoader::next() {
   require<ConfigError>(s.started, "loader: next() before start()");
   if (s.consumed >= s.epoch_end) return std::nullopt;
   const Clock::time_point begin = Clock::now();
-  Outcome outcome;
+  State::Outcome outcome;
   if (s.threads.empty()) {
     try {
       outcome.batch = s.prepare(s.consumed);

@@ -9,12 +9,10 @@
 namespace fer::detail {
 namespace {
 
-using Kind = PyValue::Kind;
-
 /// A key as a name: texts and integers, which PyTorch's own containers have. Nothing for other keys.
 std::optional<std::string> name_of_key(const PyValue& key) {
-  if (key.is(Kind::text)) return key.as_text();
-  if (key.is(Kind::integer)) return std::to_string(key.as_integer());
+  if (key.is(PyValue::Kind::text)) return key.as_text();
+  if (key.is(PyValue::Kind::integer)) return std::to_string(key.as_integer());
   return std::nullopt;
 }
 
@@ -32,9 +30,10 @@ std::string list_keys(const PyValue& dict) {
 }
 
 bool holds_tensors(const PyValue& value) {
-  if (!value.is(Kind::dict)) return false;
+  if (!value.is(PyValue::Kind::dict)) return false;
   const auto& items = value.items();
-  return std::any_of(items.begin(), items.end(), [](const PyItem& i) { return i.value.is(Kind::tensor); });
+  return std::any_of(items.begin(), items.end(),
+                     [](const PyItem& i) { return i.value.is(PyValue::Kind::tensor); });
 }
 
 /// The dictionary under the dotted path `key`.
@@ -44,7 +43,7 @@ const PyValue& follow(const PyValue& root, const std::string& key, const std::st
   for (std::string part; std::getline(parts, part, '.');) {
     const PyValue* next = at->find(part);
     require<FormatError>(next != nullptr, name, ": has no '", part, "' of '", key, "'; the keys are ",
-                         at->is(Kind::dict) ? list_keys(*at) : at->describe());
+                         at->is(PyValue::Kind::dict) ? list_keys(*at) : at->describe());
     at = next;
   }
   require<FormatError>(holds_tensors(*at), name, ": '", key, "' is ", at->describe(),
@@ -57,7 +56,7 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
   constexpr std::array<const char*, 3> usual{"state_dict", "model_state_dict", "model"};
   for (const char* key : usual) {
     const PyValue* value = root.find(key);
-    if (!value || !value->is(Kind::dict)) continue;
+    if (!value || !value->is(PyValue::Kind::dict)) continue;
     // A model without parameters is saved as an empty dictionary.
     if (!holds_tensors(*value) && !(value->items().empty() && !holds_tensors(root))) continue;
     found_under = key;
@@ -73,13 +72,13 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
 
 std::optional<std::string> as_metadata(const PyValue& value) {
   switch (value.kind()) {
-    case Kind::text:
+    case PyValue::Kind::text:
       return value.as_text();
-    case Kind::boolean:
+    case PyValue::Kind::boolean:
       return value.as_boolean() ? "true" : "false";
-    case Kind::integer:
+    case PyValue::Kind::integer:
       return std::to_string(value.as_integer());
-    case Kind::real: {
+    case PyValue::Kind::real: {
       std::array<char, 32> digits{};  // the shortest decimal that reads back as this number
       const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value.as_real());
       return std::string(digits.data(), end.ptr);
@@ -96,7 +95,7 @@ void take_metadata(const PyValue& root, Metadata& metadata) {
     if (key && value) metadata.insert_or_assign(*key, *value);
   };
   for (const PyItem& item : root.items()) take(item);
-  if (const PyValue* own = root.find("metadata"); own && own->is(Kind::dict)) {
+  if (const PyValue* own = root.find("metadata"); own && own->is(PyValue::Kind::dict)) {
     for (const PyItem& item : own->items()) take(item);
   }
 }
@@ -104,13 +103,13 @@ void take_metadata(const PyValue& root, Metadata& metadata) {
 }  // namespace
 
 void take_tensors(const PyValue& root, const std::string& key, const std::string& name, StateFile& file) {
-  require<FormatError>(root.is(Kind::dict), name, ": holds ", root.describe(),
+  require<FormatError>(root.is(PyValue::Kind::dict), name, ": holds ", root.describe(),
                        ", not a dictionary of tensors");
   const PyValue& dict = key.empty() ? search(root, name, file.found_under) : follow(root, key, name);
   if (!key.empty()) file.found_under = key;
   for (const PyItem& item : dict.items()) {
     const auto tensor_name = name_of_key(item.key);
-    if (!tensor_name || !item.value.is(Kind::tensor)) {
+    if (!tensor_name || !item.value.is(PyValue::Kind::tensor)) {
       file.skipped.push_back(
           concat(tensor_name.value_or(item.key.describe()), " (", item.value.describe(), ")"));
       continue;

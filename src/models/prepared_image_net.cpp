@@ -3,13 +3,10 @@
 #include <cmath>
 
 #include "fer/autograd/ops.h"
+#include "models/folding.h"
 
 namespace fer {
 namespace {
-
-std::vector<double> values_of(const Tensor& tensor) {
-  return tensor.to(Device::cpu).to(DType::float64).to_vector<double>();
-}
 
 /// A batch norm in evaluation: y = scale x + shift, a channel.
 struct NormLine {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "fer/autograd/ops.h"
+#include "models/folding.h"
 
 namespace fer {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 using Constants = std::vector<std::optional<double>>;
 
 /// A convolution with its batch norm folded in, in float64: y = act(W x + bias).
-struct FoldedConv {
+struct PrunableConv {
   std::string name;
   std::int64_t out = 0, taps = 1, in = 0;  // weight: out x taps x in; in is 1 if depthwise
   std::vector<double> weight, bias, slope;
@@ -36,12 +37,8 @@ struct FoldedConv {
   }
 };
 
-std::vector<double> values_of(const Tensor& tensor) {
-  return tensor.to(DType::float64).to_vector<double>();
-}
-
-FoldedConv fold(const ConvBlock& block, std::string name) {
-  FoldedConv folded;
+PrunableConv fold(const ConvBlock& block, std::string name) {
+  PrunableConv folded;
   const Conv2d& conv = block.conv();
   const BatchNorm& bn = block.bn();
   const Shape& shape = conv.weight.shape();
@@ -65,7 +62,7 @@ FoldedConv fold(const ConvBlock& block, std::string name) {
 }
 
 /// A 1x1 convolution reads constants: they move into its bias, and their weights become zero.
-void absorb(FoldedConv& conv, const Constants& constants) {
+void absorb(PrunableConv& conv, const Constants& constants) {
   for (std::int64_t i = 0; i < conv.in; ++i) {
     if (!constants[i]) continue;
     for (std::int64_t o = 0; o < conv.out; ++o) {
@@ -76,7 +73,7 @@ void absorb(FoldedConv& conv, const Constants& constants) {
 }
 
 /// The outputs of a dense convolution that are the same everywhere.
-Constants constants_after(const FoldedConv& conv) {
+Constants constants_after(const PrunableConv& conv) {
   Constants constants(conv.out);
   for (std::int64_t o = 0; o < conv.out; ++o) {
     if (conv.reads_nothing(o)) constants[o] = conv.activated(o, conv.bias[o]);
@@ -86,7 +83,7 @@ Constants constants_after(const FoldedConv& conv) {
 
 /// Those of a depthwise convolution. A constant other than zero meets the zeros of the padding at the border,
 /// so it comes out constant only if its kernel is zero.
-Constants constants_after_depthwise(const FoldedConv& conv, const Constants& before) {
+Constants constants_after_depthwise(const PrunableConv& conv, const Constants& before) {
   Constants constants(conv.out);
   for (std::int64_t c = 0; c < conv.out; ++c) {
     if ((before[c] && *before[c] == 0.0) || conv.reads_nothing(c)) {
@@ -97,7 +94,7 @@ Constants constants_after_depthwise(const FoldedConv& conv, const Constants& bef
 }
 
 struct FoldedBlock {
-  FoldedConv conv, conv_dw, project;
+  PrunableConv conv, conv_dw, project;
   bool residual = false;
 };
 
@@ -126,8 +123,8 @@ Channels kept_channels(Constants& constants) {
   return kept;
 }
 
-FoldedConv select(const FoldedConv& conv, const Channels& outputs, const Channels& inputs) {
-  FoldedConv small = conv;
+PrunableConv select(const PrunableConv& conv, const Channels& outputs, const Channels& inputs) {
+  PrunableConv small = conv;
   small.out = static_cast<std::int64_t>(outputs.size());
   small.in = static_cast<std::int64_t>(inputs.size());
   small.weight.clear();
@@ -219,7 +216,7 @@ class PreparedLandmarkNet::Builder {
  public:
   Builder(PreparedLandmarkNet& net, DType dtype, Device device) : net_(net), dtype_(dtype), device_(device) {}
 
-  PreparedConv2d conv(const FoldedConv& folded, std::int64_t kernel) {
+  PreparedConv2d conv(const PrunableConv& folded, std::int64_t kernel) {
     net_.channels_kept_ += folded.out;
     return PreparedConv2d({.name = folded.name,
                            .weight = make({folded.out, kernel, kernel, folded.in}, folded.weight),
@@ -240,8 +237,8 @@ class PreparedLandmarkNet::Builder {
 };
 
 PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) : made_from_(net) {
-  FoldedConv conv1 = fold(net.conv1(), net.conv1().name());
-  FoldedConv conv2_dw = fold(net.conv2_dw(), net.conv2_dw().name());
+  PrunableConv conv1 = fold(net.conv1(), net.conv1().name());
+  PrunableConv conv2_dw = fold(net.conv2_dw(), net.conv2_dw().name());
   channels_before_ = conv1.out + conv2_dw.out;
   std::vector<Chain> chains;
   for (const DepthWise* block : net.feature_blocks()) {

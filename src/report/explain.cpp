@@ -224,8 +224,8 @@ HeatMap rollout_map(const Tensor& rollout, std::int64_t head, std::int64_t query
                       rollout.shape());
   require<ShapeError>(head >= 0 && head < rollout.dim(0) && query >= 0 && query < rollout.dim(1),
                       "[rollout_map] head ", head, " and query ", query, " are not in ", rollout.shape());
-  const float* row = rollout.data<float>() + (head * rollout.dim(1) + query) * rollout.dim(2);
-  HeatMap map{height, width, std::vector<float>(row + 1, row + rollout.dim(2))};
+  const float* attention = rollout.data<float>() + (head * rollout.dim(1) + query) * rollout.dim(2);
+  HeatMap map{height, width, std::vector<float>(attention + 1, attention + rollout.dim(2))};
   if (query == 0) return map;
   const int own = static_cast<int>(query) - 1, y0 = own / width, x0 = own % width;
   float sum = 0;
