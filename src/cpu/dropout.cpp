@@ -56,24 +56,40 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
   const auto low_half = hn::Set(d64, 0xFFFFFFFFull);
   const auto multiplier0 = hn::BitCast(d32, hn::Set(d64, 0xD2511F53ull));
   const auto multiplier1 = hn::BitCast(d32, hn::Set(d64, 0xCD9E8D57ull));
-  for (std::uint64_t b = 0; b < kDropoutChunk / 4; b += lanes) {
-    const auto block = hn::Iota(d64, first_block + b);
-    auto c0 = hn::And(block, low_half), c1 = hn::ShiftRight<32>(block);
-    auto c2 = hn::Set(d64, key.index & 0xFFFFFFFFull), c3 = hn::Set(d64, key.index >> 32);
+  // A round waits for the products of the one before it, so several vectors of blocks take their rounds
+  // together.
+  constexpr int together = 4;
+  using V = hn::Vec<decltype(d64)>;
+  for (std::int64_t b = 0; b < kDropoutChunk / 4; b += together * lanes) {
+    V c0[together], c1[together], c2[together], c3[together];
+#pragma GCC unroll 4
+    for (int i = 0; i < together; ++i) {
+      const auto block = hn::Iota(d64, first_block + b + i * lanes);
+      c0[i] = hn::And(block, low_half), c1[i] = hn::ShiftRight<32>(block);
+      c2[i] = hn::Set(d64, key.index & 0xFFFFFFFFull), c3[i] = hn::Set(d64, key.index >> 32);
+    }
     std::uint32_t k0 = static_cast<std::uint32_t>(mixed), k1 = static_cast<std::uint32_t>(mixed >> 32);
     for (int round = 0; round < 10; ++round) {
-      const auto p0 = hn::MulEven(hn::BitCast(d32, c0), multiplier0);
-      const auto p1 = hn::MulEven(hn::BitCast(d32, c2), multiplier1);
-      c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p1), c1), hn::Set(d64, std::uint64_t{k0}));
-      c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p0), c3), hn::Set(d64, std::uint64_t{k1}));
-      c1 = hn::And(p1, low_half);
-      c3 = hn::And(p0, low_half);
+#pragma GCC unroll 4
+      for (int i = 0; i < together; ++i) {
+        const auto p0 = hn::MulEven(hn::BitCast(d32, c0[i]), multiplier0);
+        const auto p1 = hn::MulEven(hn::BitCast(d32, c2[i]), multiplier1);
+        c0[i] = hn::Xor(hn::Xor(hn::ShiftRight<32>(p1), c1[i]), hn::Set(d64, std::uint64_t{k0}));
+        c2[i] = hn::Xor(hn::Xor(hn::ShiftRight<32>(p0), c3[i]), hn::Set(d64, std::uint64_t{k1}));
+        c1[i] = hn::And(p1, low_half);
+        c3[i] = hn::And(p0, low_half);
+      }
       k0 += 0x9E3779B9u;
       k1 += 0xBB67AE85u;
     }
-    // Little-endian pairs of words, block by block.
-    const auto words01 = hn::Or(c0, hn::ShiftLeft<32>(c1)), words23 = hn::Or(c2, hn::ShiftLeft<32>(c3));
-    hn::StoreInterleaved2(words01, words23, d64, reinterpret_cast<std::uint64_t*>(words + 4 * b));
+#pragma GCC unroll 4
+    for (int i = 0; i < together; ++i) {
+      // Little-endian pairs of words, block by block.
+      const auto words01 = hn::Or(c0[i], hn::ShiftLeft<32>(c1[i]));
+      const auto words23 = hn::Or(c2[i], hn::ShiftLeft<32>(c3[i]));
+      hn::StoreInterleaved2(words01, words23, d64,
+                            reinterpret_cast<std::uint64_t*>(words + 4 * (b + i * lanes)));
+    }
   }
 }
 

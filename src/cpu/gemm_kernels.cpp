@@ -51,16 +51,31 @@ HWY_INLINE void multiply(std::int64_t k, const ElementOfA& a, const T* HWY_RESTR
   }
 }
 
-// What is left to do with a vector of C at (row, column) before it is written.
-template <typename T, class D, class V>
-HWY_INLINE V finish(const BlockProduct<T>& p, D d, V value, std::int64_t row, std::int64_t column) {
-  if (p.accumulate) value = hn::Add(value, hn::LoadU(d, p.c_rows[row] + column));
-  if (p.bias) value = hn::Add(value, hn::LoadU(d, p.bias + column));
-  if (p.slope)
-    value = hn::IfThenElse(hn::Gt(value, hn::Zero(d)), value, hn::Mul(value, hn::LoadU(d, p.slope + column)));
-  if (p.residual_rows) value = hn::Add(value, hn::LoadU(d, p.residual_rows[row] + column));
-  return value;
-}
+// What is left to do with the vectors of C in one column of a tile before they are written.
+template <typename T, class D>
+class Finish {
+ public:
+  HWY_INLINE Finish(const BlockProduct<T>& p, D d, std::int64_t column)
+      : p_(p),
+        d_(d),
+        column_(column),
+        bias_(p.bias ? hn::LoadU(d, p.bias + column) : hn::Zero(d)),
+        slope_(p.slope ? hn::LoadU(d, p.slope + column) : hn::Zero(d)) {}
+
+  HWY_INLINE hn::Vec<D> operator()(hn::Vec<D> value, std::int64_t row) const {
+    if (p_.accumulate) value = hn::Add(value, hn::LoadU(d_, p_.c_rows[row] + column_));
+    if (p_.bias) value = hn::Add(value, bias_);
+    if (p_.slope) value = hn::IfThenElse(hn::Gt(value, hn::Zero(d_)), value, hn::Mul(value, slope_));
+    if (p_.residual_rows) value = hn::Add(value, hn::LoadU(d_, p_.residual_rows[row] + column_));
+    return value;
+  }
+
+ private:
+  const BlockProduct<T>& p_;
+  D d_;
+  std::int64_t column_;
+  hn::Vec<D> bias_, slope_;
+};
 
 // Writes the first `valid` rows and `columns` columns of a tile.
 template <typename T, int rows>
@@ -69,17 +84,22 @@ HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t v
   const Tag<T> d;
   const bool plain = !p.accumulate && !p.bias && !p.slope && !p.residual_rows;
   if (HWY_LIKELY(columns == kPanelColumns<T>)) {
+    if (plain) {
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+        if (i >= valid) break;
+        hn::StoreU(acc.left[i], d, p.c_rows[row + i] + column);
+        hn::StoreU(acc.right[i], d, p.c_rows[row + i] + column + kLanes<T>);
+      }
+      return;
+    }
+    const Finish<T, Tag<T>> left(p, d, column), right(p, d, column + kLanes<T>);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       if (i >= valid) break;
       T* HWY_RESTRICT c = p.c_rows[row + i] + column;
-      auto left = acc.left[i], right = acc.right[i];
-      if (!plain) {
-        left = finish(p, d, left, row + i, column);
-        right = finish(p, d, right, row + i, column + kLanes<T>);
-      }
-      hn::StoreU(left, d, c);
-      hn::StoreU(right, d, c + kLanes<T>);
+      hn::StoreU(left(acc.left[i], row + i), d, c);
+      hn::StoreU(right(acc.right[i], row + i), d, c + kLanes<T>);
     }
     return;
   }
@@ -90,11 +110,11 @@ HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t v
     hn::Store(acc.right[i], d, tile + i * kPanelColumns<T> + kLanes<T>);
   }
   const hn::CappedTag<T, 1> one;
-  for (std::int64_t i = 0; i < valid; ++i) {
-    T* c = p.c_rows[row + i] + column;
-    for (std::int64_t j = 0; j < columns; ++j) {
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const Finish<T, hn::CappedTag<T, 1>> finish(p, one, column + j);
+    for (std::int64_t i = 0; i < valid; ++i) {
       const auto value = hn::Load(one, tile + i * kPanelColumns<T> + j);
-      hn::Store(plain ? value : finish(p, one, value, row + i, column + j), one, c + j);
+      hn::Store(finish(value, row + i), one, p.c_rows[row + i] + column + j);
     }
   }
 }
