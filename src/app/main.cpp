@@ -42,6 +42,14 @@ std::string usage_error(const CLI::App* command, const CLI::Error& error) {
   return fer::concat(name, ": ", error.what(), "; ", name, " --help says more\n");
 }
 
+/// Whether all that was printed got out; says so where it did not, as on a full disk.
+bool fully_printed() {
+  std::cout.flush();
+  if (std::cout.good()) return true;
+  std::cerr << "fer: cannot write the standard output" << std::endl;
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -83,16 +91,14 @@ int main(int argc, char** argv) {
               << "\n";
     return 2;
   } catch (const CLI::ParseError& error) {
-    const int code = program.exit(error);
-    return code == 0 ? 0 : 2;
+    if (program.exit(error) != 0) return 2;
+    return fully_printed() ? 0 : 1;
   }
   try {
     for (const auto& [name, run] : commands) {
       if (!program.got_subcommand(name)) continue;
       const int code = run();
-      std::cout.flush();
-      fer::require<fer::IoError>(std::cout.good(), "cannot write the standard output");  // a full disk
-      return code;
+      return fully_printed() ? code : 1;
     }
   } catch (const fer::ConfigError& error) {
     std::cerr << "fer: " << error.what() << std::endl;

@@ -71,9 +71,11 @@ TEST_CASE("of a flag given twice the last one holds, and a switch needs no value
 TEST_CASE("a result that cannot be written is no success") {
   app_test::Limits full;
   full.file_bytes = 64;
-  const Result info = run({"info"}, 0, full);
-  CHECK(info.code == 1);
-  CHECK(info.err == "fer: cannot write the standard output\n");
+  for (const char* argument : {"info", "--help", "--version"}) {
+    const Result cut = run({argument}, 0, full);
+    CHECK(cut.code == 1);
+    CHECK(cut.err == "fer: cannot write the standard output\n");
+  }
 }
 
 TEST_CASE("info counts the paper's parameters, and explains the paper's own counts") {
