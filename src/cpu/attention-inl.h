@@ -223,11 +223,60 @@ HWY_INLINE void softmax_row(std::int64_t n, T* HWY_RESTRICT s, T& max, T& sum, s
   max = new_max;
 }
 
+template <typename T>
+HWY_INLINE T dot(std::int64_t n, const T* a, const T* b) {
+  const Tag<T> d;
+  auto sum = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
+  T total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
+
+/// y (+)= a x.
+template <typename T>
+HWY_INLINE void add_scaled(std::int64_t n, T a, const T* x, T* y, bool accumulate) {
+  const Tag<T> d;
+  const auto factor = hn::Set(d, a);
+  std::int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) {
+    const auto before = accumulate ? hn::LoadU(d, y + i) : hn::Zero(d);
+    hn::StoreU(hn::MulAdd(factor, hn::LoadU(d, x + i), before), d, y + i);
+  }
+  for (; i < n; ++i) y[i] = a * x[i] + (accumulate ? y[i] : T(0));
+}
+
+/// The scores of one query, by the rows of K as they lie: packing them pays only for many queries.
+template <typename T>
+HWY_INLINE void score_row(const AttentionProblem<T>& a, const T* q, const T* k, T* s) {
+  for (std::int64_t j = 0; j < a.keys; ++j) s[j] = a.scale * dot(a.width, q, k + j * a.dim);
+}
+
+/// forward_head for few queries: K and V are read where they lie.
+template <typename T>
+void forward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, std::int64_t first,
+                 std::int64_t last, const ForwardScratch<T>& w) {
+  const T* k = a.k + a.key_offset(b, h);
+  const T* v = a.v + a.key_offset(b, h);
+  T* s = w.k_t;
+  for (std::int64_t i = first; i < last; ++i) {
+    T max = -std::numeric_limits<T>::infinity(), sum = 0;
+    score_row(a, a.q + a.query_offset(b, h) + i * a.dim, k, s);
+    softmax_row<T>(a.keys, s, max, sum, 0, nullptr);
+    T* y = a.y + a.query_offset(b, h) + i * a.dim;
+    for (std::int64_t j = 0; j < a.keys; ++j) add_scaled(a.width, s[j], v + j * a.dim, w.o, j > 0);
+    for (std::int64_t c = 0; c < a.width; ++c) y[c] = w.o[c] / sum;
+    a.log_sum_exp[a.sum_offset(b, h) + i] = max + std::log(sum);
+  }
+}
+
 /// Queries [first, last) of head h of batch b.
 template <typename T>
 void forward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, std::int64_t first,
                   std::int64_t last, T* scratch) {
   const ForwardScratch<T> w(a, scratch);
+  if (a.queries <= kFewQueries) return forward_few(a, b, h, first, last, w);
   const std::int64_t ldo = padded(a.width);
   const T* q = a.q + a.query_offset(b, h);
   T* y = a.y + a.query_offset(b, h);
@@ -255,17 +304,6 @@ void forward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, 
   }
 }
 
-template <typename T>
-HWY_INLINE T dot(std::int64_t n, const T* a, const T* b) {
-  const Tag<T> d;
-  auto sum = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
-  T total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < n; ++i) total += a[i] * b[i];
-  return total;
-}
-
 /// s: scores to probabilities; dp: gradients of the probabilities to those of the unscaled scores.
 template <typename T>
 HWY_INLINE void softmax_backward_row(std::int64_t n, T log_sum_exp, T delta, T scale, T* HWY_RESTRICT s,
@@ -286,10 +324,34 @@ void unpack_rows(const T* src, std::int64_t lds, std::int64_t rows, std::int64_t
   for (std::int64_t i = 0; i < rows; ++i) std::copy_n(src + i * lds, width, dst + i * ldd);
 }
 
+/// backward_head for few queries.
+template <typename T>
+void backward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, const BackwardScratch<T>& w) {
+  const T* k = a.k + a.key_offset(b, h);
+  const T* v = a.v + a.key_offset(b, h);
+  T *s = w.k_t, *dp = w.v_t, *dk = a.dk + a.key_offset(b, h), *dv = a.dv + a.key_offset(b, h);
+  for (std::int64_t i = 0; i < a.queries; ++i) {
+    const std::int64_t row = a.query_offset(b, h) + i * a.dim;
+    const T *q = a.q + row, *dy = a.dy + row;
+    score_row(a, q, k, s);
+    for (std::int64_t j = 0; j < a.keys; ++j) dp[j] = dot(a.width, dy, v + j * a.dim);
+    std::fill(s + a.keys, s + padded(a.keys), T(0));
+    std::fill(dp + a.keys, dp + padded(a.keys), T(0));
+    softmax_backward_row(a.keys, a.saved_log_sum_exp[a.sum_offset(b, h) + i],
+                         dot(a.width, dy, a.saved_y + row), a.scale, s, dp);
+    for (std::int64_t j = 0; j < a.keys; ++j) {
+      add_scaled(a.width, s[j], dy, dv + j * a.dim, i > 0);
+      add_scaled(a.width, dp[j], q, dk + j * a.dim, i > 0);
+      add_scaled(a.width, dp[j], k + j * a.dim, a.dq + row, j > 0);
+    }
+  }
+}
+
 /// All queries and keys of head h of batch b.
 template <typename T>
 void backward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, T* scratch) {
   const BackwardScratch<T> w(a, scratch);
+  if (a.queries > 0 && a.queries <= kFewQueries) return backward_few(a, b, h, w);
   const std::int64_t ld = padded(a.width), q_offset = a.query_offset(b, h), k_offset = a.key_offset(b, h);
   const T* log_sum_exp = a.saved_log_sum_exp + a.sum_offset(b, h);
   pack_transposed(a.k + k_offset, a.dim, a.keys, a.width, a.scale, w.k_t);

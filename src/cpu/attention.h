@@ -13,6 +13,8 @@ namespace fer::detail {
 // columns).
 inline constexpr std::int64_t kQueryTile = 48;
 inline constexpr std::int64_t kKeyTile = 128;
+// So few queries, as the class token's alone in the last block, do not pay for packing the keys and values.
+inline constexpr std::int64_t kFewQueries = 2;
 // No instruction set has panels wider than this; buffers are padded to it.
 inline constexpr std::int64_t kMaxPanel = 32;
 
