@@ -12,6 +12,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/elementwise.cpp"
 #include "cpu/simd.h"
+#include "tensor/merged_dims.h"
 
 #ifndef FER_CPU_ELEMENTWISE_KERNELS
 #define FER_CPU_ELEMENTWISE_KERNELS
@@ -161,41 +162,16 @@ FER_SIMD_EXPORT(ElementwiseKernels)
 
 namespace {
 
-// The dimensions of `full`, merged where the strides of both operands (0 where broadcast) allow; innermost
-// first.
-struct MergedDims {
-  int rank = 0;
-  std::array<std::int64_t, Shape::max_rank + 1> extent{}, a{}, b{};
-
-  void push(std::int64_t n, std::int64_t stride_a, std::int64_t stride_b) {
-    if (n == 1) return;
-    if (rank > 0 && stride_a == a[rank - 1] * extent[rank - 1] &&
-        stride_b == b[rank - 1] * extent[rank - 1]) {
-      extent[rank - 1] *= n;
-      return;
-    }
-    extent[rank] = n, a[rank] = stride_a, b[rank] = stride_b;
-    ++rank;
-  }
-};
-
-MergedDims merge(const Shape& full, const Shape& a, const Shape& b) {
-  MergedDims dims;
-  std::int64_t size_a = 1, size_b = 1;
-  for (int i = 1; i <= full.rank(); ++i) {
-    const std::int64_t n = full[-i], na = i <= a.rank() ? a[-i] : 1, nb = i <= b.rank() ? b[-i] : 1;
-    dims.push(n, na == 1 ? 0 : size_a, nb == 1 ? 0 : size_b);
-    size_a *= na;
-    size_b *= nb;
-  }
+// At least two dimensions: rows of a contiguous loop.
+BroadcastDims merge(const Shape& full, const Shape& a, const Shape& b) {
+  BroadcastDims dims = merge_broadcast(full, a, b);
   if (dims.rank == 0) dims.extent[0] = 1, dims.a[0] = dims.b[0] = 1, dims.rank = 1;
   if (dims.rank == 1) dims.extent[1] = 1, dims.rank = 2;
   return dims;
 }
 
 // Where row `row` (counted over all dimensions but the innermost) of an operand begins.
-std::int64_t row_offset(const MergedDims& dims, const std::array<std::int64_t, Shape::max_rank + 1>& strides,
-                        std::int64_t row) {
+std::int64_t row_offset(const BroadcastDims& dims, const std::int64_t* strides, std::int64_t row) {
   std::int64_t offset = 0;
   for (int i = 1; i < dims.rank; ++i) {
     offset += row % dims.extent[i] * strides[i];
@@ -212,7 +188,7 @@ void CpuBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y
   const std::int64_t total = full.numel();
   if (total == 0) return;
   dispatch_floating(y.dtype(), "binary", [&]<typename T>() {
-    const MergedDims dims = merge(full, a.shape(), b.shape());
+    const BroadcastDims dims = merge(full, a.shape(), b.shape());
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.mutable_data<T>();
     const auto run = kernels<T>().binary;
@@ -253,8 +229,8 @@ void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
   dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
     // Merged, dimensions alternate between kept (stride of y not 0) and summed. Innermost is made a kept one,
     // of extent 1 if need be; the next is then summed, the next kept, ...
-    const MergedDims merged = merge(x.shape(), x.shape(), y.shape());
-    std::vector<std::int64_t> extent(merged.extent.begin(), merged.extent.begin() + merged.rank);
+    const BroadcastDims merged = merge(x.shape(), x.shape(), y.shape());
+    std::vector<std::int64_t> extent(merged.extent, merged.extent + merged.rank);
     if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
     const int rank = static_cast<int>(extent.size());
     const std::int64_t width = extent[0], run_rows = extent[1];

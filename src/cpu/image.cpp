@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cpu/cpu_backend.h"
+#include "tensor/operand_checks.h"
 
 namespace fer {
 namespace {
@@ -31,34 +32,11 @@ void preprocess_row(const std::uint8_t* pixels, std::int64_t width, std::int64_t
   }
 }
 
-void check(const Tensor& images, std::span<const ImageTransform> transforms, const float std[3],
-           const Tensor& y) {
-  require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3),
-                      "[preprocess_images] needs images N x H x W x 1 or 3, got ", images.shape());
-  const Shape wanted{images.dim(0), images.dim(1), images.dim(2), 3};
-  require<ShapeError>(y.shape() == wanted, "[preprocess_images] images ", images.shape(), " become ", wanted,
-                      ", not ", y.shape());
-  require<ShapeError>(static_cast<std::int64_t>(transforms.size()) == images.dim(0), "[preprocess_images] ",
-                      images.dim(0), " images have ", transforms.size(), " transforms");
-  for (std::size_t i = 0; i < transforms.size(); ++i) {
-    const ImageTransform& t = transforms[i];
-    const bool inside = t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
-                        t.erase_top <= images.dim(1) - t.erase_height &&
-                        t.erase_left <= images.dim(2) - t.erase_width;
-    require<ShapeError>(inside, "[preprocess_images] image ", i, " of ", images.dim(1), " x ", images.dim(2),
-                        " pixels does not contain the ", t.erase_height, " x ", t.erase_width,
-                        " pixels to erase at row ", t.erase_top, ", column ", t.erase_left);
-  }
-  require<ConfigError>(std[0] > 0 && std[1] > 0 && std[2] > 0,
-                       "[preprocess_images] deviations must be positive, got ", std[0], ", ", std[1], ", ",
-                       std[2]);
-}
-
 }  // namespace
 
 void CpuBackend::preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                                    const float mean[3], const float std[3], Tensor& y) {
-  check(images, transforms, std, y);
+  check_preprocess_images(images, transforms, std, y);
   dispatch_floating(y.dtype(), "preprocess_images", [&]<typename T>() {
     const Table<T> table = normalised_values<T>(mean, std);
     const std::uint8_t* in = images.data<std::uint8_t>();

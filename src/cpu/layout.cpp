@@ -7,46 +7,16 @@
 
 #include "cpu/cpu_backend.h"
 #include "cpu/parallel.h"
+#include "tensor/merged_dims.h"
+#include "tensor/operand_checks.h"
 
 namespace fer {
 namespace {
 
 constexpr std::int64_t tile = 32;
 
-// The dimensions of y, innermost first, with the stride by which x advances along each.
-struct Walk {
-  int rank = 0;
-  std::array<std::int64_t, Shape::max_rank> extent{}, x_stride{}, y_stride{};
-};
-
-Walk plan_permutation(const Shape& x, std::span<const int> order) {
-  std::array<std::int64_t, Shape::max_rank> strides{};
-  std::int64_t stride = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= x[i];
-  }
-  Walk walk;
-  std::int64_t y_stride = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    const std::int64_t n = x[order[i]], x_stride = strides[order[i]];
-    if (n == 1) continue;
-    const int last = walk.rank - 1;
-    if (last >= 0 && x_stride == walk.x_stride[last] * walk.extent[last]) {
-      walk.extent[last] *= n;
-    } else {
-      walk.extent[walk.rank] = n;
-      walk.x_stride[walk.rank] = x_stride;
-      walk.y_stride[walk.rank] = y_stride;
-      ++walk.rank;
-    }
-    y_stride *= n;
-  }
-  return walk;
-}
-
 // Offsets of element number `index` of the dimensions from 1 on that are not `skip`.
-void offsets(const Walk& walk, int skip, std::int64_t index, std::int64_t& x, std::int64_t& y) {
+void offsets(const PermutedDims& walk, int skip, std::int64_t index, std::int64_t& x, std::int64_t& y) {
   x = y = 0;
   for (int i = 1; i < walk.rank; ++i) {
     if (i == skip) continue;
@@ -73,7 +43,7 @@ void transpose_tile(const Word* x, std::int64_t x_row, Word* y, std::int64_t y_r
 }
 
 template <typename Word>
-void permute_words(const Word* x, Word* y, const Walk& walk, std::int64_t total) {
+void permute_words(const Word* x, Word* y, const PermutedDims& walk, std::int64_t total) {
   const std::int64_t inner = walk.extent[0];
   if (walk.x_stride[0] == 1) {
     detail::parallel_rows(total / inner, inner, [&](std::int64_t begin, std::int64_t end) {
@@ -128,28 +98,12 @@ struct View {
   }
 };
 
-// `part` must be a range of `whole` along `dim`.
-void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, std::int64_t start) {
-  bool ok = part.dtype() == whole.dtype() && part.rank() == whole.rank() && dim >= 0 && dim < whole.rank();
-  for (int i = 0; ok && i < whole.rank(); ++i) {
-    ok = i == dim ? start >= 0 && start + part.dim(i) <= whole.dim(i) : part.dim(i) == whole.dim(i);
-  }
-  require<ShapeError>(ok, "[", op, "] ", part.dtype(), " ", part.shape(), " is no part of ", whole.dtype(),
-                      " ", whole.shape(), " along dimension ", dim, " from ", start);
-}
-
 }  // namespace
 
 void CpuBackend::permute(const Tensor& x, std::span<const int> order, Tensor& y) {
-  bool ok = static_cast<int>(order.size()) == x.rank() && y.rank() == x.rank() && y.dtype() == x.dtype();
-  for (int i = 0, seen = 0; ok && i < x.rank(); ++i) {
-    ok = order[i] >= 0 && order[i] < x.rank() && !(seen >> order[i] & 1) && y.dim(i) == x.dim(order[i]);
-    seen |= 1 << order[i];
-  }
-  require<ShapeError>(ok, "[permute] ", y.dtype(), " ", y.shape(), " is no such permutation of ", x.dtype(),
-                      " ", x.shape());
+  check_permutation(x, order, y);
   if (x.numel() == 0) return;
-  const Walk walk = plan_permutation(x.shape(), order);
+  const PermutedDims walk = merge_permuted(x.shape(), order);
   if (walk.rank <= 1) return copy(x, y);
   const auto run = [&]<typename Word>(Word) {
     permute_words(static_cast<const Word*>(x.raw()), static_cast<Word*>(y.mutable_raw()), walk, x.numel());

@@ -2,6 +2,7 @@
 // the fused form adds are passes of their own here, over what the caches still hold.
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
+#include "tensor/operand_checks.h"
 
 namespace fer {
 namespace {
@@ -9,36 +10,12 @@ namespace {
 using detail::matrix;
 using detail::MatrixRef;
 
-std::int64_t last(const Tensor& t, int from_back) {
-  return t.dim(t.rank() - from_back);
-}
-
-void check_matrices(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y) {
-  const auto fail = [&](const char* what) {
-    throw ShapeError(concat("[matmul] ", what, ": a ", a.shape(), transpose_a ? " transposed" : "", ", b ",
-                            b.shape(), transpose_b ? " transposed" : "", ", y ", y.shape()));
-  };
-  if (a.rank() < 2 || b.rank() != a.rank() || y.rank() != a.rank()) fail("needs matrices of one rank");
-  for (int i = 0; i < a.rank() - 2; ++i)
-    if (a.dim(i) != b.dim(i) || a.dim(i) != y.dim(i)) fail("leading dimensions differ");
-  const bool inner = last(a, transpose_a ? 2 : 1) == last(b, transpose_b ? 1 : 2);
-  const bool outer = last(a, transpose_a ? 1 : 2) == last(y, 2) && last(b, transpose_b ? 2 : 1) == last(y, 1);
-  if (!inner || !outer) fail("shapes do not multiply");
-}
-
-void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y) {
-  require<ShapeError>(weight.rank() == 2 && x.shape().channels() == weight.dim(1) &&
-                          y.shape().channels() == weight.dim(0) && x.shape().rows() == y.shape().rows(),
-                      "[", op, "] input ", x.shape(), ", weight ", weight.shape(), " and output ", y.shape(),
-                      " do not fit");
-}
-
 }  // namespace
 
 void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
-  check_matrices(a, transpose_a, b, transpose_b, y);
+  check_matmul(a, transpose_a, b, transpose_b, y);
   if (y.numel() == 0) return;
-  const std::int64_t m = last(y, 2), n = last(y, 1), k = last(a, transpose_a ? 2 : 1);
+  const std::int64_t m = y.shape()[-2], n = y.shape()[-1], k = a.shape()[transpose_a ? -2 : -1];
   dispatch_floating(y.dtype(), "matmul", [&]<typename T>() {
     const MatrixRef<T> left =
         transpose_a ? matrix(a.data<T>(), k, m).transposed() : matrix(a.data<T>(), m, k);

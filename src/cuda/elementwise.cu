@@ -11,11 +11,12 @@
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 #include "cuda/pointwise.h"
+#include "tensor/merged_dims.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-constexpr int max_dims = Shape::max_rank + 1;
+constexpr int max_dims = BroadcastDims::most;
 
 struct Add {
   template <typename T>
@@ -48,39 +49,9 @@ void with_op(BinaryOp op, const Body& body) {
   }
 }
 
-/// The dimensions of the full shape, innermost first, merged where the strides of both operands (0 where
-/// broadcast) allow.
-struct MergedDims {
-  int rank = 0;
-  index_t extent[max_dims] = {}, a[max_dims] = {}, b[max_dims] = {};
-
-  void push(index_t n, index_t stride_a, index_t stride_b) {
-    if (n == 1) return;
-    if (rank > 0 && stride_a == a[rank - 1] * extent[rank - 1] &&
-        stride_b == b[rank - 1] * extent[rank - 1]) {
-      extent[rank - 1] *= n;
-      return;
-    }
-    extent[rank] = n, a[rank] = stride_a, b[rank] = stride_b;
-    ++rank;
-  }
-};
-
-MergedDims merge(const Shape& full, const Shape& a, const Shape& b) {
-  MergedDims dims;
-  index_t size_a = 1, size_b = 1;
-  for (int i = 1; i <= full.rank(); ++i) {
-    const index_t n = full[-i], na = i <= a.rank() ? a[-i] : 1, nb = i <= b.rank() ? b[-i] : 1;
-    dims.push(n, na == 1 ? 0 : size_a, nb == 1 ? 0 : size_b);
-    size_a *= na;
-    size_b *= nb;
-  }
-  return dims;
-}
-
 /// Index: unsigned 32-bit where the tensor allows, as its divisions take a third of the time.
 template <typename Index, typename T, typename Op>
-__global__ void broadcast_kernel(Op op, const T* a, const T* b, T* y, MergedDims dims, index_t n) {
+__global__ void broadcast_kernel(Op op, const T* a, const T* b, T* y, BroadcastDims dims, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) {
     Index rest = static_cast<Index>(i);
     index_t at_a = 0, at_b = 0;
@@ -160,7 +131,7 @@ void DeviceBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor
     with_op(op, [&](auto f) {
       using Op = decltype(f);
       if (a.numel() == n && b.numel() == n) return pointwise<T, 2>(f, {pa, pb}, py, n, stream_);
-      const MergedDims dims = merge(full, a.shape(), b.shape());
+      const BroadcastDims dims = merge_broadcast(full, a.shape(), b.shape());
       constexpr int threads = 256;
       const auto kernel =
           n <= 0x7fffffff ? broadcast_kernel<std::uint32_t, T, Op> : broadcast_kernel<std::uint64_t, T, Op>;
@@ -175,7 +146,7 @@ void DeviceBackend::sum_to(const Tensor& x, Tensor& y) {
   if (x.numel() == 0) return fill(y, 0);
   if (x.numel() == y.numel()) return copy(x, y);
   dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
-    const MergedDims merged = merge(x.shape(), x.shape(), y.shape());
+    const BroadcastDims merged = merge_broadcast(x.shape(), x.shape(), y.shape());
     std::vector<index_t> extent(merged.extent, merged.extent + merged.rank);
     if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
     index_t rows = 1, groups = 1;

@@ -7,6 +7,7 @@
 // Floor: the bytes, 15 a pixel of three channels in float; two divisions a value.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "tensor/operand_checks.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -41,34 +42,11 @@ __global__ void preprocess_kernel(const std::uint8_t* images, const Transforms t
   }
 }
 
-void check(const Tensor& images, std::span<const ImageTransform> transforms, const float std[3],
-           const Tensor& y) {
-  require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3),
-                      "[preprocess_images] needs images N x H x W x 1 or 3, got ", images.shape());
-  const Shape wanted{images.dim(0), images.dim(1), images.dim(2), 3};
-  require<ShapeError>(y.shape() == wanted, "[preprocess_images] images ", images.shape(), " become ", wanted,
-                      ", not ", y.shape());
-  require<ShapeError>(static_cast<index_t>(transforms.size()) == images.dim(0), "[preprocess_images] ",
-                      images.dim(0), " images have ", transforms.size(), " transforms");
-  for (std::size_t i = 0; i < transforms.size(); ++i) {
-    const ImageTransform& t = transforms[i];
-    const bool inside = t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
-                        t.erase_top <= images.dim(1) - t.erase_height &&
-                        t.erase_left <= images.dim(2) - t.erase_width;
-    require<ShapeError>(inside, "[preprocess_images] image ", i, " of ", images.dim(1), " x ", images.dim(2),
-                        " pixels does not contain the ", t.erase_height, " x ", t.erase_width,
-                        " pixels to erase at row ", t.erase_top, ", column ", t.erase_left);
-  }
-  require<ConfigError>(std[0] > 0 && std[1] > 0 && std[2] > 0,
-                       "[preprocess_images] deviations must be positive, got ", std[0], ", ", std[1], ", ",
-                       std[2]);
-}
-
 }  // namespace
 
 void DeviceBackend::preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                                       const float mean[3], const float std[3], Tensor& y) {
-  check(images, transforms, std, y);
+  check_preprocess_images(images, transforms, std, y);
   if (y.numel() == 0) return;
   dispatch_floating(y.dtype(), "preprocess_images", [&]<typename T>() {
     Normalisation<T> normalisation;

@@ -8,47 +8,16 @@
 // Floor: every byte read once and written once.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "tensor/merged_dims.h"
+#include "tensor/operand_checks.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int tile = 32;
 
-/// The dimensions of y, innermost first, with the stride by which x advances along each.
-struct Walk {
-  int rank = 0;
-  index_t extent[Shape::max_rank] = {}, x_stride[Shape::max_rank] = {}, y_stride[Shape::max_rank] = {};
-};
-
-Walk plan_permutation(const Shape& x, std::span<const int> order) {
-  index_t strides[Shape::max_rank] = {};
-  index_t stride = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= x[i];
-  }
-  Walk walk;
-  index_t y_stride = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    const int from = order[static_cast<std::size_t>(i)];
-    const index_t n = x[from], x_stride = strides[from];
-    if (n == 1) continue;
-    const int last = walk.rank - 1;
-    if (last >= 0 && x_stride == walk.x_stride[last] * walk.extent[last]) {
-      walk.extent[last] *= n;
-    } else {
-      walk.extent[walk.rank] = n;
-      walk.x_stride[walk.rank] = x_stride;
-      walk.y_stride[walk.rank] = y_stride;
-      ++walk.rank;
-    }
-    y_stride *= n;
-  }
-  return walk;
-}
-
 template <typename Word>
-__global__ void permute_copy_kernel(const Word* x, Word* y, Walk walk, index_t n) {
+__global__ void permute_copy_kernel(const Word* x, Word* y, PermutedDims walk, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) {
     index_t rest = i, from = 0;
     for (int d = 0; d < walk.rank; ++d) {
@@ -61,7 +30,7 @@ __global__ void permute_copy_kernel(const Word* x, Word* y, Walk walk, index_t n
 
 /// Dimension 0 is y's innermost, `across` is x's. A block a tile; tiles of a plane follow each other.
 template <typename Word>
-__global__ void transpose_kernel(const Word* x, Word* y, Walk walk, int across, index_t x_step,
+__global__ void transpose_kernel(const Word* x, Word* y, PermutedDims walk, int across, index_t x_step,
                                  index_t y_step, int inner_tiles, int outer_tiles) {
   FER_SHARED(Word, cell, [tile][tile + 1]);
   const int tx = static_cast<int>(threadIdx.x), ty = static_cast<int>(threadIdx.y);
@@ -90,7 +59,7 @@ __global__ void transpose_kernel(const Word* x, Word* y, Walk walk, int across, 
 }
 
 template <typename Word>
-void permute_words(const Word* x, Word* y, const Walk& walk, index_t n, gpu::Stream stream) {
+void permute_words(const Word* x, Word* y, const PermutedDims& walk, index_t n, gpu::Stream stream) {
   if (walk.x_stride[0] == 1) {
     gpu::launch(permute_copy_kernel<Word>, blocks_for(n, 256), 256, 0, stream, x, y, walk, n);
     return;
@@ -147,29 +116,12 @@ struct View {
   }
 };
 
-/// `part` must be a range of `whole` along `dim`.
-void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, index_t start) {
-  bool ok = part.dtype() == whole.dtype() && part.rank() == whole.rank() && dim >= 0 && dim < whole.rank();
-  for (int i = 0; ok && i < whole.rank(); ++i) {
-    ok = i == dim ? start >= 0 && start + part.dim(i) <= whole.dim(i) : part.dim(i) == whole.dim(i);
-  }
-  require<ShapeError>(ok, "[", op, "] ", part.dtype(), " ", part.shape(), " is no part of ", whole.dtype(),
-                      " ", whole.shape(), " along dimension ", dim, " from ", start);
-}
-
 }  // namespace
 
 void DeviceBackend::permute(const Tensor& x, std::span<const int> order, Tensor& y) {
-  bool ok = static_cast<int>(order.size()) == x.rank() && y.rank() == x.rank() && y.dtype() == x.dtype();
-  for (int i = 0, seen = 0; ok && i < x.rank(); ++i) {
-    const int from = order[static_cast<std::size_t>(i)];
-    ok = from >= 0 && from < x.rank() && !(seen >> from & 1) && y.dim(i) == x.dim(from);
-    seen |= 1 << from;
-  }
-  require<ShapeError>(ok, "[permute] ", y.dtype(), " ", y.shape(), " is no such permutation of ", x.dtype(),
-                      " ", x.shape());
+  check_permutation(x, order, y);
   if (x.numel() == 0) return;
-  const Walk walk = plan_permutation(x.shape(), order);
+  const PermutedDims walk = merge_permuted(x.shape(), order);
   if (walk.rank <= 1) return copy(x, y);
   const auto run = [&]<typename Word>(Word) {
     permute_words(static_cast<const Word*>(x.raw()), static_cast<Word*>(y.mutable_raw()), walk, x.numel(),

@@ -8,33 +8,10 @@
 #include "cuda/device_backend.h"
 #include "cuda/gelu.h"
 #include "cuda/product.h"
+#include "tensor/operand_checks.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
-
-index_t last(const Tensor& t, int from_back) {
-  return t.dim(t.rank() - from_back);
-}
-
-void check_matrices(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y) {
-  const auto fail = [&](const char* what) {
-    throw ShapeError(concat("[matmul] ", what, ": a ", a.shape(), transpose_a ? " transposed" : "", ", b ",
-                            b.shape(), transpose_b ? " transposed" : "", ", y ", y.shape()));
-  };
-  if (a.rank() < 2 || b.rank() != a.rank() || y.rank() != a.rank()) fail("needs matrices of one rank");
-  for (int i = 0; i < a.rank() - 2; ++i)
-    if (a.dim(i) != b.dim(i) || a.dim(i) != y.dim(i)) fail("leading dimensions differ");
-  const bool inner = last(a, transpose_a ? 2 : 1) == last(b, transpose_b ? 1 : 2);
-  const bool outer = last(a, transpose_a ? 1 : 2) == last(y, 2) && last(b, transpose_b ? 2 : 1) == last(y, 1);
-  if (!inner || !outer) fail("shapes do not multiply");
-}
-
-void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& y) {
-  require<ShapeError>(weight.rank() == 2 && x.shape().channels() == weight.dim(1) &&
-                          y.shape().channels() == weight.dim(0) && x.shape().rows() == y.shape().rows(),
-                      "[", op, "] input ", x.shape(), ", weight ", weight.shape(), " and output ", y.shape(),
-                      " do not fit");
-}
 
 /// An operand stored as outer x k, or (k_first) as k x outer.
 template <typename T, bool k_first>
@@ -88,9 +65,9 @@ struct ColumnTerm {
 }  // namespace
 
 void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
-  check_matrices(a, transpose_a, b, transpose_b, y);
+  check_matmul(a, transpose_a, b, transpose_b, y);
   if (y.numel() == 0) return;
-  const index_t m = last(y, 2), n = last(y, 1), k = last(a, transpose_a ? 2 : 1);
+  const index_t m = y.shape()[-2], n = y.shape()[-1], k = a.shape()[transpose_a ? -2 : -1];
   dispatch_product(*this, "matmul", y.dtype(), a, b, [&]<typename T>(const T* left, const T* right) {
     using Sum = SumType<T>;
     const MatrixStore<Sum> store{y.mutable_data<Sum>(), n, m * n, nullptr, 0};

@@ -1,0 +1,29 @@
+// The dimensions that an operation walks over, innermost first, after merging neighbours that lie alike in
+// all of its tensors: the usual cases become one or two dimensions. Plain arrays, as kernels take them by
+// value.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "fer/tensor/shape.h"
+
+namespace fer {
+
+/// Of two operands that broadcast to one shape.
+struct BroadcastDims {
+  static constexpr int most = Shape::max_rank + 1;
+  int rank = 0;
+  std::int64_t extent[most] = {}, a[most] = {}, b[most] = {};  ///< strides are 0 where an operand broadcasts
+};
+BroadcastDims merge_broadcast(const Shape& full, const Shape& a, const Shape& b);
+
+/// Of a permutation, y[i] = x[order[i]]: dimensions of y, and the strides by which x and y advance along
+/// each.
+struct PermutedDims {
+  int rank = 0;
+  std::int64_t extent[Shape::max_rank] = {}, x_stride[Shape::max_rank] = {}, y_stride[Shape::max_rank] = {};
+};
+PermutedDims merge_permuted(const Shape& x, std::span<const int> order);
+
+}  // namespace fer
