@@ -1,7 +1,8 @@
 // JPEG (ITU-T T.81 annex B), PNG (chunks with CRC-32) and the one EXIF tag that matters here: orientation.
 //
 // stb decodes a truncated JPEG as a picture whose rest is grey and does not look at PNG checksums; a data set
-// with such files should be mended, not trained on, so both are found here.
+// with such files should be mended, not trained on, so both are found here. So are tables that it would not
+// survive.
 #include "data/image_markers.h"
 
 #include <array>
@@ -95,12 +96,27 @@ class JpegWalk {
       markers_.orientation = tiff_orientation(body.subspan(6));
     } else if (marker == 0xEE && starts_with(body, "Adobe")) {
       adobe_ = true;
+    } else if (marker == 0xC4) {
+      check_huffman_tables(body);
     } else if (marker >= 0xC0 && marker <= 0xC2 && body.size() >= 6) {
       markers_.height = big_endian(body, 1, 2);
       markers_.width = big_endian(body, 3, 2);
       components_ = body[5];
     }
     at_ += length;
+  }
+
+  /// Older versions of stb write past their table where one has more codes than there are symbols.
+  void check_huffman_tables(Bytes body) const {
+    while (!body.empty()) {
+      std::size_t codes = 0;
+      for (std::size_t length = 1; length <= 16 && length < body.size(); ++length) codes += body[length];
+      require<FormatError>(codes <= 256, "'", name_, "' is a damaged JPEG: a Huffman table has ", codes,
+                           " codes, more than there are symbols");
+      require<FormatError>(body.size() >= 17 + codes, "'", name_,
+                           "' is a damaged JPEG: a Huffman table is cut");
+      body = body.subspan(17 + codes);
+    }
   }
 
   Bytes bytes_;

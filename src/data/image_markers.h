@@ -14,7 +14,7 @@ struct ImageMarkers {
 };
 
 /// FormatError, naming the file, for other formats, a missing end (truncation), a PNG chunk whose checksum is
-/// wrong, and JPEG colour spaces that the decoder would guess.
+/// wrong, impossible Huffman tables, and JPEG colour spaces that the decoder would guess.
 ImageMarkers read_markers(std::span<const std::uint8_t> bytes, const std::string& name);
 
 }  // namespace fer::detail

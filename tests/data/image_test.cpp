@@ -114,6 +114,23 @@ TEST_CASE("a truncated or damaged PNG is an error, wherever it is cut or changed
   CHECK(read_error(path) == "'" + path.string() + "' is a damaged PNG: the checksum of a chunk is wrong");
 }
 
+TEST_CASE("a JPEG's Huffman table with too many codes, or cut, is an error") {
+  auto bytes = encode_jpeg(Image(16, 16, 3, 90));
+  const std::uint8_t marker[] = {0xFF, 0xC4};
+  const auto table = std::search(bytes.begin(), bytes.end(), std::begin(marker), std::end(marker)) + 4;
+  REQUIRE(table < bytes.end());
+  const std::uint8_t before = table[1 + 15];
+  table[1 + 15] = 255;  // codes of 16 bits
+  CHECK_THROWS_WITH_AS(
+      decode_image(bytes, "wide.jpg"),
+      "'wide.jpg' is a damaged JPEG: a Huffman table has 267 codes, more than there are symbols",
+      FormatError);
+  table[1 + 15] = before;
+  table[-1] = 20, table[-2] = 0;  // the segment's length
+  CHECK_THROWS_WITH_AS(decode_image(bytes, "cut.jpg"), "'cut.jpg' is a damaged JPEG: a Huffman table is cut",
+                       FormatError);
+}
+
 TEST_CASE("damaged bytes within a JPEG never crash") {
   const TempFolder folder;
   const auto whole = bytes_of(fixture("progressive.jpg"));
