@@ -1,5 +1,5 @@
-# cmake -DBUILD=... -DSOURCE=... -DWORK=... -P run.cmake: installs the build into a folder of its own, then configures,
-# builds and runs the consumer, and the example of a kernel of one's own, against nothing but that folder.
+# cmake -DBUILD=... -DSOURCE=... -DWORK=... [-DSANITIZE=...] -P run.cmake: installs the build into a folder of its own,
+# then configures, builds and runs the consumer, and the example of a kernel of one's own, against nothing but that folder.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
@@ -7,12 +7,18 @@ function(run)
     message(FATAL_ERROR "failed (${code}): ${command}")
   endif()
 endfunction()
+
+# An instrumented library wants its users instrumented, too.
+set(options -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+if(SANITIZE)
+  list(APPEND options "-DCMAKE_CXX_FLAGS=-fsanitize=${SANITIZE}")
+endif()
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build ${options})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/consumer)
-run(${CMAKE_COMMAND} -S ${CUSTOM_OP} -B ${WORK}/custom_op -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} -S ${CUSTOM_OP} -B ${WORK}/custom_op ${options})
 run(${CMAKE_COMMAND} --build ${WORK}/custom_op)
 run(${WORK}/custom_op/custom_op)
 run(${WORK}/prefix/bin/fer --version)
