@@ -12,6 +12,9 @@
 //   sum.
 // Backward, with delta = <dy, y> by row:  P = exp(S - lse);  dP = dY V^T;  dS = P (dP - delta) scale;
 //   dV += P^T dY;  dK += dS^T Q;  dQ += dS K.
+//
+// Few queries (kFewQueries) take the same steps a row at a time, over K and V as they lie: packing would cost
+// more.
 
 #if defined(FER_CPU_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_ATTENTION_INL_H

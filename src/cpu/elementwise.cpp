@@ -3,16 +3,15 @@
 // over rows) all become one or two dimensions: rows of a contiguous loop whose operands advance by 1 or 0.
 // sum_to merges in the same way into alternating kept and summed dimensions; it sums in double, chunk by
 // chunk.
-#include <array>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/parallel.h"
+#include "tensor/merged_dims.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/elementwise.cpp"
 #include "cpu/simd.h"
-#include "tensor/merged_dims.h"
 
 #ifndef FER_CPU_ELEMENTWISE_KERNELS
 #define FER_CPU_ELEMENTWISE_KERNELS

@@ -2,7 +2,6 @@
 // A permutation first merges dimensions that stay neighbours. If the innermost stays innermost, rows are
 // copied; otherwise it is a transposition of some two dimensions, repeated over the others, and goes by
 // square tiles so that reads and writes both use whole cache lines. NCHW <-> NHWC is one such case.
-#include <array>
 #include <cstring>
 
 #include "cpu/cpu_backend.h"

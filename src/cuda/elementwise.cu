@@ -5,7 +5,6 @@
 //   along every operand's innermost dimension. Floor: the bytes of a, b and y; one operation an element.
 //   sum_to: column_reduce.h, on dimensions merged into alternating kept and summed ones.
 //   scale, accumulate, lerp: pointwise.h.
-#include <array>
 #include <vector>
 
 #include "cuda/column_reduce.h"
