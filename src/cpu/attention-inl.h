@@ -1,20 +1,22 @@
 // The attention kernels of one head, by tiles with an online softmax (Dao et al., FlashAttention, 2022),
 // compiled once for each instruction set through Highway.
 //
-// Every product is C (+)= A B with B in panels: kPanel columns (two vectors) of all rows of B lie together,
-// so that the inner loop streams through memory; A is read element by element through two strides, so that
-// its transpose costs nothing. A score is one chain of multiply-adds over the head's width, whatever the
-// tile: backward recomputes the bits that forward saw, and a saturated softmax stays exactly one.
+// Scores are computed transposed: a vector holds one key's scores for neighbouring queries. So the greatest
+// score and the sum of a query are those of a lane, no vector is ever reduced across its lanes, and the
+// exponentials lie as the next product reads them. Every product is C (+)= A B with B in panels: kPanel
+// columns (two vectors) of all rows of B lie together, so that the inner loop streams through memory; A is
+// read element by element through two strides, so keys and values are read where they lie. A score is one
+// chain of multiply-adds over the head's width, whatever the tile: backward recomputes the bits that forward
+// saw, and a saturated softmax stays exactly one.
 //
-// Forward, for a tile of queries, over tiles of keys:   S = Q (scale K)^T;  m' = max(m, max S);  P = exp(S -
-// m');
-//   sum = sum exp(m - m') + rowsum P;  O = O exp(m - m') + P V;      at the end  y = O / sum, lse = m + log
-//   sum.
-// Backward, with delta = <dy, y> by row:  P = exp(S - lse);  dP = dY V^T;  dS = P (dP - delta) scale;
-//   dV += P^T dY;  dK += dS^T Q;  dQ += dS K.
+// Forward, for a panel of queries, over tiles of keys:   S^T = K (scale Q)^T;  m' = max(m, max S);  P = exp(S
+// - m');
+//   sum = sum exp(m - m') + sum of P over the keys;  O^T = O^T exp(m - m') + V^T P^T;
+//   at the end  y = O / sum, lse = m + log sum.
+// Backward, with delta = <dy, y> by query:  P = exp(S - lse);  dP^T = V dY^T;  dS = P (dP - delta) scale;
+//   dV += P^T dY;  dK += dS^T Q;  dQ^T += K^T dS^T.
 //
-// Few queries (kFewQueries) take the same steps a row at a time, over K and V as they lie: packing would cost
-// more.
+// Few queries (kFewQueries) take the same steps a row at a time.
 
 #if defined(FER_CPU_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_ATTENTION_INL_H
@@ -25,8 +27,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "cpu/attention.h"
+#include "cpu/transpose-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,8 +55,8 @@ inline constexpr int kBlockRows = 12;
 inline constexpr int kBlockRows = 6;
 #endif
 
-/// e^x by x = n ln 2 + r and the Taylor series in r, |r| <= 0.35; relative error below two units in the last
-/// place. NaN stays NaN. Results below the smallest normal number become it.
+/// e^x for x <= 88 by x = n ln 2 + r and the Taylor series in r, |r| <= 0.35; relative error below two units
+/// in the last place. NaN stays NaN. Results below the smallest normal number become it.
 template <typename T>
 HWY_INLINE Vector<T> exponential(Vector<T> x) {
   const Tag<T> d;
@@ -60,9 +64,7 @@ HWY_INLINE Vector<T> exponential(Vector<T> x) {
   constexpr bool single = sizeof(T) == 4;
   constexpr int mantissa = single ? 23 : 52, bias = single ? 127 : 1023;
   const auto low = hn::Set(d, static_cast<T>(single ? -87.33654 : -708.3964185322641));
-  const auto high = hn::Set(d, static_cast<T>(single ? 88.37 : 709.4));
   x = hn::IfThenElse(hn::Lt(x, low), low, x);  // not Max, which drops a NaN on some processors
-  x = hn::IfThenElse(hn::Gt(x, high), high, x);
   const auto n = hn::Round(hn::Mul(x, hn::Set(d, static_cast<T>(1.4426950408889634))));
   // ln 2 in two parts, the first with so few bits that n times it is exact.
   const T ln2_high = static_cast<T>(single ? 0.693359375 : 0.693145751953125);
@@ -111,20 +113,17 @@ void pack_panels(const T* HWY_RESTRICT src, std::int64_t ld, std::int64_t rows, 
   }
 }
 
-/// Panels of the transpose, times factor: dst[panel][column of src][kPanel rows of src], padded with zeros.
+/// The transpose of up to kPanel rows of src, times factor: dst[column of src][kPanel rows of src], zeros
+/// beyond.
 template <typename T>
-void pack_transposed(const T* src, std::int64_t ld, std::int64_t rows, std::int64_t columns, T factor,
-                     T* dst) {
-  for (std::int64_t i = 0; i < rows; i += kPanel<T>, dst += columns * kPanel<T>) {
-    const std::int64_t height = std::min(kPanel<T>, rows - i);
-    for (std::int64_t r = 0; r < height; ++r) {
-      const T* row = src + (i + r) * ld;
-      for (std::int64_t c = 0; c < columns; ++c) dst[c * kPanel<T> + r] = factor * row[c];
-    }
-    if (height == kPanel<T>) continue;
-    for (std::int64_t c = 0; c < columns; ++c)
-      std::fill(dst + c * kPanel<T> + height, dst + (c + 1) * kPanel<T>, T(0));
-  }
+void pack_transposed(const T* HWY_RESTRICT src, std::int64_t ld, std::int64_t rows, std::int64_t columns,
+                     T factor, T* HWY_RESTRICT dst) {
+  const Tag<T> d;
+  const auto f = hn::Set(d, factor);
+  if (rows < kPanel<T>) std::fill_n(dst, columns * kPanel<T>, T(0));
+  transpose(src, ld, rows, columns, dst, kPanel<T>);
+  for (std::int64_t i = 0; i < columns * kPanel<T>; i += kLanes<T>)
+    hn::Store(hn::Mul(f, hn::Load(d, dst + i)), d, dst + i);
 }
 
 /// A matrix read through its strides.
@@ -194,36 +193,65 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strid
   }
 }
 
-/// Online softmax of one row: s (n scores) becomes exponentials; max, sum and the row's output o follow.
+/// The same where B is one panel, and C has its pitch.
 template <typename T>
-HWY_INLINE void softmax_row(std::int64_t n, T* HWY_RESTRICT s, T& max, T& sum, std::int64_t width,
-                            T* HWY_RESTRICT o) {
+HWY_INLINE void multiply_panel(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strided<T> a,
+                               const T* b, T* c, bool accumulate) {
+  multiply<T>(rows, columns, depth, a, b, 0, c, kPanel<T>, accumulate);
+}
+
+/// Online softmax of a panel: s (keys x queries) becomes exponentials; max, sum and the output o (width x
+/// queries) of the tiles before, if it is not the first, follow.
+template <typename T>
+void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T* HWY_RESTRICT max,
+                  T* HWY_RESTRICT sum, bool first, std::int64_t width, T* HWY_RESTRICT o) {
+  const Tag<T> d;
+  for (std::int64_t j = 0; j < queries; j += kLanes<T>) {
+    auto top = first ? hn::Load(d, s + j) : hn::Load(d, max + j), other = top;
+    std::int64_t k = 0;
+    for (; k + 2 <= keys; k += 2) {
+      top = hn::Max(top, hn::Load(d, s + k * kPanel<T> + j));
+      other = hn::Max(other, hn::Load(d, s + (k + 1) * kPanel<T> + j));
+    }
+    if (k < keys) top = hn::Max(top, hn::Load(d, s + k * kPanel<T> + j));
+    top = hn::Max(top, other);
+    auto total = hn::Zero(d);
+    if (!first) {
+      const auto factor = exponential<T>(hn::Sub(hn::Load(d, max + j), top));
+      total = hn::Mul(factor, hn::Load(d, sum + j));
+      for (std::int64_t c = 0; c < width; ++c) {
+        T* row = o + c * kPanel<T> + j;
+        hn::Store(hn::Mul(factor, hn::Load(d, row)), d, row);
+      }
+    }
+    for (k = 0; k < keys; ++k) {
+      const auto p = exponential<T>(hn::Sub(hn::Load(d, s + k * kPanel<T> + j), top));
+      hn::Store(p, d, s + k * kPanel<T> + j);
+      total = hn::Add(total, p);
+    }
+    hn::Store(top, d, max + j);
+    hn::Store(total, d, sum + j);
+  }
+}
+
+/// Softmax of one row: s (n scores) becomes exponentials. Returns their sum and the greatest score.
+template <typename T>
+HWY_INLINE std::pair<T, T> softmax_row(std::int64_t n, T* HWY_RESTRICT s) {
   const Tag<T> d;
   constexpr T lowest = -std::numeric_limits<T>::infinity();
   const std::int64_t whole = (n + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
   std::fill(s + n, s + whole, lowest);
-  auto top = hn::Set(d, max);
+  auto top = hn::Set(d, lowest);
   for (std::int64_t j = 0; j < whole; j += kLanes<T>) top = hn::Max(top, hn::Load(d, s + j));
-  const T new_max = hn::GetLane(hn::MaxOfLanes(d, top));
-  const auto shift = hn::Set(d, new_max);
+  const T max = hn::GetLane(hn::MaxOfLanes(d, top));
+  const auto shift = hn::Set(d, max);
   auto total = hn::Zero(d);
   for (std::int64_t j = 0; j < whole; j += kLanes<T>) {
     const auto p = exponential<T>(hn::Sub(hn::Load(d, s + j), shift));
     hn::Store(p, d, s + j);
     total = hn::Add(total, p);
   }
-  const T tile_sum = hn::GetLane(hn::SumOfLanes(d, total));
-  if (max == lowest) {  // the first tile
-    sum = tile_sum;
-  } else if (max == new_max) {
-    sum += tile_sum;
-  } else {
-    const T factor = std::exp(max - new_max);
-    sum = sum * factor + tile_sum;
-    const auto f = hn::Set(d, factor);
-    for (std::int64_t c = 0; c < width; c += kLanes<T>) hn::Store(hn::Mul(f, hn::Load(d, o + c)), d, o + c);
-  }
-  max = new_max;
+  return {hn::GetLane(hn::SumOfLanes(d, total)), max};
 }
 
 template <typename T>
@@ -262,11 +290,10 @@ void forward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, s
                  std::int64_t last, const ForwardScratch<T>& w) {
   const T* k = a.k + a.key_offset(b, h);
   const T* v = a.v + a.key_offset(b, h);
-  T* s = w.k_t;
+  T* s = w.s;
   for (std::int64_t i = first; i < last; ++i) {
-    T max = -std::numeric_limits<T>::infinity(), sum = 0;
     score_row(a, a.q + a.query_offset(b, h) + i * a.dim, k, s);
-    softmax_row<T>(a.keys, s, max, sum, 0, nullptr);
+    const auto [sum, max] = softmax_row<T>(a.keys, s);
     T* y = a.y + a.query_offset(b, h) + i * a.dim;
     for (std::int64_t j = 0; j < a.keys; ++j) add_scaled(a.width, s[j], v + j * a.dim, w.o, j > 0);
     for (std::int64_t c = 0; c < a.width; ++c) y[c] = w.o[c] / sum;
@@ -280,34 +307,50 @@ void forward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, 
                   std::int64_t last, T* scratch) {
   const ForwardScratch<T> w(a, scratch);
   if (a.queries <= kFewQueries) return forward_few(a, b, h, first, last, w);
-  const std::int64_t ldo = padded(a.width);
-  const T* q = a.q + a.query_offset(b, h);
-  T* y = a.y + a.query_offset(b, h);
+  const Tag<T> d;
+  const T *k = a.k + a.key_offset(b, h), *v = a.v + a.key_offset(b, h);
   T* log_sum_exp = a.log_sum_exp + a.sum_offset(b, h);
-  pack_transposed(a.k + a.key_offset(b, h), a.dim, a.keys, a.width, a.scale, w.k_t);
-  pack_panels(a.v + a.key_offset(b, h), a.dim, a.keys, a.width, w.v);
-
-  for (std::int64_t i0 = first; i0 < last; i0 += kQueryTile) {
-    const std::int64_t rows = std::min(kQueryTile, last - i0);
-    std::fill_n(w.max, rows, -std::numeric_limits<T>::infinity());
-    for (std::int64_t j0 = 0; j0 < a.keys; j0 += kKeyTile) {
-      const std::int64_t columns = std::min(kKeyTile, a.keys - j0);
-      multiply<T>(rows, columns, a.width, {q + i0 * a.dim, a.dim, 1}, w.k_t + j0 * a.width,
-                  a.width * kPanel<T>, w.s, kKeyTile, false);
-      for (std::int64_t i = 0; i < rows; ++i)
-        softmax_row(columns, w.s + i * kKeyTile, w.max[i], w.sum[i], a.width, w.o + i * ldo);
-      multiply<T>(rows, a.width, columns, {w.s, kKeyTile, 1}, w.v + j0 * kPanel<T>, a.keys * kPanel<T>, w.o,
-                  ldo, j0 > 0);
+  const std::int64_t tile = key_tile(a.keys);
+  for (std::int64_t i0 = first; i0 < last; i0 += kPanel<T>) {
+    const std::int64_t queries = std::min(kPanel<T>, last - i0), at = a.query_offset(b, h) + i0 * a.dim;
+    pack_transposed(a.q + at, a.dim, queries, a.width, a.scale, w.q_t);
+    for (std::int64_t j0 = 0; j0 < a.keys; j0 += tile) {
+      const std::int64_t keys = std::min(tile, a.keys - j0);
+      multiply_panel<T>(keys, queries, a.width, {k + j0 * a.dim, a.dim, 1}, w.q_t, w.s, false);
+      softmax_tile(keys, queries, w.s, w.max, w.sum, j0 == 0, a.width, w.o);
+      multiply_panel<T>(a.width, queries, keys, {v + j0 * a.dim, 1, a.dim}, w.s, w.o, j0 > 0);
     }
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const T inverse = T(1) / w.sum[i];
-      for (std::int64_t c = 0; c < a.width; ++c) y[(i0 + i) * a.dim + c] = w.o[i * ldo + c] * inverse;
-      log_sum_exp[i0 + i] = w.max[i] + std::log(w.sum[i]);
+    for (std::int64_t j = 0; j < queries; j += kLanes<T>) {
+      const auto inverse = hn::Div(hn::Set(d, T(1)), hn::Load(d, w.sum + j));
+      for (std::int64_t c = 0; c < a.width; ++c) {
+        T* row = w.o + c * kPanel<T> + j;
+        hn::Store(hn::Mul(inverse, hn::Load(d, row)), d, row);
+      }
+    }
+    transpose(w.o, kPanel<T>, a.width, queries, a.y + at, a.dim);
+    for (std::int64_t i = 0; i < queries; ++i) log_sum_exp[i0 + i] = w.max[i] + std::log(w.sum[i]);
+  }
+}
+
+/// s: scores (keys x queries) to probabilities; dp: gradients of the probabilities to those of the unscaled
+/// scores.
+template <typename T>
+void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log_sum_exp, const T* delta,
+                           T scale, T* HWY_RESTRICT s, T* HWY_RESTRICT dp) {
+  const Tag<T> d;
+  const auto factor = hn::Set(d, scale);
+  for (std::int64_t j = 0; j < queries; j += kLanes<T>) {
+    const auto shift = hn::Load(d, log_sum_exp + j), mean = hn::Load(d, delta + j);
+    for (std::int64_t k = 0; k < keys; ++k) {
+      const std::int64_t at = k * kPanel<T> + j;
+      const auto p = exponential<T>(hn::Sub(hn::Load(d, s + at), shift));
+      hn::Store(p, d, s + at);
+      hn::Store(hn::Mul(hn::Mul(p, factor), hn::Sub(hn::Load(d, dp + at), mean)), d, dp + at);
     }
   }
 }
 
-/// s: scores to probabilities; dp: gradients of the probabilities to those of the unscaled scores.
+/// The same for one query: n scores, one after another.
 template <typename T>
 HWY_INLINE void softmax_backward_row(std::int64_t n, T log_sum_exp, T delta, T scale, T* HWY_RESTRICT s,
                                      T* HWY_RESTRICT dp) {
@@ -332,7 +375,7 @@ template <typename T>
 void backward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, const BackwardScratch<T>& w) {
   const T* k = a.k + a.key_offset(b, h);
   const T* v = a.v + a.key_offset(b, h);
-  T *s = w.k_t, *dp = w.v_t, *dk = a.dk + a.key_offset(b, h), *dv = a.dv + a.key_offset(b, h);
+  T *s = w.s, *dp = w.dp, *dk = a.dk + a.key_offset(b, h), *dv = a.dv + a.key_offset(b, h);
   for (std::int64_t i = 0; i < a.queries; ++i) {
     const std::int64_t row = a.query_offset(b, h) + i * a.dim;
     const T *q = a.q + row, *dy = a.dy + row;
@@ -355,39 +398,36 @@ template <typename T>
 void backward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, T* scratch) {
   const BackwardScratch<T> w(a, scratch);
   if (a.queries > 0 && a.queries <= kFewQueries) return backward_few(a, b, h, w);
-  const std::int64_t ld = padded(a.width), q_offset = a.query_offset(b, h), k_offset = a.key_offset(b, h);
+  const std::int64_t ld = padded(a.width), k_offset = a.key_offset(b, h), tile = key_tile(a.keys);
+  const T *k = a.k + k_offset, *v = a.v + k_offset;
   const T* log_sum_exp = a.saved_log_sum_exp + a.sum_offset(b, h);
-  pack_transposed(a.k + k_offset, a.dim, a.keys, a.width, a.scale, w.k_t);
-  pack_transposed(a.v + k_offset, a.dim, a.keys, a.width, T(1), w.v_t);
-  pack_panels(a.k + k_offset, a.dim, a.keys, a.width, w.k);
   std::fill_n(w.dk, a.keys * ld, T(0));
   std::fill_n(w.dv, a.keys * ld, T(0));
 
-  for (std::int64_t i0 = 0; i0 < a.queries; i0 += kQueryTile) {
-    const std::int64_t rows = std::min(kQueryTile, a.queries - i0);
-    const T* q = a.q + q_offset + i0 * a.dim;
-    const T* dy = a.dy + q_offset + i0 * a.dim;
-    pack_panels(q, a.dim, rows, a.width, w.q);
-    pack_panels(dy, a.dim, rows, a.width, w.dy);
-    for (std::int64_t i = 0; i < rows; ++i)
-      w.delta[i] = dot(a.width, dy + i * a.dim, a.saved_y + q_offset + (i0 + i) * a.dim);
-    for (std::int64_t j0 = 0; j0 < a.keys; j0 += kKeyTile) {
-      const std::int64_t columns = std::min(kKeyTile, a.keys - j0);
-      multiply<T>(rows, columns, a.width, {q, a.dim, 1}, w.k_t + j0 * a.width, a.width * kPanel<T>, w.s,
-                  kKeyTile, false);
-      multiply<T>(rows, columns, a.width, {dy, a.dim, 1}, w.v_t + j0 * a.width, a.width * kPanel<T>, w.dp,
-                  kKeyTile, false);
-      for (std::int64_t i = 0; i < rows; ++i)
-        softmax_backward_row(columns, log_sum_exp[i0 + i], w.delta[i], a.scale, w.s + i * kKeyTile,
-                             w.dp + i * kKeyTile);
-      multiply<T>(columns, a.width, rows, {w.s, 1, kKeyTile}, w.dy, rows * kPanel<T>, w.dv + j0 * ld, ld,
+  for (std::int64_t i0 = 0; i0 < a.queries; i0 += kPanel<T>) {
+    const std::int64_t queries = std::min(kPanel<T>, a.queries - i0), at = a.query_offset(b, h) + i0 * a.dim;
+    const T *q = a.q + at, *dy = a.dy + at;
+    pack_transposed(q, a.dim, queries, a.width, a.scale, w.q_t);
+    pack_transposed(dy, a.dim, queries, a.width, T(1), w.dy_t);
+    pack_panels(q, a.dim, queries, a.width, w.q);
+    pack_panels(dy, a.dim, queries, a.width, w.dy);
+    std::fill_n(w.delta, kPanel<T>, T(0));
+    std::fill_n(w.log_sum_exp, kPanel<T>, T(0));
+    std::copy_n(log_sum_exp + i0, queries, w.log_sum_exp);
+    for (std::int64_t i = 0; i < queries; ++i)
+      w.delta[i] = dot(a.width, dy + i * a.dim, a.saved_y + at + i * a.dim);
+    for (std::int64_t j0 = 0; j0 < a.keys; j0 += tile) {
+      const std::int64_t keys = std::min(tile, a.keys - j0);
+      multiply_panel<T>(keys, queries, a.width, {k + j0 * a.dim, a.dim, 1}, w.q_t, w.s, false);
+      multiply_panel<T>(keys, queries, a.width, {v + j0 * a.dim, a.dim, 1}, w.dy_t, w.dp, false);
+      softmax_backward_tile(keys, queries, w.log_sum_exp, w.delta, a.scale, w.s, w.dp);
+      multiply<T>(keys, a.width, queries, {w.s, kPanel<T>, 1}, w.dy, queries * kPanel<T>, w.dv + j0 * ld, ld,
                   true);
-      multiply<T>(columns, a.width, rows, {w.dp, 1, kKeyTile}, w.q, rows * kPanel<T>, w.dk + j0 * ld, ld,
+      multiply<T>(keys, a.width, queries, {w.dp, kPanel<T>, 1}, w.q, queries * kPanel<T>, w.dk + j0 * ld, ld,
                   true);
-      multiply<T>(rows, a.width, columns, {w.dp, kKeyTile, 1}, w.k + j0 * kPanel<T>, a.keys * kPanel<T>, w.dq,
-                  ld, j0 > 0);
+      multiply_panel<T>(a.width, queries, keys, {k + j0 * a.dim, 1, a.dim}, w.dp, w.dq, j0 > 0);
     }
-    unpack_rows(w.dq, ld, rows, a.width, a.dq + q_offset + i0 * a.dim, a.dim);
+    transpose(w.dq, kPanel<T>, a.width, queries, a.dq + at, a.dim);
   }
   unpack_rows(w.dk, ld, a.keys, a.width, a.dk + k_offset, a.dim);
   unpack_rows(w.dv, ld, a.keys, a.width, a.dv + k_offset, a.dim);

@@ -2,17 +2,17 @@
 // (attention.cpp) share: the problem, tile sizes, and the layout of a thread's scratch memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
 namespace fer::detail {
 
-// A tile of scores is kQueryTile x kKeyTile: 24 KB of floats, so that it stays in the first-level cache
-// beside the panels that it meets. Both are multiples of every register block (6 and 12 rows, up to 32
-// columns).
-inline constexpr std::int64_t kQueryTile = 48;
-inline constexpr std::int64_t kKeyTile = 128;
+// Queries are shared out between threads in multiples of this: whole panels on every instruction set.
+inline constexpr std::int64_t kQueryTile = 32;
+// A panel's scores over a tile of keys, 32 KB of floats at most, stay in the first-level cache, or nearly.
+inline constexpr std::int64_t kKeyTile = 256;
 // So few queries, as the class token's alone in the last block, do not pay for packing the keys and values.
 inline constexpr std::int64_t kFewQueries = 2;
 // No instruction set has panels wider than this; buffers are padded to it.
@@ -20,6 +20,12 @@ inline constexpr std::int64_t kMaxPanel = 32;
 
 inline std::int64_t padded(std::int64_t n) {
   return (n + kMaxPanel - 1) / kMaxPanel * kMaxPanel;
+}
+
+/// Keys of a tile: kKeyTile at most, and no small rest.
+inline std::int64_t key_tile(std::int64_t keys) {
+  const std::int64_t tiles = (keys + kKeyTile - 1) / kKeyTile;
+  return (keys + tiles - 1) / std::max<std::int64_t>(tiles, 1);
 }
 
 /// One call of attention. Row i of batch b, head h of a tensor with T rows begins at (b * T + i) * dim + h *
@@ -55,53 +61,52 @@ class ScratchCursor {
   std::int64_t used_ = 0;
 };
 
+// Panels below have room for kMaxPanel queries, of which kPanel are used.
+
 template <typename T>
 struct ForwardScratch {
-  T* k_t;  ///< K^T of the head times scale, in panels: width x keys
-  T* v;    ///< V of the head in panels: keys x width
-  T* s;    ///< kQueryTile x kKeyTile: scores, then their exponentials
-  T* o;    ///< kQueryTile x padded(width): the unnormalised output
-  T* max;  ///< kQueryTile: greatest score of each row so far
-  T* sum;  ///< kQueryTile: its softmax denominator so far
+  T* q_t;  ///< width x panel: Q^T of the head times scale
+  T* s;    ///< keys of a tile x panel: scores, then their exponentials; or all scores of one query
+  T* o;    ///< width x panel: the unnormalised output
+  T* max;  ///< panel: greatest score of each query so far
+  T* sum;  ///< panel: its softmax denominator so far
   std::int64_t size;
 
   ForwardScratch(const AttentionProblem<T>& a, T* base) {
     ScratchCursor<T> cursor(base);
-    k_t = cursor.take(padded(a.keys) * a.width);
-    v = cursor.take(a.keys * padded(a.width));
-    s = cursor.take(kQueryTile * kKeyTile);
-    o = cursor.take(kQueryTile * padded(a.width));
-    max = cursor.take(kQueryTile);
-    sum = cursor.take(kQueryTile);
+    q_t = cursor.take(a.width * kMaxPanel);
+    s = cursor.take(std::max(key_tile(a.keys) * kMaxPanel, a.keys));
+    o = cursor.take(a.width * kMaxPanel);
+    max = cursor.take(kMaxPanel);
+    sum = cursor.take(kMaxPanel);
     size = cursor.used();
   }
 };
 
 template <typename T>
 struct BackwardScratch {
-  T* k_t;      ///< K^T times scale, in panels: width x keys
-  T* v_t;      ///< V^T in panels: width x keys
-  T* k;        ///< K in panels: keys x width
+  T *q_t, *dy_t;  ///< width x panel: Q^T times scale, and dY^T
+  T *q, *dy;      ///< the panel's rows in panels of their own: queries x width
+  T *s, *dp;   ///< keys of a tile x panel: probabilities P^T and scaled score gradients dS^T; or of one query
   T *dk, *dv;  ///< keys x padded(width)
-  T *q, *dy;   ///< this query tile's rows in panels: kQueryTile x width
-  T *s, *dp;   ///< kQueryTile x kKeyTile: probabilities P and scaled score gradients dS
-  T* dq;       ///< kQueryTile x padded(width)
-  T* delta;    ///< kQueryTile: <dy, y> of each row
+  T* dq;       ///< width x panel
+  T* delta;    ///< panel: <dy, y> of each query
+  T* log_sum_exp;  ///< panel
   std::int64_t size;
 
   BackwardScratch(const AttentionProblem<T>& a, T* base) {
     ScratchCursor<T> cursor(base);
-    k_t = cursor.take(padded(a.keys) * a.width);
-    v_t = cursor.take(padded(a.keys) * a.width);
-    k = cursor.take(a.keys * padded(a.width));
+    q_t = cursor.take(a.width * kMaxPanel);
+    dy_t = cursor.take(a.width * kMaxPanel);
+    q = cursor.take(kMaxPanel * padded(a.width));
+    dy = cursor.take(kMaxPanel * padded(a.width));
+    s = cursor.take(std::max(key_tile(a.keys) * kMaxPanel, a.keys));
+    dp = cursor.take(std::max(key_tile(a.keys) * kMaxPanel, a.keys));
     dk = cursor.take(a.keys * padded(a.width));
     dv = cursor.take(a.keys * padded(a.width));
-    q = cursor.take(kQueryTile * padded(a.width));
-    dy = cursor.take(kQueryTile * padded(a.width));
-    s = cursor.take(kQueryTile * kKeyTile);
-    dp = cursor.take(kQueryTile * kKeyTile);
-    dq = cursor.take(kQueryTile * padded(a.width));
-    delta = cursor.take(kQueryTile);
+    dq = cursor.take(a.width * kMaxPanel);
+    delta = cursor.take(kMaxPanel);
+    log_sum_exp = cursor.take(kMaxPanel);
     size = cursor.used();
   }
 };

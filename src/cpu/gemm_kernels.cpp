@@ -11,6 +11,8 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+// foreach_target.h comes first
+#include "cpu/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fer::detail::HWY_NAMESPACE {
@@ -297,44 +299,9 @@ void copy_panel(const T* source, std::int64_t stride, std::int64_t count, T* pan
   }
 }
 
-// A square block of one 128-bit vector's extent.
-template <typename T>
-HWY_INLINE void transpose_block(const T* source, [[maybe_unused]] std::int64_t stride, T* panel) {
-#if HWY_TARGET == HWY_SCALAR
-  panel[0] = source[0];
-#else
-  constexpr std::int64_t nr = kPanelColumns<T>;
-  const hn::CappedTag<T, 16 / sizeof(T)> d;
-  if constexpr (hn::MaxLanes(d) == 4) {
-    const auto a = hn::LoadU(d, source), b = hn::LoadU(d, source + stride);
-    const auto c = hn::LoadU(d, source + 2 * stride), e = hn::LoadU(d, source + 3 * stride);
-    const auto ab_low = hn::InterleaveLower(d, a, b), ab_high = hn::InterleaveUpper(d, a, b);
-    const auto ce_low = hn::InterleaveLower(d, c, e), ce_high = hn::InterleaveUpper(d, c, e);
-    hn::StoreU(hn::ConcatLowerLower(d, ce_low, ab_low), d, panel);
-    hn::StoreU(hn::ConcatUpperUpper(d, ce_low, ab_low), d, panel + nr);
-    hn::StoreU(hn::ConcatLowerLower(d, ce_high, ab_high), d, panel + 2 * nr);
-    hn::StoreU(hn::ConcatUpperUpper(d, ce_high, ab_high), d, panel + 3 * nr);
-  } else {
-    const auto a = hn::LoadU(d, source), b = hn::LoadU(d, source + stride);
-    hn::StoreU(hn::InterleaveLower(d, a, b), d, panel);
-    hn::StoreU(hn::InterleaveUpper(d, a, b), d, panel + nr);
-  }
-#endif
-}
-
 template <typename T>
 void transpose_panel(const T* source, std::int64_t stride, std::int64_t count, T* panel) {
-  constexpr std::int64_t nr = kPanelColumns<T>, side = hn::MaxLanes(hn::CappedTag<T, 16 / sizeof(T)>());
-  constexpr std::int64_t strip = 64;  // of k, so that the panel's part stays in the first-level cache
-  const std::int64_t whole = count / side * side;
-  for (std::int64_t k0 = 0; k0 < whole; k0 += strip) {
-    const std::int64_t end = std::min(whole, k0 + strip);
-    for (std::int64_t j = 0; j < nr; j += side)
-      for (std::int64_t k = k0; k < end; k += side)
-        transpose_block<T>(source + j * stride + k, stride, panel + k * nr + j);
-  }
-  for (std::int64_t k = whole; k < count; ++k)
-    for (std::int64_t j = 0; j < nr; ++j) panel[k * nr + j] = source[j * stride + k];
+  fer::HWY_NAMESPACE::transpose(source, stride, kPanelColumns<T>, count, panel, kPanelColumns<T>);
 }
 
 template <typename T>
