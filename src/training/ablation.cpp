@@ -7,6 +7,7 @@
 #include <set>
 
 #include "fer/formats/atomic_file.h"
+#include "fer/formats/folder_lock.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
@@ -33,17 +34,19 @@ Json identity(const AblationTable& table, const RunConfig& config) {
   return {{"table", table.name}, {"configuration", std::move(json)}};
 }
 
-void claim_folder(const fs::path& folder, const Json& wanted) {
+/// Takes an empty folder, or one with cells of the same table, for this process alone.
+FolderLock claim_folder(const fs::path& folder, const Json& wanted, TrainingObserver& observer) {
   const fs::path file = folder / "ablation.json";
   std::error_code error;
+  fs::create_directories(folder, error);
+  require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
+  FolderLock lock(folder);
+  if (!lock.missing().empty()) observer.on_note(lock.missing());
   if (!fs::exists(file, error)) {
-    const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
-    require<IoError>(!taken, "the folder '", folder.string(),
+    require<IoError>(fs::is_empty(folder, error), "the folder '", folder.string(),
                      "' is not empty and holds no table; name another one");
-    fs::create_directories(folder, error);
-    require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
     write_file_atomically(file, wanted.dump(2) + "\n");
-    return;
+    return lock;
   }
   const Json there = parse(file).flatten(), here = wanted.flatten();
   for (const auto& [key, value] : here.items()) {
@@ -52,6 +55,7 @@ void claim_folder(const fs::path& folder, const Json& wanted) {
                          "' holds cells of another table: ", key.substr(1), " is ", other.dump(),
                          " there and ", value.dump(), " here; name another folder");
   }
+  return lock;
 }
 
 RunConfig cell_config(const RunConfig& base, const AblationVariant& variant, std::uint64_t seed) {
@@ -183,7 +187,7 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
   }
   RunConfig base = config;
   for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
-  claim_folder(folder, identity(table, base));
+  const FolderLock lock = claim_folder(folder, identity(table, base), observer);
   if (base.landmarks.file.empty())
     observer.on_note("backbones: taught the points of faces once, for all cells");
   base = train_backbones(base, folder / "backbones", device, observer);

@@ -6,6 +6,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/formats/atomic_file.h"
+#include "fer/formats/folder_lock.h"
 #include "fer/losses/losses.h"
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
@@ -214,18 +215,23 @@ LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFac
   return result;
 }
 
-void prepare_folder(const fs::path& folder, bool resume) {
+/// Takes a new and empty folder, or with `resume` that of a run, for this process alone.
+FolderLock prepare_folder(const fs::path& folder, bool resume, TrainingObserver& observer) {
   std::error_code error;
   if (resume) {
     require<IoError>(fs::exists(folder / "config.json", error), "cannot resume '", folder.string(),
                      "': it holds no config.json");
-    return;
+  } else {
+    const bool file = fs::exists(folder, error) && !fs::is_directory(folder, error);
+    require<IoError>(!file, "the run folder '", folder.string(), "' is a file; name another folder");
+    fs::create_directories(folder, error);
+    require<IoError>(!error, "cannot create the run folder '", folder.string(), "': ", error.message());
   }
-  const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
-  require<IoError>(!taken, "the run folder '", folder.string(),
+  FolderLock lock(folder);
+  if (!lock.missing().empty()) observer.on_note(lock.missing());
+  require<IoError>(resume || fs::is_empty(folder, error), "the run folder '", folder.string(),
                    "' is not empty; resume its run with --resume, or name another folder");
-  fs::create_directories(folder, error);
-  require<IoError>(!error, "cannot create the run folder '", folder.string(), "': ", error.message());
+  return lock;
 }
 
 std::shared_ptr<const Dataset> first_batch(const std::shared_ptr<const Dataset>& dataset,
@@ -321,7 +327,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   validate(config.model);
   // What the loss lacks is said now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, data.neutral));
-  prepare_folder(folder, resume);
+  const FolderLock lock = prepare_folder(folder, resume, user);
   const std::string settings = to_json(config);
   if (!resume) write_file_atomically(folder / "config.json", settings);
   ResumedSettings observer(user, folder / "config.json", resume ? settings : "");
@@ -393,6 +399,8 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   std::error_code error;
   fs::create_directories(folder, error);
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
+  const FolderLock lock(folder);
+  if (!lock.missing().empty()) observer.on_note(lock.missing());
   FERNetConfig sizes = config.model;
   sizes.landmarks.head = true;
   FERNet model(sizes);

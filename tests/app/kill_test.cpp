@@ -118,3 +118,22 @@ TEST_CASE("one loader thread and four end with the same weights") {
        {"landmarks-last.safetensors", "image-last.safetensors", "best.safetensors", "last.safetensors"})
     check_same_tensors(folder / (std::string("1/") + file), folder / (std::string("4/") + file));
 }
+
+TEST_CASE("a folder in which a training writes is closed to others, and open again when it has been killed") {
+  const Folder folder("locked");
+  auto training = app_test::short_training(folder / "run");
+  training.insert(training.end(), {"--epochs", "1000"});
+  const std::string held = "fer: another fer is writing in the folder '" + (folder / "run") +
+                           "'; wait until it has ended, or name another folder\n";
+  app_test::Background first(training);
+  REQUIRE(first.has_said("epoch 1/1000"));
+  for (const auto& second : {training, std::vector<std::string>{"train", "--resume", folder / "run"}}) {
+    const Result result = run(second);
+    CHECK(result.code == 1);
+    CHECK(result.err == held);
+  }
+  first.send(SIGKILL);
+  CHECK(first.wait().code == -SIGKILL);
+  const Result resumed = run({"train", "--resume", folder / "run", "--max-steps", "8", "--quiet"});
+  CHECK_MESSAGE(resumed.code == 0, resumed.err);
+}

@@ -63,14 +63,14 @@ struct Limits {
   }
 };
 
-/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is sent a signal then.
-inline Result run(const std::vector<std::string>& arguments, int kill_after = 0, const Limits& limits = {}) {
-  const Folder folder("output");
-  const std::string out = folder / "out", err = folder / "err";
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
-    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
+/// A run of `fer` beside the test.
+class Background {
+ public:
+  explicit Background(const std::vector<std::string>& arguments, const Limits& limits = {})
+      : out_(output_ / "out"), err_(output_ / "err"), child_(::fork()) {
+    if (child_ != 0) return;
+    ::dup2(::open(out_.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
+    ::dup2(::open(err_.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
     ::setenv("OMP_WAIT_POLICY", "passive", 1);
     limits.apply();
     std::vector<char*> argv{const_cast<char*>("fer")};
@@ -79,17 +79,50 @@ inline Result run(const std::vector<std::string>& arguments, int kill_after = 0,
     ::execv(limits.program.c_str(), argv.data());
     ::_exit(127);
   }
+  ~Background() {
+    if (child_ <= 0) return;
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  void send(int signal) const { ::kill(child_, signal); }
+  /// Waits until the program has said `text` among its messages; false if it does not within a minute.
+  bool has_said(const std::string& text) const {
+    for (int i = 0; i < 6000; ++i) {
+      if (read_all(err_).find(text) != std::string::npos) return true;
+      ::usleep(10000);
+    }
+    return false;
+  }
+  Result wait() {
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    child_ = 0;
+    const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return {code, read_all(out_), read_all(err_)};
+  }
+
+ private:
+  const Folder output_ = Folder(unique_name());
+  std::string out_, err_;
+  pid_t child_;
+
+  static std::string unique_name() {
+    static int number = 0;
+    return "output" + std::to_string(++number);
+  }
+};
+
+/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is sent a signal then.
+inline Result run(const std::vector<std::string>& arguments, int kill_after = 0, const Limits& limits = {}) {
+  Background program(arguments, limits);
   if (kill_after > 0) {
     ::usleep(static_cast<useconds_t>(kill_after) * 1000);
-    ::kill(child, limits.signal);
+    program.send(limits.signal);
   }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  Result result;
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  result.out = read_all(out);
-  result.err = read_all(err);
-  return result;
+  return program.wait();
 }
 
 /// Flags of a run of seconds.

@@ -163,6 +163,27 @@ TEST_CASE("ablate heatmap, depth and loss run, and list their rows") {
   CHECK(contains(run({"ablate", "depth", "--vit", "x.pth", "--list"}).out, "ViT"));
 }
 
+TEST_CASE("ablate: a folder has one table at a time, and a cell one training") {
+  const Folder folder("locked_table");
+  const auto held = [&](const std::string& path) {
+    return "fer: another fer is writing in the folder '" + path +
+           "'; wait until it has ended, or name another folder\n";
+  };
+  const std::vector<std::string> more{"--variants",  "product", "--seeds",  "1",
+                                      "--max-steps", "0",       "--epochs", "1000"};
+  app_test::Background first(table("modules", folder / "t", more));
+  REQUIRE(first.has_said("epoch 1/1000"));
+  const Result second = run(table("modules", folder / "t", more));
+  CHECK(second.code == 1);
+  CHECK(second.err == held(folder / "t"));
+  const Result cell = run({"train", "--resume", folder / "t/none/seed-1"});
+  CHECK(cell.code == 1);
+  CHECK(cell.err == held(folder / "t/none/seed-1"));
+  first.send(SIGTERM);
+  const Result stopped = first.wait();
+  CHECK_MESSAGE(stopped.code == 128 + SIGTERM, stopped.err);
+}
+
 TEST_CASE("ablate says what is wrong") {
   const Folder folder("bad_tables");
   const Result unknown = run({"ablate", "colour"});

@@ -73,7 +73,7 @@ struct AblationResult {
 /// backbone is trained once, unless the configuration names one, and shared by all cells. After each cell
 /// <table>.md, .csv and .json in `folder` say what is known so far. Of a finished cell the weights of its
 /// best epoch and its predictions are kept. ConfigError, naming the setting, if the folder holds cells of
-/// another configuration.
+/// another configuration; IoError if somebody else is writing there (FolderLock).
 AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             const std::vector<std::uint64_t>& seeds, const std::filesystem::path& folder,
                             Device device, TrainingObserver& observer);

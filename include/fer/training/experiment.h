@@ -24,7 +24,7 @@ struct ExperimentResult {
 /// trained first on the points of drawn faces; either way it is frozen afterwards. The image backbone learns
 /// the same points, if image_epochs() says so, and is trained on. Afterwards the folder holds config.json,
 /// metrics.jsonl, last and best weights, and result.json. IoError if the folder holds another run and
-/// `resume` is false.
+/// `resume` is false, or if somebody else is writing there (FolderLock).
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
                                 Device device, TrainingObserver& observer);
 
