@@ -21,6 +21,8 @@ using std::chrono::steady_clock;
 // How often a bar is redrawn, and how often a plain line appears.
 constexpr double bar_seconds = 0.1, line_seconds = 15;
 
+constexpr int warm_up = 2;  // steps that are not profiled: the first ones fill caches and allocate
+
 std::string fixed(double value, int digits) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(digits) << value;
@@ -97,22 +99,47 @@ void ConsoleObserver::on_note(const std::string& note) {
 }
 
 void ConsoleObserver::profile(int steps, std::string trace, Device device) {
+  require_writable_file(trace);
   profile_steps_ = steps;
   trace_ = std::move(trace);
   device_ = device;
 }
 
 void ConsoleObserver::on_profiled_step() {
-  constexpr int warm_up = 2;  // the first steps fill caches and allocate
   ++steps_seen_;
-  if (profiler_) profiler_->mark("optimizer and bookkeeping", "", Profiler::Phase::other);
+  if (profiler_) {
+    profiler_->mark("optimizer and bookkeeping", "", Profiler::Phase::other);
+    events_of_steps_ = profiler_->events().size();
+  }
   if (steps_seen_ == warm_up) profiler_ = std::make_unique<Profiler>(device_);
-  if (steps_seen_ != warm_up + profile_steps_) return;
+  if (steps_seen_ == warm_up + profile_steps_) show_profile(profile_steps_);
+}
+
+void ConsoleObserver::show_profile(int steps) {
   profiler_->stop();
   clear_bar();
-  std::cerr << "\nwhere the time of " << profile_steps_ << " steps went:\n\n" << profiler_->table() << "\n";
-  write_file_atomically(trace_, profiler_->chrome_trace());
-  std::cerr << "trace for chrome://tracing or Perfetto: " << trace_ << std::endl;
+  std::cerr << "\nwhere the time of " << steps << (steps == 1 ? " step" : " steps") << " went:\n\n"
+            << profiler_->table() << "\n";
+  try {
+    write_file_atomically(trace_, profiler_->chrome_trace());
+    std::cerr << "trace for chrome://tracing or Perfetto: " << trace_ << std::endl;
+  } catch (const IoError& error) {  // a disk that is full by now is no reason to end the training
+    std::cerr << "there is no trace: " << error.what() << std::endl;
+  }
+  profile_steps_ = 0;
+  profiler_.reset();
+}
+
+void ConsoleObserver::end_profile() {
+  if (profile_steps_ == 0) return;
+  const int steps = std::max(0, steps_seen_ - warm_up);
+  if (steps > 0) {
+    profiler_->rewind(events_of_steps_);
+    show_profile(steps);
+    return;
+  }
+  std::cerr << "no profile: the training did " << steps_seen_ << (steps_seen_ == 1 ? " step" : " steps")
+            << ", and the first " << warm_up << " are left out" << std::endl;
   profile_steps_ = 0;
   profiler_.reset();
 }
@@ -144,6 +171,7 @@ bool ConsoleObserver::wants_stop() {
 
 void ConsoleObserver::on_epoch(const EpochReport& report) {
   clear_bar();
+  if (profiler_) profiler_->rewind(events_of_steps_);
   std::ostringstream line;
   line << epoch_text(report) << "  train loss " << fixed(report.train_loss, 4);
   for (const auto& [name, value] : report.evaluation.figures) {

@@ -109,7 +109,9 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
   try {
     const InterruptCatcher catcher;
     result = run_experiment(config, folder, resume, device, observer);
+    console.end_profile();
   } catch (const Interrupted& stop) {
+    console.end_profile();
     console.on_note(
         concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options, device)));
     return exit_code_of(interrupted());

@@ -96,6 +96,11 @@ void Profiler::skip() {
   last_ = Clock::now();
 }
 
+void Profiler::rewind(std::size_t count) {
+  if (count < events_.size()) events_.resize(count);
+  skip();
+}
+
 void Profiler::mark(std::string op, std::string module, Phase phase) {
   backend(device_).synchronize();
   const Clock::time_point now = Clock::now();

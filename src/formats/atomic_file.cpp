@@ -135,6 +135,14 @@ void write_file_atomically(const fs::path& path, std::span<const std::span<const
   sync_folder(target);
 }
 
+void require_writable_file(const fs::path& path) {
+  const fs::path target = resolve_target(path);
+  const fs::path beside = target.string() + ".tmp." + std::to_string(::getpid());
+  const Descriptor fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!fd.valid()) fail("write", path, errno);
+  const TemporaryFile temporary(beside);
+}
+
 void write_file_atomically(const fs::path& path, std::string_view text) {
   const std::span<const std::byte> part = std::as_bytes(std::span(text));
   write_file_atomically(path, std::span(&part, 1));

@@ -205,3 +205,30 @@ TEST_CASE("train --profile writes a trace") {
   const auto trace = nlohmann::json::parse(app_test::read_all(folder / "trace.json"));
   CHECK(trace["traceEvents"].size() > 100);
 }
+
+TEST_CASE("train --profile: fewer steps than asked for, none at all, and a file that cannot be written") {
+  const Folder folder("short_profile");
+  const auto profiled = [&folder](const std::string& name, const std::string& steps,
+                                  const std::string& trace) {
+    auto arguments = app_test::short_training(folder / name);
+    arguments.insert(arguments.end(), {"--max-steps", steps, "--profile", trace, "--profile-steps", "2"});
+    return run(arguments);
+  };
+  const Result one = profiled("one", "3", folder / "one.json");
+  REQUIRE_MESSAGE(one.code == 0, one.err);
+  CHECK(contains(one.err, "\nwhere the time of 1 step went:\n"));
+  // The evaluation that follows the step belongs to no step: one forward pass alone is noted.
+  std::size_t losses = 0;
+  for (const auto& event : nlohmann::json::parse(app_test::read_all(folder / "one.json"))["traceEvents"])
+    losses += event["name"] == "softmax_cross_entropy" && event["cat"] == "forward" ? 1 : 0;
+  CHECK(losses <= 1);
+  const Result none = profiled("none", "2", folder / "none.json");
+  CHECK(none.code == 0);
+  CHECK(contains(none.err, "no profile: the training did 2 steps, and the first 2 are left out\n"));
+  CHECK_FALSE(app_test::fs::exists(folder / "none.json"));
+  const Result closed = profiled("closed", "7", folder / "nowhere/trace.json");
+  CHECK(closed.code == 1);
+  CHECK(closed.err ==
+        "fer: cannot write '" + (folder / "nowhere/trace.json") + "': No such file or directory\n");
+  CHECK_FALSE(app_test::fs::exists(folder / "closed"));
+}

@@ -32,4 +32,8 @@ TEST_CASE("operations of a step are noted under their module, in order") {
   CHECK(profiler.table(2).find("net.layer ") != std::string::npos);
   const std::string trace = profiler.chrome_trace();
   CHECK(trace.find("\"name\": \"relu\", \"cat\": \"backward\"") != std::string::npos);
+  profiler.rewind(1);
+  CHECK(profiler.events().size() == 1);
+  profiler.rewind(7);
+  CHECK(profiler.events().size() == 1);
 }

@@ -57,6 +57,15 @@ TEST_CASE("atomic file: folders that are not there, are no folders, or cannot be
       concat("cannot write '", (folder / "sub").string(), "': it exists and is not a regular file"));
   CHECK_MESSAGE_OF(write_file_atomically("/dev/null", "x"), IoError,
                    "cannot write '/dev/null': it exists and is not a regular file");
+  // The same is said beforehand.
+  CHECK_MESSAGE_OF(require_writable_file(folder / "none/a"), IoError,
+                   concat("cannot write '", (folder / "none/a").string(), "': No such file or directory"));
+  CHECK_MESSAGE_OF(require_writable_file("/dev/null"), IoError,
+                   "cannot write '/dev/null': it exists and is not a regular file");
+  CHECK_NOTHROW(require_writable_file(folder / "plain"));
+  CHECK_NOTHROW(require_writable_file(folder / "new"));
+  CHECK(folder.names() == std::vector<std::string>{"plain", "sub"});
+  CHECK(contents(folder / "plain") == "x");
   std::filesystem::permissions(folder / "sub",
                                std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   {

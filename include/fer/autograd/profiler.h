@@ -38,6 +38,8 @@ class Profiler {
   void mark(std::string op, std::string module, Phase phase);
   /// Forgets the time since the last mark.
   void skip();
+  /// Forgets all events but the first `count`, and the time since then.
+  void rewind(std::size_t count);
 
   const std::vector<Event>& events() const { return events_; }
   /// Two tables for people, by operation and by module (paths cut to `module_depth` names): calls,

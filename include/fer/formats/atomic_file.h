@@ -18,6 +18,9 @@ void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Throws what writing `path` would throw now, and writes nothing: for what takes hours to compute.
+void require_writable_file(const std::filesystem::path& path);
+
 /// The whole file. IoError, naming `path` and the system's reason, if it cannot be opened or read.
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 
