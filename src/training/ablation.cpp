@@ -67,6 +67,20 @@ RunConfig cell_config(const RunConfig& base, const AblationVariant& variant, std
   return config;
 }
 
+/// The configurations of the cells that are not done, one a variant.
+std::vector<RunConfig> cells_to_run(const AblationTable& table, const RunConfig& base,
+                                    const std::vector<std::uint64_t>& seeds, const fs::path& folder) {
+  std::vector<RunConfig> configs;
+  for (const AblationVariant& variant : table.variants) {
+    const auto missing = std::find_if(seeds.begin(), seeds.end(), [&](std::uint64_t seed) {
+      std::error_code error;
+      return !fs::exists(cell_folder(folder, variant, seed) / "cell.json", error);
+    });
+    if (missing != seeds.end()) configs.push_back(cell_config(base, variant, *missing));
+  }
+  return configs;
+}
+
 Json settings_json(const AblationVariant& variant) {
   Json json = Json::object();
   for (const auto& [key, value] : variant.settings) json[key] = value;
@@ -187,6 +201,7 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
   }
   RunConfig base = config;
   for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
+  check_experiments(cells_to_run(table, base, seeds, folder));
   const FolderLock lock = claim_folder(folder, identity(table, base), observer);
   if (base.landmarks.file.empty())
     observer.on_note("backbones: taught the points of faces once, for all cells");

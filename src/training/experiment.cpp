@@ -275,6 +275,46 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
 
 namespace {
 
+struct RunData {
+  std::shared_ptr<const Dataset> train, test, validation;  ///< validation: null where its fraction is 0
+};
+
+RunData open_data(const DataConfig& config) {
+  const auto open = [&config](Split split) { return open_dataset(dataset_options(config, split)); };
+  return {open(Split::train), open(Split::test), config.validation > 0 ? open(Split::validation) : nullptr};
+}
+
+/// The settings with what the data and the files of weights decide: the number of classes, sizes of parts.
+RunConfig completed(RunConfig config, const Dataset& train) {
+  config.model.classes = train.classes();
+  if (config.landmarks.file.empty()) {
+    config.model.landmarks.head = true;  // the head is what the backbone learns its points through
+  } else {
+    adopt_landmark_sizes(config.landmarks.file, config.model);
+  }
+  if (!config.training.vit.empty()) {
+    adopt_vit_sizes(load_state_dict(config.training.vit), config.training.vit, config.model.attention);
+  }
+  validate(config.model);
+  // What the loss lacks is said now, not after the landmark stage.
+  const FERLoss checked_loss(loss_config(config.training, train.info().neutral));
+  return config;
+}
+
+/// Loads the files of weights that the settings name; returns what to say of each.
+std::vector<std::string> load_named_weights(const RunConfig& config, FERNet& model) {
+  std::vector<std::string> reports;
+  if (const std::string& file = config.landmarks.file; !file.empty())
+    reports.push_back("landmark backbone: " + file + "\n" + load_landmarks(file, model.landmark_backbone()));
+  if (const std::string& file = config.training.image_backbone; !file.empty())
+    reports.push_back("image backbone: " + file + "\n" + load_image_backbone(file, model.image_backbone()));
+  if (const std::string& file = config.training.vit; !file.empty()) {
+    reports.push_back("attention blocks: " + file + " (what it lacks starts fresh)\n" +
+                      load_vit(model.attention(), load_state_dict(file), file).text());
+  }
+  return reports;
+}
+
 /// Writes the settings of a resumed run once a loop goes on with them. They may be others than before, and
 /// those that its checkpoint refuses must not take the place of those that it was begun with.
 class ResumedSettings final : public TrainingObserver {
@@ -308,33 +348,22 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     config.model.attention.drop_attention = config.model.attention.drop_hidden =
         config.model.attention.drop_mlp = 0;
   }
-  auto train = open_dataset(dataset_options(config.data, Split::train));
-  const auto test = open_dataset(dataset_options(config.data, Split::test));
-  std::shared_ptr<const Dataset> validation;
-  if (config.data.validation > 0) validation = open_dataset(dataset_options(config.data, Split::validation));
+  RunData sets = open_data(config.data);
+  std::shared_ptr<const Dataset>& train = sets.train;
   note_warnings(*train, user);
-  note_warnings(*test, user);
+  note_warnings(*sets.test, user);
   const DatasetInfo& data = train->info();
-  config.model.classes = train->classes();
-  if (config.landmarks.file.empty()) {
-    config.model.landmarks.head = true;  // the head is what the backbone learns its points through
-  } else {
-    adopt_landmark_sizes(config.landmarks.file, config.model);
-  }
-  if (!config.training.vit.empty()) {
-    adopt_vit_sizes(load_state_dict(config.training.vit), config.training.vit, config.model.attention);
-  }
-  validate(config.model);
-  // What the loss lacks is said now, not after the landmark stage.
-  const FERLoss checked_loss(loss_config(config.training, data.neutral));
+  config = completed(std::move(config), *train);
+  FERNet model(config.model);
+  model.initialise(config.training.seed);
+  const std::vector<std::string> loaded = load_named_weights(config, model);
   const FolderLock lock = prepare_folder(folder, resume, user);
   const std::string settings = to_json(config);
   if (!resume) write_file_atomically(folder / "config.json", settings);
   ResumedSettings observer(user, folder / "config.json", resume ? settings : "");
   observer.on_note("run folder: " + folder.string());
+  for (const std::string& report : loaded) observer.on_note(report);
 
-  FERNet model(config.model);
-  model.initialise(config.training.seed);
   model.to(device);
   backend(device).reset_peak_memory();
   std::optional<DrawnFaces> drawn;
@@ -344,37 +373,25 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     observer.on_note(
         "landmark backbone: no checkpoint given, training it on the points of drawn faces first");
     landmark_result = train_landmarks(model, config, faces(), folder, device, observer);
-  } else {
-    observer.on_note("landmark backbone: " + config.landmarks.file + "\n" +
-                     load_landmarks(config.landmarks.file, model.landmark_backbone()));
   }
   model.freeze_landmarks();
   if (image_epochs(config) > 0) {
     observer.on_note("image backbone: it learns the points of drawn faces first");
     train_image_backbone(model, config, faces(), folder, device, observer);
   }
-  if (!config.training.image_backbone.empty()) {
-    observer.on_note("image backbone: " + config.training.image_backbone + "\n" +
-                     load_image_backbone(config.training.image_backbone, model.image_backbone()));
-  }
-  if (!config.training.vit.empty()) {
-    const std::string& file = config.training.vit;
-    observer.on_note("attention blocks: " + file + " (what it lacks starts fresh)\n" +
-                     load_vit(model.attention(), load_state_dict(file), file).text());
-  }
   drawn.reset();  // its pictures are of no more use
   model.set_checkpointing(config.training.checkpointing);
 
   if (config.training.overfit_batch) train = first_batch(train, config);
   DataLoader train_loader(train, training_loader_options(config));
-  DataLoader test_loader(test, evaluation_loader_options(config));
+  DataLoader test_loader(sets.test, evaluation_loader_options(config));
   std::optional<DataLoader> validation_loader;
-  if (validation && validation->size() > 0)
-    validation_loader.emplace(validation, evaluation_loader_options(config));
+  if (sets.validation && sets.validation->size() > 0)
+    validation_loader.emplace(sets.validation, evaluation_loader_options(config));
   observer.on_note(concat("expressions: ", train->size(), " samples to train on, ",
-                          validation ? validation->size() : 0, " to choose the epoch by, ", test->size(),
-                          " to test on (", name_of(test->info().split), "); ", data.class_names.size(),
-                          " classes, ", model.parameter_count(), " parameters"));
+                          sets.validation ? sets.validation->size() : 0, " to choose the epoch by, ",
+                          sets.test->size(), " to test on (", name_of(sets.test->info().split), "); ",
+                          data.class_names.size(), " classes, ", model.parameter_count(), " parameters"));
   ExpressionTask task(model, validation_loader ? &*validation_loader : nullptr, config, data, device);
   LoopResult training = run_training(task, train_loader, config.training, folder, observer);
   EvaluationResult last = evaluate(model, test_loader, device);
@@ -386,10 +403,28 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                           std::move(last),
                           std::move(best),
                           data.class_names,
-                          std::string(name_of(test->info().split)),
+                          std::string(name_of(sets.test->info().split)),
                           model.parameter_count()};
   write_file_atomically(folder / "result.json", result_to_json(result));
   return result;
+}
+
+void check_experiments(const std::vector<RunConfig>& configs) {
+  RunData sets;
+  Json opened;
+  for (const RunConfig& config : configs) {
+    check(config);
+    if (const Json data = Json::parse(to_json(config))["data"]; data != opened) {
+      sets = open_data(config.data);
+      opened = data;
+    }
+    const RunConfig whole = completed(config, *sets.train);
+    const bool named = !whole.landmarks.file.empty() || !whole.training.image_backbone.empty() ||
+                       !whole.training.vit.empty();
+    if (!named) continue;
+    FERNet model(whole.model);
+    load_named_weights(whole, model);
+  }
 }
 
 RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,

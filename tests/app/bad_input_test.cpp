@@ -70,6 +70,31 @@ TEST_CASE("bad input: folders and files that are not there") {
               "cannot read '" + (folder / "none.pth") + "': No such file or directory");
 }
 
+TEST_CASE("bad input: weights to start in are matched before anything is trained or written") {
+  const Folder folder("start");
+  const std::string other = trained() / "run/landmarks-best.safetensors";
+  for (const auto& [flag, message] :
+       {std::pair<std::string, std::string>{"--image-backbone", other + ": "},
+        {"--vit", other + ": not a vision transformer of timm's: 'blocks.0.attn.qkv.weight' is missing\n"},
+        {"--landmarks", folder / "none.pth"}}) {
+    const std::string file = flag == "--landmarks" ? message : other;
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"train", "--run-dir"}, {"ablate", "modules", "--out"}}) {
+      auto arguments = command;
+      arguments.insert(arguments.end(), {folder / "run", "--preset", "tiny", flag, file});
+      const Result result = run(arguments);
+      CHECK(result.code == 1);
+      CHECK_MESSAGE(result.err.starts_with("fer: "), result.err);
+      CHECK_MESSAGE(result.err.find(message) != std::string::npos, result.err);
+      CHECK(!fs::exists(folder / "run"));
+    }
+  }
+  const Result data = run({"ablate", "modules", "--dataset", "rafdb", "--data", folder / "none", "--preset",
+                           "tiny", "--out", folder / "run"});
+  check_error(data, "data set 'rafdb': the folder '" + (folder / "none") + "' does not exist");
+  CHECK(!fs::exists(folder / "run"));
+}
+
 TEST_CASE("bad input: data sets") {
   const Folder folder("data");
   SUBCASE("an empty class") {

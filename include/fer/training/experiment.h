@@ -28,6 +28,10 @@ struct ExperimentResult {
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
                                 Device device, TrainingObserver& observer);
 
+/// Throws what run_experiment() would throw before it touches its folder: settings that contradict each other
+/// or the data, data that is not there, weights that do not fit the network.
+void check_experiments(const std::vector<RunConfig>& configs);
+
 /// Teaches the backbones that `config` gives no checkpoint for the points of drawn faces, as a run does; goes
 /// on with what `folder` holds of it. Returns the configuration with their weights,
 /// <folder>/landmarks.safetensors and <folder>/image.safetensors, as checkpoints.
