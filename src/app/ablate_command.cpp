@@ -72,6 +72,7 @@ Command add_ablate(CLI::App& program) {
                       "folder of the table; what it holds is not run again [runs/TABLE]");
   command->add_option("--seeds", options->seeds, "seeds, each a run of every row")
       ->delimiter(',')
+      ->check(whole_number())
       ->capture_default_str();
   command
       ->add_option("--variants", options->variants, "only these rows and the reference, for example none,all")

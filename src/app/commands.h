@@ -29,6 +29,9 @@ Command add_ablate(CLI::App& program);
 Command add_figure(CLI::App& program);
 Command add_report(CLI::App& program);
 
+/// A check of flags whose numbers count things: digits alone. Elsewhere -1 becomes 2^64 - 1, and nothing 0.
+const CLI::Validator& whole_number();
+
 /// --device cpu|simt|cuda|cuda:N and --math native|library.
 void add_device_flag(CLI::App& command, std::string& device);
 /// The device, set to what --math says, or a DeviceError that says what to do.

@@ -79,7 +79,9 @@ Command add_faces(CLI::App& program) {
   auto options = std::make_shared<FacesOptions>();
   command->add_option("--out", options->folder, "folder for <expression>/<person>-<number>.png");
   command->add_option("--sheet", options->sheet, "one picture, a person a row (.png or .jpg)");
-  command->add_option("--seed", options->seed, "seed of persons and pictures")->capture_default_str();
+  command->add_option("--seed", options->seed, "seed of persons and pictures")
+      ->check(whole_number())
+      ->capture_default_str();
   command->add_option("--identities", options->identities, "persons")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

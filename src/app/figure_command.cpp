@@ -129,6 +129,7 @@ void add_faces_flags(CLI::App& command, FigureOptions& options) {
   auto* pictures = command.add_option("--pictures", options.pictures, "PNG or JPEG files of one face each");
   command.add_option("--samples", options.samples, "numbers of samples of the data set")
       ->delimiter(',')
+      ->check(whole_number())
       ->excludes(pictures);
   command.add_option("--count", options.count, "faces of the data set, the classes in turn")
       ->check(CLI::Range(1, 40))

@@ -2,6 +2,8 @@
 #include "app/commands.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
@@ -22,6 +24,20 @@ MathMode& chosen_math() {
 }
 
 }  // namespace
+
+const CLI::Validator& whole_number() {
+  static const CLI::Validator validator(
+      [](std::string& text) {
+        std::uint64_t value = 0;
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, value);
+        if (error == std::errc() && stop == end) return std::string();
+        return concat("must be a whole number from 0 to ", std::numeric_limits<std::uint64_t>::max(),
+                      ", got '", text, "'");
+      },
+      "", "whole number");
+  return validator;
+}
 
 void add_device_flag(CLI::App& command, std::string& device) {
   command

@@ -36,6 +36,17 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
   CHECK(run({"figure", "cam"}).err ==
         "fer figure cam: --weights is required; fer figure cam --help says more\n");
   CHECK(run({"info", "--levels", "-1"}).code == 2);
+  for (const auto& [seed, said] : {std::pair<std::string, std::string>{"-1", "-1"},
+                                   {"", ""},
+                                   {"1,x", "x"},
+                                   {"1.5", "1.5"},
+                                   {"18446744073709551616", "18446744073709551616"}}) {
+    const Result result = run({"ablate", "modules", "--list", "--seeds", seed});
+    CHECK(result.code == 2);
+    CHECK(result.err == "fer ablate: --seeds: must be a whole number from 0 to 18446744073709551615, got '" +
+                            said + "'; fer ablate --help says more\n");
+  }
+  CHECK(run({"faces", "--seed", "-1", "--sheet", "unused.png"}).code == 2);
   const Result command = run({"trian"});
   CHECK(command.code == 2);
   CHECK(command.err == "fer: unknown command 'trian'; did you mean 'train'?\n");
