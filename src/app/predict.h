@@ -16,12 +16,12 @@ namespace fer::app {
 struct PredictInput {
   std::filesystem::path file, overlay;
   bool video = false;
+  std::string problem{};  ///< why there is nothing to read: it does not exist, or is an empty folder
 };
 
 /// Files as given; of a folder, its pictures and videos in the order of their paths, with `recursive` those
 /// of its folders too. `overlay`: empty, a file for a single input, or else a folder in which each has its
-/// name. IoError, DataError or ConfigError for what does not exist, is empty, or would overwrite something it
-/// should not.
+/// name. ConfigError for an overlay that would overwrite something it should not.
 std::vector<PredictInput> predict_inputs(const std::vector<std::string>& arguments, bool recursive,
                                          const std::string& overlay);
 

@@ -51,12 +51,18 @@ class Predictor {
     for (std::size_t i = 0; i < inputs.size();) {
       unread_ = interrupted() != 0;
       if (unread_) return;
+      if (!inputs[i].problem.empty()) {
+        const PredictInput& input = inputs[i++];
+        guarded(input.file.string(), [&input] { throw IoError(input.problem); });
+        continue;
+      }
       if (inputs[i].video) {
         read_video(inputs[i++]);
         continue;
       }
       std::vector<PredictInput> pictures;
-      for (; i < inputs.size() && !inputs[i].video && pictures.size() < at_once_; ++i)
+      const auto is_picture = [](const PredictInput& input) { return !input.video && input.problem.empty(); };
+      for (; i < inputs.size() && is_picture(inputs[i]) && pictures.size() < at_once_; ++i)
         pictures.push_back(inputs[i]);
       read_pictures(pictures);
     }

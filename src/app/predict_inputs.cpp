@@ -19,16 +19,29 @@ bool is_picture_name(const fs::path& path) {
 }
 
 template <typename Iterator>
-std::vector<fs::path> inside(const fs::path& folder) {
+std::vector<fs::path> inside(const fs::path& folder, const char* advice) {
   std::vector<fs::path> files;
   std::error_code error;
   for (Iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->is_regular_file() && (is_picture_name(entry->path()) || is_video_name(entry->path())))
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored) && (is_picture_name(entry->path()) || is_video_name(entry->path())))
       files.push_back(entry->path());
   }
   require<IoError>(!error, "cannot read the folder '", folder.string(), "': ", error.message());
+  require<DataError>(!files.empty(), "the folder '", folder.string(),
+                     "' holds no PNG or JPEG picture and no video", advice);
   std::sort(files.begin(), files.end());
   return files;
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+bool is_missing(const fs::path& path) {
+  std::error_code error;
+  return fs::status(path, error).type() == fs::file_type::not_found;
 }
 
 /// The name of an overlay in the folder of overlays; videos are written as MP4.
@@ -60,27 +73,29 @@ std::vector<PredictInput> predict_inputs(const std::vector<std::string>& argumen
         {file, overlay.empty() ? fs::path() : fs::path(overlay) / overlay_name(name, video), video});
   };
   for (const std::string& argument : arguments) {
-    require<IoError>(fs::exists(argument), "'", argument, "' does not exist");
-    if (!fs::is_directory(argument)) {
+    if (!is_folder(argument)) {
       add(argument, fs::path(argument).filename());
+      if (is_missing(argument)) inputs.back().problem = concat("'", argument, "' does not exist");
       continue;
     }
-    const std::vector<fs::path> files = recursive ? inside<fs::recursive_directory_iterator>(argument)
-                                                  : inside<fs::directory_iterator>(argument);
-    require<DataError>(!files.empty(), "the folder '", argument,
-                       "' holds no PNG or JPEG picture and no video",
-                       recursive ? "" : "; --recursive looks into its folders");
-    for (const fs::path& file : files) add(file, file.lexically_relative(argument));
+    try {
+      const auto files =
+          recursive ? inside<fs::recursive_directory_iterator>(argument, "")
+                    : inside<fs::directory_iterator>(argument, "; --recursive looks into its folders");
+      for (const fs::path& file : files) add(file, file.lexically_relative(argument));
+    } catch (const Error& error) {  // the other inputs are read all the same
+      inputs.push_back({argument, {}, false, error.what()});
+    }
   }
-  const bool one_file = inputs.size() == 1 && !fs::is_directory(overlay) &&
-                        (is_picture_name(overlay) || is_video_name(overlay));
+  const bool one_file =
+      inputs.size() == 1 && !is_folder(overlay) && (is_picture_name(overlay) || is_video_name(overlay));
   if (one_file) {
     require<ConfigError>(is_video_name(overlay) == inputs[0].video, "the overlay of '",
                          inputs[0].file.string(), "' cannot be '", overlay,
                          "': a picture's is a picture, a video's a video");
     inputs[0].overlay = overlay;
   } else if (!overlay.empty()) {
-    require<ConfigError>(!fs::exists(overlay) || fs::is_directory(overlay), "--overlay '", overlay,
+    require<ConfigError>(is_missing(overlay) || is_folder(overlay), "--overlay '", overlay,
                          "' is a file; several overlays need a folder");
     require<ConfigError>(!is_picture_name(overlay) && !is_video_name(overlay), "--overlay '", overlay,
                          "' names one file for ", inputs.size(), " inputs; name a folder");

@@ -179,6 +179,20 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   const json pictures = json::parse(result.out);
   CHECK(contains(pictures[0]["error"], "truncated JPEG"));
   CHECK(pictures[1]["faces"].size() == 1);
+  // So do files and folders that are not there, or empty; each is named.
+  fs::create_directories(folder.path / "empty");
+  const Result missing = predict({folder / "none.png", folder / "face.png", folder / "none.mp4",
+                                  folder / "empty", folder / "nowhere", "--json"});
+  CHECK(missing.code == 1);
+  CHECK(missing.err ==
+        "fer: '" + (folder / "none.png") + "' does not exist\nfer: '" + (folder / "none.mp4") +
+            "' does not exist\nfer: the folder '" + (folder / "empty") +
+            "' holds no PNG or JPEG picture and no video; --recursive looks into its folders\n" + "fer: '" +
+            (folder / "nowhere") + "' does not exist\n");
+  const json answers = json::parse(missing.out);
+  REQUIRE(answers.size() == 5);
+  CHECK(answers[0]["error"] == "'" + (folder / "none.png") + "' does not exist");
+  CHECK(answers[1]["faces"].size() == 1);
   const Result gif = predict({fixture("really_a_gif.png"), "--overlay", folder / "none.png"});
   CHECK(gif.code == 1);
   CHECK(contains(gif.err, "is neither PNG nor JPEG: it is a GIF"));
