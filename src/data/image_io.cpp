@@ -65,6 +65,29 @@ void write_bytes(const std::filesystem::path& path, const std::vector<std::uint8
   write_file_atomically(path, std::span(&part, 1));
 }
 
+using Pixels = std::unique_ptr<stbi_uc, void (*)(void*)>;
+
+/// stb goes on with zeros where a scan ends before its picture, as one does that was cut and then closed with
+/// an end marker. It fills a buffer of 32 bits, so of a whole scan it reads at most four bytes beyond the
+/// end. Here four are put there, and a decoder that has met the marker behind them wanted more than there is.
+/// A cut within the last few blocks may escape, where zeros for what is missing are shorter than two bytes.
+Pixels decode_jpeg(std::span<const std::uint8_t> bytes, std::size_t scan_end, const std::string& name,
+                   int wanted, int& width, int& height) {
+  std::vector<std::uint8_t> padded(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(scan_end));
+  padded.insert(padded.end(), 4, std::uint8_t{0});
+  padded.insert(padded.end(), bytes.begin() + static_cast<std::ptrdiff_t>(scan_end), bytes.end());
+  stbi__context context;
+  stbi__start_mem(&context, padded.data(), static_cast<int>(padded.size()));
+  const auto decoder = std::make_unique<stbi__jpeg>();
+  decoder->s = &context;
+  stbi__setup_jpeg(decoder.get());
+  int channels = 0;
+  Pixels pixels(load_jpeg_image(decoder.get(), &width, &height, &channels, wanted), stbi_image_free);
+  require<FormatError>(!pixels || !decoder->nomore, "'", name,
+                       "' is a truncated JPEG: its data ends before the picture does");
+  return pixels;
+}
+
 /// What stb would write wrongly: its sizes are ints, and a JPEG's sides have 16 bits.
 void require_writable(const Image& image, const char* op, int longest_side) {
   require<ShapeError>(!image.empty(), "[", op, "] the image is empty");
@@ -91,8 +114,11 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
     throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
   }
   const int wanted = channels <= 2 ? 1 : 3;
-  const std::unique_ptr<stbi_uc, void (*)(void*)> data(
-      stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted), stbi_image_free);
+  const Pixels data =
+      markers.scan_end > 0
+          ? decode_jpeg(bytes, markers.scan_end, name, wanted, width, height)
+          : Pixels(stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted),
+                   stbi_image_free);
   if (!data)
     throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
   Image image(height, width, wanted);

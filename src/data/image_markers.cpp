@@ -62,6 +62,11 @@ class JpegWalk {
   ImageMarkers read() {
     while (true) {
       const int marker = next_marker();
+      const bool within_scan = marker >= 0xD0 && marker <= 0xD7;
+      if (in_scan_ && !within_scan) {
+        markers_.scan_end = marker_at_;
+        in_scan_ = false;
+      }
       if (marker == 0xD9) break;                                           // end of image
       if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue;  // without a length
       read_segment(marker);
@@ -80,7 +85,7 @@ class JpegWalk {
       const void* found =
           at_ < bytes_.size() ? std::memchr(bytes_.data() + at_, 0xFF, bytes_.size() - at_) : nullptr;
       if (!found) truncated(name_, "JPEG", "its end marker is missing");
-      at_ = static_cast<std::size_t>(static_cast<const std::uint8_t*>(found) - bytes_.data());
+      at_ = marker_at_ = static_cast<std::size_t>(static_cast<const std::uint8_t*>(found) - bytes_.data());
       while (at_ < bytes_.size() && bytes_[at_] == 0xFF) ++at_;
       if (at_ >= bytes_.size()) truncated(name_, "JPEG", "its end marker is missing");
       if (const int marker = bytes_[at_++]; marker != 0) return marker;  // FF 00 is data
@@ -96,6 +101,8 @@ class JpegWalk {
       markers_.orientation = tiff_orientation(body.subspan(6));
     } else if (marker == 0xEE && starts_with(body, "Adobe")) {
       adobe_ = true;
+    } else if (marker == 0xDA) {
+      in_scan_ = true;
     } else if (marker == 0xC4) {
       check_huffman_tables(body);
     } else if (marker >= 0xC0 && marker <= 0xC2 && body.size() >= 6) {
@@ -121,7 +128,8 @@ class JpegWalk {
 
   Bytes bytes_;
   const std::string& name_;
-  std::size_t at_ = 2;
+  std::size_t at_ = 2, marker_at_ = 0;
+  bool in_scan_ = false;
   ImageMarkers markers_{"JPEG"};
   int components_ = 0;
   bool adobe_ = false;

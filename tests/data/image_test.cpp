@@ -92,6 +92,40 @@ TEST_CASE("a truncated JPEG is an error, wherever it is cut") {
   CHECK(read_error(path) == "'" + path.string() + "' is a truncated JPEG: its end marker is missing");
 }
 
+TEST_CASE("a JPEG that was cut and then closed with an end marker is an error") {
+  const TempFolder folder;
+  const fs::path path = folder / "cut.jpg";
+  const auto check_cut = [&](const std::vector<std::uint8_t>& whole, std::size_t scan, std::size_t end) {
+    write_bytes(path, whole);
+    CHECK_NOTHROW(read_image(path));
+    for (std::size_t n = scan; n < end - (end - scan) / 5; n += std::max<std::size_t>(1, (end - scan) / 50)) {
+      if (whole[n - 1] == 0xFF) continue;  // half of a byte
+      std::vector<std::uint8_t> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
+      cut.insert(cut.end(), {0xFF, 0xD9});
+      write_bytes(path, cut);
+      CAPTURE(n);
+      CHECK(read_error(path) ==
+            "'" + path.string() + "' is a truncated JPEG: its data ends before the picture does");
+    }
+  };
+  const auto last_scan = [](const std::vector<std::uint8_t>& bytes) {
+    const std::uint8_t marker[] = {0xFF, 0xDA};
+    const auto found = std::find_end(bytes.begin(), bytes.end(), std::begin(marker), std::end(marker));
+    return static_cast<std::size_t>(found - bytes.begin()) + 2;
+  };
+  Image noise(64, 80, 3);
+  for (std::size_t i = 0; i < noise.pixels.size(); ++i)
+    noise.pixels[i] = static_cast<std::uint8_t>((i * i * 2654435761u) >> 13);
+  for (const auto& whole : {encode_jpeg(noise, 95), encode_jpeg(to_grey(noise), 60),
+                            bytes_of(fixture("plain.jpg")), bytes_of(fixture("orientation_6.jpg"))}) {
+    check_cut(whole, last_scan(whole) + 12, whole.size() - 2);  // 12: length, components, spectrum
+  }
+  // Of the last scan of a progressive picture, which refines one bit of each value, a few bytes are many
+  // blocks.
+  const auto progressive = bytes_of(fixture("progressive.jpg"));
+  check_cut(progressive, last_scan(progressive) + 8, progressive.size() - 10);
+}
+
 TEST_CASE("a truncated or damaged PNG is an error, wherever it is cut or changed") {
   const TempFolder folder;
   const fs::path path = folder / "cut.png";

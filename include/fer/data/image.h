@@ -31,7 +31,8 @@ struct Image {
 /// Reads a PNG or JPEG file: grey as one channel, all else as RGB. 16-bit samples keep their high byte,
 /// palettes are expanded, alpha is dropped, CMYK is converted, and the EXIF orientation is applied. IoError
 /// if the file cannot be read; FormatError, naming it, if it is another format, damaged (PNG checksums),
-/// truncated (a JPEG without its end marker) or larger than 2^28 pixels.
+/// truncated (a JPEG without its end marker, or with a scan that ends before the picture does) or larger than
+/// 2^28 pixels.
 Image read_image(const std::filesystem::path& path);
 
 /// The same from memory; `name` stands for the file in errors.
