@@ -71,15 +71,20 @@ void show_predictions(const ExperimentResult& result, const RunConfig& config, i
   }
 }
 
-void print_result(const ExperimentResult& result) {
+void print_result(const ExperimentResult& result, const RunConfig& config) {
   const LoopResult& t = result.training;
   std::cout << "\n"
             << result.best.confusion.text() << "\n"
-            << "accuracy on " << result.test_split << ": " << percent_text(result.best.confusion.accuracy())
-            << " with the weights of the best epoch (" << t.best_epoch
-            << ", chosen on the validation split), " << percent_text(result.last.confusion.accuracy())
-            << " with those of the last\n"
-            << "mean class accuracy: " << percent_text(result.best.confusion.mean_class_accuracy()) << "\n"
+            << "accuracy on " << result.test_split << ": " << percent_text(result.best.confusion.accuracy());
+  if (config.data.validation > 0) {
+    std::cout << " with the weights of the best epoch (" << t.best_epoch
+              << ", chosen on the validation split), " << percent_text(result.last.confusion.accuracy())
+              << " with those of the last\n";
+  } else {
+    std::cout << " with the weights of the last epoch (" << t.best_epoch
+              << "); there is no validation split to choose one by\n";
+  }
+  std::cout << "mean class accuracy: " << percent_text(result.best.confusion.mean_class_accuracy()) << "\n"
             << "trained " << t.steps << " steps in " << duration_text(t.seconds) << ", waiting for data "
             << percent_text(t.waiting) << " of the time, at most " << megabytes_text(t.peak_memory)
             << " of tensors\n";
@@ -120,7 +125,7 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     std::cout << result_to_json(*result);
     return 0;
   }
-  print_result(*result);
+  print_result(*result, config);
   if (options.show > 0) show_predictions(*result, config, options.show);
   std::cout << "\nrun folder: " << folder << "\n"
             << "next: fer predict --weights " << folder << "/best.safetensors PICTURE...\n";

@@ -15,6 +15,11 @@
 namespace fer {
 namespace {
 
+bool all_validated(const std::vector<RunStudy>& runs) {
+  return std::all_of(runs.begin(), runs.end(),
+                     [](const RunStudy& run) { return run.log.config.data.validation > 0; });
+}
+
 std::string html(const std::string& text) {
   return xml_escape(text);
 }
@@ -101,7 +106,9 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
     }
   }
   out << "<p class=note>Accuracy, mean class accuracy and macro F1 are of the " << html(runs[0].split)
-      << " split, with the weights of the epoch that was best on the validation split. Time is that of all "
+      << " split, with the weights of the epoch that was best on the validation split"
+      << (all_validated(runs) ? "" : ", or of the last where there is none")
+      << ". Time is that of all "
          "epochs, those of the backbones too.</p></section>\n";
 }
 

@@ -146,6 +146,11 @@ TEST_CASE("train, eval, predict and convert work on each other's files") {
   const Result train = run(arguments);
   REQUIRE_MESSAGE(train.code == 0, train.err);
   CHECK(contains(train.out, "accuracy on test: "));
+  CHECK(contains(train.out, " with the weights of the best epoch (1, chosen on the validation split), "));
+  auto unvalidated = app_test::short_training(folder / "unvalidated");
+  unvalidated.insert(unvalidated.end(), {"--max-steps", "2", "--validation", "0"});
+  CHECK(contains(run(unvalidated).out,
+                 " with the weights of the last epoch (1); there is no validation split to choose one by\n"));
   const std::string weights = folder / "run/best.safetensors";
   const Result eval = run({"eval", "--weights", weights, "--json"});
   REQUIRE_MESSAGE(eval.code == 0, eval.err);
