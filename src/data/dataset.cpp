@@ -133,10 +133,14 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   require<ConfigError>(options.split != Split::validation || options.validation_fraction > 0,
                        "there is no validation split: its fraction is 0");
   const std::string& name = options.name;
-  if (name == "faces") return detail::open_faces(options);
   const auto& known = dataset_names();
   require<ConfigError>(std::find(known.begin(), known.end(), name) != known.end(), "unknown data set '", name,
                        "'; known are ", joined(known));
+  const bool two_tests = name == "ferplus" || name == "fer2013";
+  const bool of_two = options.split == Split::public_test || options.split == Split::private_test;
+  require<ConfigError>(two_tests || !of_two, "data set '", name, "' has no split '", name_of(options.split),
+                       "'; it has train, validation and test");
+  if (name == "faces") return detail::open_faces(options);
   require<ConfigError>(!options.folder.empty(), "data set '", name, "': name its folder with --data");
   detail::require_folder(options.folder, name);
   if (name == "ferplus" || name == "fer2013") return detail::open_fer2013(options);

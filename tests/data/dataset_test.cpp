@@ -23,6 +23,13 @@ TEST_CASE("unknown names, splits and options") {
   }
   CHECK(open_error<ConfigError>("faces", "", Split::validation) ==
         "there is no validation split: its fraction is 0");
+  for (Split s : {Split::public_test, Split::private_test}) {
+    for (const char* name : {"faces", "rafdb", "folder", "affectnet7"}) {
+      CHECK(open_error<ConfigError>(name, "/tmp", s) == concat("data set '", name, "' has no split '",
+                                                               name_of(s),
+                                                               "'; it has train, validation and test"));
+    }
+  }
   CHECK(message_of<ConfigError>([] { open("faces", "", Split::train, 0.7); }) ==
         "the validation fraction must be 0 to 0.5, got 0.7");
 }
