@@ -106,9 +106,11 @@ int main(int argc, char** argv) {
     std::cerr << "fer: " << error.what() << std::endl;
     return 2;
   } catch (const std::bad_alloc&) {
-    std::cerr
-        << "fer: out of memory; a training needs less with a smaller --batch-size or with --checkpointing"
-        << std::endl;
+    const bool training = program.got_subcommand("train") || program.got_subcommand("ablate");
+    std::cerr << "fer: out of memory"
+              << (training ? "; a training needs less with a smaller --batch-size or with --checkpointing"
+                           : "")
+              << std::endl;
     return 1;
   } catch (const std::exception& error) {
     std::cerr << "fer: " << error.what() << std::endl;

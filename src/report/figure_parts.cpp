@@ -8,8 +8,9 @@ namespace detail {
 
 Image canvas(const Image& picture) {
   const int least = std::min(picture.width, picture.height);
-  if (least >= canvas_side) return to_rgb(picture);
-  const double factor = static_cast<double>(canvas_side) / least;
+  const int longest = std::max(picture.width, picture.height);
+  const double factor = std::min(1.0 * canvas_side / least, 16.0 * canvas_side / longest);
+  if (factor <= 1) return to_rgb(picture);
   return to_rgb(resize(picture, static_cast<int>(std::lround(factor * picture.height)),
                        static_cast<int>(std::lround(factor * picture.width))));
 }

@@ -12,7 +12,7 @@ namespace fer::detail {
 /// Side of the pictures that maps are laid over: small faces are enlarged to it, so that maps stay smooth.
 inline constexpr int canvas_side = 112;
 
-/// RGB, enlarged if its smaller side is below canvas_side.
+/// RGB, enlarged if its smaller side is below canvas_side, but not where that makes the longer one huge.
 Image canvas(const Image& picture);
 std::vector<Image> pictures_of(const std::vector<Sample>& faces);
 /// "94 %"

@@ -224,6 +224,13 @@ TEST_CASE("figure landmarks") {
   CHECK(count(svg, "<image") == 9);
   CHECK(contains(svg, ">landmarks</text>"));
   CHECK(contains(svg, ">heat map</text>"));
+  // Pictures that enlarging to a face's size would make gigabytes of.
+  fer::write_image(runs().folder / "wide.png", fer::Image(1, 5000, 3, 90));
+  fer::write_image(runs().folder / "high.png", fer::Image(60000, 1, 3, 90));
+  const std::string line =
+      figure("landmarks", {"--pictures", runs().folder / "wide.png", runs().folder / "high.png"});
+  CHECK(count(line, "<image") == 6);
+  CHECK(line.size() < 2000000);
 }
 
 TEST_CASE("figure cam: layers, classes, a second network, pictures of one's own") {
