@@ -35,6 +35,7 @@ namespace {
 using detail::ImageMarkers;
 
 constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
+constexpr std::size_t most_bytes = std::size_t{1} << 30;
 
 /// The picture turned and mirrored as its EXIF orientation (1 to 8) says it is to be seen.
 Image oriented(Image image, int orientation) {
@@ -107,7 +108,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
                     markers.width * markers.height <= most_pixels;
   require<FormatError>(fits, "'", name, "' has ", markers.width, " x ", markers.height,
                        " pixels; more than 2^28 are not read");
-  require<FormatError>(bytes.size() <= std::size_t{1} << 30, "'", name, "' is larger than 1 GiB");
+  require<FormatError>(bytes.size() <= most_bytes, "'", name, "' is larger than 1 GiB");
   const int size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
@@ -127,7 +128,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
 }
 
 Image read_image(const std::filesystem::path& path) {
-  return decode_image(detail::numbers_of(read_file(path)), path.string());
+  return decode_image(detail::numbers_of(read_file(path, most_bytes)), path.string());
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {

@@ -148,12 +148,18 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, std::span(&part, 1));
 }
 
-std::vector<std::byte> read_file(const fs::path& path) {
+std::vector<std::byte> read_file(const fs::path& path, std::size_t most) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) fail("read", path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail("read", path, errno);
   if (S_ISDIR(info.st_mode)) fail("read", path, EISDIR);
+  const bool device = S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode);
+  require<IoError>(!device, "cannot read '", path.string(), "': it is a device, not a file");
+  const auto require_size = [&](std::size_t size) {
+    require<IoError>(size <= most, "cannot read '", path.string(), "': it is larger than ", most, " bytes");
+  };
+  require_size(static_cast<std::size_t>(info.st_size));
   // The size is a hint (a pipe has none, a file may grow meanwhile); one byte more finds the end at once.
   std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size) + 1);
   std::size_t filled = 0;
@@ -163,6 +169,7 @@ std::vector<std::byte> read_file(const fs::path& path) {
     if (got < 0) fail("read", path, errno);
     filled += static_cast<std::size_t>(got);
     if (got == 0) break;
+    require_size(filled);
     if (filled == bytes.size()) bytes.resize(std::max<std::size_t>(2 * filled, 4096));
   }
   bytes.resize(filled);

@@ -189,6 +189,10 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
             "' does not exist\nfer: the folder '" + (folder / "empty") +
             "' holds no PNG or JPEG picture and no video; --recursive looks into its folders\n" + "fer: '" +
             (folder / "nowhere") + "' does not exist\n");
+  const Result device = predict({"/dev/zero", folder / "face.png"});
+  CHECK(device.code == 1);
+  CHECK(device.err == "fer: cannot read '/dev/zero': it is a device, not a file\n");
+  CHECK(device.out.starts_with(folder / "face.png"));
   const json answers = json::parse(missing.out);
   REQUIRE(answers.size() == 5);
   CHECK(answers[0]["error"] == "'" + (folder / "none.png") + "' does not exist");

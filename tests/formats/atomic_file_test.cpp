@@ -20,6 +20,29 @@ TEST_CASE("atomic file: parts are written one after another, and replace what wa
   CHECK(folder.names() == std::vector<std::string>{"a.bin"});
 }
 
+TEST_CASE("read_file: no devices, and no more than asked for, from a file or through a pipe") {
+  const TemporaryFolder folder;
+  CHECK_MESSAGE_OF(read_file("/dev/zero"), IoError, "cannot read '/dev/zero': it is a device, not a file");
+  const auto path = folder.file("twelve", "twelve bytes");
+  CHECK(read_file(path, 12).size() == 12);
+  CHECK_MESSAGE_OF(read_file(path, 11), IoError,
+                   concat("cannot read '", path.string(), "': it is larger than 11 bytes"));
+  for (const std::size_t most : {std::size_t{12}, std::size_t{11}}) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    REQUIRE(::write(ends[1], "twelve bytes", 12) == 12);
+    ::close(ends[1]);
+    const std::string pipe = concat("/proc/self/fd/", ends[0]);
+    if (most == 12) {
+      CHECK(read_file(pipe, most).size() == 12);
+    } else {
+      CHECK_MESSAGE_OF(read_file(pipe, most), IoError,
+                       concat("cannot read '", pipe, "': it is larger than 11 bytes"));
+    }
+    ::close(ends[0]);
+  }
+}
+
 TEST_CASE("atomic file: a symbolic link stays one") {
   const TemporaryFolder folder;
   folder.file("real", "old");
