@@ -1,5 +1,6 @@
 #include "app/interrupt.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <string_view>
@@ -8,12 +9,23 @@ namespace fer::app {
 namespace {
 
 volatile std::sig_atomic_t first = 0;
+timespec first_at{};
 
+/// Calls nothing that a signal handler must not.
 void note(int signal) {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  if (first != 0) {
+    const double apart = static_cast<double>(now.tv_sec - first_at.tv_sec) +
+                         1e-9 * static_cast<double>(now.tv_nsec - first_at.tv_nsec);
+    if (apart < 1) return;
+    std::signal(signal, SIG_DFL);
+    ::raise(signal);  // comes as soon as this function returns
+    return;
+  }
+  first_at = now;
   first = signal;
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
-  constexpr std::string_view message = "\nstopping in order; another one stops at once\n";
+  constexpr std::string_view message = "\nstopping in order; another one, a second later, stops at once\n";
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
 }
 

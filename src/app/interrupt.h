@@ -1,5 +1,6 @@
-// Ctrl-C and SIGTERM: the first one asks a command to come to an end in order, the second one ends the
-// program.
+// Ctrl-C and SIGTERM: the first one asks a command to come to an end in order, one that comes a second later
+// or more ends the program. What comes sooner is the same request: timeout(1) sends its signal twice, to the
+// program and to its group.
 #pragma once
 
 #include <array>

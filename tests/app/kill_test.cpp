@@ -107,6 +107,24 @@ TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses 
   check_same_runs(folder, "whole", "cut");
 }
 
+TEST_CASE("a signal that comes twice within a second is one request to end in order") {
+  const Folder folder("twice");
+  auto training = app_test::short_training(folder / "run");
+  training.insert(training.end(), {"--epochs", "1000", "--save-every", "0"});
+  for (const int second : {SIGTERM, SIGINT}) {
+    app_test::Background program(training);
+    REQUIRE(program.has_said("epoch "));
+    program.send(SIGTERM);
+    REQUIRE(program.has_said("stopping in order"));
+    program.send(second);
+    const Result result = program.wait();
+    CHECK_MESSAGE(result.code == 128 + SIGTERM, result.err);
+    CHECK_MESSAGE(result.err.ends_with("; go on with: fer train --resume " + (folder / "run") + "\n"),
+                  result.err);
+    training = {"train", "--resume", folder / "run"};
+  }
+}
+
 TEST_CASE("one loader thread and four end with the same weights") {
   const Folder folder("threads");
   for (const char* threads : {"1", "4"}) {
