@@ -1,5 +1,6 @@
 // fer eval
 #include <iostream>
+#include <optional>
 
 #include "app/commands.h"
 #include "app/console.h"
@@ -15,15 +16,33 @@ struct EvalOptions {
   bool json = false;
 };
 
-/// What `path` says of the same samples: an evaluation saved as JSON, or weights, which are evaluated now.
-EvaluationResult other_evaluation(const std::string& path, const std::shared_ptr<const Dataset>& dataset,
-                                  Device device) {
-  if (std::filesystem::path(path).extension() == ".json") {
+/// What the network is compared with: an evaluation saved as JSON, or weights that are still to be evaluated.
+/// Both are read and held against the data set before the first evaluation, which may take long.
+class Other {
+ public:
+  Other(const std::string& path, const Dataset& dataset, Device device) {
+    if (std::filesystem::path(path).extension() != ".json") {
+      classifier_ = load_classifier(path, device);
+      require_same_classes(*classifier_, dataset.info());
+      return;
+    }
     const auto bytes = read_file(path);
-    return evaluation_from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+    saved_ = evaluation_from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+    require<DataError>(saved_->confusion.class_names() == dataset.info().class_names, path,
+                       ": is of other classes than the data set '", dataset.info().name, "' has");
+    require<DataError>(static_cast<std::int64_t>(saved_->samples.size()) == dataset.size(), path, ": is of ",
+                       saved_->samples.size(), " samples, and the ", name_of(dataset.info().split),
+                       " part of '", dataset.info().name, "' has ", dataset.size(),
+                       "; they must be of the same ones");
   }
-  return evaluate(load_classifier(path, device), dataset);
-}
+  EvaluationResult evaluation(const std::shared_ptr<const Dataset>& dataset) const {
+    return saved_ ? *saved_ : evaluate(*classifier_, dataset);
+  }
+
+ private:
+  std::optional<EvaluationResult> saved_;
+  std::optional<Classifier> classifier_;
+};
 
 void print(const EvaluationResult& result, const Dataset& dataset) {
   for (const std::string& warning : dataset.info().warnings) std::cerr << warning << "\n";
@@ -42,9 +61,13 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
   RunConfig config = classifier.config;
   flags.apply(config);
   const auto dataset = open_dataset(dataset_options(config.data, parse_split(options.split)));
+  require_same_classes(classifier, dataset->info());
+  std::optional<Other> compared;
+  if (!options.compare.empty()) compared.emplace(options.compare, *dataset, device);
+  if (!options.save.empty()) require_writable_file(options.save);
   const EvaluationResult result = evaluate(classifier, dataset);
   if (!options.save.empty()) write_file_atomically(options.save, evaluation_to_json(result, true));
-  if (options.compare.empty()) {
+  if (!compared) {
     if (options.json) {
       std::cout << evaluation_to_json(result, false);
     } else {
@@ -52,7 +75,7 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
     }
     return 0;
   }
-  const EvaluationResult other = other_evaluation(options.compare, dataset, device);
+  const EvaluationResult other = compared->evaluation(dataset);
   const PredictionComparison comparison = compare_predictions(other, result);
   if (options.json) {
     std::cout << comparison_to_json(comparison, other, result);

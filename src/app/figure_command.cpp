@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "fer/formats/atomic_file.h"
 #include "fer/report/figures.h"
 #include "fer/training/experiment.h"
 
@@ -31,11 +32,11 @@ struct Subject {
         config(net.config),
         device(net.device) {
     flags.apply(config);
+    require_writable_file(options.out);
   }
   std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
     auto opened = open_dataset(dataset_options(config.data, parse_split(options.split)));
-    require<DataError>(opened->info().class_names == net.class_names, "the classes of '", config.data.dataset,
-                       "' are not those that the network was trained on (", options.weights, ")");
+    require_same_classes(net, opened->info());
     return opened;
   }
   std::vector<Sample> faces(const FigureOptions& options) const {

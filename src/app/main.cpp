@@ -1,5 +1,6 @@
 // fer: trains, evaluates and uses the facial-expression network.
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <thread>
@@ -35,12 +36,34 @@ std::string version_text() {
   return text;
 }
 
+/// The command that was named last, or the program itself.
+const CLI::App* last_command(const CLI::App* command) {
+  for (auto chosen = command->get_subcommands(); !chosen.empty(); chosen = command->get_subcommands())
+    command = chosen[0];
+  return command;
+}
+
+/// "fer figure cam"
+std::string full_name(const CLI::App* command) {
+  const CLI::App* parent = command->get_parent();
+  return parent ? full_name(parent) + " " + command->get_name() : "fer";
+}
+
 /// "fer figure cam: --weights is required; fer figure cam --help says more".
 std::string usage_error(const CLI::App* command, const CLI::Error& error) {
-  std::string name = "fer";
-  for (auto chosen = command->get_subcommands(); !chosen.empty(); chosen = chosen[0]->get_subcommands())
-    name += " " + chosen[0]->get_name();
+  const std::string name = full_name(last_command(command));
   return fer::concat(name, ": ", error.what(), "; ", name, " --help says more\n");
+}
+
+/// "unknown command 'trian'; did you mean 'train'?", or figure, below `fer figure`.
+std::string unknown_word(const CLI::App* command, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* known : command->get_subcommands(nullptr)) names.push_back(known->get_name());
+  const std::string near = fer::nearest(word, names);
+  const bool top = command->get_parent() == nullptr;
+  return fer::concat(
+      full_name(command), ": unknown ", top ? "command" : command->get_name(), " '", word, "'; ",
+      near.empty() ? full_name(command) + " --help lists them" : "did you mean '" + near + "'?", "\n");
 }
 
 /// Whether all that was printed got out; says so where it did not, as on a full disk.
@@ -80,17 +103,14 @@ int main(int argc, char** argv) {
     }
     return 2;
   } catch (const CLI::RequiredError& error) {
-    const std::string first = argc > 1 ? argv[1] : "";
-    if (!program.get_subcommands().empty() || first.empty() || first[0] == '-') {
+    const CLI::App* command = last_command(&program);
+    const std::vector<std::string> words = command->remaining();
+    const bool unknown = command->get_require_subcommand_min() > 0 && !words.empty() && words[0][0] != '-';
+    if (unknown) {
+      std::cerr << unknown_word(command, words[0]);
+    } else {
       program.exit(error);
-      return 2;
     }
-    std::vector<std::string> names;
-    for (const auto& command : commands) names.emplace_back(command.first);
-    const std::string near = fer::nearest(first, names);
-    std::cerr << "fer: unknown command '" << first << "'"
-              << (near.empty() ? std::string("; fer --help lists them") : "; did you mean '" + near + "'?")
-              << "\n";
     return 2;
   } catch (const CLI::ParseError& error) {
     if (program.exit(error) != 0) return 2;
@@ -110,6 +130,10 @@ int main(int argc, char** argv) {
     std::cerr << "fer: out of memory"
               << (training ? "; a training needs less with a smaller --batch-size or with --checkpointing"
                            : "")
+              << std::endl;
+    return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::cerr << "fer: cannot read '" << error.path1().string() << "': " << error.code().message()
               << std::endl;
     return 1;
   } catch (const std::exception& error) {

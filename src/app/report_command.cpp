@@ -44,7 +44,8 @@ void write_tensorboard(const ReportOptions& options) {
   const std::vector<std::string> names = names_of(options.runs);
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::filesystem::path folder = std::filesystem::path(options.tensorboard) / names[i];
-    std::cout << "wrote " << write_events(read_run(options.runs[i]), folder).string() << "\n";
+    const std::filesystem::path written = write_events(read_run(options.runs[i]), folder);
+    std::cout << "wrote " << written.string() << "\n";
   }
 }
 
@@ -53,6 +54,7 @@ int run(const ReportOptions& options) {
     write_tensorboard(options);
     return 0;
   }
+  require_writable_file(options.out);
   const Device device = checked_device(options.device);
   const std::vector<std::string> names = names_of(options.runs);
   std::vector<RunStudy> studies;

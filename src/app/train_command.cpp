@@ -30,7 +30,8 @@ std::string new_folder(const RunConfig& config) {
   name << "runs/" << config.data.dataset << "-" << config.preset << "-"
        << std::put_time(std::localtime(&now), "%Y%m%d-%H%M%S");
   std::string unique = name.str();
-  for (int i = 2; fs::exists(unique); ++i) unique = name.str() + "-" + std::to_string(i);
+  std::error_code ignored;
+  for (int i = 2; fs::exists(unique, ignored); ++i) unique = name.str() + "-" + std::to_string(i);
   return unique;
 }
 
@@ -44,7 +45,9 @@ RunConfig configuration(const TrainOptions& options, const SettingFlags& flags) 
   if (!options.config.empty()) read(options.config);
   if (!options.resume.empty()) {
     const fs::path file = fs::path(options.resume) / "config.json";
-    require<IoError>(fs::exists(file), "cannot resume '", options.resume, "': it holds no config.json");
+    std::error_code ignored;
+    require<IoError>(fs::exists(file, ignored), "cannot resume '", options.resume,
+                     "': it holds no config.json");
     read(file);
   }
   flags.apply(config);

@@ -127,6 +127,21 @@ const std::vector<std::string>& dataset_names() {
   return names;
 }
 
+namespace {
+
+std::shared_ptr<const Dataset> open_by_name(const DatasetOptions& options) {
+  const std::string& name = options.name;
+  if (name == "faces") return detail::open_faces(options);
+  require<ConfigError>(!options.folder.empty(), "data set '", name, "': name its folder with --data");
+  detail::require_folder(options.folder, name);
+  if (name == "ferplus" || name == "fer2013") return detail::open_fer2013(options);
+  if (name == "folder") return detail::open_folder(options);
+  if (name == "rafdb") return detail::open_rafdb(options);
+  return detail::open_affectnet(options);
+}
+
+}  // namespace
+
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   require<ConfigError>(options.validation_fraction >= 0 && options.validation_fraction <= 0.5,
                        "the validation fraction must be 0 to 0.5, got ", options.validation_fraction);
@@ -140,13 +155,12 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   const bool of_two = options.split == Split::public_test || options.split == Split::private_test;
   require<ConfigError>(two_tests || !of_two, "data set '", name, "' has no split '", name_of(options.split),
                        "'; it has train, validation and test");
-  if (name == "faces") return detail::open_faces(options);
-  require<ConfigError>(!options.folder.empty(), "data set '", name, "': name its folder with --data");
-  detail::require_folder(options.folder, name);
-  if (name == "ferplus" || name == "fer2013") return detail::open_fer2013(options);
-  if (name == "folder") return detail::open_folder(options);
-  if (name == "rafdb") return detail::open_rafdb(options);
-  return detail::open_affectnet(options);
+  try {
+    return open_by_name(options);
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw IoError(concat("data set '", name, "': cannot read '", error.path1().string(),
+                         "': ", error.code().message()));
+  }
 }
 
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,

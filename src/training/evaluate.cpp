@@ -131,9 +131,19 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
   return classifier;
 }
 
+void require_same_classes(const Classifier& classifier, const DatasetInfo& data) {
+  const auto list = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  require<DataError>(data.class_names == classifier.class_names, "the data set '", data.name,
+                     "' has the classes ", list(data.class_names), "; the network, trained on '",
+                     classifier.config.data.dataset, "', tells apart ", list(classifier.class_names));
+}
+
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset) {
-  require<DataError>(dataset->info().class_names == classifier.class_names, "the classes of '",
-                     dataset->info().name, "' are not those that the network was trained on");
+  require_same_classes(classifier, dataset->info());
   DataLoader loader(std::move(dataset), evaluation_loader_options(classifier.config));
   return evaluate(*classifier.model, loader, classifier.device);
 }

@@ -283,6 +283,31 @@ TEST_CASE(
         app_test::read_all(folder / "run/best.safetensors"));
 }
 
+TEST_CASE("bad input: a run folder that is a file, and folders that cannot be entered") {
+  const Folder folder("entered");
+  write(folder / "file", "x");
+  check_error(run({"train", "--run-dir", folder / "file", "--preset", "tiny", "--quiet"}),
+              "the run folder '" + (folder / "file") + "' is a file; name another folder");
+  write(folder / "data/train/happy/a.png", "");
+  fs::create_directories(folder / "closed");
+  app_test::Limits obeys;
+  obeys.permissions = true;
+  const auto closed = [&](const std::string& path, const std::vector<std::string>& arguments,
+                          const std::string& message) {
+    fs::permissions(path, fs::perms::none);
+    check_error(run(arguments, 0, obeys), message);
+    fs::permissions(path, fs::perms::owner_all);
+  };
+  closed(folder / "data/train/happy",
+         {"train", "--dataset", "folder", "--data", folder / "data", "--run-dir", folder / "run"},
+         "data set 'folder': cannot read '" + (folder / "data/train/happy") + "': Permission denied");
+  closed(folder / "closed", {"train", "--resume", folder / "closed/run"},
+         "cannot resume '" + (folder / "closed/run") + "': it holds no config.json");
+  closed(folder / "closed",
+         {"predict", "--weights", trained() / "run/best.safetensors", folder / "closed/a.png"},
+         "cannot read '" + (folder / "closed/a.png") + "': Permission denied");
+}
+
 TEST_CASE("bad input: folders that cannot be written") {
   const Folder folder("unwritable");
   fs::create_directories(folder / "closed");

@@ -50,6 +50,13 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
   const Result command = run({"trian"});
   CHECK(command.code == 2);
   CHECK(command.err == "fer: unknown command 'trian'; did you mean 'train'?\n");
+  CHECK(run({"nonsense"}).err == "fer: unknown command 'nonsense'; fer --help lists them\n");
+  const Result figure = run({"figure", "confusoin", "--weights", "w", "--out", "x.svg"});
+  CHECK(figure.code == 2);
+  CHECK(figure.err == "fer figure: unknown figure 'confusoin'; did you mean 'confusion'?\n");
+  CHECK(run({"figure", "nonsense"}).err ==
+        "fer figure: unknown figure 'nonsense'; fer figure --help lists them\n");
+  CHECK(run({"figure"}).err == "fer figure: A subcommand is required; fer figure --help says more\n");
   const Result flag = run({"train", "--epochz", "3"});
   CHECK(flag.code == 2);
   CHECK(flag.err == "fer train: unknown argument '--epochz'; did you mean --epochs?\n");

@@ -59,7 +59,8 @@ struct Limits {
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     // Root's power to write everywhere is a capability, which may be given up for what is run next.
-    if (permissions && ::geteuid() == 0) ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0);
+    if (!permissions || ::geteuid() != 0) return;
+    for (const int power : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH}) ::prctl(PR_CAPBSET_DROP, power, 0, 0, 0);
   }
 };
 

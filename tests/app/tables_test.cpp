@@ -214,9 +214,37 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
   CHECK(run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--json"}).out == json.out);
   CHECK(contains(run({"eval", "--weights", r.folder / "neaa", "--compare", saved}).out,
                  "McNemar's exact test: p = "));
-  const Result other = run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--split", "train"});
-  CHECK(other.code == 1);
-  CHECK(contains(other.err, "they must be of the same ones"));
+  // What is wrong is said before the evaluation, so that nothing is printed and nothing saved.
+  const auto refused = [&](std::vector<std::string> more, const std::string& message) {
+    more.insert(more.begin(), {"eval", "--weights", r.folder / "neaa"});
+    const Result wrong = run(more);
+    CHECK(wrong.code == 1);
+    CHECK(wrong.out.empty());
+    CHECK(wrong.err == "fer: " + message + "\n");
+  };
+  const std::string kept = r.folder / "kept.json";
+  refused({"--compare", saved, "--split", "train", "--save", kept},
+          saved + ": is of 14 samples, and the train part of 'faces' has 42; they must be of the same ones");
+  refused({"--compare", r.folder / "none.safetensors", "--save", kept},
+          "cannot read '" + (r.folder / "none.safetensors") + "': No such file or directory");
+  refused({"--compare", r.folder / "none.json", "--save", kept},
+          "cannot read '" + (r.folder / "none.json") + "': No such file or directory");
+  CHECK_FALSE(app_test::fs::exists(kept));
+  refused({"--save", r.folder / "nowhere/e.json"},
+          "cannot write '" + (r.folder / "nowhere/e.json") + "': No such file or directory");
+  for (const char* part : {"train", "test"}) {
+    for (const char* name : {"glad", "neutral"}) {
+      app_test::fs::create_directories(r.folder.path / "two" / part / name);
+      fer::write_image(r.folder.path / "two" / part / name / "a.png", fer::Image(20, 20, 3, 90));
+    }
+  }
+  const std::string classes =
+      "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', tells apart "
+      "surprise, fear, disgust, happiness, sadness, anger, neutral";
+  refused({"--dataset", "folder", "--data", r.folder / "two"}, classes);
+  const Result figure = run({"figure", "confusion", "--weights", r.folder / "neaa", "--out",
+                             r.folder / "x.svg", "--dataset", "folder", "--data", r.folder / "two"});
+  CHECK(figure.err == "fer: " + classes + "\n");
 }
 
 TEST_CASE("figure landmarks") {
@@ -314,5 +342,8 @@ TEST_CASE("report: one page, all of it inside") {
 
   const Result none = run({"report", r.folder / "nothing"});
   CHECK(none.code == 1);
+  const Result no_events = run({"report", r.folder / "nothing", "--tensorboard", r.folder / "events"});
+  CHECK(no_events.code == 1);
+  CHECK(no_events.out.empty());
   CHECK(contains(none.err, "is no run folder: it holds no config.json"));
 }

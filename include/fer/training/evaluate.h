@@ -62,6 +62,9 @@ struct Classifier {
 /// model is in evaluation mode.
 Classifier load_classifier(const std::filesystem::path& path, Device device);
 
+/// DataError, naming both lists, unless the data set has the classes that the network was trained on.
+void require_same_classes(const Classifier& classifier, const DatasetInfo& data);
+
 /// Over all of `dataset`, at the classifier's own input size. DataError if the data set has other classes
 /// than the network was trained on.
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset);
