@@ -104,6 +104,17 @@ void parse_pixels(const Table& table, std::int64_t row, std::uint8_t* out) {
                      count);
 }
 
+/// The votes are read by their places, so these must be those of the published file.
+void require_vote_columns(const std::vector<std::string_view>& header, const std::string& file) {
+  constexpr std::string_view names[] = {"Usage", "Image name", "neutral", "happiness", "surprise", "sadness",
+                                        "anger", "disgust",    "fear",    "contempt",  "unknown",  "NF"};
+  for (std::size_t i = 0; i < std::size(names); ++i) {
+    const std::string_view held = i < header.size() ? header[i] : std::string_view();
+    require<DataError>(to_lower(held) == to_lower(names[i]), file, ":1: column ", i + 1, " must be '",
+                       names[i], "', got '", held, "'");
+  }
+}
+
 /// FER+ joins FER2013 by row, not by name: names repeat, drift from the row number, and are missing.
 std::vector<Votes> read_votes(const std::filesystem::path& folder, const Table& table) {
   const std::filesystem::path path = folder / "fer2013new.csv";
@@ -111,6 +122,8 @@ std::vector<Votes> read_votes(const std::filesystem::path& folder, const Table& 
                    "' holds no fer2013new.csv, FER+'s votes");
   const MappedFile file(path);
   const auto lines = split_lines(file.text());
+  require<DataError>(!lines.empty(), path.string(), ": is empty");
+  require_vote_columns(csv_fields(lines[0]), path.string());
   std::vector<Votes> votes;
   for (std::size_t i = 1; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;

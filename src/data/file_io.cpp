@@ -48,6 +48,8 @@ MappedFile::~MappedFile() {
 
 std::vector<std::string_view> split_lines(std::string_view text) {
   std::vector<std::string_view> lines;
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // what some editors put before UTF-8
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);

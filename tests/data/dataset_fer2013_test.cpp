@@ -20,6 +20,13 @@ TEST_CASE("fer2013: rows, parts and both column orders") {
     write_text(folder / "fer2013.csv", "emotion,pixels,Usage\n3," + pixels(7) + ",Training\n6," + pixels(8) +
                                            ",PublicTest\n0," + pixels(9) + ",PrivateTest\n");
   }
+  SUBCASE("fer2013.csv with a byte order mark") {
+    write_text(folder / "fer2013.csv",
+               "\xEF\xBB\xBF"
+               "emotion,pixels,Usage\n3," +
+                   pixels(7) + ",Training\n6," + pixels(8) + ",PublicTest\n0," + pixels(9) +
+                   ",PrivateTest\n");
+  }
   SUBCASE("Kaggle's icml_face_data.csv") {
     write_text(folder / "icml_face_data.csv", "emotion, Usage, pixels\r\n3, Training, " + pixels(7) +
                                                   "\r\n6, PublicTest, \"" + pixels(8) +
@@ -148,7 +155,8 @@ TEST_CASE("ferplus: files that do not belong together") {
   fs::rename(votes, folder / "aside");
   CHECK(open_error<IoError>("ferplus", folder.path()) ==
         "'" + folder.str() + "' holds no fer2013new.csv, FER+'s votes");
-  const std::string header = "Usage,Image name,n,h,s,s,a,d,f,c,u,N\n";
+  const std::string header =
+      "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n";
   write_text(votes, header + "Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) ==
         votes.string() + ": has 1 rows of votes, but " + (folder / "fer2013.csv").string() + " 8 pictures");
@@ -159,6 +167,14 @@ TEST_CASE("ferplus: files that do not belong together") {
   write_text(votes, header + "Training,a.png,10,0,0,0,0,0,0,0,x,0\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) ==
         votes.string() + ":2: votes must be 0 to 100, got 'x'");
+  write_text(votes, header.substr(0, header.rfind(",NF")) + "\n" + "Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
+  CHECK(open_error<DataError>("ferplus", folder.path()) ==
+        votes.string() + ":1: column 12 must be 'NF', got ''");
+  write_text(votes, "Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
+  CHECK(open_error<DataError>("ferplus", folder.path()) ==
+        votes.string() + ":1: column 1 must be 'Usage', got 'Training'");
+  write_text(votes, "");
+  CHECK(open_error<DataError>("ferplus", folder.path()) == votes.string() + ": is empty");
   write_text(votes, header + "Training,a.png,10\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) == votes.string() + ":2: expected 12 fields, got 3");
 }
