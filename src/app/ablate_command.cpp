@@ -35,6 +35,7 @@ int run(const AblateOptions& options, const SettingFlags& flags) {
     print_list(table);
     return 0;
   }
+  flags.check_classes(config);
   const Device device = checked_device(options.device);
   const std::string folder = options.out.empty() ? "runs/" + table.name : options.out;
   ConsoleObserver console(!options.steps);

@@ -51,6 +51,8 @@ class SettingFlags {
   explicit SettingFlags(CLI::App& command, const std::vector<std::string>& sections = {},
                         bool show_defaults = true);
   void apply(RunConfig& config) const;
+  /// ConfigError if --classes was given and the data set of `config` has another number of them.
+  void check_classes(const RunConfig& config) const;
 
  private:
   struct Flag {

@@ -119,6 +119,17 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
   }
 }
 
+void SettingFlags::check_classes(const RunConfig& config) const {
+  const bool given = std::any_of(flags_.begin(), flags_.end(), [](const auto& flag) {
+    return flag->key == "classes" && flag->option->count() > 0;
+  });
+  if (!given) return;
+  const int classes = open_dataset(dataset_options(config.data, Split::train))->classes();
+  require<ConfigError>(config.model.classes == classes, "--classes ", config.model.classes,
+                       " contradicts the data set '", config.data.dataset, "', which has ", classes,
+                       "; the flag can be left out");
+}
+
 void SettingFlags::apply(RunConfig& config) const {
   // The preset comes first: it resets what the other flags of the model may change.
   for (const auto& flag : flags_) {

@@ -104,6 +104,7 @@ std::string flags_of_device(const TrainOptions& options, Device device) {
 
 int run(const TrainOptions& options, const SettingFlags& flags) {
   const RunConfig config = configuration(options, flags);
+  flags.check_classes(config);
   const Device device = checked_device(options.device, options.precision);
   const bool resume = !options.resume.empty();
   const std::string folder = resume                    ? options.resume

@@ -283,6 +283,18 @@ TEST_CASE(
         app_test::read_all(folder / "run/best.safetensors"));
 }
 
+TEST_CASE("bad input: --classes that the data set does not have") {
+  const Folder folder("classes");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"train", "--run-dir"}, {"ablate", "modules", "--out"}}) {
+    auto arguments = command;
+    arguments.insert(arguments.end(), {folder / "run", "--preset", "tiny", "--classes", "9"});
+    check_error(run(arguments),
+                "--classes 9 contradicts the data set 'faces', which has 7; the flag can be left out", 2);
+    CHECK(!fs::exists(folder / "run"));
+  }
+}
+
 TEST_CASE("bad input: a run folder that is a file, and folders that cannot be entered") {
   const Folder folder("entered");
   write(folder / "file", "x");
