@@ -1,4 +1,5 @@
-# fer_floor(NAME FOLDERS a b ... DEPENDS t ...): one static library of the sources in src/a, src/b, ...
+# fer_floor(NAME [LOOPS] FOLDERS a b ... DEPENDS t ...): one static library of the sources in src/a, src/b, ...
+# LOOPS: its code goes over elements or pixels, and is optimised in full by a quick build too.
 # A floor may depend only on floors below it, so an include that climbs does not link.
 
 add_library(fer_options INTERFACE)
@@ -15,7 +16,9 @@ target_compile_options(fer_build_flags INTERFACE
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_WARNINGS_AS_ERRORS}>>:-Werror>
   # -march=native would also tune for the processor it takes this one for; g++ 12 does not know the newest ones, and folds
   # loads into every multiplication then.
-  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native;-mtune=generic>")
+  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native;-mtune=generic>"
+  # Its own AVX-512 headers use values before they are set, on purpose (its bug 105593).
+  $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>,$<BOOL:${FER_NATIVE}>>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
 if(FER_SANITIZE)
   # Instrumented code makes g++ take members of the standard library for uninitialised.
   target_compile_options(fer_build_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>
@@ -24,13 +27,19 @@ if(FER_SANITIZE)
 endif()
 target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
-# fer_unity(TARGET): compiled in a few pieces if FER_UNITY asks for it.
-function(fer_unity target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+# fer_quick(TARGET [LOOPS]): if FER_QUICK asks for it, compiled in two or three pieces and little optimised, unless its
+# code is LOOPS over elements or pixels, where a training spends its time.
+function(fer_quick target)
+  if(FER_QUICK)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+    if(NOT "LOOPS" IN_LIST ARGN)
+      target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+    endif()
+  endif()
 endfunction()
 
 function(fer_floor name)
-  cmake_parse_arguments(arg "" "" "FOLDERS;DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "LOOPS" "" "FOLDERS;DEPENDS" ${ARGN})
   set(sources)
   foreach(folder IN LISTS arg_FOLDERS)
     file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cpp)
@@ -41,6 +50,10 @@ function(fer_floor name)
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC fer_options ${arg_DEPENDS} PRIVATE $<BUILD_INTERFACE:fer_build_flags>)
-  fer_unity(${name})
+  set(loops)
+  if(arg_LOOPS)
+    set(loops LOOPS)
+  endif()
+  fer_quick(${name} ${loops})
   set_property(GLOBAL APPEND PROPERTY FER_INSTALLED_TARGETS ${name})
 endfunction()

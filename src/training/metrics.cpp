@@ -11,10 +11,10 @@
 namespace fer {
 namespace {
 
-constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_samples = std::numeric_limits<double>::quiet_NaN();
 
 double ratio(std::int64_t part, std::int64_t whole) {
-  return whole == 0 ? undefined : static_cast<double>(part) / static_cast<double>(whole);
+  return whole == 0 ? no_samples : static_cast<double>(part) / static_cast<double>(whole);
 }
 
 template <typename Figure>
@@ -27,7 +27,7 @@ double mean_of_defined(int classes, Figure figure) {
     sum += value;
     ++defined;
   }
-  return defined == 0 ? undefined : sum / defined;
+  return defined == 0 ? no_samples : sum / defined;
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ double ConfusionMatrix::mean_class_accuracy() const {
 }
 
 double ConfusionMatrix::macro_f1() const {
-  return mean_of_defined(classes(), [this](int c) { return support(c) == 0 ? undefined : f1(c); });
+  return mean_of_defined(classes(), [this](int c) { return support(c) == 0 ? no_samples : f1(c); });
 }
 
 std::string ConfusionMatrix::text() const {
