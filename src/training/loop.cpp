@@ -1,5 +1,7 @@
 #include "fer/training/loop.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -14,6 +16,7 @@
 #include "training/batch_feed.h"
 #include "training/metrics_log.h"
 #include "training/step_gradients.h"
+#include "training/thread_governor.h"
 
 namespace fer {
 namespace {
@@ -48,6 +51,27 @@ std::string names_of(const Batch& batch, const Dataset& dataset) {
   return names;
 }
 
+/// The OpenMP threads of the steps, on devices whose kernels they run; given back at the end.
+class StepThreads {
+ public:
+  explicit StepThreads(Device device)
+      : governed_(device != Device::cuda), most_(omp_get_max_threads()), governor_(most_) {}
+  ~StepThreads() { omp_set_num_threads(most_); }
+  StepThreads(const StepThreads&) = delete;
+  StepThreads& operator=(const StepThreads&) = delete;
+
+  void step(double seconds) {
+    if (!governed_) return;
+    governor_.step(seconds);
+    omp_set_num_threads(governor_.threads());
+  }
+
+ private:
+  bool governed_;
+  int most_;
+  ThreadGovernor governor_;
+};
+
 /// One run of the loop, with what its parts share.
 class Run {
  public:
@@ -63,7 +87,8 @@ class Run {
         gradients_(task, optimizer_->parameters(), config.seed, config.graph, observer),
         schedule_(ScheduleSettings{config.schedule, config.lr, config.gamma, 0.01, config.warmup_epochs},
                   loader.batches(), config.epochs),
-        log_(folder / "metrics.jsonl") {
+        log_(folder / "metrics.jsonl"),
+        threads_(device()) {
     if (config.ema_decay > 0) {
       average_ = std::make_unique<MovingAverage>(task.model().named_parameters(), config.ema_decay);
     }
@@ -133,6 +158,7 @@ class Run {
       progress_.waiting = waiting_before + loader_.seconds_waiting();
     };
     while (progress_.step < end) {
+      const Clock::time_point step_start = Clock::now();
       const std::optional<Batch> batch = feed_.next();
       if (!batch) break;
       StepReport report = step(*batch, rate_of(progress_.batch));
@@ -150,6 +176,7 @@ class Run {
                             static_cast<double>(end - progress_.step);
       log_.step(report);
       observer_.on_step(report);
+      threads_.step(seconds_since(step_start));
       if (config_.save_every > 0 && progress_.step % config_.save_every == 0 &&
           progress_.batch < loader_.batches()) {
         keep_time();
@@ -266,6 +293,7 @@ class Run {
   std::unique_ptr<MovingAverage> average_;
   Schedule schedule_;
   MetricsLog log_;
+  StepThreads threads_;
   Progress progress_;
   Evaluation last_;
 };
