@@ -38,7 +38,7 @@ fer::LoaderOptions loader_options(bool training) {
   options.batch_size = 35;
   options.image_size = 32;
   options.shuffle = training;
-  options.cache = true;
+  options.cache = std::make_shared<fer::SampleCache>();
   return options;
 }
 

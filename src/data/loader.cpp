@@ -45,8 +45,7 @@ struct DataLoader::State {
   std::map<std::int64_t, std::shared_ptr<const std::vector<std::int64_t>>> orders;  // by epoch
   double waiting = 0;
 
-  std::mutex cache_mutex;
-  std::vector<Sample> cache;  // by number, pictures in their final size; without a picture where not read yet
+  std::mutex orders_mutex;
 
   std::vector<std::thread> threads;
 
@@ -66,6 +65,20 @@ struct DataLoader::State {
   Sample shaped_sample(std::int64_t i);
   void run_worker();
 };
+
+std::optional<Sample> SampleCache::find(const std::string& name, int side, int channels) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = samples_.find(name);
+  if (found == samples_.end()) return std::nullopt;
+  const Image& image = found->second.image;
+  if (image.height != side || image.width != side || image.channels != channels) return std::nullopt;
+  return found->second;
+}
+
+void SampleCache::keep(const std::string& name, const Sample& sample) {
+  const std::lock_guard lock(mutex_);
+  samples_[name] = sample;
+}
 
 std::vector<std::int64_t> DataLoader::State::make_order(std::int64_t epoch) const {
   const std::int64_t n = dataset->size();
@@ -95,7 +108,7 @@ std::vector<std::int64_t> DataLoader::State::make_order(std::int64_t epoch) cons
 }
 
 std::shared_ptr<const std::vector<std::int64_t>> DataLoader::State::order(std::int64_t epoch) {
-  std::lock_guard lock(cache_mutex);
+  std::lock_guard lock(orders_mutex);
   auto& entry = orders[epoch];
   if (!entry) entry = std::make_shared<const std::vector<std::int64_t>>(make_order(epoch));
   auto result = entry;
@@ -104,21 +117,16 @@ std::shared_ptr<const std::vector<std::int64_t>> DataLoader::State::order(std::i
 }
 
 Sample DataLoader::State::shaped_sample(std::int64_t i) {
-  const auto index = static_cast<std::size_t>(i);
+  const int side = options.image_size;
+  const std::string name = options.cache ? dataset->name(i) : "";
   if (options.cache) {
-    std::lock_guard lock(cache_mutex);
-    if (cache.empty()) cache.resize(static_cast<std::size_t>(dataset->size()));
-    if (!cache[index].image.empty()) return cache[index];
+    if (std::optional<Sample> kept = options.cache->find(name, side, channels)) return std::move(*kept);
   }
   Sample sample = dataset->sample(i);
-  const int side = options.image_size;
   if (sample.image.height != side || sample.image.width != side)
     sample.image = resize(sample.image, side, side);
   sample.image = channels == 1 ? to_grey(sample.image) : to_rgb(sample.image);
-  if (options.cache) {
-    std::lock_guard lock(cache_mutex);
-    cache[index] = sample;
-  }
+  if (options.cache) options.cache->keep(name, sample);
   return sample;
 }
 

@@ -174,11 +174,20 @@ RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   return stage;
 }
 
-/// The drawn faces of such stages; loaders keep what was drawn once, so both stages share them.
+LoaderOptions with_cache(LoaderOptions options, const std::shared_ptr<SampleCache>& cache) {
+  options.cache = cache;
+  return options;
+}
+
+/// The drawn faces of such stages, drawn once for all of them.
 struct DrawnFaces {
   explicit DrawnFaces(const RunConfig& stage)
-      : train(open_dataset(dataset_options(stage.data, Split::train)), training_loader_options(stage)),
-        test(open_dataset(dataset_options(stage.data, Split::test)), evaluation_loader_options(stage)) {}
+      : cache(std::make_shared<SampleCache>()),
+        train(open_dataset(dataset_options(stage.data, Split::train)),
+              with_cache(training_loader_options(stage), cache)),
+        test(open_dataset(dataset_options(stage.data, Split::test)),
+             with_cache(evaluation_loader_options(stage), cache)) {}
+  std::shared_ptr<SampleCache> cache;
   DataLoader train, test;
 };
 
@@ -261,7 +270,7 @@ LoaderOptions training_loader_options(const RunConfig& config) {
   options.augment = config.augment;
   options.seed = config.training.seed;
   options.threads = static_cast<int>(config.training.loader_threads);
-  options.cache = true;
+  options.cache = std::make_shared<SampleCache>();
   return options;
 }
 
@@ -379,15 +388,17 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     observer.on_note("image backbone: it learns the points of drawn faces first");
     train_image_backbone(model, config, faces(), folder, device, observer);
   }
-  drawn.reset();  // its pictures are of no more use
+  const bool same_pictures = drawn && config.data.dataset == "faces";
+  const auto cache = same_pictures ? drawn->cache : std::make_shared<SampleCache>();
+  drawn.reset();
   model.set_checkpointing(config.training.checkpointing);
 
   if (config.training.overfit_batch) train = first_batch(train, config);
-  DataLoader train_loader(train, training_loader_options(config));
-  DataLoader test_loader(sets.test, evaluation_loader_options(config));
+  DataLoader train_loader(train, with_cache(training_loader_options(config), cache));
+  DataLoader test_loader(sets.test, with_cache(evaluation_loader_options(config), cache));
   std::optional<DataLoader> validation_loader;
   if (sets.validation && sets.validation->size() > 0)
-    validation_loader.emplace(sets.validation, evaluation_loader_options(config));
+    validation_loader.emplace(sets.validation, with_cache(evaluation_loader_options(config), cache));
   observer.on_note(concat("expressions: ", train->size(), " samples to train on, ",
                           sets.validation ? sets.validation->size() : 0, " to choose the epoch by, ",
                           sets.test->size(), " to test on (", name_of(sets.test->info().split), "); ",
@@ -396,7 +407,8 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   LoopResult training = run_training(task, train_loader, config.training, folder, observer);
   EvaluationResult last = evaluate(model, test_loader, device);
   EvaluationResult best = last;
-  if (training.best_epoch > 0) best = evaluate_best(model, test_loader, folder, device);
+  if (training.best_epoch > 0 && !training.holds_best)
+    best = evaluate_best(model, test_loader, folder, device);
   ExperimentResult result{folder,
                           std::move(landmark_result),
                           std::move(training),

@@ -104,6 +104,7 @@ class Run {
     LoopResult result;
     result.steps = progress_.step;
     result.best_epoch = progress_.best_epoch;
+    result.holds_best = holds_best_;
     result.best = {figures_from_json(progress_.best_figures), progress_.best_score};
     result.last = last_;
     result.seconds = progress_.seconds;
@@ -258,6 +259,7 @@ class Run {
       metadata["epoch"] = std::to_string(progress_.best_epoch);
       save_weights(file("best.safetensors"), task_.model(), metadata);
     }
+    holds_best_ = report.best && !average_;
     if (average_) average_->swap();
     progress_.seconds += seconds_since(start);
     report.stage = task_.stage();
@@ -296,6 +298,7 @@ class Run {
   StepThreads threads_;
   Progress progress_;
   Evaluation last_;
+  bool holds_best_ = false;  // of the model: whether its weights are those of the best epoch
 };
 
 }  // namespace

@@ -118,7 +118,7 @@ TEST_CASE("the same batches with 0, 1 and 4 threads") {
     std::vector<std::string> wanted;
     for (int threads : {0, 1, 4}) {
       LoaderOptions options = rich_options(threads);
-      options.cache = cache;
+      if (cache) options.cache = std::make_shared<SampleCache>();
       DataLoader loader(numbered(23), options);
       std::vector<std::string> found;
       for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
@@ -370,13 +370,28 @@ TEST_CASE("cached pictures are read once") {
   for (int threads : {0, 3}) {
     const auto data = numbered(24);
     LoaderOptions options = loader_options(8, threads);
-    options.cache = options.shuffle = true;
+    options.cache = std::make_shared<SampleCache>();
+    options.shuffle = true;
     DataLoader loader(data, options);
     // Workers may run into the next epoch before this one's last pictures are in; then two read the same.
     for (std::int64_t epoch = 0; epoch < 6; ++epoch) CHECK(fingerprints(loader, epoch).size() == 3);
     CHECK(data->reads >= 24);
     CHECK(data->reads <= (threads == 0 ? 24 : 48));
   }
+}
+
+TEST_CASE("loaders that share a cache read a sample once, but not in another size") {
+  const auto data = numbered(24);
+  LoaderOptions options = loader_options(8, 0);
+  options.cache = std::make_shared<SampleCache>();
+  DataLoader first(data, options), second(data, options);
+  const std::vector<std::string> read = fingerprints(first, 0);
+  CHECK(fingerprints(second, 0) == read);
+  CHECK(data->reads == 24);
+  options.image_size *= 2;
+  DataLoader larger(data, options);
+  CHECK(fingerprints(larger, 0) != read);
+  CHECK(data->reads == 48);
 }
 
 TEST_CASE("time spent waiting for workers is told") {

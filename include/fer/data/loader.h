@@ -8,7 +8,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "fer/data/augment.h"
@@ -16,6 +19,20 @@
 #include "fer/tensor/tensor.h"
 
 namespace fer {
+
+/// Pictures in their final size, kept in memory so that they are read, or drawn, and resized only once.
+/// Loaders share one where their data sets show the same samples under the same names, as the splits of
+/// `faces` do.
+class SampleCache {
+ public:
+  /// The sample of this name, if it was kept with a picture of this shape.
+  std::optional<Sample> find(const std::string& name, int side, int channels) const;
+  void keep(const std::string& name, const Sample& sample);
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Sample> samples_;
+};
 
 struct LoaderOptions {
   std::int64_t batch_size = 144;  ///< over all ranks
@@ -26,9 +43,10 @@ struct LoaderOptions {
   bool drop_last = false;  ///< leave out a last batch that is not full
   AugmentOptions augment = AugmentOptions::none();
   std::uint64_t seed = 1;
-  int threads = 2;          ///< 0: prepare each batch when it is asked for
-  int prefetch = 4;         ///< batches ready or in work ahead of the consumer
-  bool cache = false;       ///< keep resized pictures in memory (image_size^2 * channels bytes each)
+  int threads = 2;   ///< 0: prepare each batch when it is asked for
+  int prefetch = 4;  ///< batches ready or in work ahead of the consumer
+  std::shared_ptr<SampleCache>
+      cache;                ///< keeps the resized pictures, image_size^2 * channels bytes each; may be null
   int rank = 0, world = 1;  ///< each rank gets its contiguous share of every batch
 };
 

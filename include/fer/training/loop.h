@@ -94,6 +94,8 @@ class Interrupted : public Error {
 struct LoopResult {
   std::int64_t steps = 0, best_epoch = 0;
   Evaluation best, last;
+  bool holds_best =
+      false;  ///< whether the model's weights, those of the last epoch, are the best epoch's too
   double seconds = 0, waiting = 0;
   std::size_t peak_memory = 0;  ///< bytes, of the device's allocator
 };
