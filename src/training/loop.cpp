@@ -60,15 +60,16 @@ class StepThreads {
   StepThreads(const StepThreads&) = delete;
   StepThreads& operator=(const StepThreads&) = delete;
 
-  void step(double seconds) {
+  void before_step() {
     if (!governed_) return;
-    governor_.step(seconds);
+    governor_.look(seconds_since(start_));
     omp_set_num_threads(governor_.threads());
   }
 
  private:
   bool governed_;
   int most_;
+  Clock::time_point start_ = Clock::now();
   ThreadGovernor governor_;
 };
 
@@ -159,9 +160,9 @@ class Run {
       progress_.waiting = waiting_before + loader_.seconds_waiting();
     };
     while (progress_.step < end) {
-      const Clock::time_point step_start = Clock::now();
       const std::optional<Batch> batch = feed_.next();
       if (!batch) break;
+      threads_.before_step();
       StepReport report = step(*batch, rate_of(progress_.batch));
       ++progress_.step;
       ++progress_.batch;
@@ -177,7 +178,6 @@ class Run {
                             static_cast<double>(end - progress_.step);
       log_.step(report);
       observer_.on_step(report);
-      threads_.step(seconds_since(step_start));
       if (config_.save_every > 0 && progress_.step % config_.save_every == 0 &&
           progress_.batch < loader_.batches()) {
         keep_time();

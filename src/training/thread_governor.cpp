@@ -1,66 +1,63 @@
 #include "training/thread_governor.h"
 
+#include <omp.h>
+
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 
 namespace fer {
 namespace {
 
-constexpr double kWindow = 0.25;      // seconds
-constexpr double kGain = 0.95;        // a trial is kept if it takes less than this of the time
-constexpr double kDisturbed = 1.25;   // times the fastest step: something keeps the processor busy
-constexpr double kFirstPause = 3;     // seconds after a trial that was kept
-constexpr double kLongestPause = 12;  // each trial in vain doubles the pause, up to this
-constexpr double kQuietPause = 60;    // where nothing seems to disturb
+constexpr double kShortestPause = 0.1, kLongestPause = 16;  // seconds
+
+void start_and_join() {
+#pragma omp parallel
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 }  // namespace
 
-ThreadGovernor::ThreadGovernor(int most)
-    : levels_{std::max(1, most)}, since_trial_(kQuietPause), pause_(kFirstPause) {
+ThreadGovernor::ThreadGovernor(int most, Crowded crowded)
+    : levels_{std::max(1, most)}, crowded_(std::move(crowded)) {
   for (const int level : {most - 1, most / 2, 1})
     if (level >= 1 && level < levels_.back()) levels_.push_back(level);
 }
 
-bool ThreadGovernor::disturbed() const {
-  return chosen_ != 0 || current_ > kDisturbed * fastest_;
+bool ThreadGovernor::threads_crowded(int threads) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int most_slow = 5;  // of nine
+  constexpr std::chrono::microseconds slow(200);
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  start_and_join();  // may have to make the threads
+  int slow_ones = 0, quick_ones = 0;
+  while (slow_ones < most_slow && quick_ones < most_slow) {
+    const Clock::time_point start = Clock::now();
+    start_and_join();
+    ++(Clock::now() - start > slow ? slow_ones : quick_ones);
+  }
+  omp_set_num_threads(before);
+  return slow_ones == most_slow;
 }
 
-void ThreadGovernor::step(double seconds) {
-  if (levels_.size() == 1) return;
-  since_trial_ += seconds;
-  if (settling_) {  // threads have just been started or ended, or the model's memory laid out
-    settling_ = false;
+void ThreadGovernor::look(double now) {
+  const std::size_t before = level_;
+  while (level_ + 1 < levels_.size() && crowded_(levels_[level_])) ++level_;
+  if (level_ != before) {
+    // Given up again soon after it was taken back: it was no room to stay in.
+    pause_ = now - changed_ < pause_ ? std::min(2 * pause_, kLongestPause) : kShortestPause;
+    changed_ = now;
     return;
   }
-  seconds_ += seconds;
-  ++steps_;
-  if (seconds_ >= kWindow) end_window(seconds_ / steps_);
-}
-
-void ThreadGovernor::end_window(double seconds_per_step) {
-  const std::size_t level = trial_ ? candidate_ : chosen_;
-  if (level == 0 && (fastest_ == 0 || seconds_per_step < fastest_)) fastest_ = seconds_per_step;
-  const int before = threads();
-  if (trial_) {
-    if (seconds_per_step < kGain * current_) {
-      chosen_ = candidate_;
-      current_ = seconds_per_step;
-      pause_ = kFirstPause;
-    } else {
-      pause_ = std::min(2 * pause_, kLongestPause);
-    }
-    trial_ = false;
-    since_trial_ = 0;
-  } else {
-    current_ = seconds_per_step;
-    if (since_trial_ >= (disturbed() ? pause_ : kQuietPause)) {
-      trial_ = true;
-      do candidate_ = (candidate_ + 1) % levels_.size();
-      while (candidate_ == chosen_);
-    }
+  if (level_ == 0 || now - changed_ < pause_) return;
+  changed_ = now;
+  for (std::size_t higher = 0; higher < level_; ++higher) {
+    if (crowded_(levels_[higher])) continue;
+    level_ = higher;
+    return;
   }
-  settling_ = threads() != before;
-  steps_ = 0;
-  seconds_ = 0;
+  pause_ = std::min(2 * pause_, kLongestPause);
 }
 
 }  // namespace fer

@@ -1,43 +1,38 @@
 // How many threads a training step takes on a machine that others use too.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 namespace fer {
 
-/// Watches how long steps take, and tries from time to time whether fewer threads are faster. All of a loop's
-/// threads wait for its slowest one: where another program keeps a single core busy, two threads can take
-/// several times as long as one. What a step computes does not depend on the number of threads.
-///
-/// Steps are timed in windows of a quarter of a second. A trial is one window with another number of threads,
-/// and is kept if its steps took less time by a twentieth. There is one soon after the start, then every
-/// three to twelve seconds while steps take a quarter longer than the fastest with all threads or not all
-/// threads are in use, and every minute otherwise.
+/// Gives up threads that others need. All threads of a step wait for the slowest one after every operation;
+/// where another program keeps one of two cores busy, both can end up on the other core, each spinning away
+/// the time in which the other could work: tens of times slower than one thread alone. What a step computes
+/// does not depend on the number of threads.
 class ThreadGovernor {
  public:
-  /// most: the threads of a quiet machine, at least 1.
-  explicit ThreadGovernor(int most);
+  /// Whether so many threads get in each other's way just now.
+  using Crowded = std::function<bool(int threads)>;
 
-  /// For the next step.
-  int threads() const { return trial_ ? levels_[candidate_] : levels_[chosen_]; }
-  /// The last step took so many seconds, with what it waited for.
-  void step(double seconds);
+  /// most: the threads of a quiet machine, at least 1.
+  explicit ThreadGovernor(int most, Crowded crowded = threads_crowded);
+
+  int threads() const { return levels_[level_]; }
+  /// Before each step, at `now` seconds of any clock: gives up threads at once where they are crowded, and
+  /// looks again after 0.1 to 16 seconds, twice as long each time in vain, whether there is room for more.
+  void look(double now);
 
  private:
-  void end_window(double seconds_per_step);
-  bool disturbed() const;
+  std::vector<int> levels_;  // numbers of threads to choose from, falling
+  std::size_t level_ = 0;
+  double changed_ = 0;  // when the level was changed last, or a higher one tried
+  double pause_ = 0.1;  // from then to the next try
+  Crowded crowded_;
 
-  std::vector<int> levels_;    // numbers of threads to choose from, falling
-  std::size_t chosen_ = 0;     // the level in use
-  std::size_t candidate_ = 0;  // the one that was tried last
-  bool trial_ = false;         // whether this window is a trial
-  bool settling_ = true;       // whether the next step, the first of its window, is not counted
-  int steps_ = 0;              // of this window
-  double seconds_ = 0;         // of this window
-  double since_trial_;         // seconds
-  double pause_;               // seconds to the next trial while something disturbs
-  double current_ = 0;         // seconds a step of the last window at the chosen level
-  double fastest_ = 0;         // of all windows with all threads; 0 when there was none
+  /// Starts and joins so many threads nine times: crowded if most of these took over 0.2 ms, where some
+  /// microseconds are usual. Leaves OpenMP's number of threads as it was.
+  static bool threads_crowded(int threads);
 };
 
 }  // namespace fer
