@@ -1,8 +1,8 @@
 #include "app/interrupt.h"
 
-#include <time.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <string_view>
 
 namespace fer::app {

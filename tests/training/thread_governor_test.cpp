@@ -105,6 +105,7 @@ TEST_CASE("thread governor: threads without a core to run on are found crowded o
   }
   std::atomic<bool> done = false;
   std::vector<std::thread> busy;  // four on every core: each thread of a team waits for its turn
+  busy.reserve(static_cast<std::size_t>(4 * cores));
   for (int i = 0; i < 4 * cores; ++i)
     busy.emplace_back([&done] {
       while (!done.load(std::memory_order_relaxed)) {
