@@ -8,6 +8,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
+#include "training/thread_governor.h"
 
 namespace fer {
 namespace {
@@ -45,7 +46,9 @@ EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device) {
   model.eval();
   EvaluationResult result{ConfusionMatrix(loader.dataset().info().class_names), 0, {}};
   double loss_sum = 0;
+  StepThreads threads(device);
   for (loader.start(0); std::optional<Batch> batch = loader.next();) {
+    threads.before_step();
     const FERNetOutput out = model(Variable(network_input(*batch, device)));
     const auto labels = batch->labels.to_vector<std::int64_t>();
     auto predictions = predictions_of(out.scores.value());
@@ -74,7 +77,9 @@ std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& imag
   NoGrad no_grad;
   std::vector<SamplePrediction> predictions;
   if (landmarks) landmarks->clear();
+  StepThreads threads(device);
   for (std::size_t first = 0; first < images.size(); first += at_once) {
+    threads.before_step();
     const auto begin = images.begin() + static_cast<std::ptrdiff_t>(first);
     const auto count = static_cast<std::ptrdiff_t>(std::min(at_once, images.size() - first));
     const Variable x(input({begin, begin + count}));

@@ -1,7 +1,5 @@
 #include "fer/training/loop.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -50,28 +48,6 @@ std::string names_of(const Batch& batch, const Dataset& dataset) {
   if (batch.indices.size() > 4) names += concat(" and ", batch.indices.size() - 4, " more");
   return names;
 }
-
-/// The OpenMP threads of the steps, on devices whose kernels they run; given back at the end.
-class StepThreads {
- public:
-  explicit StepThreads(Device device)
-      : governed_(device != Device::cuda), most_(omp_get_max_threads()), governor_(most_) {}
-  ~StepThreads() { omp_set_num_threads(most_); }
-  StepThreads(const StepThreads&) = delete;
-  StepThreads& operator=(const StepThreads&) = delete;
-
-  void before_step() {
-    if (!governed_) return;
-    governor_.look(seconds_since(start_));
-    omp_set_num_threads(governor_.threads());
-  }
-
- private:
-  bool governed_;
-  int most_;
-  Clock::time_point start_ = Clock::now();
-  ThreadGovernor governor_;
-};
 
 /// One run of the loop, with what its parts share.
 class Run {

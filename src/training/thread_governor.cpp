@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 
 namespace fer {
 namespace {
@@ -58,6 +57,20 @@ void ThreadGovernor::look(double now) {
     return;
   }
   pause_ = std::min(2 * pause_, kLongestPause);
+}
+
+StepThreads::StepThreads(Device device)
+    : governed_(device != Device::cuda), most_(omp_get_max_threads()), governor_(most_) {}
+
+StepThreads::~StepThreads() {
+  omp_set_num_threads(most_);
+}
+
+void StepThreads::before_step() {
+  if (!governed_) return;
+  const std::chrono::duration<double> now = std::chrono::steady_clock::now() - start_;
+  governor_.look(now.count());
+  omp_set_num_threads(governor_.threads());
 }
 
 }  // namespace fer

@@ -1,8 +1,11 @@
 // How many threads a training step takes on a machine that others use too.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <vector>
+
+#include "fer/tensor/device.h"
 
 namespace fer {
 
@@ -33,6 +36,24 @@ class ThreadGovernor {
   /// Starts and joins so many threads nine times: crowded if most of these took over 0.2 ms, where some
   /// microseconds are usual. Leaves OpenMP's number of threads as it was.
   static bool threads_crowded(int threads);
+};
+
+/// Lets a governor set OpenMP's threads for a loop, on devices whose kernels they run; gives them back at the
+/// end. Loops may be nested: an inner one has what the outer one has left.
+class StepThreads {
+ public:
+  explicit StepThreads(Device device);
+  ~StepThreads();
+  StepThreads(const StepThreads&) = delete;
+  StepThreads& operator=(const StepThreads&) = delete;
+
+  void before_step();
+
+ private:
+  bool governed_;
+  int most_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  ThreadGovernor governor_;
 };
 
 }  // namespace fer
