@@ -94,8 +94,7 @@ class Interrupted : public Error {
 struct LoopResult {
   std::int64_t steps = 0, best_epoch = 0;
   Evaluation best, last;
-  bool holds_best =
-      false;  ///< whether the model's weights, those of the last epoch, are the best epoch's too
+  bool holds_best = false;  ///< whether the model's weights, the last epoch's, are those of the best one
   double seconds = 0, waiting = 0;
   std::size_t peak_memory = 0;  ///< bytes, of the device's allocator
 };
