@@ -139,7 +139,9 @@ void parallel_copy(void* to, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-CpuBackend::CpuBackend() : allocator_("cpu", detail::allocate_block, detail::free_block) {}
+// The arena serves any size from what is free: blocks kept by size would only be in its way.
+CpuBackend::CpuBackend()
+    : allocator_("cpu", detail::allocate_block, detail::free_block, {}, CachingAllocator::Caching::off) {}
 
 std::string CpuBackend::description() const {
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
@@ -154,7 +156,6 @@ void* CpuBackend::allocate(std::size_t bytes) {
 
 void CpuBackend::release(void* data, std::size_t bytes) noexcept {
   allocator_.release(data, bytes);
-  allocator_.trim();  // nothing is kept by size: the arena below serves any size with what is free
 }
 
 void CpuBackend::copy_from_host(void* device_data, const void* host_data, std::size_t bytes) {

@@ -13,7 +13,7 @@ namespace {
 
 // Sizes are rounded so that nearly equal requests share blocks: small ones to 256 bytes, large ones to an
 // eighth of their power of two (at most 12.5 % is wasted).
-std::size_t block_size(std::size_t bytes) {
+std::size_t shared_size(std::size_t bytes) {
   constexpr std::size_t grain = 256;
   if (bytes <= 8 * grain) return std::max(grain, (bytes + grain - 1) / grain * grain);
   std::size_t power = 8 * grain;
@@ -25,21 +25,25 @@ std::size_t block_size(std::size_t bytes) {
 }  // namespace
 
 CachingAllocator::CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release,
-                                   FreeMemory free_memory)
+                                   FreeMemory free_memory, Caching caching)
     : owner_(std::move(owner)),
       raw_allocate_(std::move(allocate)),
       raw_release_(std::move(release)),
       free_memory_(std::move(free_memory)) {
   const char* no_cache = std::getenv("FER_NO_CACHE");
-  caching_ = !(no_cache && std::strcmp(no_cache, "1") == 0);
+  caching_ = caching == Caching::on && !(no_cache && std::strcmp(no_cache, "1") == 0);
 }
 
 CachingAllocator::~CachingAllocator() {
   trim();
 }
 
+std::size_t CachingAllocator::block_size(std::size_t bytes) const {
+  return caching_ ? shared_size(bytes) : std::max<std::size_t>(bytes, 1);
+}
+
 void* CachingAllocator::allocate(std::size_t bytes) {
-  const std::size_t size = caching_ ? block_size(bytes) : std::max<std::size_t>(bytes, 1);
+  const std::size_t size = block_size(bytes);
   std::lock_guard lock(mutex_);
   void* data = nullptr;
   if (auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
@@ -67,7 +71,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
 
 void CachingAllocator::release(void* data, std::size_t bytes) noexcept {
   if (!data) return;
-  const std::size_t size = caching_ ? block_size(bytes) : std::max<std::size_t>(bytes, 1);
+  const std::size_t size = block_size(bytes);
   std::lock_guard lock(mutex_);
   stats_.live -= size;
   if (caching_) {

@@ -18,10 +18,14 @@ class CachingAllocator {
   using RawAllocate = std::function<void*(std::size_t bytes)>;  ///< returns nullptr when there is no room
   using RawRelease = std::function<void(void*, std::size_t bytes)>;
   using FreeMemory = std::function<std::pair<std::size_t, std::size_t>()>;  ///< free and total bytes
+  /// off: nothing is kept, and blocks have the size that was asked for. For a raw allocation that serves any
+  /// size from what is free; with FER_NO_CACHE=1 in the environment for all, so that sanitizers see every
+  /// block's end.
+  enum class Caching { on, off };
 
-  /// `owner` names the device in messages, which tell `free_memory` if it is given. With FER_NO_CACHE=1 in
-  /// the environment nothing is kept, so that sanitizers see every block's end.
-  CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release, FreeMemory free_memory = {});
+  /// `owner` names the device in messages, which tell `free_memory` if it is given.
+  CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release, FreeMemory free_memory = {},
+                   Caching caching = Caching::on);
   ~CachingAllocator();
 
   /// At least `bytes` bytes. DeviceError with the figures of this allocator when there is no room.
@@ -36,6 +40,7 @@ class CachingAllocator {
   void set_limit(std::size_t bytes);
 
  private:
+  std::size_t block_size(std::size_t bytes) const;
   void trim_locked();
 
   std::string owner_;
