@@ -15,7 +15,10 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;  // and a vector of AVX-512
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kStretch = std::size_t{1} << 30;  // of addresses; pages are there once they are touched
+// Of addresses, where pages are there once they are touched. What no block has reached yet is one hole with
+// what is free below it, and as long as that is the largest it is taken last: where a stretch nears its end,
+// the little that is left of it looks like a hole that fits well.
+constexpr std::size_t kStretch = std::size_t{64} << 30;
 
 // Smaller blocks are malloc's. So are all under a sanitizer, which sees the end of malloc's blocks alone.
 #if defined(__SANITIZE_ADDRESS__)
@@ -74,13 +77,16 @@ class Arena {
     by_size_.erase({size, begin});
   }
 
-  // A stretch more, or at least `size` bytes where addresses are scarce.
+  // A stretch more, a shorter one where addresses are scarce; at least `size` bytes.
   bool grow(std::size_t size) {
-    for (const std::size_t wanted :
-         {std::max(kStretch, round_up(size, kHugePage)), round_up(size, kHugePage)}) {
+    const std::size_t least = round_up(size, kHugePage);
+    for (std::size_t wanted = std::max(kStretch, least);; wanted = std::max(wanted / 2, least)) {
       void* map = mmap(nullptr, wanted + kHugePage, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (map == MAP_FAILED) continue;
+      if (map == MAP_FAILED) {
+        if (wanted == least) return false;
+        continue;
+      }
       char* begin = static_cast<char*>(map);
       begin += (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
 #ifdef MADV_HUGEPAGE
@@ -89,7 +95,6 @@ class Arena {
       add(begin, wanted);
       return true;
     }
-    return false;
   }
 
   std::mutex mutex_;

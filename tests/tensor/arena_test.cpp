@@ -1,6 +1,7 @@
 #include "cpu/arena.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <cstring>
@@ -34,6 +35,25 @@ TEST_CASE("arena: freed neighbours serve a request of their size together, in an
     CHECK(allocate_block(size) == whole);
     free_block(whole, size);
   }
+}
+
+TEST_CASE("arena: what was touched already is used again before more of the addresses") {
+  if (!merges) return;
+  rlimit addresses{};
+  getrlimit(RLIMIT_AS, &addresses);
+  if (addresses.rlim_cur != RLIM_INFINITY) {
+    MESSAGE("skipped: where addresses are limited, stretches are short");
+    return;
+  }
+  const std::size_t size = 900 * kMiB;  // of addresses: nothing is written
+  char* used = static_cast<char*>(allocate_block(size));
+  char* behind = static_cast<char*>(allocate_block(size / 2));
+  free_block(used, size);
+  char* again = static_cast<char*>(allocate_block(size / 16));
+  CHECK(again >= used);
+  CHECK(again < used + size);
+  free_block(again, size / 16);
+  free_block(behind, size / 2);
 }
 
 TEST_CASE("arena: blocks are aligned, keep what is written and never overlap") {
