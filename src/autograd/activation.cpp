@@ -35,7 +35,7 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
         // The backend reads only the one of x and y that its derivative is written in; relu's sign is that of
         // both.
         const Tensor x_or_y = kept.get();
-        Tensor dx = Tensor::empty_like(dy);
+        Tensor dx = over(dy);
         backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);
         return {dx};
       },

@@ -64,14 +64,10 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
        x_saved = depthwise ? save_if(needs_dw, x, "conv2d", "x") : save_operand(needs_dw, x, "conv2d", "x"),
        weight_saved =
            save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
-        Tensor dx = empty_if(needs_dx, sx, dy), dw = empty_if(needs_dw, sw, dy), db;
+        Tensor dx, dw = empty_if(needs_dw, sw, dy), db;
         Backend& backend = backend_of(dy);
         const SharedOperand shared(dy);  // by both products
-        if (needs_dx && depthwise) {
-          backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
-        } else if (needs_dx) {
-          backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
-        }
+        // dweight first: an x that is made again for it is gone before there is a dx.
         if (needs_dw && depthwise) {
           backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
         } else if (needs_dw) {
@@ -79,6 +75,12 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
           backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
         }
         if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
+        if (needs_dx) dx = Tensor::empty_like(dy, sx);
+        if (needs_dx && depthwise) {
+          backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);
+        } else if (needs_dx) {
+          backend.conv2d_backward_input(dy, weight_saved.get(), options, dx);
+        }
         return {dx, dw, db};
       });
 }

@@ -17,13 +17,13 @@ Variable dropout(const Variable& x, double p, const RandomKey& key) {
   return record(
       "dropout", std::move(y), {x},
       [p, key](const Tensor& dy) -> std::vector<Tensor> {
-        Tensor dx = Tensor::empty_like(dy);
+        Tensor dx = over(dy);
         backend_of(dy).dropout(dy, p, key, dx);
         return {dx};
       },
       [=] {
         const Tensor xs = x_saved.get();
-        Tensor again = Tensor::empty_like(xs);
+        Tensor again = over(xs);  // an x that was made again itself is nobody else's
         backend_of(xs).dropout(xs, p, key, again);
         return again;
       });

@@ -39,14 +39,18 @@ class LinearGradients {
         weight_(save_if(needs_dx_, weight.value(), op, "weight")) {}
 
   std::vector<Tensor> operator()(const Tensor& dy) const {
-    Tensor dx = empty_if(needs_dx_, x_shape_, dy), dw = empty_if(needs_dw_, weight_shape_, dy), db;
+    Tensor dx, dw = empty_if(needs_dw_, weight_shape_, dy), db;
     const SharedOperand shared(dy);  // by both products
-    if (needs_dx_) backend_of(dy).linear_backward_input(dy, weight_.get(), dx);
+    // dW first: an x that is made again for it is gone before there is a dx.
     if (needs_dw_) {
       db = empty_if(needs_db_, {weight_shape_[0]}, dy);
       backend_of(dy).linear_backward_weight(x_.get(), dy, dw, db);
     } else if (needs_db_) {  // a frozen weight under a trained bias
       db = reduce_to(dy, {weight_shape_[0]});
+    }
+    if (needs_dx_) {
+      dx = Tensor::empty_like(dy, x_shape_);
+      backend_of(dy).linear_backward_input(dy, weight_.get(), dx);
     }
     return {dx, dw, db};
   }
@@ -90,7 +94,7 @@ Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& 
       "linear_gelu", std::move(y), {x, weight, bias},
       [=](const Tensor& dy) {
         const Tensor z = z_saved.get();
-        Tensor dz = Tensor::empty_like(dy);
+        Tensor dz = over(dy);
         backend_of(dy).activation_backward(UnaryOp::gelu, z, z, dy, dz);
         return gradients(dz);
       },

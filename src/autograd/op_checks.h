@@ -49,6 +49,12 @@ inline Tensor empty_if(bool wanted, const Shape& shape, const Tensor& like) {
   return wanted ? Tensor::empty_like(like, shape) : Tensor();
 }
 
+/// The memory of an elementwise gradient: dy's own, unless others may still read it. The kernel has to allow
+/// that.
+inline Tensor over(const Tensor& dy) {
+  return dy.sole_owner() ? dy : Tensor::empty_like(dy);
+}
+
 /// All `required` operands are there; they and the `optional` ones that are there have one type, float32 or
 /// float64, and one device.
 void check_operands(std::string_view op, std::initializer_list<Operand> required,

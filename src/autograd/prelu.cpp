@@ -20,7 +20,7 @@ Variable prelu(const Variable& x, const Variable& slope) {
       "prelu", std::move(y), {x, slope},
       [=](const Tensor& dy) -> std::vector<Tensor> {
         const Tensor xs = x_saved.get(), slopes = slope_saved.get();
-        Tensor dx = empty_if(needs_dx, xs.shape(), dy);
+        Tensor dx = needs_dx ? over(dy) : Tensor();
         Tensor dslope = empty_if(needs_dslope, slopes.shape(), dy);
         backend_of(dy).prelu_backward(xs, slopes, dy, dx, dslope);
         return {dx, dslope};

@@ -123,9 +123,9 @@ void forward(UnaryOp op, const T* HWY_RESTRICT x, T* HWY_RESTRICT y, std::int64_
   }
 }
 
+// dx may be dy.
 template <typename T>
-void backward(UnaryOp op, const T* HWY_RESTRICT x, const T* HWY_RESTRICT y, const T* HWY_RESTRICT dy,
-              T* HWY_RESTRICT dx, std::int64_t n) {
+void backward(UnaryOp op, const T* x, const T* y, const T* dy, T* dx, std::int64_t n) {
   switch (op) {
     case UnaryOp::relu:
       return for_vectors<T>(n, [=](auto d, std::int64_t i) HWY_ATTR {
@@ -135,6 +135,7 @@ void backward(UnaryOp op, const T* HWY_RESTRICT x, const T* HWY_RESTRICT y, cons
     case UnaryOp::gelu:
       return gelu_backward(x, dy, dx, n);
     case UnaryOp::sigmoid:
+#pragma GCC ivdep
       for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] * y[i] * (1 - y[i]);
       return;
   }

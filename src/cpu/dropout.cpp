@@ -110,10 +110,11 @@ HWY_INLINE hn::Mask<D> above(D d, const std::uint32_t* words, std::int32_t limit
   }
 }
 
-/// Elements [first, first + n) of the tensor whose first element is x[0]; first is a multiple of four.
+/// Elements [first, first + n) of the tensor whose first element is x[0]; first is a multiple of four. y may
+/// be x.
 template <typename T>
-void drop(const T* HWY_RESTRICT x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
-          const RandomKey& key, T* HWY_RESTRICT y) {
+void drop(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
+          const RandomKey& key, T* y) {
   const hn::ScalableTag<T> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int32_t limit = static_cast<std::int32_t>(threshold) - 1;

@@ -142,13 +142,13 @@ class Backend {
   // --- activations (activation.cpp) -------------------------------------------------------------------
   /// gelu is the exact one, x * Phi(x).
   virtual void activation_forward(UnaryOp op, const Tensor& x, Tensor& y) = 0;
-  /// dx = dy * f'(x); y is the forward result, x the forward input.
+  /// dx = dy * f'(x); y is the forward result, x the forward input; dx may be dy.
   virtual void activation_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy,
                                    Tensor& dx) = 0;
 
   // --- PReLU (prelu.cpp): y = x > 0 ? x : slope[c] * x; x rows x C, slope C ------------------------------
   virtual void prelu_forward(const Tensor& x, const Tensor& slope, Tensor& y) = 0;
-  /// dx optional, dslope (C) optional.
+  /// dx optional, may be dy; dslope (C) optional.
   virtual void prelu_backward(const Tensor& x, const Tensor& slope, const Tensor& dy, Tensor& dx,
                               Tensor& dslope) = 0;
 
@@ -278,7 +278,7 @@ class Backend {
 
   // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
   /// Element i of x is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >= p; else 0.
-  /// Its own backward: the mask is drawn again.
+  /// Its own backward: the mask is drawn again. y may be x.
   virtual void dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) = 0;
 
   // --- classification losses (cross_entropy.cpp): scores N x K, labels int64 N
