@@ -30,7 +30,7 @@ void check(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& 
 Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads) {
   check("attention", value_or_none(q), value_or_none(k), value_or_none(v), heads);
   Tensor y = Tensor::empty_like(q.value());
-  Tensor log_sum_exp = Tensor::empty_like(q.value(), {q.dim(0), heads, q.dim(1)});
+  Tensor log_sum_exp = Tensor::empty({q.dim(0), heads, q.dim(1)}, widened(q.dtype()), q.device());
   backend_of(y).attention_forward(q.value(), k.value(), v.value(), heads, y, log_sum_exp);
   const bool needs_dq = needs_gradient(q), needs_dk = needs_gradient(k), needs_dv = needs_gradient(v);
   const bool any = needs_dq || needs_dk || needs_dv;

@@ -16,10 +16,10 @@ namespace {
 void check(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias,
            const Tensor& running_mean, const Tensor& running_var) {
   check_operands(op, {{"x", x},
-                      {"weight", weight},
-                      {"bias", bias},
-                      {"running_mean", running_mean},
-                      {"running_var", running_var}});
+                      {"weight", weight, parameter},
+                      {"bias", bias, parameter},
+                      {"running_mean", running_mean, parameter},
+                      {"running_var", running_var, parameter}});
   require<ShapeError>(x.rank() >= 2, "[", op, "] x needs rows and channels, got shape ", x.shape());
   const Shape channels = {x.dim(-1)};
   for (const Operand& c : {Operand{"weight", weight}, Operand{"bias", bias},
@@ -36,7 +36,7 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
   check("batch_norm", value_or_none(x), value_or_none(weight), value_or_none(bias), running_mean,
         running_var);
   check_operands("batch_norm", {{"x", x.value()}},
-                 {{"slope", value_or_none(slope)}, {"residual", value_or_none(residual)}});
+                 {{"slope", value_or_none(slope), parameter}, {"residual", value_or_none(residual)}});
   if (slope.defined())
     check_shape("batch_norm", {"slope", slope.value()}, {x.dim(-1)}, "the channels of x ", x.shape());
   if (residual.defined())
@@ -80,8 +80,9 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
           const Tensor input = kept.x.get(), w = kept.weight.get();
           const Tensor earlier = needs_dx ? take_pending_gradient(0) : Tensor();
           if (needs_dx) dx = earlier.defined() ? earlier : Tensor::empty_like(dy);
-          dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
-          dslope = empty_if(needs_dslope, w.shape(), dy);
+          dw = parameter_gradient_if(needs_dw, w.shape(), dy);
+          db = parameter_gradient_if(needs_db, w.shape(), dy);
+          dslope = parameter_gradient_if(needs_dslope, w.shape(), dy);
           backend_of(dy).batch_norm_backward(input, w, kept.bias.get(), kept.slope_or_none(), kept.mean.get(),
                                              kept.inv_std.get(), dy, earlier, dx, dw, db, dslope);
         }
@@ -107,7 +108,8 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
                     const Tensor& dy) -> std::vector<Tensor> {
                   const Tensor& w = weight_saved.get();
                   Tensor dx = empty_if(needs_dx, dy.shape(), dy);
-                  Tensor dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
+                  Tensor dw = parameter_gradient_if(needs_dw, w.shape(), dy);
+                  Tensor db = parameter_gradient_if(needs_db, w.shape(), dy);
                   // Only dweight reads x; without it, dy stands in for the x that was not kept.
                   backend_of(dy).batch_norm_eval_backward(needs_dw ? x_saved.get() : dy, w, mean_saved.get(),
                                                           var_saved.get(), eps, dy, dx, dw, db);

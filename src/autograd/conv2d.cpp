@@ -18,7 +18,7 @@ bool is_depthwise(const Shape& x, const Shape& weight, const Conv2dOptions& opti
 
 /// Checks everything and returns N x H' x W' x O.
 Shape output_shape(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  check_operands("conv2d", {{"x", x}, {"weight", weight}}, {{"bias", bias}});
+  check_operands("conv2d", {{"x", x}, {"weight", weight, parameter}}, {{"bias", bias, parameter}});
   check_rank("conv2d", {"x", x}, 4, "N x H x W x I");
   check_rank("conv2d", {"weight", weight}, 4, "O x kh x kw x I/groups");
   require<ConfigError>(options.stride >= 1 && options.padding >= 0 && options.groups >= 1, "[conv2d] stride ",
@@ -53,7 +53,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   const Tensor operand = depthwise ? x.value() : product_operand(x);
   if (depthwise) {
     device.depthwise_conv2d_forward(x.value(), weight.value(), options, y);
-    if (bias.defined()) device.binary(BinaryOp::add, y, bias.value(), y);
+    if (bias.defined()) device.binary(BinaryOp::add, y, bias.value().to(y.dtype()), y);
   } else {
     device.conv2d_forward(operand, weight.value(), value_or_none(bias), options, y);
   }
@@ -64,17 +64,17 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
        x_saved = depthwise ? save_if(needs_dw, x, "conv2d", "x") : save_operand(needs_dw, x, "conv2d", "x"),
        weight_saved =
            save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
-        Tensor dx, dw = empty_if(needs_dw, sw, dy), db;
+        Tensor dx, dw = parameter_gradient_if(needs_dw, sw, dy), db;
         Backend& backend = backend_of(dy);
         const SharedOperand shared(dy);  // by both products
         // dweight first: an x that is made again for it is gone before there is a dx.
         if (needs_dw && depthwise) {
           backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
         } else if (needs_dw) {
-          db = empty_if(needs_db, {sw[0]}, dy);
+          db = parameter_gradient_if(needs_db, {sw[0]}, dy);
           backend.conv2d_backward_weight(x_saved.get(), dy, options, dw, db);
         }
-        if (needs_db && !db.defined()) db = reduce_to(dy, {sw[0]});
+        if (needs_db && !db.defined()) db = reduce_to_parameter(dy, {sw[0]});
         if (needs_dx) dx = Tensor::empty_like(dy, sx);
         if (needs_dx && depthwise) {
           backend.depthwise_conv2d_backward_input(dy, weight_saved.get(), options, dx);

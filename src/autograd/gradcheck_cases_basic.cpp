@@ -30,6 +30,11 @@ void add_elementwise(Cases& cases) {
                      in.uniform("x", {3, 7});
                    },
                    [](Inputs x) { return scale(x[0], -2.5); }});
+  cases.push_back({"cast/the same number",
+                   [](CaseInputs& in) {
+                     in.uniform("x", {3, 7});
+                   },
+                   [](Inputs x) { return mul(cast(x[0], DType::float64), cast(x[0], DType::float64)); }});
   for (const auto& [label, from, to] :
        {std::tuple<std::string, Shape, Shape>{"a class token over a batch", {1, 1, 5}, {3, 1, 5}},
         {"rows", {5}, {4, 5}},

@@ -9,13 +9,14 @@ namespace fer {
 using namespace detail;
 
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double eps) {
-  check_operands("layer_norm",
-                 {{"x", value_or_none(x)}, {"weight", value_or_none(weight)}, {"bias", value_or_none(bias)}});
+  check_operands("layer_norm", {{"x", value_or_none(x)},
+                                {"weight", value_or_none(weight), parameter},
+                                {"bias", value_or_none(bias), parameter}});
   require<ShapeError>(x.rank() >= 1, "[layer_norm] x needs a dimension to normalise, got shape ", x.shape());
   check_shape("layer_norm", {"weight", weight.value()}, {x.dim(-1)}, "the channels of x ", x.shape());
   check_shape("layer_norm", {"bias", bias.value()}, {x.dim(-1)}, "the channels of x ", x.shape());
   Tensor y = Tensor::empty_like(x.value());
-  Tensor mean = Tensor::empty_like(x.value(), {x.shape().rows()}), inv_std = Tensor::empty_like(mean);
+  Tensor mean = Tensor::empty_like(weight.value(), {x.shape().rows()}), inv_std = Tensor::empty_like(mean);
   backend_of(y).layer_norm_forward(x.value(), weight.value(), bias.value(), eps, y, mean, inv_std);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
@@ -27,7 +28,8 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
                     const Tensor& dy) -> std::vector<Tensor> {
                   const Tensor& w = weight_saved.get();
                   Tensor dx = empty_if(needs_dx, dy.shape(), dy);
-                  Tensor dw = empty_if(needs_dw, w.shape(), dy), db = empty_if(needs_db, w.shape(), dy);
+                  Tensor dw = parameter_gradient_if(needs_dw, w.shape(), dy);
+                  Tensor db = parameter_gradient_if(needs_db, w.shape(), dy);
                   backend_of(dy).layer_norm_backward(x_saved.get(), w, mean_saved.get(), inv_std_saved.get(),
                                                      dy, dx, dw, db);
                   return {dx, dw, db};

@@ -13,7 +13,8 @@ namespace {
 /// The shape of y.
 Shape check(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias,
             const Tensor& residual) {
-  check_operands(op, {{"x", x}, {"weight", weight}}, {{"bias", bias}, {"residual", residual}});
+  check_operands(op, {{"x", x}, {"weight", weight, parameter}},
+                 {{"bias", bias, parameter}, {"residual", residual}});
   check_rank(op, {"weight", weight}, 2, "O x I");
   require<ShapeError>(x.rank() >= 1 && x.dim(-1) == weight.dim(1), "[", op, "] x of shape ", x.shape(),
                       " has ", x.shape().channels(), " columns, weight of shape ", weight.shape(), " takes ",
@@ -39,14 +40,14 @@ class LinearGradients {
         weight_(save_if(needs_dx_, weight.value(), op, "weight")) {}
 
   std::vector<Tensor> operator()(const Tensor& dy) const {
-    Tensor dx, dw = empty_if(needs_dw_, weight_shape_, dy), db;
+    Tensor dx, dw = parameter_gradient_if(needs_dw_, weight_shape_, dy), db;
     const SharedOperand shared(dy);  // by both products
     // dW first: an x that is made again for it is gone before there is a dx.
     if (needs_dw_) {
-      db = empty_if(needs_db_, {weight_shape_[0]}, dy);
+      db = parameter_gradient_if(needs_db_, {weight_shape_[0]}, dy);
       backend_of(dy).linear_backward_weight(x_.get(), dy, dw, db);
     } else if (needs_db_) {  // a frozen weight under a trained bias
-      db = reduce_to(dy, {weight_shape_[0]});
+      db = reduce_to_parameter(dy, {weight_shape_[0]});
     }
     if (needs_dx_) {
       dx = Tensor::empty_like(dy, x_shape_);

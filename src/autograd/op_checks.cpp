@@ -7,11 +7,17 @@
 namespace fer::detail {
 namespace {
 
+bool is_computed_in(DType dtype, Device device) {
+  return dtype == DType::float32 || dtype == DType::float64 ||
+         (dtype == DType::bfloat16 && device != Device::cpu);
+}
+
 void check_kind(std::string_view op, const Operand& x, const Operand& first) {
-  require<TypeError>(x.tensor.dtype() == DType::float32 || x.tensor.dtype() == DType::float64, "[", op, "] ",
-                     x.name, " is ", x.tensor.dtype(), ", needs float32 or float64");
-  require<TypeError>(x.tensor.dtype() == first.tensor.dtype(), "[", op, "] ", first.name, " is ",
-                     first.tensor.dtype(), ", but ", x.name, " is ", x.tensor.dtype());
+  require<TypeError>(is_computed_in(x.tensor.dtype(), x.tensor.device()), "[", op, "] ", x.name, " is ",
+                     x.tensor.dtype(), ", needs float32 or float64");
+  const DType wanted = x.is_parameter ? widened(first.tensor.dtype()) : first.tensor.dtype();
+  require<TypeError>(x.tensor.dtype() == wanted, "[", op, "] ", first.name, " is ", first.tensor.dtype(),
+                     ", but ", x.name, " is ", x.tensor.dtype());
   require<TypeError>(x.tensor.device() == first.tensor.device(), "[", op, "] ", first.name, " is on ",
                      first.tensor.device(), ", but ", x.name, " is on ", x.tensor.device());
 }
@@ -74,6 +80,13 @@ Tensor reduce_to(const Tensor& x, const Shape& shape) {
   // Extents of 1 came or went: the elements are the same, in the same order.
   if (x.numel() == shape.numel()) return x.reshape(shape);
   Tensor y = Tensor::empty_like(x, shape);
+  backend_of(x).sum_to(x, y);
+  return y;
+}
+
+Tensor reduce_to_parameter(const Tensor& x, const Shape& shape) {
+  if (x.dtype() == widened(x.dtype())) return reduce_to(x, shape);
+  Tensor y = Tensor::empty(shape, widened(x.dtype()), x.device());
   backend_of(x).sum_to(x, y);
   return y;
 }

@@ -14,7 +14,9 @@ namespace fer::detail {
 struct Operand {
   std::string_view name;
   const Tensor& tensor;
+  bool is_parameter = false;  ///< a weight or a statistic beside the data: float32 where the data is bfloat16
 };
+constexpr bool parameter = true;
 
 /// The value of an optional input: an undefined tensor stands for none.
 inline const Tensor& value_or_none(const Variable& x) {
@@ -55,8 +57,13 @@ inline Tensor over(const Tensor& dy) {
   return dy.sole_owner() ? dy : Tensor::empty_like(dy);
 }
 
-/// All `required` operands are there; they and the `optional` ones that are there have one type, float32 or
-/// float64, and one device.
+/// The gradient of a parameter, if it is `wanted`; dy: of the data beside it.
+inline Tensor parameter_gradient_if(bool wanted, const Shape& shape, const Tensor& dy) {
+  return wanted ? Tensor::empty(shape, widened(dy.dtype()), dy.device()) : Tensor();
+}
+
+/// All `required` operands are there; they and the `optional` ones that are there have one device and one
+/// type: float32 or float64, or on a device that computes so bfloat16, beside parameters in float32.
 void check_operands(std::string_view op, std::initializer_list<Operand> required,
                     std::initializer_list<Operand> optional = {});
 
@@ -78,6 +85,8 @@ void check_label_range(std::string_view op, const Tensor& labels, std::int64_t c
 
 /// x summed to `shape`, which broadcasts to that of x; x itself where nothing is to be summed.
 Tensor reduce_to(const Tensor& x, const Shape& shape);
+/// The same as the gradient of a parameter: in float32 where x is bfloat16.
+Tensor reduce_to_parameter(const Tensor& x, const Shape& shape);
 
 /// alpha * x, repeated to `shape`.
 Tensor expand(const Tensor& x, const Shape& shape, double alpha = 1.0);

@@ -8,7 +8,7 @@ namespace fer {
 using namespace detail;
 
 Variable prelu(const Variable& x, const Variable& slope) {
-  check_operands("prelu", {{"x", value_or_none(x)}, {"slope", value_or_none(slope)}});
+  check_operands("prelu", {{"x", value_or_none(x)}, {"slope", value_or_none(slope), parameter}});
   check_shape("prelu", {"slope", slope.value()}, {x.shape().channels()}, "the channels of x ", x.shape());
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).prelu_forward(x.value(), slope.value(), y);
@@ -21,7 +21,7 @@ Variable prelu(const Variable& x, const Variable& slope) {
       [=](const Tensor& dy) -> std::vector<Tensor> {
         const Tensor xs = x_saved.get(), slopes = slope_saved.get();
         Tensor dx = needs_dx ? over(dy) : Tensor();
-        Tensor dslope = empty_if(needs_dslope, slopes.shape(), dy);
+        Tensor dslope = parameter_gradient_if(needs_dslope, slopes.shape(), dy);
         backend_of(dy).prelu_backward(xs, slopes, dy, dx, dslope);
         return {dx, dslope};
       },

@@ -42,9 +42,9 @@ struct SigmoidBackward {
 
 void DeviceBackend::activation_forward(UnaryOp op, const Tensor& x, Tensor& y) {
   require_size("activation", "y", y, x.numel());
-  dispatch_floating(x.dtype(), "activation", [&]<typename T>() {
+  dispatch_stored(x.dtype(), "activation", [&]<typename S>() {
     const auto run = [&](auto f) {
-      pointwise<T, 1>(f, {x.data<T>()}, y.mutable_data<T>(), x.numel(), stream_);
+      pointwise<S, 1>(f, {stored<S>(x)}, mutable_stored<S>(y), x.numel(), stream_);
     };
     switch (op) {
       case UnaryOp::relu:
@@ -62,9 +62,9 @@ void DeviceBackend::activation_backward(UnaryOp op, const Tensor& x, const Tenso
   require_size("activation", "dx", dx, dy.numel());
   require_size("activation", "x", x, dy.numel());
   require_size("activation", "y", y, dy.numel());
-  dispatch_floating(dy.dtype(), "activation", [&]<typename T>() {
+  dispatch_stored(dy.dtype(), "activation", [&]<typename S>() {
     const auto run = [&](auto f, const Tensor& saved) {
-      pointwise<T, 2>(f, {saved.data<T>(), dy.data<T>()}, dx.mutable_data<T>(), dy.numel(), stream_);
+      pointwise<S, 2>(f, {stored<S>(saved), stored<S>(dy)}, mutable_stored<S>(dx), dy.numel(), stream_);
     };
     switch (op) {
       case UnaryOp::relu:

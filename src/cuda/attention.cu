@@ -39,9 +39,10 @@ constexpr int greatest_width = 128;
 constexpr int forward_tiles = 3, backward_tiles = 4;  ///< in shared memory at once
 constexpr std::size_t least_shared = 99 * 1024;  ///< that any GPU of compute capability 8.0 and later has
 
-template <typename T>
+template <typename S>
 struct Problem {
-  const T *q, *k, *v;
+  using T = Wide<S>;
+  const S *q, *k, *v;
   index_t batch;
   int queries, keys, heads, width;
   T scale;      ///< 1 / sqrt(width)
@@ -51,12 +52,12 @@ struct Problem {
 };
 
 /// What a block works on: tile `tile` of head `head` of batch element `batch`.
-template <typename T>
+template <typename S>
 struct Place {
   index_t batch;
   int head, tile;
 
-  __device__ __forceinline__ Place(const Problem<T>& a, int tiles) {
+  __device__ __forceinline__ Place(const Problem<S>& a, int tiles) {
     tile = static_cast<int>(blockIdx.x % static_cast<unsigned>(tiles));
     const unsigned rest = blockIdx.x / static_cast<unsigned>(tiles);
     head = static_cast<int>(rest % static_cast<unsigned>(a.heads));
@@ -64,12 +65,12 @@ struct Place {
   }
   /// Rows from `first` on of this head in a tensor with `count` rows a batch element.
   template <typename U>
-  __device__ __forceinline__ HeadRows<U> rows(const Problem<T>& a, U* data, int count, int first) const {
+  __device__ __forceinline__ HeadRows<U> rows(const Problem<S>& a, U* data, int count, int first) const {
     return {data + (batch * count + first) * a.dim() + head * a.width, a.dim(), count - first, a.width,
             a.packed};
   }
   /// Of N x heads x Tq: the element of this head's first query.
-  __device__ __forceinline__ index_t statistics(const Problem<T>& a) const {
+  __device__ __forceinline__ index_t statistics(const Problem<S>& a) const {
     return (batch * a.heads + head) * a.queries;
   }
 };
@@ -121,13 +122,14 @@ __device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s
 }
 
 /// A block a tile of queries.
-template <typename T, typename Shape>
+template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
-    attention_kernel(const Problem<T> a, int tiles, T* y, T* log_sum_exp) {
+    attention_kernel(const Problem<S> a, int tiles, S* y, Wide<S>* log_sum_exp) {
+  using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const q = shared, *const k = q + Shape::size, *const v = k + Shape::size,
            *const weights = v + Shape::size;
-  const Place<T> place(a, tiles);
+  const Place<S> place(a, tiles);
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.queries;  // some of this thread's rows exist
 
@@ -174,15 +176,15 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
 
 /// delta = rowsum(dy y) of each query and head: 16 lanes have a head's row, whose elements neighbouring lanes
 /// read side by side.
-template <typename T>
-__global__ void attention_delta_kernel(const T* y, const T* dy, index_t rows, int queries, int heads,
-                                       int width, T* delta) {
+template <typename S>
+__global__ void attention_delta_kernel(const S* y, const S* dy, index_t rows, int queries, int heads,
+                                       int width, Wide<S>* delta) {
   const index_t row = first_item() / tile_side;  // of (batch, query, head)
-  const T* y_row = y + row * width;
-  const T* dy_row = dy + row * width;
-  T sum = 0;
+  const S* y_row = y + row * width;
+  const S* dy_row = dy + row * width;
+  Wide<S> sum = 0;
   for (int w = static_cast<int>(threadIdx.x) % tile_side; row < rows && w < width; w += tile_side) {
-    sum = gpu::fma(dy_row[w], y_row[w], sum);
+    sum = gpu::fma(widen(dy_row[w]), widen(y_row[w]), sum);
   }
   sum = row_reduce(sum, SumOf{});
   if (row >= rows || threadIdx.x % tile_side != 0) return;
@@ -191,19 +193,21 @@ __global__ void attention_delta_kernel(const T* y, const T* dy, index_t rows, in
 }
 
 /// What backward reads beside the problem.
-template <typename T>
+template <typename S>
 struct Saved {
-  const T *log_sum_exp, *delta, *dy;
+  const Wide<S>*log_sum_exp, *delta;
+  const S* dy;
 };
 
 /// dq: a block a tile of queries; tiles of keys and values pass.
-template <typename T, typename Shape>
+template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
-    attention_dq_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dq) {
+    attention_dq_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dq) {
+  using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const q = shared, *const dy = q + Shape::size, *const k = dy + Shape::size, *const v = k + Shape::size,
            *const ds = v + Shape::size;
-  const Place<T> place(a, tiles);
+  const Place<S> place(a, tiles);
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.queries;
 
@@ -249,13 +253,14 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
 
 /// dk and dv: a block a tile of keys; tiles of queries and dy pass. Scores are transposed, so that a row is a
 /// key's.
-template <typename T, typename Shape>
+template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
-    attention_dkv_kernel(const Problem<T> a, const Saved<T> saved, int tiles, T* dk, T* dv) {
+    attention_dkv_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dk, S* dv) {
+  using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const k = shared, *const v = k + Shape::size, *const q = v + Shape::size, *const dy = q + Shape::size,
            *const weights = dy + Shape::size;
-  const Place<T> place(a, tiles);
+  const Place<S> place(a, tiles);
   const int first = place.tile * Shape::rows;
   const bool busy = first + thread_y() < a.keys;
 
@@ -300,8 +305,8 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
   store_columns<Shape>(dv_sums, place.rows(a, dv, a.keys, first), [](int) { return T(1); });
 }
 
-template <typename T>
-Problem<T> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& y,
+template <typename S>
+Problem<S> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& y,
                    const Tensor& log_sum_exp) {
   require<ShapeError>(q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && k.dim(0) == q.dim(0) &&
                           k.dim(2) == q.dim(2),
@@ -317,9 +322,10 @@ Problem<T> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads,
   require<ShapeError>(y.shape() == q.shape() && log_sum_exp.numel() == q.dim(0) * heads * q.dim(1),
                       "[attention] q ", q.shape(), " with ", heads, " heads does not fit y ", y.shape(),
                       " and log_sum_exp ", log_sum_exp.shape());
-  Problem<T> a{q.data<T>(),
-               k.data<T>(),
-               v.data<T>(),
+  using T = Wide<S>;
+  Problem<S> a{stored<S>(q),
+               stored<S>(k),
+               stored<S>(v),
                q.dim(0),
                static_cast<int>(q.dim(1)),
                static_cast<int>(k.dim(1)),
@@ -330,10 +336,13 @@ Problem<T> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads,
   return a;
 }
 
-/// Whether all of them allow 16-byte packets.
-template <typename... Pointers>
-bool aligned(const Pointers*... p) {
-  return ((reinterpret_cast<std::uintptr_t>(p) | ...) % 16) == 0;
+/// Whether all of them allow packets, which are of 16 bytes in the type of the arithmetic.
+template <typename S>
+bool aligned(std::initializer_list<const S*> pointers) {
+  for (const S* p : pointers) {
+    if (reinterpret_cast<std::uintptr_t>(p) % (Packet<Wide<S>>::size * sizeof(S)) != 0) return false;
+  }
+  return true;
 }
 
 /// Calls launch.operator()<Shape>() for the tile of heads of `width`: the one with most rows of which `tiles`
@@ -341,17 +350,17 @@ bool aligned(const Pointers*... p) {
 template <typename T, typename Launch>
 void dispatch_tile(int width, int tiles, const Launch& launch) {
   constexpr int rows = sizeof(T) == 4 ? 64 : 32;
-  using Narrow = Tile<T, 64, rows>;
-  using Wide = Tile<T, greatest_width, rows>;
-  using WideLow = Tile<T, greatest_width, rows / 2>;
-  static_assert(Narrow::bytes(backward_tiles) <= least_shared &&
-                WideLow::bytes(backward_tiles) <= least_shared);
+  using Slim = Tile<T, 64, rows>;
+  using Broad = Tile<T, greatest_width, rows>;
+  using BroadLow = Tile<T, greatest_width, rows / 2>;
+  static_assert(Slim::bytes(backward_tiles) <= least_shared &&
+                BroadLow::bytes(backward_tiles) <= least_shared);
   if (width <= 64) {
-    launch.template operator()<Narrow>();
-  } else if (Wide::bytes(tiles) <= gpu::shared_limit()) {
-    launch.template operator()<Wide>();
+    launch.template operator()<Slim>();
+  } else if (Broad::bytes(tiles) <= gpu::shared_limit()) {
+    launch.template operator()<Broad>();
   } else {
-    launch.template operator()<WideLow>();
+    launch.template operator()<BroadLow>();
   }
 }
 
@@ -359,14 +368,16 @@ void dispatch_tile(int width, int tiles, const Launch& launch) {
 
 void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
                                       Tensor& log_sum_exp) {
-  dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
-    Problem<T> a = problem<T>(q, k, v, heads, y, log_sum_exp);
+  dispatch_stored(q.dtype(), "attention", [&]<typename S>() {
+    using T = Wide<S>;
+    Problem<S> a = problem<S>(q, k, v, heads, y, log_sum_exp);
     if (y.numel() == 0) return;
-    T *out = y.mutable_data<T>(), *lse = log_sum_exp.mutable_data<T>();
-    a.packed = a.packed && aligned(a.q, a.k, a.v, out);
+    S* out = mutable_stored<S>(y);
+    T* lse = log_sum_exp.mutable_data<T>();
+    a.packed = a.packed && aligned<S>({a.q, a.k, a.v, out});
     dispatch_tile<T>(a.width, forward_tiles, [&]<typename Shape>() {
       const int tiles = ceil_div(a.queries, Shape::rows);
-      gpu::launch(attention_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * tiles),
+      gpu::launch(attention_kernel<S, Shape>, static_cast<unsigned>(a.batch * heads * tiles),
                   dim3(tile_side, tile_side), Shape::bytes(forward_tiles), stream_, a, tiles, out, lse);
     });
   });
@@ -375,21 +386,22 @@ void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Te
 void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
                                        const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
                                        Tensor& dk, Tensor& dv) {
-  dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
-    Problem<T> a = problem<T>(q, k, v, heads, y, log_sum_exp);
+  dispatch_stored(q.dtype(), "attention", [&]<typename S>() {
+    using T = Wide<S>;
+    Problem<S> a = problem<S>(q, k, v, heads, y, log_sum_exp);
     require<ShapeError>(dy.shape() == q.shape() && dq.shape() == q.shape() && dk.shape() == k.shape() &&
                             dv.shape() == k.shape(),
                         "[attention] gradients ", dy.shape(), ", ", dq.shape(), ", ", dk.shape(), " and ",
                         dv.shape(), " do not fit q ", q.shape(), " and k ", k.shape());
     if (dk.numel() == 0) return;
-    T *dq_out = dq.mutable_data<T>(), *dk_out = dk.mutable_data<T>(), *dv_out = dv.mutable_data<T>();
+    S *dq_out = mutable_stored<S>(dq), *dk_out = mutable_stored<S>(dk), *dv_out = mutable_stored<S>(dv);
     const index_t rows = a.batch * a.queries * heads;
     const DeviceArray<T> delta(*this, rows);
-    const Saved<T> saved{log_sum_exp.data<T>(), delta.data(), dy.data<T>()};
-    a.packed = a.packed && aligned(a.q, a.k, a.v, saved.dy, dq_out, dk_out, dv_out);
+    const Saved<S> saved{log_sum_exp.data<T>(), delta.data(), stored<S>(dy)};
+    a.packed = a.packed && aligned<S>({a.q, a.k, a.v, saved.dy, dq_out, dk_out, dv_out});
     if (rows > 0) {
-      gpu::launch(attention_delta_kernel<T>, static_cast<unsigned>(ceil_div(rows, tile_side)), tile_threads,
-                  0, stream_, y.data<T>(), saved.dy, rows, a.queries, heads, a.width, delta.data());
+      gpu::launch(attention_delta_kernel<S>, static_cast<unsigned>(ceil_div(rows, tile_side)), tile_threads,
+                  0, stream_, stored<S>(y), saved.dy, rows, a.queries, heads, a.width, delta.data());
     }
     dispatch_tile<T>(a.width, backward_tiles, [&]<typename Shape>() {
       const dim3 block(tile_side, tile_side);
@@ -397,10 +409,10 @@ void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const T
       const int query_tiles = ceil_div(a.queries, Shape::rows);
       const int key_tiles = ceil_div(a.keys, Shape::rows);
       if (query_tiles > 0) {
-        gpu::launch(attention_dq_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * query_tiles),
+        gpu::launch(attention_dq_kernel<S, Shape>, static_cast<unsigned>(a.batch * heads * query_tiles),
                     block, bytes, stream_, a, saved, query_tiles, dq_out);
       }
-      gpu::launch(attention_dkv_kernel<T, Shape>, static_cast<unsigned>(a.batch * heads * key_tiles), block,
+      gpu::launch(attention_dkv_kernel<S, Shape>, static_cast<unsigned>(a.batch * heads * key_tiles), block,
                   bytes, stream_, a, saved, key_tiles, dk_out, dv_out);
     });
   });

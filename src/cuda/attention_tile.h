@@ -16,7 +16,8 @@ namespace fer::FER_DEVICE_NAMESPACE {
 inline constexpr int tile_side = 16;  ///< threads along each side of a block
 inline constexpr int tile_threads = tile_side * tile_side;
 
-/// Tiles of `row_count` queries or keys of a head up to `max_width` wide, and their squares of scores.
+/// Tiles of `row_count` queries or keys of a head up to `max_width` wide, and their squares of scores, all in
+/// the type T of the arithmetic: what is stored as bf16 is widened on its way into shared memory.
 template <typename T, int max_width, int row_count>
 struct Tile {
   static constexpr int packet = Packet<T>::size;
@@ -39,13 +40,13 @@ struct Tile {
 };
 
 /// Part of a tensor N x T x D: one head of one batch element, from one row on.
-template <typename T>
+template <typename S>
 struct HeadRows {
-  T* data;
+  S* data;
   index_t dim;  ///< from row to row
   int rows;     ///< that exist; a tile may be longer
   int width;
-  bool packed;  ///< rows are whole, aligned packets
+  bool packed;  ///< rows are whole packets, of as many elements as a Packet of the tile, and aligned
 };
 
 /// Starts copying a tile to shared memory; what does not exist becomes 0.
@@ -70,14 +71,40 @@ __device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& fro
   }
 }
 
-/// Copies a tile times `factor`, at once.
-template <typename Shape, typename T>
-__device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const T>& from, T factor) {
+/// The same of bf16, but at once: what cp.async brings cannot be widened on the way.
+template <typename Shape>
+__device__ __forceinline__ void load_async(float* tile, const HeadRows<const bf16>& from) {
+  using Stored = Pack<bf16, Shape::packet>;
   const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
   for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
-    const T* row = from.data + r * from.dim;
+    const bool exists = r < from.rows;
+    const bf16* row = from.data + (exists ? r : 0) * from.dim;
+    for (int w = static_cast<int>(threadIdx.x) * Shape::packet; w < padded; w += tile_side * Shape::packet) {
+      Stored stored;
+      if (from.packed) {
+        stored = *reinterpret_cast<const Stored*>(row + w);
+      } else {
+        FER_UNROLL
+        for (int f = 0; f < Shape::packet; ++f) stored.v[f] = row[gpu::min(w + f, from.width - 1)];
+      }
+      Packet<float> wide;
+      FER_UNROLL
+      for (int f = 0; f < Shape::packet; ++f) {
+        wide.v[f] = exists && w + f < from.width ? widen(stored.v[f]) : 0.0f;
+      }
+      *reinterpret_cast<Packet<float>*>(tile + r * Shape::stride + w) = wide;
+    }
+  }
+}
+
+/// Copies a tile times `factor`, at once.
+template <typename Shape, typename T, typename S>
+__device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const S>& from, T factor) {
+  const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
+  for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
+    const S* row = from.data + r * from.dim;
     for (int w = static_cast<int>(threadIdx.x); w < padded; w += tile_side) {
-      tile[r * Shape::stride + w] = r < from.rows && w < from.width ? factor * row[w] : T(0);
+      tile[r * Shape::stride + w] = r < from.rows && w < from.width ? factor * widen(row[w]) : T(0);
     }
   }
 }
@@ -161,24 +188,25 @@ __device__ __forceinline__ void store_scores(const typename Shape::Scores& score
 }
 
 /// The thread's packets, row i times factor(i), to the tensor.
-template <typename Shape, typename T, typename Factor>
-__device__ __forceinline__ void store_columns(const typename Shape::Columns& sums, const HeadRows<T>& to,
+template <typename Shape, typename S, typename Factor>
+__device__ __forceinline__ void store_columns(const typename Shape::Columns& sums, const HeadRows<S>& to,
                                               const Factor& factor) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
     const int r = static_cast<int>(threadIdx.y) + i * tile_side;
     if (r >= to.rows) continue;
-    const T by = factor(i);
+    const Wide<S> by = factor(i);
     FER_UNROLL
     for (int p = 0; p < Shape::packets; ++p) {
       const int w = (static_cast<int>(threadIdx.x) + p * tile_side) * Shape::packet;
       if (w >= to.width) continue;
-      Packet<T> out;
+      using Out = Pack<S, Shape::packet>;
+      Out out;
       FER_UNROLL
-      for (int f = 0; f < Shape::packet; ++f) out.v[f] = sums[i][p].v[f] * by;
-      T* at = to.data + r * to.dim + w;
+      for (int f = 0; f < Shape::packet; ++f) out.v[f] = narrow<S>(sums[i][p].v[f] * by);
+      S* at = to.data + r * to.dim + w;
       if (to.packed) {
-        *reinterpret_cast<Packet<T>*>(at) = out;
+        *reinterpret_cast<Out*>(at) = out;
       } else {
         FER_UNROLL
         for (int f = 0; f < Shape::packet; ++f) {

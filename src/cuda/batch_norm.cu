@@ -9,7 +9,7 @@
 // moments, in double about the first row, so that a large mean is gone before anything is squared; what
 // follows from a channel's sums (the running statistics, the constants of dx) is computed by the thread that
 // has them. y and dx are column_map.h. Floor in float: 12 bytes an element forward (x twice, y), 20 backward
-// (x and dy twice, dx).
+// (x and dy twice, dx); in bf16 half of that. What was in bf16 is widened before anything is computed of it.
 #include "cuda/column_map.h"
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
@@ -22,25 +22,26 @@ struct Pair {
   T a, b;
 };
 
-template <typename T>
+template <typename S>
 struct Moments {
-  const T* x;
+  const S* x;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int c, double (&sums)[2]) const {
-    const double d = static_cast<double>(x[row * columns + c]) - static_cast<double>(x[c]);
+    const double d = widen_to_double(x[row * columns + c]) - widen_to_double(x[c]);
     sums[0] += d;
     sums[1] += d * d;
   }
 };
 
-template <typename T>
+template <typename S>
 struct BatchStatistics {
-  const T* x;
+  using T = Wide<S>;
+  const S* x;
   double rows, momentum, eps;
   T *mean, *inv_std, *running_mean, *running_var;
 
   __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
-    const double shifted_mean = sums[0] / rows, batch_mean = static_cast<double>(x[c]) + shifted_mean;
+    const double shifted_mean = sums[0] / rows, batch_mean = widen_to_double(x[c]) + shifted_mean;
     const double raw_var = (sums[1] - sums[0] * shifted_mean) / rows;
     const double var = raw_var < 0.0 ? 0.0 : raw_var;  // NaN stays: what is not finite shall be seen
     const double batch_inv_std = gpu::rsqrt(var + eps), unbiased = rows / gpu::max(rows - 1.0, 1.0);
@@ -74,39 +75,41 @@ struct NormLine {
   }
 };
 
-template <typename T>
+template <typename S>
 struct Normalise {
-  const T *x, *residual;  ///< residual: may be null
+  using T = Wide<S>;
+  const S *x, *residual;  ///< residual: may be null
   NormLine<T> line;
-  T* y;
+  S* y;
   __device__ __forceinline__ auto channel(int c) const { return line.channel(c); }
   __device__ __forceinline__ Pair<T> load(index_t i) const {
-    return {x[i], residual == nullptr ? T(0) : residual[i]};
+    return {widen(x[i]), residual == nullptr ? T(0) : widen(residual[i])};
   }
   __device__ __forceinline__ void store(const typename NormLine<T>::Channel& c, index_t i, Pair<T> v) const {
     const T z = c(v.a);
-    y[i] = (z > T(0) ? z : z * c.slope) + v.b;
+    y[i] = narrow<S>((z > T(0) ? z : z * c.slope) + v.b);
   }
 };
 
 /// Sums of dz, of dz (x - mean), and of dy z where z <= 0.
-template <typename T>
+template <typename S>
 struct GradientSums {
-  const T *x, *dy;
+  using T = Wide<S>;
+  const S *x, *dy;
   NormLine<T> line;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int c, double (&sums)[3]) const {
     const index_t i = row * columns + c;
-    auto g = static_cast<double>(dy[i]);
+    auto g = widen_to_double(dy[i]);
     if (line.slope != nullptr) {
-      const T z = line.channel(c)(x[i]);
+      const T z = line.channel(c)(widen(x[i]));
       if (!(z > T(0))) {
         sums[2] += g * static_cast<double>(z);
         g *= static_cast<double>(line.slope[c]);
       }
     }
     sums[0] += g;
-    sums[1] += g * (static_cast<double>(x[i]) - static_cast<double>(line.mean[c]));
+    sums[1] += g * (widen_to_double(x[i]) - static_cast<double>(line.mean[c]));
   }
 };
 
@@ -131,12 +134,14 @@ struct GradientConstants {
   }
 };
 
-template <typename T>
+template <typename S>
 struct BatchNormBackward {
-  const T *x, *dy, *addend, *lines;  ///< addend: may be null, or dx
+  using T = Wide<S>;
+  const S *x, *dy, *addend;  ///< addend: may be null, or dx
+  const T* lines;
   NormLine<T> line;
   index_t columns;
-  T* dx;
+  S* dx;
   struct Channel {
     typename NormLine<T>::Channel line;
     T slope, offset;
@@ -148,22 +153,24 @@ struct BatchNormBackward {
     return {line.channel(c), lines[c], lines[columns + c]};
   }
   __device__ __forceinline__ Loaded load(index_t i) const {
-    return {x[i], dy[i], addend == nullptr ? T(0) : addend[i]};
+    return {widen(x[i]), widen(dy[i]), addend == nullptr ? T(0) : widen(addend[i])};
   }
   __device__ __forceinline__ void store(const Channel& c, index_t i, const Loaded& v) const {
     const T dz = c.line(v.x) > T(0) ? v.dy : v.dy * c.line.slope;
-    dx[i] = c.line.scale * dz + (c.slope * (v.x - c.line.mean) + c.offset) + v.addend;
+    dx[i] = narrow<S>(c.line.scale * dz + (c.slope * (v.x - c.line.mean) + c.offset) + v.addend);
   }
 };
 
-template <typename T>
+template <typename S>
 struct BatchNormEvalBackward {
-  const T *dy, *weight, *var;
+  using T = Wide<S>;
+  const S* dy;
+  const T *weight, *var;
   double eps;
-  T* dx;
+  S* dx;
   __device__ __forceinline__ T channel(int c) const { return inverse_deviation(var[c], eps) * weight[c]; }
-  __device__ __forceinline__ T load(index_t i) const { return dy[i]; }
-  __device__ __forceinline__ void store(T scale, index_t i, T v) const { dx[i] = scale * v; }
+  __device__ __forceinline__ T load(index_t i) const { return widen(dy[i]); }
+  __device__ __forceinline__ void store(T scale, index_t i, T v) const { dx[i] = narrow<S>(scale * v); }
 };
 
 template <typename T>
@@ -201,9 +208,10 @@ void DeviceBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, co
                      {"mean", &mean},
                      {"inv_std", &inv_std}});
   require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
-  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
-    const T* px = x.data<T>();
-    const BatchStatistics<T> statistics{px,
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    const S* px = stored<S>(x);
+    const BatchStatistics<S> statistics{px,
                                         static_cast<double>(rows),
                                         momentum,
                                         eps,
@@ -211,10 +219,10 @@ void DeviceBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, co
                                         inv_std.mutable_data<T>(),
                                         running_mean.mutable_data<T>(),
                                         running_var.mutable_data<T>()};
-    column_reduce<2>(*this, stream_, 1, rows, channels, Moments<T>{px, channels}, statistics);
+    column_reduce<2>(*this, stream_, 1, rows, channels, Moments<S>{px, channels}, statistics);
     column_map(stream_, rows, channels,
-               Normalise<T>{px, data_or_null<T>(residual), norm_line<T>(weight, bias, slope, mean, inv_std),
-                            y.mutable_data<T>()});
+               Normalise<S>{px, stored_or_null<S>(residual), norm_line<T>(weight, bias, slope, mean, inv_std),
+                            mutable_stored<S>(y)});
   });
 }
 
@@ -224,10 +232,10 @@ void DeviceBackend::batch_norm_apply(const Tensor& x, const Tensor& weight, cons
   require_size("batch_norm", "y", y, x.numel());
   check_channels(
       x, {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
-  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
     column_map(stream_, x.shape().rows(), x.shape().channels(),
-               Normalise<T>{x.data<T>(), nullptr, norm_line<T>(weight, bias, slope, mean, inv_std),
-                            y.mutable_data<T>()});
+               Normalise<S>{stored<S>(x), nullptr, norm_line<Wide<S>>(weight, bias, slope, mean, inv_std),
+                            mutable_stored<S>(y)});
   });
 }
 
@@ -247,9 +255,10 @@ void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, c
                      {"dweight", &dweight},
                      {"dbias", &dbias},
                      {"dslope", &dslope}});
-  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
     const DeviceArray<T> lines(*this, dx.defined() ? 2 * channels : 0);
-    const T *px = x.data<T>(), *pdy = dy.data<T>();
+    const S *px = stored<S>(x), *pdy = stored<S>(dy);
     const NormLine<T> line = norm_line<T>(weight, bias, slope, mean, inv_std);
     const GradientConstants<T> constants{line,
                                          static_cast<double>(rows),
@@ -258,11 +267,11 @@ void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, c
                                          mutable_data_or_null<T>(dslope),
                                          lines.data(),
                                          channels};
-    column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<T>{px, pdy, line, channels}, constants);
+    column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<S>{px, pdy, line, channels}, constants);
     if (!dx.defined()) return;
     column_map(stream_, rows, channels,
-               BatchNormBackward<T>{px, pdy, data_or_null<T>(addend), lines.data(), line, channels,
-                                    dx.mutable_data<T>()});
+               BatchNormBackward<S>{px, pdy, stored_or_null<S>(addend), lines.data(), line, channels,
+                                    mutable_stored<S>(dx)});
   });
 }
 
@@ -273,13 +282,14 @@ void DeviceBackend::batch_norm_eval_forward(const Tensor& x, const Tensor& weigh
   check_channels(
       x,
       {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
-  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
     column_map(stream_, x.shape().rows(), x.shape().channels(),
-               Normalise<T>{x.data<T>(),
+               Normalise<S>{stored<S>(x),
                             nullptr,
                             {running_mean.data<T>(), weight.data<T>(), bias.data<T>(), nullptr, nullptr,
                              running_var.data<T>(), eps},
-                            y.mutable_data<T>()});
+                            mutable_stored<S>(y)});
   });
 }
 
@@ -294,8 +304,10 @@ void DeviceBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weig
                       {"dweight", &dweight},
                       {"dbias", &dbias}});
   if (dx.defined()) require_size("batch_norm", "dx", dx, dy.numel());
-  dispatch_floating(dy.dtype(), "batch_norm", [&]<typename T>() {
-    const T *pdy = dy.data<T>(), *pvar = running_var.data<T>();
+  dispatch_stored(dy.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    const S* pdy = stored<S>(dy);
+    const T* pvar = running_var.data<T>();
     if (dweight.defined() || dbias.defined()) {
       require_size("batch_norm", "x", x, dy.numel());
       const NormLine<T> line{running_mean.data<T>(), weight.data<T>(), nullptr, nullptr, nullptr, pvar, eps};
@@ -306,12 +318,12 @@ void DeviceBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weig
                                            nullptr,
                                            nullptr,
                                            channels};
-      column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<T>{x.data<T>(), pdy, line, channels},
+      column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<S>{stored<S>(x), pdy, line, channels},
                        constants);
     }
     if (!dx.defined()) return;
     column_map(stream_, rows, channels,
-               BatchNormEvalBackward<T>{pdy, weight.data<T>(), pvar, eps, dx.mutable_data<T>()});
+               BatchNormEvalBackward<S>{pdy, weight.data<T>(), pvar, eps, mutable_stored<S>(dx)});
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
@@ -116,14 +117,14 @@ void column_reduce(DeviceBackend& owner, gpu::Stream stream, index_t groups, ind
               AddChunk<terms>{sums}, finish, chunks, width_of_all, tile_count, chunks);
 }
 
-/// Column c's sum written as T; the usual end of a gradient.
-template <typename T>
+/// Column c's sum written as S; the usual end of a gradient.
+template <typename S>
 struct StoreSum {
-  T* y;
+  S* y;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t group, index_t, int column,
                                              const double (&sums)[1]) const {
-    y[group * columns + column] = static_cast<T>(sums[0]);
+    y[group * columns + column] = narrow<S>(static_cast<Wide<S>>(sums[0]));
   }
 };
 

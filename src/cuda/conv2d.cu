@@ -160,19 +160,20 @@ struct GradientWeights {
   bool in_pieces(int) const { return is_piece_aligned(w) && s.in_group % piece<T> == 0; }
 };
 
-template <typename T>
+template <typename S>
 struct ClassStore {
-  T* dx;
+  using Element = S;
+  S* dx;
   ConvShape s;
   PixelClass c;
-  __device__ __forceinline__ T* row(index_t group, int m) const {
+  __device__ __forceinline__ S* row(index_t group, int m) const {
     const int line = m / c.columns, n = line / c.rows;
     const int h = c.first_row + (line - n * c.rows) * s.stride;
     const int w = c.first_column + (m - line * c.columns) * s.stride;
     return dx + ((static_cast<index_t>(n) * s.h + h) * s.w + w) * s.in + group * s.in_group;
   }
-  __device__ __forceinline__ const T* bias(index_t) const { return nullptr; }
-  __device__ __forceinline__ void put(T* at, int, T value) const { *at = value; }
+  __device__ __forceinline__ const Wide<S>* bias(index_t) const { return nullptr; }
+  __device__ __forceinline__ void put(S* at, int, Wide<S> value) const { *at = narrow<S>(value); }
   static constexpr bool sums_a = false;
 };
 
@@ -186,12 +187,12 @@ void plan_axis(int extent, int kernel, int stride, int padding, int first, int& 
   base = (first + padding - first_tap) / stride;
 }
 
-template <typename T>
+template <typename T, typename S>
 void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* dy,
-                    const T* weight, SumType<T>* dx) {
+                    const T* weight, S* dx) {
   if (is_product(s)) {
-    return product(owner, stream, s.pixels(), s.in, s.out, 1, plain<T, false>(dy, s.pixels(), s.out),
-                   plain<T, true>(weight, s.in, s.out), MatrixStore<SumType<T>>{dx, s.in, 0, nullptr, 0});
+    return product(owner, stream, s.pixels(), s.in, s.out, 1, plain<false>(dy, s.pixels(), s.out),
+                   plain<true>(weight, s.in, s.out), MatrixStore<S>{dx, s.in, 0, nullptr, 0});
   }
   for (int first_row = 0; first_row < std::min(s.stride, s.h); ++first_row) {
     for (int first_column = 0; first_column < std::min(s.stride, s.w); ++first_column) {
@@ -200,31 +201,30 @@ void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s
       plan_axis(s.h, s.kh, s.stride, s.padding, first_row, c.rows, c.taps_r, c.first_r, c.base_row);
       plan_axis(s.w, s.kw, s.stride, s.padding, first_column, c.columns, c.taps_c, c.first_c, c.base_column);
       product(owner, stream, s.n * c.rows * c.columns, s.in_group, index_t{c.taps_r} * c.taps_c * s.out_group,
-              s.groups, GradientRows<T>{dy, s, c}, GradientWeights<T>{weight, s, c},
-              ClassStore<SumType<T>>{dx, s, c});
+              s.groups, GradientRows<T>{dy, s, c}, GradientWeights<T>{weight, s, c}, ClassStore<S>{dx, s, c});
     }
   }
 }
 
 template <typename T>
 void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
-                     SumType<T>* dweight) {
+                     Wide<T>* dweight) {
   const index_t k = s.out_pixels(), elements = s.taps() * s.in_group;
   const MatrixLoader<T, false> gradients{dy, s.out_group, 1, s.out, s.out_group};
-  const MatrixStore<SumType<T>> store{dweight, elements, s.out_group * elements, nullptr, 0};
+  const MatrixStore<Wide<T>> store{dweight, elements, s.out_group * elements, nullptr, 0};
   if (is_product(s)) {
-    product(owner, stream, s.out, s.in, k, 1, gradients, plain<T, true>(x, s.in, k), store);
+    product(owner, stream, s.out, s.in, k, 1, gradients, plain<true>(x, s.in, k), store);
   } else {
     product(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
   }
 }
 
-template <typename T>
+template <typename S>
 struct BiasTerm {
-  const T* dy;
+  const S* dy;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
-    sums[0] += static_cast<double>(dy[row * columns + column]);
+    sums[0] += widen_to_double(dy[row * columns + column]);
   }
 };
 
@@ -235,20 +235,20 @@ void DeviceBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const 
   const ConvShape s = conv_shape("conv2d", x, weight, options, y);
   require<ShapeError>(!bias.defined() || bias.numel() == s.out, "[conv2d] bias ", bias.shape(), " for ",
                       s.out, " output channels");
-  dispatch_product(*this, "conv2d", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
-    using Sum = SumType<T>;
-    const MatrixStore<Sum> store{y.mutable_data<Sum>(), s.out, s.out_group, data_or_null<Sum>(bias),
-                                 s.out_group};
-    conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
-  });
+  dispatch_product(*this, "conv2d", y.dtype(), x, weight,
+                   [&]<typename S, typename T>(const T* from, const T* by) {
+                     const MatrixStore<S> store{mutable_stored<S>(y), s.out, s.out_group,
+                                                data_or_null<Wide<S>>(bias), s.out_group};
+                     conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
+                   });
 }
 
 void DeviceBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
                                           const Conv2dOptions& options, Tensor& dx) {
   const ConvShape s = conv_shape("conv2d_backward_input", dx, weight, options, dy);
   dispatch_product(*this, "conv2d_backward_input", dx.dtype(), dy, weight,
-                   [&]<typename T>(const T* from, const T* by) {
-                     backward_input(*this, stream_, s, from, by, dx.mutable_data<SumType<T>>());
+                   [&]<typename S>(auto* from, auto* by) {
+                     backward_input(*this, stream_, s, from, by, mutable_stored<S>(dx));
                    });
 }
 
@@ -257,13 +257,14 @@ void DeviceBackend::conv2d_backward_weight(const Tensor& x, const Tensor& dy, co
   const ConvShape s = conv_shape("conv2d_backward_weight", x, dweight, options, dy);
   require<ShapeError>(!dbias.defined() || dbias.numel() == s.out, "[conv2d_backward_weight] dbias ",
                       dbias.shape(), " for ", s.out, " output channels");
-  dispatch_product(*this, "conv2d_backward_weight", dweight.dtype(), x, dy,
-                   [&]<typename T>(const T* from, const T* gradients) {
-                     backward_weight(*this, stream_, s, from, gradients, dweight.mutable_data<SumType<T>>());
-                   });
+  dispatch_gradient_product(*this, "conv2d_backward_weight", dweight.dtype(), x, dy,
+                            [&]<typename S>(auto* from, auto* gradients) {
+                              backward_weight(*this, stream_, s, from, gradients, dweight.mutable_data<S>());
+                            });
   if (!dbias.defined()) return;
-  dispatch_floating(dbias.dtype(), "conv2d_backward_weight", [&]<typename T>() {
-    column_reduce<1>(*this, stream_, 1, s.out_pixels(), s.out, BiasTerm<T>{dy.data<T>(), s.out},
+  dispatch_stored(dy.dtype(), "conv2d_backward_weight", [&]<typename S>() {
+    using T = Wide<S>;
+    column_reduce<1>(*this, stream_, 1, s.out_pixels(), s.out, BiasTerm<S>{stored<S>(dy), s.out},
                      StoreSum<T>{dbias.mutable_data<T>(), s.out});
   });
 }

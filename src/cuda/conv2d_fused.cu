@@ -12,46 +12,49 @@ namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 /// What becomes of a sum to which the bias has been added. Both may be null.
-template <typename T>
+template <typename S>
 struct Finish {
-  const T *all_slopes, *residual;
+  using T = Wide<S>;
+  const T* all_slopes;
+  const S* residual;
 
   __device__ __forceinline__ T slope(int channel) const {
     return all_slopes == nullptr ? T(1) : all_slopes[channel];
   }
   __device__ __forceinline__ T operator()(T value, T slope, index_t i) const {
     const T z = value > T(0) ? value : value * slope;
-    return residual == nullptr ? z : z + residual[i];
+    return residual == nullptr ? z : z + widen(residual[i]);
   }
 };
 
-template <typename T>
-struct FusedStore : MatrixStore<T> {
-  Finish<T> finish;
-  __device__ __forceinline__ void put(T* at, int n, T value) const {
-    *at = finish(value, finish.slope(n), at - this->data);
+template <typename S>
+struct FusedStore : MatrixStore<S> {
+  Finish<S> finish;
+  __device__ __forceinline__ void put(S* at, int n, Wide<S> value) const {
+    *at = narrow<S>(finish(value, finish.slope(n), at - this->data));
   }
 };
 
-template <typename T>
+template <typename S>
 struct FusedDepthwiseStore {
+  using T = Wide<S>;
   struct Channel {
     T bias, slope;
   };
-  T* y;
+  S* y;
   const T* bias;
-  Finish<T> finish;
+  Finish<S> finish;
   __device__ __forceinline__ Channel channel(int c) const {
     return {bias == nullptr ? T(0) : bias[c], finish.slope(c)};
   }
   __device__ __forceinline__ void put(const Channel& c, index_t i, T sum) const {
-    y[i] = finish(sum + c.bias, c.slope, i);
+    y[i] = narrow<S>(finish(sum + c.bias, c.slope, i));
   }
 };
 
-template <typename T>
-Finish<T> finish_of(const Conv2dEpilogue& epilogue) {
-  return {data_or_null<T>(epilogue.slope), data_or_null<T>(epilogue.residual)};
+template <typename S>
+Finish<S> finish_of(const Conv2dEpilogue& epilogue) {
+  return {data_or_null<Wide<S>>(epilogue.slope), stored_or_null<S>(epilogue.residual)};
 }
 
 }  // namespace
@@ -65,24 +68,25 @@ void DeviceBackend::conv2d_fused_forward(const Tensor& x, PackedConv2d& packed, 
   const Tensor& weight = packed.weight;
   const ConvShape s = conv2d_fused_shape(x, packed, border, epilogue, y);
   if (s.groups > 1) {
-    return dispatch_floating(y.dtype(), "conv2d_fused", [&]<typename T>() {
-      depthwise_forward(stream_, s, x.data<T>(), weight.data<T>(),
-                        FusedDepthwiseStore<T>{y.mutable_data<T>(), data_or_null<T>(epilogue.bias),
-                                               finish_of<T>(epilogue)});
+    return dispatch_stored(y.dtype(), "conv2d_fused", [&]<typename S>() {
+      using T = Wide<S>;
+      depthwise_forward(stream_, s, stored<S>(x), weight.data<T>(),
+                        FusedDepthwiseStore<S>{mutable_stored<S>(y), data_or_null<T>(epilogue.bias),
+                                               finish_of<S>(epilogue)});
     });
   }
-  dispatch_product(*this, "conv2d_fused", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
-    using Sum = SumType<T>;
-    const FusedStore<Sum> store{{y.mutable_data<Sum>(), s.out, 0, data_or_null<Sum>(epilogue.bias), 0},
-                                finish_of<Sum>(epilogue)};
-    if (border.defined() && s.padding > 0) {
-      const Tensor outside = border.to(std::is_same_v<T, bf16> ? DType::bfloat16 : y.dtype());
-      const BorderedPatchRows<T> patches{{{from, s}}, static_cast<const T*>(outside.raw())};
-      conv2d_product(*this, stream_, s, patches, by, store);
-    } else {
-      conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
-    }
-  });
+  dispatch_product(
+      *this, "conv2d_fused", y.dtype(), x, weight, [&]<typename S, typename T>(const T* from, const T* by) {
+        const FusedStore<S> store{{mutable_stored<S>(y), s.out, 0, data_or_null<Wide<S>>(epilogue.bias), 0},
+                                  finish_of<S>(epilogue)};
+        if (border.defined() && s.padding > 0) {
+          const Tensor outside = border.to(std::is_same_v<T, bf16> ? DType::bfloat16 : y.dtype());
+          const BorderedPatchRows<T> patches{{{from, s}}, static_cast<const T*>(outside.raw())};
+          conv2d_product(*this, stream_, s, patches, by, store);
+        } else {
+          conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
+        }
+      });
 }
 
 }  // namespace fer::FER_DEVICE_NAMESPACE

@@ -101,7 +101,7 @@ inline bool is_product(const ConvShape& s) {
 }
 
 /// An operand stored as outer x k, or (k_first) as k x outer.
-template <typename T, bool k_first>
+template <bool k_first, typename T>
 MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
   return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, 0};
 }
@@ -113,7 +113,7 @@ void conv2d_product(Backend& owner, gpu::Stream stream, const ConvShape& s, cons
   const index_t k = s.taps() * s.in_group;
   const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
   if (is_product(s)) {
-    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<T, false>(patches.windows.x, s.out_pixels(), k),
+    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<false>(patches.windows.x, s.out_pixels(), k),
             weights, store);
   } else {
     product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, patches, weights, store);

@@ -23,9 +23,10 @@ ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight,
 
 /// Pixel (row, column) of x went into output ((row + padding - r) / stride, ...) by tap (r, c), where that
 /// divides.
-template <int kernel, typename T>
-__global__ void depthwise_backward_input_kernel(ConvShape s, const T* dy, const T* weight, T* dx,
+template <int kernel, typename S>
+__global__ void depthwise_backward_input_kernel(ConvShape s, const S* dy, const Wide<S>* weight, S* dx,
                                                 int channel_tiles) {
+  using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, w);
   const int width = static_cast<int>(blockDim.x), tx = static_cast<int>(threadIdx.x);
   const int first_channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(channel_tiles)) * width;
@@ -39,7 +40,7 @@ __global__ void depthwise_backward_input_kernel(ConvShape s, const T* dy, const 
     const index_t line = pixel / s.w, n = line / s.h;
     const int row = static_cast<int>(line - n * s.h) + s.padding;
     const int column = static_cast<int>(pixel - line * s.w) + s.padding;
-    const T* image = dy + n * s.out_h * s.out_w * s.out + channel;
+    const S* image = dy + n * s.out_h * s.out_w * s.out + channel;
     T sum = 0;
     FER_UNROLL
     for (int r = 0; r < kh; ++r) {
@@ -50,18 +51,18 @@ __global__ void depthwise_backward_input_kernel(ConvShape s, const T* dy, const 
         const int ow = (column - c) / s.stride;
         if (column < c || ow * s.stride != column - c || ow >= s.out_w) continue;
         const index_t at = (static_cast<index_t>(oh) * s.out_w + ow) * s.out;
-        sum = gpu::fma(image[at], w[(r * kw + c) * width + tx], sum);
+        sum = gpu::fma(widen(image[at]), w[(r * kw + c) * width + tx], sum);
       }
     }
-    dx[pixel * s.in + channel] = sum;
+    dx[pixel * s.in + channel] = narrow<S>(sum);
   }
 }
 
 /// Taps group * taps .. of a channel: of one row of the kernel (taps is kw), or a single one (taps is 1).
-template <int taps, typename T>
+template <int taps, typename S>
 struct WeightTerm {
   ConvShape s;
-  const T *x, *dy;
+  const S *x, *dy;
 
   __device__ __forceinline__ void operator()(index_t group, index_t pixel, int channel,
                                              double (&sums)[taps]) const {
@@ -70,12 +71,12 @@ struct WeightTerm {
     const int row = static_cast<int>(line - n * s.out_h) * s.stride - s.padding + r;
     if (row < 0 || row >= s.h) return;
     const int column = static_cast<int>(pixel - line * s.out_w) * s.stride - s.padding + c;
-    const auto g = static_cast<double>(dy[pixel * s.out + channel]);
-    const T* image = x + (n * s.h + row) * s.w * s.in + channel;
+    const double g = widen_to_double(dy[pixel * s.out + channel]);
+    const S* image = x + (n * s.h + row) * s.w * s.in + channel;
     FER_UNROLL
     for (int t = 0; t < taps; ++t) {
       if (column + t < 0 || column + t >= s.w) continue;
-      sums[t] += g * static_cast<double>(image[static_cast<index_t>(column + t) * s.in]);
+      sums[t] += g * widen_to_double(image[static_cast<index_t>(column + t) * s.in]);
     }
   }
 };
@@ -93,11 +94,11 @@ struct WeightStore {
   }
 };
 
-template <int taps, typename T>
-void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
-                     T* dweight) {
-  column_reduce<taps>(owner, stream, s.taps() / taps, s.out_pixels(), s.in, WeightTerm<taps, T>{s, x, dy},
-                      WeightStore<taps, T>{dweight, s.taps()});
+template <int taps, typename S>
+void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const S* x, const S* dy,
+                     Wide<S>* dweight) {
+  column_reduce<taps>(owner, stream, s.taps() / taps, s.out_pixels(), s.in, WeightTerm<taps, S>{s, x, dy},
+                      WeightStore<taps, Wide<S>>{dweight, s.taps()});
 }
 
 }  // namespace
@@ -105,8 +106,9 @@ void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& 
 void DeviceBackend::depthwise_conv2d_forward(const Tensor& x, const Tensor& weight,
                                              const Conv2dOptions& options, Tensor& y) {
   const ConvShape s = depthwise_shape("depthwise_conv2d", x, weight, options, y);
-  dispatch_floating(y.dtype(), "depthwise_conv2d", [&]<typename T>() {
-    depthwise_forward(stream_, s, x.data<T>(), weight.data<T>(), DepthwiseStore<T>{y.mutable_data<T>()});
+  dispatch_stored(y.dtype(), "depthwise_conv2d", [&]<typename S>() {
+    depthwise_forward(stream_, s, stored<S>(x), weight.data<Wide<S>>(),
+                      DepthwiseStore<S>{mutable_stored<S>(y)});
   });
 }
 
@@ -114,22 +116,22 @@ void DeviceBackend::depthwise_conv2d_backward_input(const Tensor& dy, const Tens
                                                     const Conv2dOptions& options, Tensor& dx) {
   const ConvShape s = depthwise_shape("depthwise_conv2d_backward_input", dx, weight, options, dy);
   if (dx.numel() == 0) return;
-  dispatch_floating(dx.dtype(), "depthwise_conv2d_backward_input", [&]<typename T>() {
-    const DepthwiseLaunch l = plan_depthwise<T>(s, s.pixels());
-    const auto kernel = square_window(s) == 3   ? depthwise_backward_input_kernel<3, T>
-                        : square_window(s) == 7 ? depthwise_backward_input_kernel<7, T>
-                                                : depthwise_backward_input_kernel<0, T>;
-    gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, dy.data<T>(), weight.data<T>(),
-                dx.mutable_data<T>(), l.channel_tiles);
+  dispatch_stored(dx.dtype(), "depthwise_conv2d_backward_input", [&]<typename S>() {
+    const DepthwiseLaunch l = plan_depthwise<Wide<S>>(s, s.pixels());
+    const auto kernel = square_window(s) == 3   ? depthwise_backward_input_kernel<3, S>
+                        : square_window(s) == 7 ? depthwise_backward_input_kernel<7, S>
+                                                : depthwise_backward_input_kernel<0, S>;
+    gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream_, s, stored<S>(dy), weight.data<Wide<S>>(),
+                mutable_stored<S>(dx), l.channel_tiles);
   });
 }
 
 void DeviceBackend::depthwise_conv2d_backward_weight(const Tensor& x, const Tensor& dy,
                                                      const Conv2dOptions& options, Tensor& dweight) {
   const ConvShape s = depthwise_shape("depthwise_conv2d_backward_weight", x, dweight, options, dy);
-  dispatch_floating(dweight.dtype(), "depthwise_conv2d_backward_weight", [&]<typename T>() {
-    const T *px = x.data<T>(), *pdy = dy.data<T>();
-    T* p = dweight.mutable_data<T>();
+  dispatch_stored(x.dtype(), "depthwise_conv2d_backward_weight", [&]<typename S>() {
+    const S *px = stored<S>(x), *pdy = stored<S>(dy);
+    auto* p = dweight.mutable_data<Wide<S>>();
     switch (s.kw) {
       case 3:
         return backward_weight<3>(*this, stream_, s, px, pdy, p);

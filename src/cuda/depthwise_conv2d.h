@@ -4,6 +4,7 @@
 
 #include "cuda/conv_shape.h"
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
@@ -20,9 +21,10 @@ __device__ __forceinline__ void copy_weights(const ConvShape& s, const T* weight
 
 /// kernel: kh and kw if not 0; known extents let the compiler unroll the taps. store.channel(c): what it
 /// needs of channel c. store.put(channel, i, sum): element i of y.
-template <int kernel, typename T, typename Store>
-__global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weight, Store store,
+template <int kernel, typename S, typename Store>
+__global__ void depthwise_forward_kernel(ConvShape s, const S* x, const Wide<S>* weight, Store store,
                                          int channel_tiles) {
+  using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, w);
   const int width = static_cast<int>(blockDim.x), tx = static_cast<int>(threadIdx.x);
   const int first_channel = static_cast<int>(blockIdx.x % static_cast<unsigned>(channel_tiles)) * width;
@@ -37,7 +39,7 @@ __global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weigh
     const index_t line = pixel / s.out_w, n = line / s.out_h;
     const int row = static_cast<int>(line - n * s.out_h) * s.stride - s.padding;
     const int column = static_cast<int>(pixel - line * s.out_w) * s.stride - s.padding;
-    const T* image = x + n * s.h * s.w * s.in + channel;
+    const S* image = x + n * s.h * s.w * s.in + channel;
     T sum = 0;
     FER_UNROLL
     for (int r = 0; r < kh; ++r) {
@@ -46,7 +48,7 @@ __global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weigh
       for (int c = 0; c < kw; ++c) {
         if (column + c < 0 || column + c >= s.w) continue;
         const index_t at = (static_cast<index_t>(row + r) * s.w + column + c) * s.in;
-        sum = gpu::fma(image[at], w[(r * kw + c) * width + tx], sum);
+        sum = gpu::fma(widen(image[at]), w[(r * kw + c) * width + tx], sum);
       }
     }
     store.put(constants, pixel * s.in + channel, sum);
@@ -54,12 +56,12 @@ __global__ void depthwise_forward_kernel(ConvShape s, const T* x, const T* weigh
 }
 
 /// y = the sum.
-template <typename T>
+template <typename S>
 struct DepthwiseStore {
   struct Channel {};
-  T* y;
+  S* y;
   __device__ __forceinline__ Channel channel(int) const { return {}; }
-  __device__ __forceinline__ void put(const Channel&, index_t i, T sum) const { y[i] = sum; }
+  __device__ __forceinline__ void put(const Channel&, index_t i, Wide<S> sum) const { y[i] = narrow<S>(sum); }
 };
 
 /// How forward and dx are launched, for `pixels` outputs.
@@ -69,6 +71,7 @@ struct DepthwiseLaunch {
   int channel_tiles;
 };
 
+/// T: the type of the weights.
 template <typename T>
 DepthwiseLaunch plan_depthwise(const ConvShape& s, index_t pixels) {
   int width = 1;
@@ -85,14 +88,14 @@ inline int square_window(const ConvShape& s) {
   return s.kh == s.kw ? s.kh : 0;
 }
 
-template <typename T, typename Store>
-void depthwise_forward(gpu::Stream stream, const ConvShape& s, const T* x, const T* weight,
+template <typename S, typename Store>
+void depthwise_forward(gpu::Stream stream, const ConvShape& s, const S* x, const Wide<S>* weight,
                        const Store& store) {
   if (s.out_pixels() * s.out == 0) return;
-  const DepthwiseLaunch l = plan_depthwise<T>(s, s.out_pixels());
-  const auto kernel = square_window(s) == 3   ? depthwise_forward_kernel<3, T, Store>
-                      : square_window(s) == 7 ? depthwise_forward_kernel<7, T, Store>
-                                              : depthwise_forward_kernel<0, T, Store>;
+  const DepthwiseLaunch l = plan_depthwise<Wide<S>>(s, s.out_pixels());
+  const auto kernel = square_window(s) == 3   ? depthwise_forward_kernel<3, S, Store>
+                      : square_window(s) == 7 ? depthwise_forward_kernel<7, S, Store>
+                                              : depthwise_forward_kernel<0, S, Store>;
   gpu::launch(kernel, l.grid, l.block, l.shared_bytes, stream, s, x, weight, store, l.channel_tiles);
 }
 

@@ -10,6 +10,7 @@
 
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -17,28 +18,26 @@ namespace {
 constexpr int threads = 256;
 constexpr int words = 4;  // of a Philox block
 
-template <typename T>
-struct alignas(16) Quad {
-  T v[words];
-};
+template <typename S>
+using Quad = Pack<S, words>;
 
 /// unit_float(word) >= p in integers: (word >> 8) >= p 2^24.
-template <typename T>
-__device__ __forceinline__ T kept(T x, std::uint32_t word, std::uint32_t threshold, T scale) {
-  return (word >> 8) >= threshold ? x * scale : T(0);
+template <typename S>
+__device__ __forceinline__ S kept(S x, std::uint32_t word, std::uint32_t threshold, Wide<S> scale) {
+  return narrow<S>((word >> 8) >= threshold ? widen(x) * scale : Wide<S>(0));
 }
 
-template <typename T>
-__global__ void dropout_kernel(const T* x, index_t n, std::uint32_t threshold, T scale, RandomKey key,
-                               const std::uint64_t* advance, bool aligned, T* y) {
+template <typename S>
+__global__ void dropout_kernel(const S* x, index_t n, std::uint32_t threshold, Wide<S> scale, RandomKey key,
+                               const std::uint64_t* advance, bool aligned, S* y) {
   if (advance != nullptr) key.index += *advance;  // a captured step, replayed for another one
   for (index_t block = first_item(); block * words < n; block += item_step()) {
     const PhiloxBlock random = philox(key, static_cast<std::uint64_t>(block));
     if (aligned && (block + 1) * words <= n) {
-      Quad<T> quad = reinterpret_cast<const Quad<T>*>(x)[block];
+      Quad<S> quad = reinterpret_cast<const Quad<S>*>(x)[block];
       FER_UNROLL
       for (int j = 0; j < words; ++j) quad.v[j] = kept(quad.v[j], random.v[j], threshold, scale);
-      reinterpret_cast<Quad<T>*>(y)[block] = quad;
+      reinterpret_cast<Quad<S>*>(y)[block] = quad;
     } else {
       FER_UNROLL
       for (int j = 0; j < words; ++j) {
@@ -56,13 +55,14 @@ void DeviceBackend::dropout(const Tensor& x, double p, const RandomKey& key, Ten
   require_size("dropout", "y", y, x.numel());
   if (x.numel() == 0) return;
   const auto threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
-  dispatch_floating(x.dtype(), "dropout", [&]<typename T>() {
-    const T* in = x.data<T>();
-    T* out = y.mutable_data<T>();
+  dispatch_stored(x.dtype(), "dropout", [&]<typename S>() {
+    const S* in = stored<S>(x);
+    S* out = mutable_stored<S>(y);
     const bool aligned =
-        reinterpret_cast<std::uintptr_t>(in) % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
-    gpu::launch(dropout_kernel<T>, blocks_for(x.numel(), threads * words), threads, 0, stream_, in, x.numel(),
-                threshold, p < 1 ? static_cast<T>(1 / (1 - p)) : T(0), key, runtime_.advance(), aligned, out);
+        (reinterpret_cast<std::uintptr_t>(in) | reinterpret_cast<std::uintptr_t>(out)) % sizeof(Quad<S>) == 0;
+    gpu::launch(dropout_kernel<S>, blocks_for(x.numel(), threads * words), threads, 0, stream_, in, x.numel(),
+                threshold, p < 1 ? static_cast<Wide<S>>(1 / (1 - p)) : Wide<S>(0), key, runtime_.advance(),
+                aligned, out);
   });
 }
 

@@ -49,8 +49,8 @@ void with_op(BinaryOp op, const Body& body) {
 }
 
 /// Index: unsigned 32-bit where the tensor allows, as its divisions take a third of the time.
-template <typename Index, typename T, typename Op>
-__global__ void broadcast_kernel(Op op, const T* a, const T* b, T* y, BroadcastDims dims, index_t n) {
+template <typename Index, typename S, typename Op>
+__global__ void broadcast_kernel(Op op, const S* a, const S* b, S* y, BroadcastDims dims, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) {
     Index rest = static_cast<Index>(i);
     index_t at_a = 0, at_b = 0;
@@ -63,7 +63,7 @@ __global__ void broadcast_kernel(Op op, const T* a, const T* b, T* y, BroadcastD
     }
     at_a += static_cast<index_t>(rest) * dims.a[dims.rank - 1];
     at_b += static_cast<index_t>(rest) * dims.b[dims.rank - 1];
-    y[i] = op(a[at_a], b[at_b]);
+    y[i] = narrow<S>(op(widen(a[at_a]), widen(b[at_b])));
   }
 }
 
@@ -85,9 +85,9 @@ struct Lerp {
 
 /// Element (row, column) of sum number `group`: extents alternate, innermost first: columns, summed, kept,
 /// summed, ...
-template <typename T>
+template <typename S>
 struct SumTerm {
-  const T* x;
+  const S* x;
   index_t columns;
   int rank;
   index_t extent[max_dims + 1];
@@ -103,19 +103,37 @@ struct SumTerm {
       index /= extent[i];
       stride *= extent[i];
     }
-    sums[0] += static_cast<double>(x[offset + column]);
+    sums[0] += widen_to_double(x[offset + column]);
   }
 };
 /// The usual case of it: rank 3 at most, groups x rows x columns.
-template <typename T>
+template <typename S>
 struct PlainSumTerm {
-  const T* x;
+  const S* x;
   index_t rows, columns;
   __device__ __forceinline__ void operator()(index_t group, index_t row, int column,
                                              double (&sums)[1]) const {
-    sums[0] += static_cast<double>(x[(group * rows + row) * columns + column]);
+    sums[0] += widen_to_double(x[(group * rows + row) * columns + column]);
   }
 };
+
+/// y = x summed over the dimensions in which y's extent is 1 or absent, stored as Y.
+template <typename S, typename Y>
+void sum_dims(DeviceBackend& owner, gpu::Stream stream, const Tensor& x, Tensor& y) {
+  const BroadcastDims merged = merge_broadcast(x.shape(), x.shape(), y.shape());
+  std::vector<index_t> extent(merged.extent, merged.extent + merged.rank);
+  if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
+  index_t rows = 1, groups = 1;
+  for (std::size_t i = 1; i < extent.size(); ++i) (i % 2 ? rows : groups) *= extent[i];
+  const StoreSum<Y> store{mutable_stored<Y>(y), extent[0]};
+  if (extent.size() <= 3) {
+    const PlainSumTerm<S> term{stored<S>(x), rows, extent[0]};
+    return column_reduce<1>(owner, stream, groups, rows, extent[0], term, store);
+  }
+  SumTerm<S> term{stored<S>(x), extent[0], static_cast<int>(extent.size()), {}};
+  std::copy(extent.begin(), extent.end(), term.extent);
+  column_reduce<1>(owner, stream, groups, rows, extent[0], term, store);
+}
 
 }  // namespace
 
@@ -124,16 +142,16 @@ void DeviceBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor
   require<ShapeError>(y.shape() == full, "[binary] y has shape ", y.shape(), ", the operands give ", full);
   const index_t n = full.numel();
   if (n == 0) return;
-  dispatch_floating(y.dtype(), "binary", [&]<typename T>() {
-    const T *pa = a.data<T>(), *pb = b.data<T>();
-    T* py = y.mutable_data<T>();
+  dispatch_stored(y.dtype(), "binary", [&]<typename S>() {
+    const S *pa = stored<S>(a), *pb = stored<S>(b);
+    S* py = mutable_stored<S>(y);
     with_op(op, [&](auto f) {
       using Op = decltype(f);
-      if (a.numel() == n && b.numel() == n) return pointwise<T, 2>(f, {pa, pb}, py, n, stream_);
+      if (a.numel() == n && b.numel() == n) return pointwise<S, 2>(f, {pa, pb}, py, n, stream_);
       const BroadcastDims dims = merge_broadcast(full, a.shape(), b.shape());
       constexpr int threads = 256;
       const auto kernel =
-          n <= 0x7fffffff ? broadcast_kernel<std::uint32_t, T, Op> : broadcast_kernel<std::uint64_t, T, Op>;
+          n <= 0x7fffffff ? broadcast_kernel<std::uint32_t, S, Op> : broadcast_kernel<std::uint64_t, S, Op>;
       gpu::launch(kernel, blocks_for(n, threads), threads, 0, stream_, f, pa, pb, py, dims, n);
     });
   });
@@ -143,36 +161,27 @@ void DeviceBackend::sum_to(const Tensor& x, Tensor& y) {
   require<ShapeError>(broadcast_shapes(x.shape(), y.shape(), "sum_to") == x.shape(), "[sum_to] ", x.shape(),
                       " cannot be summed to ", y.shape());
   if (x.numel() == 0) return fill(y, 0);
-  if (x.numel() == y.numel()) return copy(x, y);
-  dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
-    const BroadcastDims merged = merge_broadcast(x.shape(), x.shape(), y.shape());
-    std::vector<index_t> extent(merged.extent, merged.extent + merged.rank);
-    if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
-    index_t rows = 1, groups = 1;
-    for (std::size_t i = 1; i < extent.size(); ++i) (i % 2 ? rows : groups) *= extent[i];
-    const StoreSum<T> store{y.mutable_data<T>(), extent[0]};
-    if (extent.size() <= 3) {
-      return column_reduce<1>(*this, stream_, groups, rows, extent[0],
-                              PlainSumTerm<T>{x.data<T>(), rows, extent[0]}, store);
-    }
-    SumTerm<T> term{x.data<T>(), extent[0], static_cast<int>(extent.size()), {}};
-    std::copy(extent.begin(), extent.end(), term.extent);
-    column_reduce<1>(*this, stream_, groups, rows, extent[0], term, store);
-  });
+  if (x.numel() == y.numel()) return cast(x, y);
+  if (x.dtype() == DType::bfloat16 && y.dtype() == DType::float32) {
+    return sum_dims<bf16, float>(*this, stream_, x, y);
+  }
+  dispatch_stored(x.dtype(), "sum_to", [&]<typename S>() { sum_dims<S, S>(*this, stream_, x, y); });
 }
 
 void DeviceBackend::scale(const Tensor& x, double alpha, Tensor& y) {
   require_size("scale", "y", y, x.numel());
-  dispatch_floating(x.dtype(), "scale", [&]<typename T>() {
-    pointwise<T, 1>(Scale<T>{static_cast<T>(alpha)}, {x.data<T>()}, y.mutable_data<T>(), x.numel(), stream_);
+  dispatch_stored(x.dtype(), "scale", [&]<typename S>() {
+    const Scale<Wide<S>> scale{static_cast<Wide<S>>(alpha)};
+    pointwise<S, 1>(scale, {stored<S>(x)}, mutable_stored<S>(y), x.numel(), stream_);
   });
 }
 
 void DeviceBackend::accumulate(const Tensor& x, double alpha, Tensor& y) {
   require_size("accumulate", "y", y, x.numel());
-  dispatch_floating(x.dtype(), "accumulate", [&]<typename T>() {
-    T* py = y.mutable_data<T>();
-    pointwise<T, 2>(Accumulate<T>{static_cast<T>(alpha)}, {x.data<T>(), py}, py, x.numel(), stream_);
+  dispatch_stored(x.dtype(), "accumulate", [&]<typename S>() {
+    S* py = mutable_stored<S>(y);
+    const Accumulate<Wide<S>> accumulate{static_cast<Wide<S>>(alpha)};
+    pointwise<S, 2>(accumulate, {stored<S>(x), py}, py, x.numel(), stream_);
   });
 }
 

@@ -30,22 +30,21 @@ struct Rows {
   __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes - 1); }
 };
 
-template <typename T, int size>
-struct alignas(size == 1 ? alignof(T) : 16) Piece {
-  T v[size];
-};
+/// `size` neighbours of a row: 16 bytes, or a single element.
+template <typename S, int size>
+using Piece = Pack<S, size>;
 
 /// f(first channel, piece) for this lane's pieces of a row.
-template <int size, typename T, typename F>
-__device__ __forceinline__ void for_pieces(const Rows& rows, const T* row, int channels, const F& f) {
+template <int size, typename S, typename F>
+__device__ __forceinline__ void for_pieces(const Rows& rows, const S* row, int channels, const F& f) {
   for (int c = rows.lane() * size; c < channels; c += rows.lanes * size) {
-    f(c, *reinterpret_cast<const Piece<T, size>*>(row + c));
+    f(c, *reinterpret_cast<const Piece<S, size>*>(row + c));
   }
 }
 
-template <typename T, int size>
-__device__ __forceinline__ void store(T* to, const Piece<T, size>& piece) {
-  *reinterpret_cast<Piece<T, size>*>(to) = piece;
+template <int size, typename S>
+__device__ __forceinline__ void store(S* to, const Piece<S, size>& piece) {
+  *reinterpret_cast<Piece<S, size>*>(to) = piece;
 }
 
 /// The sum over the lanes of a group, for all of them. All lanes of the warp call.
@@ -75,14 +74,15 @@ struct Best {
 };
 
 /// The heat of a position, for all lanes of its group; its arg-max, -1 for the other kinds.
-template <int size, typename T>
-__device__ __forceinline__ T heat_of(const Rows& rows, const T* f, HeatmapKind kind, int& winner) {
+template <int size, typename S>
+__device__ __forceinline__ Wide<S> heat_of(const Rows& rows, const S* f, HeatmapKind kind, int& winner) {
+  using T = Wide<S>;
   winner = -1;
   if (kind == HeatmapKind::max) {
     Best<T> best{gpu::lowest<T>(), 0x7fffffff};
-    for_pieces<size>(rows, f, rows.lm, [&](int c, const Piece<T, size>& x) {
+    for_pieces<size>(rows, f, rows.lm, [&](int c, const Piece<S, size>& x) {
       FER_UNROLL
-      for (int j = 0; j < size; ++j) best.meet(x.v[j], c + j);
+      for (int j = 0; j < size; ++j) best.meet(widen(x.v[j]), c + j);
     });
     for (int offset = rows.lanes / 2; offset > 0; offset /= 2) {
       const T value = __shfl_xor_sync(full_warp, best.value, offset);
@@ -93,89 +93,96 @@ __device__ __forceinline__ T heat_of(const Rows& rows, const T* f, HeatmapKind k
   }
   const bool absolute = kind == HeatmapKind::abs_sum;
   T sum = 0;
-  for_pieces<size>(rows, f, rows.lm, [&](int, const Piece<T, size>& x) {
+  for_pieces<size>(rows, f, rows.lm, [&](int, const Piece<S, size>& x) {
     FER_UNROLL
-    for (int j = 0; j < size; ++j) sum += absolute ? gpu::abs(x.v[j]) : x.v[j];
+    for (int j = 0; j < size; ++j) sum += absolute ? gpu::abs(widen(x.v[j])) : widen(x.v[j]);
   });
   return group_sum(rows, sum);
 }
 
 /// The gradient of a position's channels; f is read for abs_sum alone.
-template <int size, typename T>
-__device__ __forceinline__ void heat_backward(const Rows& rows, const T* f, HeatmapKind kind, int winner,
-                                              T dheat, T* df) {
+template <int size, typename S>
+__device__ __forceinline__ void heat_backward(const Rows& rows, const S* f, HeatmapKind kind, int winner,
+                                              Wide<S> dheat, S* df) {
+  using T = Wide<S>;
   for (int c = rows.lane() * size; c < rows.lm; c += rows.lanes * size) {
-    Piece<T, size> x{}, d{};
-    if (kind == HeatmapKind::abs_sum) x = *reinterpret_cast<const Piece<T, size>*>(f + c);
+    Piece<S, size> x{}, d{};
+    if (kind == HeatmapKind::abs_sum) x = *reinterpret_cast<const Piece<S, size>*>(f + c);
     FER_UNROLL
     for (int j = 0; j < size; ++j) {
+      const T v = widen(x.v[j]);
+      T dv = 0;
       switch (kind) {
         case HeatmapKind::max:
-          d.v[j] = c + j == winner ? dheat : T(0);
+          dv = c + j == winner ? dheat : T(0);
           break;
         case HeatmapKind::sum:
-          d.v[j] = dheat;
+          dv = dheat;
           break;
         case HeatmapKind::abs_sum:
-          d.v[j] = x.v[j] > T(0) ? dheat : x.v[j] < T(0) ? -dheat : dheat * x.v[j];
+          dv = v > T(0) ? dheat : v < T(0) ? -dheat : dheat * v;
           break;
       }
+      d.v[j] = narrow<S>(dv);
     }
-    store(df + c, d);
+    store<size>(df + c, d);
   }
 }
 
 /// f_img and y are null for the heat map alone; argmax may be null.
-template <int size, typename T>
-__global__ void heatmap_kernel(const T* f_lm, const T* f_img, Rows rows, HeatmapKind kind, T* y, T* heat,
+template <int size, typename S>
+__global__ void heatmap_kernel(const S* f_lm, const S* f_img, Rows rows, HeatmapKind kind, S* y, S* heat,
                                std::int32_t* argmax) {
   const index_t i = rows.position();
   const bool inside = i < rows.count;
   int winner;
   // Lanes beyond the end reduce the last position again: all lanes of a warp must take part.
-  const T value = heat_of<size>(rows, f_lm + (inside ? i : rows.count - 1) * rows.lm, kind, winner);
+  const S heat_here =
+      narrow<S>(heat_of<size>(rows, f_lm + (inside ? i : rows.count - 1) * rows.lm, kind, winner));
+  const Wide<S> value = widen(heat_here);  // as backward reads it
   if (!inside) return;
   if (rows.lane() == 0) {
-    heat[i] = value;
+    heat[i] = heat_here;
     if (argmax != nullptr) argmax[i] = winner;
   }
-  for_pieces<size>(rows, f_img + i * rows.img, rows.img, [&](int c, Piece<T, size> x) {
+  for_pieces<size>(rows, f_img + i * rows.img, rows.img, [&](int c, Piece<S, size> x) {
     FER_UNROLL
-    for (int j = 0; j < size; ++j) x.v[j] *= value;
-    store(y + i * rows.img + c, x);
+    for (int j = 0; j < size; ++j) x.v[j] = narrow<S>(widen(x.v[j]) * value);
+    store<size>(y + i * rows.img + c, x);
   });
 }
 
-template <int size, typename T>
-__global__ void heatmap_backward_kernel(const T* f_lm, const std::int32_t* argmax, Rows rows,
-                                        HeatmapKind kind, const T* dheat, T* df_lm) {
+template <int size, typename S>
+__global__ void heatmap_backward_kernel(const S* f_lm, const std::int32_t* argmax, Rows rows,
+                                        HeatmapKind kind, const S* dheat, S* df_lm) {
   const index_t i = rows.position();
   if (i >= rows.count) return;
-  heat_backward<size>(rows, f_lm + i * rows.lm, kind, argmax != nullptr ? argmax[i] : -1, dheat[i],
+  heat_backward<size>(rows, f_lm + i * rows.lm, kind, argmax != nullptr ? argmax[i] : -1, widen(dheat[i]),
                       df_lm + i * rows.lm);
 }
 
 /// df_lm and df_img may be null; f_lm (abs_sum), f_img and argmax (max) are read for df_lm alone.
-template <int size, typename T>
-__global__ void heatmap_product_backward_kernel(const T* f_lm, const T* f_img, const T* heat,
+template <int size, typename S>
+__global__ void heatmap_product_backward_kernel(const S* f_lm, const S* f_img, const S* heat,
                                                 const std::int32_t* argmax, Rows rows, HeatmapKind kind,
-                                                const T* dy, T* df_lm, T* df_img) {
+                                                const S* dy, S* df_lm, S* df_img) {
+  using T = Wide<S>;
   const index_t position = rows.position();
   const bool inside = position < rows.count;
   const index_t i = inside ? position : rows.count - 1;
-  const T value = df_img != nullptr ? heat[i] : T(0);
+  const T value = df_img != nullptr ? widen(heat[i]) : T(0);
   T dheat = 0;
-  for_pieces<size>(rows, dy + i * rows.img, rows.img, [&](int c, const Piece<T, size>& g) {
+  for_pieces<size>(rows, dy + i * rows.img, rows.img, [&](int c, const Piece<S, size>& g) {
     if (df_lm != nullptr) {
-      const auto x = *reinterpret_cast<const Piece<T, size>*>(f_img + i * rows.img + c);
+      const auto x = *reinterpret_cast<const Piece<S, size>*>(f_img + i * rows.img + c);
       FER_UNROLL
-      for (int j = 0; j < size; ++j) dheat += g.v[j] * x.v[j];
+      for (int j = 0; j < size; ++j) dheat += widen(g.v[j]) * widen(x.v[j]);
     }
     if (df_img == nullptr || !inside) return;
-    Piece<T, size> d;
+    Piece<S, size> d;
     FER_UNROLL
-    for (int j = 0; j < size; ++j) d.v[j] = value * g.v[j];
-    store(df_img + i * rows.img + c, d);
+    for (int j = 0; j < size; ++j) d.v[j] = narrow<S>(value * widen(g.v[j]));
+    store<size>(df_img + i * rows.img + c, d);
   });
   if (df_lm == nullptr) return;
   dheat = group_sum(rows, dheat);
@@ -211,12 +218,12 @@ std::int32_t* winners_to_save(const char* op, HeatmapKind kind, Tensor& argmax, 
 }
 
 /// Calls launch.operator()<size>(rows, blocks) with pieces as large as channels and pointers allow.
-template <typename T, typename Launch>
-void dispatch_pieces(Rows rows, std::initializer_list<const T*> pointers, const Launch& launch) {
+template <typename S, typename Launch>
+void dispatch_pieces(Rows rows, std::initializer_list<const S*> pointers, const Launch& launch) {
   if (rows.count == 0) return;
-  constexpr int whole = Packet<T>::size;
+  constexpr int whole = Packet<S>::size;
   bool aligned = rows.lm % whole == 0 && rows.img % whole == 0;
-  for (const T* p : pointers) aligned = aligned && reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
+  for (const S* p : pointers) aligned = aligned && reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
   const int pieces = std::max(rows.lm, rows.img) / (aligned ? whole : 1);
   for (rows.lanes = 4; rows.lanes < 32 && rows.lanes < pieces;) rows.lanes *= 2;
   const auto blocks = static_cast<unsigned>(ceil_div(rows.count, threads / rows.lanes));
@@ -232,11 +239,11 @@ void dispatch_pieces(Rows rows, std::initializer_list<const T*> pointers, const 
 void DeviceBackend::heatmap_forward(const Tensor& f_lm, HeatmapKind kind, Tensor& heat, Tensor& argmax) {
   const Rows all = checked_rows("heatmap", f_lm, heat, {});
   std::int32_t* winners = winners_to_save("heatmap", kind, argmax, all.count);
-  dispatch_floating(f_lm.dtype(), "heatmap", [&]<typename T>() {
-    const T* f = f_lm.data<T>();
-    T* h = heat.mutable_data<T>();
-    dispatch_pieces<T>(all, {f}, [&]<int size>(const Rows& rows, unsigned blocks) {
-      gpu::launch(heatmap_kernel<size, T>, blocks, threads, 0, stream_, f, nullptr, rows, kind, nullptr, h,
+  dispatch_stored(f_lm.dtype(), "heatmap", [&]<typename S>() {
+    const S* f = stored<S>(f_lm);
+    S* h = mutable_stored<S>(heat);
+    dispatch_pieces<S>(all, {f}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_kernel<size, S>, blocks, threads, 0, stream_, f, nullptr, rows, kind, nullptr, h,
                   winners);
     });
   });
@@ -247,11 +254,11 @@ void DeviceBackend::heatmap_backward(const Tensor& f_lm, const Tensor& argmax, H
   const Rows all = checked_rows("heatmap", f_lm, dheat, {});
   const std::int32_t* winners = saved_winners("heatmap", kind, argmax, all.count);
   require_size("heatmap", "df_lm", df_lm, f_lm.numel());
-  dispatch_floating(f_lm.dtype(), "heatmap", [&]<typename T>() {
-    const T *f = f_lm.data<T>(), *g = dheat.data<T>();
-    T* df = df_lm.mutable_data<T>();
-    dispatch_pieces<T>(all, {f, df}, [&]<int size>(const Rows& rows, unsigned blocks) {
-      gpu::launch(heatmap_backward_kernel<size, T>, blocks, threads, 0, stream_, f, winners, rows, kind, g,
+  dispatch_stored(f_lm.dtype(), "heatmap", [&]<typename S>() {
+    const S *f = stored<S>(f_lm), *g = stored<S>(dheat);
+    S* df = mutable_stored<S>(df_lm);
+    dispatch_pieces<S>(all, {f, df}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_backward_kernel<size, S>, blocks, threads, 0, stream_, f, winners, rows, kind, g,
                   df);
     });
   });
@@ -262,11 +269,11 @@ void DeviceBackend::heatmap_product_forward(const Tensor& f_lm, const Tensor& f_
   const Rows all = checked_rows("heatmap_product", f_lm, heat, f_img);
   std::int32_t* winners = winners_to_save("heatmap_product", kind, argmax, all.count);
   require_size("heatmap_product", "y", y, f_img.numel());
-  dispatch_floating(f_lm.dtype(), "heatmap_product", [&]<typename T>() {
-    const T *f = f_lm.data<T>(), *x = f_img.data<T>();
-    T *out = y.mutable_data<T>(), *h = heat.mutable_data<T>();
-    dispatch_pieces<T>(all, {f, x, out}, [&]<int size>(const Rows& rows, unsigned blocks) {
-      gpu::launch(heatmap_kernel<size, T>, blocks, threads, 0, stream_, f, x, rows, kind, out, h, winners);
+  dispatch_stored(f_lm.dtype(), "heatmap_product", [&]<typename S>() {
+    const S *f = stored<S>(f_lm), *x = stored<S>(f_img);
+    S *out = mutable_stored<S>(y), *h = mutable_stored<S>(heat);
+    dispatch_pieces<S>(all, {f, x, out}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_kernel<size, S>, blocks, threads, 0, stream_, f, x, rows, kind, out, h, winners);
     });
   });
 }
@@ -282,11 +289,11 @@ void DeviceBackend::heatmap_product_backward(const Tensor& f_lm, const Tensor& f
   if (df_lm.defined()) require_size("heatmap_product", "df_lm", df_lm, f_lm.numel());
   if (df_img.defined()) require_size("heatmap_product", "df_img", df_img, f_img.numel());
   if (!df_lm.defined() && !df_img.defined()) return;
-  dispatch_floating(f_lm.dtype(), "heatmap_product", [&]<typename T>() {
-    const T *f = f_lm.data<T>(), *x = f_img.data<T>(), *h = heat.data<T>(), *g = dy.data<T>();
-    T *df = mutable_data_or_null<T>(df_lm), *dx = mutable_data_or_null<T>(df_img);
-    dispatch_pieces<T>(all, {f, x, g, df, dx}, [&]<int size>(const Rows& rows, unsigned blocks) {
-      gpu::launch(heatmap_product_backward_kernel<size, T>, blocks, threads, 0, stream_, f, x, h, winners,
+  dispatch_stored(f_lm.dtype(), "heatmap_product", [&]<typename S>() {
+    const S *f = stored<S>(f_lm), *x = stored<S>(f_img), *h = stored<S>(heat), *g = stored<S>(dy);
+    S *df = mutable_stored_or_null<S>(df_lm), *dx = mutable_stored_or_null<S>(df_img);
+    dispatch_pieces<S>(all, {f, x, g, df, dx}, [&]<int size>(const Rows& rows, unsigned blocks) {
+      gpu::launch(heatmap_product_backward_kernel<size, S>, blocks, threads, 0, stream_, f, x, h, winners,
                   rows, kind, g, df, dx);
     });
   });

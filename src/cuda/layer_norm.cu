@@ -19,20 +19,21 @@ __device__ __forceinline__ index_t warp_row() {
   return static_cast<index_t>(blockIdx.x) * rows_per_block + warp_id();
 }
 
-template <typename T>
-__global__ void layer_norm_kernel(const T* x, const T* weight, const T* bias, double eps, T* y, T* mean,
-                                  T* inv_std, index_t rows, index_t channels) {
+template <typename S>
+__global__ void layer_norm_kernel(const S* x, const Wide<S>* weight, const Wide<S>* bias, double eps, S* y,
+                                  Wide<S>* mean, Wide<S>* inv_std, index_t rows, index_t channels) {
+  using T = Wide<S>;
   const index_t row = warp_row();
   if (row >= rows) return;
   x += row * channels;
   y += row * channels;
   const auto n = static_cast<double>(channels);
   double sum = 0;
-  for (index_t c = lane_id(); c < channels; c += warp_size) sum += static_cast<double>(x[c]);
+  for (index_t c = lane_id(); c < channels; c += warp_size) sum += widen_to_double(x[c]);
   const double row_mean = warp_sum(sum) / n;
   double squares = 0;
   for (index_t c = lane_id(); c < channels; c += warp_size) {
-    const double centred = static_cast<double>(x[c]) - row_mean;
+    const double centred = widen_to_double(x[c]) - row_mean;
     squares += centred * centred;
   }
   const T m = static_cast<T>(row_mean), s = static_cast<T>(gpu::rsqrt(warp_sum(squares) / n + eps));
@@ -40,12 +41,16 @@ __global__ void layer_norm_kernel(const T* x, const T* weight, const T* bias, do
     mean[row] = m;
     inv_std[row] = s;
   }
-  for (index_t c = lane_id(); c < channels; c += warp_size) y[c] = (x[c] - m) * s * weight[c] + bias[c];
+  for (index_t c = lane_id(); c < channels; c += warp_size) {
+    y[c] = narrow<S>((widen(x[c]) - m) * s * weight[c] + bias[c]);
+  }
 }
 
-template <typename T>
-__global__ void layer_norm_backward_kernel(const T* x, const T* weight, const T* mean, const T* inv_std,
-                                           const T* dy, T* dx, index_t rows, index_t channels) {
+template <typename S>
+__global__ void layer_norm_backward_kernel(const S* x, const Wide<S>* weight, const Wide<S>* mean,
+                                           const Wide<S>* inv_std, const S* dy, S* dx, index_t rows,
+                                           index_t channels) {
+  using T = Wide<S>;
   const index_t row = warp_row();
   if (row >= rows) return;
   x += row * channels;
@@ -53,28 +58,32 @@ __global__ void layer_norm_backward_kernel(const T* x, const T* weight, const T*
   dx += row * channels;
   const T m = mean[row], s = inv_std[row];
   double sum = 0, product_sum = 0;  // of g, and of g (x - mean)
-  // g is kept in dx: were the product made again below, as one operation with the subtraction, the rounding
-  // of its mean would no longer cancel, and a row of no variance multiplies it by 1 / sqrt(eps).
+  // g is rounded by itself: were it made as one operation with the subtraction below, the rounding of its
+  // mean would no longer cancel, and a row of no variance multiplies it by 1 / sqrt(eps).
   for (index_t c = lane_id(); c < channels; c += warp_size) {
-    const T g = dy[c] * weight[c];
-    dx[c] = g;
+    const T g = gpu::mul_rn(widen(dy[c]), weight[c]);
     sum += static_cast<double>(g);
-    product_sum += static_cast<double>(g) * (static_cast<double>(x[c]) - static_cast<double>(m));
+    product_sum += static_cast<double>(g) * (widen_to_double(x[c]) - static_cast<double>(m));
   }
   const auto n = static_cast<double>(channels), wide_s = static_cast<double>(s);
   const T mean_g = static_cast<T>(warp_sum(sum) / n);
   const T slope = static_cast<T>(wide_s * wide_s * warp_sum(product_sum) / n);
-  for (index_t c = lane_id(); c < channels; c += warp_size) dx[c] = s * (dx[c] - mean_g - (x[c] - m) * slope);
+  for (index_t c = lane_id(); c < channels; c += warp_size) {
+    const T g = gpu::mul_rn(widen(dy[c]), weight[c]);
+    dx[c] = narrow<S>(s * (g - mean_g - (widen(x[c]) - m) * slope));
+  }
 }
 
-template <typename T>
+template <typename S>
 struct ParameterTerms {
-  const T *x, *mean, *inv_std, *dy;
+  const S* x;
+  const Wide<S>*mean, *inv_std;
+  const S* dy;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int c, double (&sums)[2]) const {
     const index_t i = row * columns + c;
-    const auto g = static_cast<double>(dy[i]), m = static_cast<double>(mean[row]);
-    sums[0] += g * ((static_cast<double>(x[i]) - m) * static_cast<double>(inv_std[row]));
+    const double g = widen_to_double(dy[i]), m = static_cast<double>(mean[row]);
+    sums[0] += g * ((widen_to_double(x[i]) - m) * static_cast<double>(inv_std[row]));
     sums[1] += g;
   }
 };
@@ -99,9 +108,10 @@ void DeviceBackend::layer_norm_forward(const Tensor& x, const Tensor& weight, co
   require_size("layer_norm", "mean", mean, rows);
   require_size("layer_norm", "inv_std", inv_std, rows);
   if (rows == 0) return;
-  dispatch_floating(x.dtype(), "layer_norm", [&]<typename T>() {
-    gpu::launch(layer_norm_kernel<T>, ceil_div(rows, rows_per_block), threads, 0, stream_, x.data<T>(),
-                weight.data<T>(), bias.data<T>(), eps, y.mutable_data<T>(), mean.mutable_data<T>(),
+  dispatch_stored(x.dtype(), "layer_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    gpu::launch(layer_norm_kernel<S>, ceil_div(rows, rows_per_block), threads, 0, stream_, stored<S>(x),
+                weight.data<T>(), bias.data<T>(), eps, mutable_stored<S>(y), mean.mutable_data<T>(),
                 inv_std.mutable_data<T>(), rows, channels);
   });
 }
@@ -117,15 +127,17 @@ void DeviceBackend::layer_norm_backward(const Tensor& x, const Tensor& weight, c
   if (dx.defined()) require_size("layer_norm", "dx", dx, x.numel());
   if (dweight.defined()) require_size("layer_norm", "dweight", dweight, channels);
   if (dbias.defined()) require_size("layer_norm", "dbias", dbias, channels);
-  dispatch_floating(x.dtype(), "layer_norm", [&]<typename T>() {
-    const T *px = x.data<T>(), *pdy = dy.data<T>(), *pmean = mean.data<T>(), *pinv_std = inv_std.data<T>();
+  dispatch_stored(x.dtype(), "layer_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    const S *px = stored<S>(x), *pdy = stored<S>(dy);
+    const T *pmean = mean.data<T>(), *pinv_std = inv_std.data<T>();
     if (dx.defined() && rows > 0) {
-      gpu::launch(layer_norm_backward_kernel<T>, ceil_div(rows, rows_per_block), threads, 0, stream_, px,
-                  weight.data<T>(), pmean, pinv_std, pdy, dx.mutable_data<T>(), rows, channels);
+      gpu::launch(layer_norm_backward_kernel<S>, ceil_div(rows, rows_per_block), threads, 0, stream_, px,
+                  weight.data<T>(), pmean, pinv_std, pdy, mutable_stored<S>(dx), rows, channels);
     }
     if (dweight.defined() || dbias.defined()) {
       column_reduce<2>(*this, stream_, 1, rows, channels,
-                       ParameterTerms<T>{px, pmean, pinv_std, pdy, channels},
+                       ParameterTerms<S>{px, pmean, pinv_std, pdy, channels},
                        ParameterStore<T>{mutable_data_or_null<T>(dweight), mutable_data_or_null<T>(dbias)});
     }
   });

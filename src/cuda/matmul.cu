@@ -14,7 +14,7 @@ namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 /// An operand stored as outer x k, or (k_first) as k x outer.
-template <typename T, bool k_first>
+template <bool k_first, typename T>
 MatrixLoader<T, !k_first> operand(const T* data, index_t outer, index_t k) {
   return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, outer * k};
 }
@@ -23,26 +23,26 @@ MatrixLoader<T, !k_first> operand(const T* data, index_t outer, index_t k) {
 template <typename T, typename Body>
 void with_operand(const T* data, index_t outer, index_t k, bool k_first, const Body& body) {
   if (k_first) {
-    body(operand<T, true>(data, outer, k));
+    body(operand<true>(data, outer, k));
   } else {
-    body(operand<T, false>(data, outer, k));
+    body(operand<false>(data, outer, k));
   }
 }
 
 /// y = f(sum + bias) + residual, f being gelu or nothing; sum + bias is kept in before_gelu. All but y may be
 /// null.
-template <typename T>
-struct LinearStore : MatrixStore<T> {
-  T* before_gelu;
-  const T* residual;
+template <typename S>
+struct LinearStore : MatrixStore<S> {
+  S* before_gelu;
+  const S* residual;
   bool gelu;
 
-  __device__ __forceinline__ void put(T* at, int, T value) const {
+  __device__ __forceinline__ void put(S* at, int, Wide<S> value) const {
     const index_t i = at - this->data;
-    if (before_gelu != nullptr) before_gelu[i] = value;
-    if (gelu) value = Gelu{}(value);
-    if (residual != nullptr) value += residual[i];
-    *at = value;
+    if (before_gelu != nullptr) before_gelu[i] = narrow<S>(value);
+    if (gelu) value = Gelu{}(widen(narrow<S>(value)));  // of what backward will read
+    if (residual != nullptr) value += widen(residual[i]);
+    *at = narrow<S>(value);
   }
 };
 
@@ -53,12 +53,12 @@ struct WeightGradientStore : MatrixStore<T> {
   T* sums;  ///< may be null
 };
 
-template <typename T>
+template <typename S>
 struct ColumnTerm {
-  const T* x;
+  const S* x;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
-    sums[0] += static_cast<double>(x[row * columns + column]);
+    sums[0] += widen_to_double(x[row * columns + column]);
   }
 };
 
@@ -68,9 +68,8 @@ void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, b
   check_matmul(a, transpose_a, b, transpose_b, y);
   if (y.numel() == 0) return;
   const index_t m = y.shape()[-2], n = y.shape()[-1], k = a.shape()[transpose_a ? -2 : -1];
-  dispatch_product(*this, "matmul", y.dtype(), a, b, [&]<typename T>(const T* left, const T* right) {
-    using Sum = SumType<T>;
-    const MatrixStore<Sum> store{y.mutable_data<Sum>(), n, m * n, nullptr, 0};
+  dispatch_product(*this, "matmul", y.dtype(), a, b, [&]<typename S>(auto* left, auto* right) {
+    const MatrixStore<S> store{mutable_stored<S>(y), n, m * n, nullptr, 0};
     with_operand(left, m, k, transpose_a, [&](auto rows) {
       with_operand(right, n, k, !transpose_b, [&](auto columns) {
         product(*this, stream_, m, n, k, y.numel() / (m * n), rows, columns, store);
@@ -94,14 +93,13 @@ void DeviceBackend::linear_fused_forward(const Tensor& x, const Tensor& weight, 
     require_size("linear", "the value before gelu", epilogue.before_gelu, y.numel());
   if (residual.defined()) require_size("linear", "residual", residual, y.numel());
   const index_t rows = x.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
-  dispatch_product(*this, "linear", y.dtype(), x, weight, [&]<typename T>(const T* from, const T* by) {
-    using Sum = SumType<T>;
-    const LinearStore<Sum> store{{y.mutable_data<Sum>(), outputs, 0, data_or_null<Sum>(bias), 0},
-                                 mutable_data_or_null<Sum>(epilogue.before_gelu),
-                                 data_or_null<Sum>(residual),
-                                 epilogue.gelu};
-    product(*this, stream_, rows, outputs, inputs, 1, operand<T, false>(from, rows, inputs),
-            operand<T, false>(by, outputs, inputs), store);
+  dispatch_product(*this, "linear", y.dtype(), x, weight, [&]<typename S>(auto* from, auto* by) {
+    const LinearStore<S> store{{mutable_stored<S>(y), outputs, 0, data_or_null<Wide<S>>(bias), 0},
+                               mutable_stored_or_null<S>(epilogue.before_gelu),
+                               stored_or_null<S>(residual),
+                               epilogue.gelu};
+    product(*this, stream_, rows, outputs, inputs, 1, operand<false>(from, rows, inputs),
+            operand<false>(by, outputs, inputs), store);
   });
 }
 
@@ -109,11 +107,10 @@ void DeviceBackend::linear_backward_input(const Tensor& dy, const Tensor& weight
   check_linear("linear_backward_input", dx, weight, dy);
   const index_t rows = dx.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
   dispatch_product(*this, "linear_backward_input", dx.dtype(), dy, weight,
-                   [&]<typename T>(const T* from, const T* by) {
-                     using Sum = SumType<T>;
-                     product(*this, stream_, rows, inputs, outputs, 1, operand<T, false>(from, rows, outputs),
-                             operand<T, true>(by, inputs, outputs),
-                             MatrixStore<Sum>{dx.mutable_data<Sum>(), inputs, 0, nullptr, 0});
+                   [&]<typename S>(auto* from, auto* by) {
+                     product(*this, stream_, rows, inputs, outputs, 1, operand<false>(from, rows, outputs),
+                             operand<true>(by, inputs, outputs),
+                             MatrixStore<S>{mutable_stored<S>(dx), inputs, 0, nullptr, 0});
                    });
 }
 
@@ -124,22 +121,21 @@ void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Te
                       dbias.shape(), " for dweight ", dweight.shape());
   const index_t rows = x.shape().rows(), inputs = dweight.dim(1), outputs = dweight.dim(0);
   bool summed = !dbias.defined() || dbias.numel() == 0;
-  dispatch_product(
-      *this, "linear_backward_weight", dweight.dtype(), dy, x,
-      [&]<typename T>(const T* gradients, const T* from) {
-        using Sum = SumType<T>;
-        Sum* sums = nullptr;
-        if (!summed && inputs > 0 && !on_tensor_cores<T>(*this)) {
-          sums = dbias.mutable_data<Sum>();
+  dispatch_gradient_product(
+      *this, "linear_backward_weight", dweight.dtype(), dy, x, [&]<typename T>(auto* gradients, auto* from) {
+        T* sums = nullptr;
+        if (!summed && inputs > 0 && !on_tensor_cores<std::decay_t<decltype(*gradients)>>(*this)) {
+          sums = dbias.mutable_data<T>();
           summed = true;
         }
-        product(*this, stream_, outputs, inputs, rows, 1, operand<T, true>(gradients, outputs, rows),
-                operand<T, true>(from, inputs, rows),
-                WeightGradientStore<Sum>{{dweight.mutable_data<Sum>(), inputs, 0, nullptr, 0}, sums});
+        product(*this, stream_, outputs, inputs, rows, 1, operand<true>(gradients, outputs, rows),
+                operand<true>(from, inputs, rows),
+                WeightGradientStore<T>{{dweight.mutable_data<T>(), inputs, 0, nullptr, 0}, sums});
       });
   if (summed) return;
-  dispatch_floating(dbias.dtype(), "linear_backward_weight", [&]<typename T>() {
-    column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<T>{dy.data<T>(), outputs},
+  dispatch_stored(dy.dtype(), "linear_backward_weight", [&]<typename S>() {
+    using T = Wide<S>;
+    column_reduce<1>(*this, stream_, 1, rows, outputs, ColumnTerm<S>{stored<S>(dy), outputs},
                      StoreSum<T>{dbias.mutable_data<T>(), outputs});
   });
 }

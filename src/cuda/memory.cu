@@ -1,9 +1,10 @@
 // Fill, copy and cast. One thread an element (16 bytes where fill may), neighbours in neighbouring threads,
 // so that every warp reads and writes whole lines. Floor: the bytes written, plus those read by a cast.
-// float32 and bf16 are converted here, for products in bf16. The other conversions of float16
+// float32 and bf16 are converted here, for the precision bf16. The other conversions of float16
 // and bfloat16, which are types of files, are the host's.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -86,6 +87,11 @@ constexpr int threads = 256;
 
 void DeviceBackend::fill(Tensor& y, double value) {
   if (y.numel() == 0) return;
+  if (y.dtype() == DType::bfloat16) {
+    gpu::launch(fill_kernel<bf16>, blocks_for(y.numel(), threads), threads, 0, stream_,
+                mutable_stored<bf16>(y), to_bf16(static_cast<float>(value)), y.numel());
+    return;
+  }
   const bool known = dispatch(y.dtype(), [&]<typename T>(T) {
     gpu::launch(fill_kernel<T>, blocks_for(y.numel(), threads), threads, 0, stream_,
                 static_cast<T*>(y.mutable_raw()), convert<T>(value), y.numel());

@@ -8,12 +8,13 @@
 #include <cstdint>
 
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-template <typename T, int inputs>
+template <typename S, int inputs>
 struct Inputs {
-  const T* data[inputs];
+  const S* data[inputs];
 };
 
 template <typename T>
@@ -35,42 +36,42 @@ __device__ __forceinline__ T apply(const F& f, const T (&x)[inputs]) {
 }
 
 /// `packets` of 16 bytes, then the elements from packets * Packet<T>::size to n. out may be an input.
-template <typename T, int inputs, typename F>
-__global__ void pointwise_kernel(F f, Inputs<T, inputs> in, T* out, index_t packets, index_t n) {
+template <typename S, int inputs, typename F>
+__global__ void pointwise_kernel(F f, Inputs<S, inputs> in, S* out, index_t packets, index_t n) {
   for (index_t i = first_item(); i < packets; i += item_step()) {
-    Packet<T> x[inputs], y;
+    Packet<S> x[inputs], y;
     FER_UNROLL
-    for (int k = 0; k < inputs; ++k) x[k] = reinterpret_cast<const Packet<T>*>(in.data[k])[i];
+    for (int k = 0; k < inputs; ++k) x[k] = reinterpret_cast<const Packet<S>*>(in.data[k])[i];
     FER_UNROLL
-    for (int j = 0; j < Packet<T>::size; ++j) {
-      T element[inputs];
+    for (int j = 0; j < Packet<S>::size; ++j) {
+      Wide<S> element[inputs];
       FER_UNROLL
-      for (int k = 0; k < inputs; ++k) element[k] = x[k].v[j];
-      y.v[j] = apply(f, element);
+      for (int k = 0; k < inputs; ++k) element[k] = widen(x[k].v[j]);
+      y.v[j] = narrow<S>(apply(f, element));
     }
-    reinterpret_cast<Packet<T>*>(out)[i] = y;
+    reinterpret_cast<Packet<S>*>(out)[i] = y;
   }
-  for (index_t i = packets * Packet<T>::size + first_item(); i < n; i += item_step()) {
-    T element[inputs];
+  for (index_t i = packets * Packet<S>::size + first_item(); i < n; i += item_step()) {
+    Wide<S> element[inputs];
     FER_UNROLL
-    for (int k = 0; k < inputs; ++k) element[k] = in.data[k][i];
-    out[i] = apply(f, element);
+    for (int k = 0; k < inputs; ++k) element[k] = widen(in.data[k][i]);
+    out[i] = narrow<S>(apply(f, element));
   }
 }
 
 /// out[i] = f(in[0][i], ...) for i in [0, n).
-template <typename T, int inputs, typename F>
-void pointwise(F f, const std::array<const T*, inputs>& in, T* out, index_t n, gpu::Stream stream) {
+template <typename S, int inputs, typename F>
+void pointwise(F f, const std::array<const S*, inputs>& in, S* out, index_t n, gpu::Stream stream) {
   if (n == 0) return;
-  Inputs<T, inputs> pointers;
+  Inputs<S, inputs> pointers;
   bool aligned = reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
   for (std::size_t k = 0; k < in.size(); ++k) {
     pointers.data[k] = in[k];
     aligned = aligned && reinterpret_cast<std::uintptr_t>(in[k]) % 16 == 0;
   }
   constexpr int threads = 256;
-  const index_t packets = aligned ? n / Packet<T>::size : 0;
-  gpu::launch(pointwise_kernel<T, inputs, F>, blocks_for(aligned ? ceil_div(n, Packet<T>::size) : n, threads),
+  const index_t packets = aligned ? n / Packet<S>::size : 0;
+  gpu::launch(pointwise_kernel<S, inputs, F>, blocks_for(aligned ? ceil_div(n, Packet<S>::size) : n, threads),
               threads, 0, stream, f, pointers, out, packets, n);
 }
 

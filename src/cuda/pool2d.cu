@@ -20,35 +20,40 @@ struct PoolShape {
   index_t height, width, out_height, out_width;
 };
 
-template <typename T>
-__global__ void max_pool_kernel(PoolShape s, int kernel, int stride, const T* x, T* y, std::int32_t* argmax) {
+template <typename S>
+__global__ void max_pool_kernel(PoolShape s, int kernel, int stride, const S* x, S* y, std::int32_t* argmax) {
   const index_t size = s.images * s.out_height * s.out_width * s.channels;
   for (index_t i = first_item(); i < size; i += item_step()) {
     const index_t pixel = i / s.channels, channel = i - pixel * s.channels;
     const index_t line = pixel / s.out_width, n = line / s.out_height;
     const index_t first = ((line - n * s.out_height) * s.width + (pixel - line * s.out_width)) * stride;
-    const T* image = x + n * s.height * s.width * s.channels + channel;
-    T best = image[first * s.channels];
+    const S* image = x + n * s.height * s.width * s.channels + channel;
+    Wide<S> best = widen(image[first * s.channels]);
     index_t where = first;
     for (int r = 0; r < kernel; ++r) {
       for (int c = 0; c < kernel; ++c) {
         const index_t at = first + r * s.width + c;
-        const T value = image[at * s.channels];
+        const Wide<S> value = widen(image[at * s.channels]);
         if (value > best || value != value) {  // NaN wins, so that it is seen
           best = value;
           where = at;
         }
       }
     }
-    y[i] = best;
+    y[i] = narrow<S>(best);
     argmax[i] = static_cast<std::int32_t>(where);
   }
 }
 
+template <typename S>
+__device__ __forceinline__ void add_to(S* sum, Wide<S> x) {
+  *sum = narrow<S>(widen(*sum) + x);
+}
+
 /// dx has been cleared.
-template <typename T>
-__global__ void max_pool_backward_kernel(PoolShape s, const T* __restrict__ dy,
-                                         const std::int32_t* __restrict__ argmax, T* __restrict__ dx) {
+template <typename S>
+__global__ void max_pool_backward_kernel(PoolShape s, const S* __restrict__ dy,
+                                         const std::int32_t* __restrict__ argmax, S* __restrict__ dx) {
   const index_t i = first_item();
   if (i >= s.images * s.channels) return;
   const index_t n = i / s.channels, channel = i - n * s.channels, windows = s.out_height * s.out_width;
@@ -57,52 +62,53 @@ __global__ void max_pool_backward_kernel(PoolShape s, const T* __restrict__ dy,
   dx += n * s.height * s.width * s.channels + channel;
   index_t window = 0;
   for (; window + 4 <= windows; window += 4) {
-    T g[4];
+    Wide<S> g[4];
     std::int32_t at[4];
     FER_UNROLL
     for (int j = 0; j < 4; ++j) {
-      g[j] = dy[(window + j) * s.channels];
+      g[j] = widen(dy[(window + j) * s.channels]);
       at[j] = argmax[(window + j) * s.channels];
     }
     const bool distinct = at[0] != at[1] && at[0] != at[2] && at[0] != at[3] && at[1] != at[2] &&
                           at[1] != at[3] && at[2] != at[3];
     if (distinct) {
       FER_UNROLL
-      for (int j = 0; j < 4; ++j) g[j] += dx[at[j] * s.channels];
+      for (int j = 0; j < 4; ++j) g[j] += widen(dx[at[j] * s.channels]);
       FER_UNROLL
-      for (int j = 0; j < 4; ++j) dx[at[j] * s.channels] = g[j];
+      for (int j = 0; j < 4; ++j) dx[at[j] * s.channels] = narrow<S>(g[j]);
     } else {
       FER_UNROLL
-      for (int j = 0; j < 4; ++j) dx[at[j] * s.channels] += g[j];
+      for (int j = 0; j < 4; ++j) add_to(dx + at[j] * s.channels, g[j]);
     }
   }
   for (; window < windows; ++window) {
-    dx[argmax[window * s.channels] * s.channels] += dy[window * s.channels];
+    add_to(dx + argmax[window * s.channels] * s.channels, widen(dy[window * s.channels]));
   }
 }
 
-template <typename T>
+template <typename S>
 struct PixelTerm {
-  const T* x;
+  const S* x;
   index_t pixels, channels;
   __device__ __forceinline__ void operator()(index_t n, index_t pixel, int c, double (&sums)[1]) const {
-    sums[0] += static_cast<double>(x[(n * pixels + pixel) * channels + c]);
+    sums[0] += widen_to_double(x[(n * pixels + pixel) * channels + c]);
   }
 };
-template <typename T>
+template <typename S>
 struct MeanStore {
-  T* y;
+  S* y;
   index_t pixels, channels;
   __device__ __forceinline__ void operator()(index_t n, index_t, int c, const double (&sums)[1]) const {
-    y[n * channels + c] = static_cast<T>(sums[0] / static_cast<double>(pixels));
+    y[n * channels + c] = narrow<S>(static_cast<Wide<S>>(sums[0] / static_cast<double>(pixels)));
   }
 };
 
-template <typename T>
-__global__ void spread_kernel(const T* dy, T* dx, T share, index_t pixels, index_t channels, index_t size) {
+template <typename S>
+__global__ void spread_kernel(const S* dy, S* dx, Wide<S> share, index_t pixels, index_t channels,
+                              index_t size) {
   for (index_t i = first_item(); i < size; i += item_step()) {
     const index_t pixel = i / channels;
-    dx[i] = dy[pixel / pixels * channels + (i - pixel * channels)] * share;
+    dx[i] = narrow<S>(widen(dy[pixel / pixels * channels + (i - pixel * channels)]) * share);
   }
 }
 
@@ -119,9 +125,9 @@ void DeviceBackend::max_pool2d_forward(const Tensor& x, int kernel, int stride, 
                       "[max_pool2d] shapes ", x.shape(), " -> ", y.shape(), ", argmax ", argmax.shape(),
                       " with kernel ", kernel, ", stride ", stride, " do not fit");
   if (y.numel() == 0) return;
-  dispatch_floating(x.dtype(), "max_pool2d", [&]<typename T>() {
-    gpu::launch(max_pool_kernel<T>, blocks_for(y.numel(), threads), threads, 0, stream_, pool_shape(x, y),
-                kernel, stride, x.data<T>(), y.mutable_data<T>(), argmax.mutable_data<std::int32_t>());
+  dispatch_stored(x.dtype(), "max_pool2d", [&]<typename S>() {
+    gpu::launch(max_pool_kernel<S>, blocks_for(y.numel(), threads), threads, 0, stream_, pool_shape(x, y),
+                kernel, stride, stored<S>(x), mutable_stored<S>(y), argmax.mutable_data<std::int32_t>());
   });
 }
 
@@ -131,20 +137,20 @@ void DeviceBackend::max_pool2d_backward(const Tensor& dy, const Tensor& argmax, 
                       "[max_pool2d] gradient shapes ", dy.shape(), " -> ", dx.shape(), ", argmax ",
                       argmax.shape(), " do not fit");
   if (dx.numel() == 0) return;
-  dispatch_floating(dy.dtype(), "max_pool2d", [&]<typename T>() {
+  dispatch_stored(dy.dtype(), "max_pool2d", [&]<typename S>() {
     gpu::memset_async(dx.mutable_raw(), 0, dx.bytes(), stream_);
-    gpu::launch(max_pool_backward_kernel<T>, ceil_div(dx.dim(0) * dx.dim(3), 128), 128, 0, stream_,
-                pool_shape(dx, dy), dy.data<T>(), argmax.data<std::int32_t>(), dx.mutable_data<T>());
+    gpu::launch(max_pool_backward_kernel<S>, ceil_div(dx.dim(0) * dx.dim(3), 128), 128, 0, stream_,
+                pool_shape(dx, dy), stored<S>(dy), argmax.data<std::int32_t>(), mutable_stored<S>(dx));
   });
 }
 
 void DeviceBackend::global_avg_pool2d_forward(const Tensor& x, Tensor& y) {
   require<ShapeError>(x.rank() == 4 && y.numel() == x.dim(0) * x.dim(3) && x.dim(1) * x.dim(2) > 0,
                       "[global_avg_pool2d] shapes ", x.shape(), " -> ", y.shape(), " do not fit");
-  dispatch_floating(x.dtype(), "global_avg_pool2d", [&]<typename T>() {
+  dispatch_stored(x.dtype(), "global_avg_pool2d", [&]<typename S>() {
     const index_t pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-    column_reduce<1>(*this, stream_, x.dim(0), pixels, channels, PixelTerm<T>{x.data<T>(), pixels, channels},
-                     MeanStore<T>{y.mutable_data<T>(), pixels, channels});
+    column_reduce<1>(*this, stream_, x.dim(0), pixels, channels, PixelTerm<S>{stored<S>(x), pixels, channels},
+                     MeanStore<S>{mutable_stored<S>(y), pixels, channels});
   });
 }
 
@@ -152,10 +158,11 @@ void DeviceBackend::global_avg_pool2d_backward(const Tensor& dy, Tensor& dx) {
   require<ShapeError>(dx.rank() == 4 && dy.numel() == dx.dim(0) * dx.dim(3),
                       "[global_avg_pool2d] gradient shapes ", dy.shape(), " -> ", dx.shape(), " do not fit");
   if (dx.numel() == 0) return;
-  dispatch_floating(dy.dtype(), "global_avg_pool2d", [&]<typename T>() {
+  dispatch_stored(dy.dtype(), "global_avg_pool2d", [&]<typename S>() {
     const index_t pixels = dx.dim(1) * dx.dim(2);
-    gpu::launch(spread_kernel<T>, blocks_for(dx.numel(), threads), threads, 0, stream_, dy.data<T>(),
-                dx.mutable_data<T>(), T(1) / static_cast<T>(pixels), pixels, dx.dim(3), dx.numel());
+    using T = Wide<S>;
+    gpu::launch(spread_kernel<S>, blocks_for(dx.numel(), threads), threads, 0, stream_, stored<S>(dy),
+                mutable_stored<S>(dx), T(1) / static_cast<T>(pixels), pixels, dx.dim(3), dx.numel());
   });
 }
 

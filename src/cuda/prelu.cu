@@ -9,13 +9,15 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-template <typename T>
+template <typename S>
 struct PReluForward {
-  const T *x, *slope;
-  T* y;
+  using T = Wide<S>;
+  const S* x;
+  const T* slope;
+  S* y;
   __device__ __forceinline__ T channel(int c) const { return slope[c]; }
-  __device__ __forceinline__ T load(index_t i) const { return x[i]; }
-  __device__ __forceinline__ void store(T s, index_t i, T v) const { y[i] = v > T(0) ? v : s * v; }
+  __device__ __forceinline__ T load(index_t i) const { return widen(x[i]); }
+  __device__ __forceinline__ void store(T s, index_t i, T v) const { y[i] = narrow<S>(v > T(0) ? v : s * v); }
 };
 
 template <typename T>
@@ -23,27 +25,33 @@ struct Pair {
   T a, b;
 };
 
-template <typename T>
+template <typename S>
 struct PReluBackward {
-  const T *x, *slope, *dy;
-  T* dx;
+  using T = Wide<S>;
+  const S* x;
+  const T* slope;
+  const S* dy;
+  S* dx;
   __device__ __forceinline__ T channel(int c) const { return slope[c]; }
-  __device__ __forceinline__ Pair<T> load(index_t i) const { return {x[i], dy[i]}; }
+  __device__ __forceinline__ Pair<T> load(index_t i) const { return {widen(x[i]), widen(dy[i])}; }
   __device__ __forceinline__ void store(T s, index_t i, Pair<T> v) const {
-    dx[i] = v.a > T(0) ? v.b : s * v.b;
+    dx[i] = narrow<S>(v.a > T(0) ? v.b : s * v.b);
   }
 };
 
-template <typename T>
+template <typename S>
 struct SlopeTerm {
-  const T *x, *slope, *dy;
-  T* dx;  ///< may be null
+  using T = Wide<S>;
+  const S* x;
+  const T* slope;
+  const S* dy;
+  S* dx;  ///< may be null
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t row, int column, double (&sums)[1]) const {
     const index_t i = row * columns + column;
-    const T v = x[i], g = dy[i];
+    const T v = widen(x[i]), g = widen(dy[i]);
     const bool positive = v > T(0);
-    if (dx != nullptr) dx[i] = positive ? g : slope[column] * g;
+    if (dx != nullptr) dx[i] = narrow<S>(positive ? g : slope[column] * g);
     if (!positive) sums[0] += static_cast<double>(g) * static_cast<double>(v);
   }
 };
@@ -54,8 +62,9 @@ void DeviceBackend::prelu_forward(const Tensor& x, const Tensor& slope, Tensor& 
   const index_t rows = x.shape().rows(), channels = x.shape().channels();
   require_size("prelu", "slope", slope, channels);
   require_size("prelu", "y", y, x.numel());
-  dispatch_floating(x.dtype(), "prelu", [&]<typename T>() {
-    column_map(stream_, rows, channels, PReluForward<T>{x.data<T>(), slope.data<T>(), y.mutable_data<T>()});
+  dispatch_stored(x.dtype(), "prelu", [&]<typename S>() {
+    column_map(stream_, rows, channels,
+               PReluForward<S>{stored<S>(x), slope.data<Wide<S>>(), mutable_stored<S>(y)});
   });
 }
 
@@ -66,14 +75,16 @@ void DeviceBackend::prelu_backward(const Tensor& x, const Tensor& slope, const T
   require_size("prelu", "dy", dy, x.numel());
   if (dx.defined()) require_size("prelu", "dx", dx, x.numel());
   if (dslope.defined()) require_size("prelu", "dslope", dslope, channels);
-  dispatch_floating(x.dtype(), "prelu", [&]<typename T>() {
-    const T *px = x.data<T>(), *pslope = slope.data<T>(), *pdy = dy.data<T>();
-    T* pdx = mutable_data_or_null<T>(dx);
+  dispatch_stored(x.dtype(), "prelu", [&]<typename S>() {
+    using T = Wide<S>;
+    const S *px = stored<S>(x), *pdy = stored<S>(dy);
+    const T* pslope = slope.data<T>();
+    S* pdx = mutable_stored_or_null<S>(dx);
     if (dslope.defined()) {
-      column_reduce<1>(*this, stream_, 1, rows, channels, SlopeTerm<T>{px, pslope, pdy, pdx, channels},
+      column_reduce<1>(*this, stream_, 1, rows, channels, SlopeTerm<S>{px, pslope, pdy, pdx, channels},
                        StoreSum<T>{dslope.mutable_data<T>(), channels});
     } else if (pdx != nullptr) {
-      column_map(stream_, rows, channels, PReluBackward<T>{px, pslope, pdy, pdx});
+      column_map(stream_, rows, channels, PReluBackward<S>{px, pslope, pdy, pdx});
     }
   });
 }

@@ -171,11 +171,11 @@ __global__ void __launch_bounds__(Tile::threads)
   for (int i = 0; i < 2 * p; ++i) {
     const int m = place.m0 + row + i % p + i / p * (Tile::m / 2);
     if (m >= shape.m) continue;
-    T* y = row_of(store, shape, place, partial, m);
+    void* const y = row_of(store, shape, place, partial, m, 0);
     FER_UNROLL
     for (int j = 0; j < 2 * p; ++j) {
       const int n = place.n0 + column + j % p + j / p * (Tile::n / 2);
-      if (n < shape.n) put(store, partial, y + n, n, bias == nullptr ? sums[i][j] : sums[i][j] + bias[n]);
+      if (n < shape.n) put(store, partial, y, n, n, bias == nullptr ? sums[i][j] : sums[i][j] + bias[n]);
     }
   }
 }

@@ -13,10 +13,11 @@
 //   const Element* origin()          some address in the operand
 //   bool in_pieces(k)                whether `piece` elements (16 bytes) along the contiguous dimension, from
 //                                    a multiple of `piece` on, are neighbours, aligned, all inside or none
-// A Store:
-//   T* row(batch, m)                 the address of y(m, 0)
+// A Store of a y of type S, whose sums are of type T = Wide<S>:
+//   Element                          S
+//   S* row(batch, m)                 the address of y(m, 0)
 //   const T* bias(batch)             of n elements, or nullptr
-//   void put(T* at, int n, T value)  writes a finished sum of column n, to which the bias has been added, to
+//   void put(S* at, int n, T value)  writes a finished sum of column n, to which the bias has been added, to
 //                                    its place in y
 //   static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
 //                                    single batch, and not on tensor cores
@@ -28,36 +29,46 @@
 
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "cuda/storage.h"
 #include "fer/tensor/precision.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// The type of a product's sums: that of its operands, but float32 for bf16.
-template <typename T>
-using SumType = std::conditional_t<std::is_same_v<T, bf16>, float, T>;
+/// Whether a product is of operands in bf16: if one of its three tensors is, or if this is the device's
+/// precision.
+inline bool multiplies_bf16(const Backend& owner, DType result, const Tensor& a, const Tensor& b) {
+  const auto is_bf16 = [](DType dtype) { return dtype == DType::bfloat16; };
+  return is_bf16(result) || is_bf16(a.dtype()) || is_bf16(b.dtype()) ||
+         (result == DType::float32 && precision(owner.device()) == Precision::bf16);
+}
 
-/// body(a's elements, b's elements) in the type that is multiplied: that of the sums, or bf16 if this is the
-/// device's precision, or in which an operand is stored already.
+/// body.operator()<S>(a's elements, b's elements) for a gradient of parameters, which is float or double:
+/// multiplied as that or as bf16.
 template <typename Body>
-void dispatch_product(const Backend& owner, const char* op, DType sums, const Tensor& a, const Tensor& b,
-                      const Body& body) {
-  const bool stored = a.dtype() == DType::bfloat16 || b.dtype() == DType::bfloat16;
-  if (sums == DType::float32 && (stored || precision(owner.device()) == Precision::bf16)) {
-    const Tensor x = product_operand(a).to(DType::bfloat16), y = product_operand(b).to(DType::bfloat16);
-    return body(static_cast<const bf16*>(x.raw()), static_cast<const bf16*>(y.raw()));
+void dispatch_gradient_product(const Backend& owner, const char* op, DType result, const Tensor& a,
+                               const Tensor& b, const Body& body) {
+  if (!multiplies_bf16(owner, result, a, b)) {
+    return dispatch_floating(result, op,
+                             [&]<typename T>() { body.template operator()<T>(a.data<T>(), b.data<T>()); });
   }
-  dispatch_floating(sums, op, [&]<typename T>() { body(a.data<T>(), b.data<T>()); });
+  require<TypeError>(result == DType::float32, "[", op,
+                     "] of operands in bfloat16 needs a result in float32, got ", result);
+  const Tensor x = product_operand(a).to(DType::bfloat16), y = product_operand(b).to(DType::bfloat16);
+  body.template operator()<float>(stored<bf16>(x), stored<bf16>(y));
+}
+
+/// The same for a result that may be bf16, too.
+template <typename Body>
+void dispatch_product(const Backend& owner, const char* op, DType result, const Tensor& a, const Tensor& b,
+                      const Body& body) {
+  if (result != DType::bfloat16) return dispatch_gradient_product(owner, op, result, a, b, body);
+  const Tensor x = product_operand(a).to(DType::bfloat16), y = product_operand(b).to(DType::bfloat16);
+  body.template operator()<bf16>(stored<bf16>(x), stored<bf16>(y));
 }
 
 /// Elements of 16 bytes, the most that one instruction moves for a thread.
 template <typename T>
 inline constexpr int piece = 16 / static_cast<int>(sizeof(T));
-
-/// `count` elements that one instruction loads or stores.
-template <typename T, int count>
-struct alignas(sizeof(T) * count) Pack {
-  T v[count];
-};
 
 inline bool is_piece_aligned(const void* data) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
@@ -103,20 +114,21 @@ struct MatrixLoader {
 
 /// y(m, n) at data[batch * batch_stride + m * line + n], plus all_bias[batch * bias_stride + n] if there is
 /// one.
-template <typename T>
+template <typename S>
 struct MatrixStore {
-  T* data;
+  using Element = S;
+  S* data;
   index_t line, batch_stride;
-  const T* all_bias;
+  const Wide<S>* all_bias;
   index_t bias_stride;
 
-  __device__ __forceinline__ T* row(index_t batch, int m) const {
+  __device__ __forceinline__ S* row(index_t batch, int m) const {
     return data + batch * batch_stride + m * line;
   }
-  __device__ __forceinline__ const T* bias(index_t batch) const {
+  __device__ __forceinline__ const Wide<S>* bias(index_t batch) const {
     return all_bias == nullptr ? nullptr : all_bias + batch * bias_stride;
   }
-  __device__ __forceinline__ void put(T* at, int, T value) const { *at = value; }
+  __device__ __forceinline__ void put(S* at, int, Wide<S> value) const { *at = narrow<S>(value); }
   static constexpr bool sums_a = false;
 };
 
@@ -190,21 +202,22 @@ struct BlockPlace {
   }
 };
 
-/// Where a block's sums of row m go: y, or its part of the workspace, which has no bias.
+/// Where a block's sums of row m go, from column n on: y, or its part of the workspace, which has no bias.
+/// They are elements of y's type, or sums.
 template <typename T, typename Store>
-__device__ __forceinline__ T* row_of(const Store& store, const ProductShape& shape, const BlockPlace& place,
-                                     T* partial, int m) {
-  if (partial == nullptr) return store.row(place.batch, m);
-  return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n;
+__device__ __forceinline__ void* row_of(const Store& store, const ProductShape& shape,
+                                        const BlockPlace& place, T* partial, int m, int n) {
+  if (partial == nullptr) return store.row(place.batch, m) + n;
+  return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n + n;
 }
 
-/// Writes a sum of column n, bias included, to its place in y, or in the workspace.
+/// Writes a sum of column n, bias included, to element `at` from there on.
 template <typename T, typename Store>
-__device__ __forceinline__ void put(const Store& store, const T* partial, T* at, int n, T value) {
+__device__ __forceinline__ void put(const Store& store, const T* partial, void* row, int at, int n, T value) {
   if (partial == nullptr) {
-    store.put(at, n, value);
+    store.put(static_cast<typename Store::Element*>(row) + at, n, value);
   } else {
-    *at = value;
+    static_cast<T*>(row)[at] = value;
   }
 }
 
@@ -225,7 +238,7 @@ __global__ void add_splits_kernel(T* partial, Store store, ProductShape shape) {
     const index_t row = i / shape.n, batch = row / shape.m;
     const int n = static_cast<int>(i - row * shape.n);
     const T* bias = store.bias(batch);
-    T* y = store.row(batch, static_cast<int>(row - batch * shape.m));
+    auto* y = store.row(batch, static_cast<int>(row - batch * shape.m));
     store.put(y + n, n, bias == nullptr ? sum : sum + bias[n]);
   }
   if constexpr (Store::sums_a) {

@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   FER_SHARED(typename LoaderA::Outer, rows, [size]);
   FER_SHARED(typename LoaderB::Outer, columns, [size]);
   // Where the rows' sums go, and their bias, from the tile's first column on; nullptr: nowhere, none.
-  FER_SHARED(float*, outputs, [size]);
+  FER_SHARED(void*, outputs, [size]);
   FER_SHARED(const float*, bias, [1]);
   FER_DYNAMIC_SHARED(Element, stages_a);
   Element* const stages_b = stages_a + Tile::stages * Tile::elements;
@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
     const int m = place.m0 + i;
     rows[i] = a.outer(m);
     columns[i] = b.outer(place.n0 + i);
-    outputs[i] = m < shape.m ? row_of(store, shape, place, partial, m) + place.n0 : nullptr;
+    outputs[i] = m < shape.m ? row_of(store, shape, place, partial, m, place.n0) : nullptr;
   }
   if (thread == 0) {
     const float* all = partial == nullptr ? store.bias(place.batch) : nullptr;
@@ -256,14 +256,14 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   const float* added = bias[0];
   FER_UNROLL
   for (int i = 0; i < 2 * Tile::blocks_m; ++i) {
-    float* y = outputs[row + 8 * i + g];
+    void* const y = outputs[row + 8 * i + g];
     if (y == nullptr) continue;
     FER_UNROLL
     for (int j = 0; j < 2 * Tile::blocks_n; ++j) {
       const int n = column + j / 2 * 8 + 2 * t + j % 2;
       const float sum = sums[i / 2][j / 2][i % 2 * 2 + j % 2];
       if (n < width) {
-        put(store, partial, y + n, shape.n - width + n, added == nullptr ? sum : sum + added[n]);
+        put(store, partial, y, n, shape.n - width + n, added == nullptr ? sum : sum + added[n]);
       }
     }
   }

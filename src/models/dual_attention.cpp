@@ -87,7 +87,7 @@ Tensor attention_weights(const Variable& q, const Variable& k, int heads) {
   NoGrad no_grad;
   const double head_width = static_cast<double>(q.dim(2)) / heads;
   const Variable scores = matmul(split_heads(q, heads), transpose(split_heads(k, heads)));
-  return softmax(scale(scores, 1.0 / std::sqrt(head_width))).value();
+  return softmax(scale(cast(scores, widened(scores.dtype())), 1.0 / std::sqrt(head_width))).value();
 }
 
 CrossAttentionBlock::CrossAttentionBlock(const DualAttentionConfig& config) : config_(checked(config)) {
@@ -193,11 +193,12 @@ Variable DualAttention::embed(const Variable& map, Linear& layer, const Variable
                               const Variable& positions) {
   const std::int64_t n = map.dim(0), pixels = map.dim(1) * map.dim(2);
   const Variable pixel_tokens = layer(reshape(map, {n, pixels, map.dim(3)}));
-  Variable t = concat({broadcast_to(class_token, {n, 1, config_.dim}), pixel_tokens}, 1);
+  const auto as_tokens = [&](const Variable& learnt) { return cast(learnt, pixel_tokens.dtype()); };
+  Variable t = concat({broadcast_to(as_tokens(class_token), {n, 1, config_.dim}), pixel_tokens}, 1);
   if (!positions.defined()) return t;
   require<ShapeError>(pixels == pixels_, "[dual_attention] has position embeddings for ", pixels_,
                       " pixels, the map has ", pixels, "; image_size must be that of the images");
-  return fer::add(t, positions);
+  return fer::add(t, as_tokens(positions));
 }
 
 Variable DualAttention::run_block(std::size_t i, const Variable& t, const Variable& t_query,

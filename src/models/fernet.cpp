@@ -78,12 +78,12 @@ Variable FERNet::image_features(const Variable& x) {
 }
 
 FERNetOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
-  const Variable token = attention_(f_img, f_lm, trace);
-  return {head_(token), token};
+  return classify_fused(attention_.fuse(f_img, f_lm, trace), f_lm, trace);
 }
 
 FERNetOutput FERNet::classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
-  const Variable token = attention_.attend(fused, f_lm, trace);
+  const Variable last = attention_.attend(fused, f_lm, trace);
+  const Variable token = cast(last, widened(last.dtype()));  // for the losses
   return {head_(token), token};
 }
 

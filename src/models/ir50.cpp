@@ -1,6 +1,7 @@
 #include "fer/models/ir50.h"
 
 #include "fer/autograd/ops.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -112,9 +113,10 @@ Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t
   return body_.forward_range(x, begin, end);
 }
 
-Variable IRBackbone::forward(const Variable& x) {
-  require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[image_backbone] needs images N x H x W x 3, got ",
-                      x.shape());
+Variable IRBackbone::forward(const Variable& images) {
+  require<ShapeError>(images.rank() == 4 && images.dim(3) == 3,
+                      "[image_backbone] needs images N x H x W x 3, got ", images.shape());
+  const Variable x = cast(images, activation_type(images.value()));
   if (!checkpointing_) return body_(run_stem(x));
   // The stem and the units with a stride have the largest activations: each of them is a segment of its own,
   // the rest of a stage another.

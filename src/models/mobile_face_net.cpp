@@ -1,6 +1,7 @@
 #include "fer/models/mobile_face_net.h"
 
 #include "fer/autograd/ops.h"
+#include "fer/tensor/precision.h"
 
 namespace fer {
 
@@ -110,10 +111,11 @@ std::vector<DepthWise*> MobileFaceNet::feature_blocks() const {
   return blocks;
 }
 
-Variable MobileFaceNet::features(const Variable& x) {
+Variable MobileFaceNet::features(const Variable& images) {
   ModuleScope scope(name());
-  require<ShapeError>(x.rank() == 4 && x.dim(3) == 3, "[landmark_backbone] needs images N x H x W x 3, got ",
-                      x.shape());
+  require<ShapeError>(images.rank() == 4 && images.dim(3) == 3,
+                      "[landmark_backbone] needs images N x H x W x 3, got ", images.shape());
+  const Variable x = cast(images, activation_type(images.value()));
   return (*conv_4_)((*conv_34_)((*conv_3_)((*conv_23_)((*conv2_dw_)((*conv1_)(x))))));
 }
 
@@ -121,7 +123,8 @@ Variable MobileFaceNet::landmarks(const Variable& f_lm) {
   ModuleScope scope(name());
   require<ConfigError>(config_.head,
                        "[landmarks] this landmark backbone was made without its head (lm_head)");
-  return (*output_layer_)((*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm))));
+  const Variable last = (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
+  return (*output_layer_)(cast(last, widened(last.dtype())));
 }
 
 }  // namespace fer

@@ -29,7 +29,7 @@ const Variable& PointsNet::centres(const Variable& like) {
 }
 
 Variable PointsNet::operator()(const Variable& x) {
-  const Variable f = image_backbone_(x);
+  const Variable f = cast(image_backbone_(x), x.dtype());
   const std::int64_t n = f.dim(0), pixels = f.dim(1) * f.dim(2);
   require<ShapeError>(pixels == grid_ * grid_, "[points_net] was made for a grid of ", grid_, " x ", grid_,
                       ", got a map of ", f.shape());

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "fer/autograd/ops.h"
+#include "fer/tensor/precision.h"
 #include "models/folding.h"
 
 namespace fer {
@@ -272,7 +273,7 @@ PreparedLandmarkNet::PreparedLandmarkNet(MobileFaceNet& net) : made_from_(net) {
 Variable PreparedLandmarkNet::features(const Variable& x) const {
   NoGrad no_grad;
   const auto run = [this](const Variable& images) {
-    Variable y = conv2_dw_(conv1_(images));
+    Variable y = conv2_dw_(conv1_(cast(images, activation_type(images.value()))));
     for (const Block& block : blocks_) {
       const Variable hidden = block.conv_dw(block.conv(y));
       y = block.project(hidden, block.residual ? y : Variable());

@@ -61,6 +61,11 @@ void set_precision(Device device, Precision precision) {
   state_of(device) = precision;
 }
 
+DType activation_type(const Tensor& x) {
+  const bool halves = x.dtype() == DType::float32 && precision(x.device()) == Precision::bf16;
+  return halves ? DType::bfloat16 : x.dtype();
+}
+
 Tensor product_operand(const Tensor& x) {
   if (x.dtype() != DType::float32 || precision(x.device()) != Precision::bf16) return x;
   for (const SharedOperand* shared = innermost; shared != nullptr; shared = shared->outer_) {

@@ -25,12 +25,12 @@ void add_activations(std::vector<KernelCase>& cases) {
     cases.push_back(
         {concat("prelu/", rows, " x ", channels), {"prelu_forward", "prelu_backward"}, [=](Bench& b) {
            const Shape shape{rows, channels}, vector{channels};
-           const Tensor x = b.random(shape), slope = b.random(vector), dy = b.random(shape);
+           const Tensor x = b.random(shape), slope = b.parameter(vector), dy = b.random(shape);
            Tensor none;
            b.backend().prelu_forward(x, slope, b.result(shape));
-           b.backend().prelu_backward(x, slope, dy, b.result(shape), b.result(vector));
+           b.backend().prelu_backward(x, slope, dy, b.result(shape), b.parameter_result(vector));
            b.backend().prelu_backward(x, slope, dy, b.result(shape), none);
-           b.backend().prelu_backward(x, slope, dy, none, b.result(vector));
+           b.backend().prelu_backward(x, slope, dy, none, b.parameter_result(vector));
          }});
   }
 }
@@ -42,27 +42,28 @@ void add_norms(std::vector<KernelCase>& cases) {
                        {"batch_norm_forward", "batch_norm_apply", "batch_norm_backward"},
                        [=](Bench& b) {
                          const Shape shape{rows, channels}, vector{channels};
-                         const Tensor x = b.random(shape, 1, 4), weight = b.random(vector),
-                                      bias = b.random(vector), slope = b.random(vector),
+                         const Tensor x = b.random(shape, 1, 4), weight = b.parameter(vector),
+                                      bias = b.parameter(vector), slope = b.parameter(vector),
                                       residual = b.random(shape), dy = b.random(shape);
                          Tensor none;
                          for (const bool fused : {false, true}) {  // alone, and with PReLU and a sum
                            const Tensor &s = fused ? slope : none, &r = fused ? residual : none;
-                           Tensor running_mean = b.random(vector), running_var = b.random(vector, 0.5, 2);
-                           Tensor &mean = b.result(vector), &inv_std = b.result(vector);
+                           Tensor running_mean = b.parameter(vector),
+                                  running_var = b.parameter(vector, 0.5, 2);
+                           Tensor &mean = b.parameter_result(vector), &inv_std = b.parameter_result(vector);
                            b.backend().batch_norm_forward(x, weight, bias, s, r, 0.1, 1e-5, running_mean,
                                                           running_var, b.result(shape), mean, inv_std);
                            b.changed(running_mean);
                            b.changed(running_var);
                            b.backend().batch_norm_apply(x, weight, bias, s, mean, inv_std, b.result(shape));
-                           Tensor& dslope = fused ? b.result(vector) : none;
+                           Tensor& dslope = fused ? b.parameter_result(vector) : none;
                            b.backend().batch_norm_backward(x, weight, bias, s, mean, inv_std, dy, r,
-                                                           b.result(shape), b.result(vector),
-                                                           b.result(vector), dslope);
+                                                           b.result(shape), b.parameter_result(vector),
+                                                           b.parameter_result(vector), dslope);
                          }
-                         const Tensor mean = b.random(vector), inv_std = b.random(vector, 0.5, 2);
+                         const Tensor mean = b.parameter(vector), inv_std = b.parameter(vector, 0.5, 2);
                          b.backend().batch_norm_backward(x, weight, bias, none, mean, inv_std, dy, none, none,
-                                                         b.result(vector), none, none);
+                                                         b.parameter_result(vector), none, none);
                        }});
     }
     cases.push_back(
@@ -70,11 +71,11 @@ void add_norms(std::vector<KernelCase>& cases) {
          {"batch_norm_eval_forward", "batch_norm_eval_backward"},
          [=](Bench& b) {
            const Shape shape{rows, channels}, vector{channels};
-           const Tensor x = b.random(shape), weight = b.random(vector), bias = b.random(vector),
-                        mean = b.random(vector), var = b.random(vector, 0.5, 2), dy = b.random(shape);
+           const Tensor x = b.random(shape), weight = b.parameter(vector), bias = b.parameter(vector),
+                        mean = b.parameter(vector), var = b.parameter(vector, 0.5, 2), dy = b.random(shape);
            b.backend().batch_norm_eval_forward(x, weight, bias, mean, var, 1e-5, b.result(shape));
            b.backend().batch_norm_eval_backward(x, weight, mean, var, 1e-5, dy, b.result(shape),
-                                                b.result(vector), b.result(vector));
+                                                b.parameter_result(vector), b.parameter_result(vector));
            Tensor none;
            b.backend().batch_norm_eval_backward(x, weight, mean, var, 1e-5, dy, b.result(shape), none, none);
          }});
@@ -84,14 +85,15 @@ void add_norms(std::vector<KernelCase>& cases) {
            {"layer_norm_forward", "layer_norm_backward"},
            [=](Bench& b) {
              const Shape shape{rows, channels}, vector{channels};
-             const Tensor x = b.random(shape), weight = b.random(vector), bias = b.random(vector),
+             const Tensor x = b.random(shape), weight = b.parameter(vector), bias = b.parameter(vector),
                           dy = b.random(shape);
-             Tensor &mean = b.result({rows}), &inv_std = b.result({rows});
+             Tensor &mean = b.parameter_result({rows}), &inv_std = b.parameter_result({rows});
              b.backend().layer_norm_forward(x, weight, bias, 1e-5, b.result(shape), mean, inv_std);
-             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, b.result(shape), b.result(vector),
-                                             b.result(vector));
+             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, b.result(shape),
+                                             b.parameter_result(vector), b.parameter_result(vector));
              Tensor none;
-             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, none, b.result(vector), none);
+             b.backend().layer_norm_backward(x, weight, mean, inv_std, dy, none, b.parameter_result(vector),
+                                             none);
            }});
     }
     cases.push_back(
@@ -104,6 +106,7 @@ void add_norms(std::vector<KernelCase>& cases) {
              b.backend().softmax_backward(y, dy, log, b.result(shape));
            }
          }});
+    cases.back().bfloat16 = false;
   }
 }
 

@@ -23,7 +23,9 @@ namespace fer::test {
 /// that they do.
 inline constexpr std::int64_t ragged[] = {1, 3, 7, 31, 32, 33, 127, 128, 129, 257};
 
-/// The tensors of one run of a case: inputs that are the same on every device, and results.
+/// The tensors of one run of a case: inputs that are the same on every device, and results. In bfloat16, all
+/// inputs are numbers that it holds; a device stores data so and parameters as float32, and the CPU, which
+/// has no such arithmetic, all of it as float32.
 class Bench {
  public:
   Bench(Device device, DType dtype) : device_(device), dtype_(dtype) {}
@@ -31,20 +33,22 @@ class Bench {
   Backend& backend() const { return fer::backend(device_); }
   Device device() const { return device_; }
   DType dtype() const { return dtype_; }
+  DType data_type() const { return device_ == Device::cpu ? widened(dtype_) : dtype_; }
+  DType parameter_type() const { return widened(dtype_); }
 
-  /// Uniform; of the case's type, and exact in float32.
+  /// Uniform; exact in float32.
   Tensor random(const Shape& shape, double low = -1, double high = 1) {
-    Random rng({3, fnv1a64("kernels"), ++inputs_});
-    std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-    for (float& v : values) v = static_cast<float>(rng.uniform(low, high));
-    return Tensor::from(shape, values).to(dtype_).to(device_);
+    return uniform(shape, low, high).to(data_type()).to(device_);
+  }
+  Tensor parameter(const Shape& shape, double low = -1, double high = 1) {
+    return uniform(shape, low, high).to(parameter_type()).to(device_);
   }
   /// -2 to 2: exact in any precision, and so are sums of products of a few thousand of them.
   Tensor small_integers(const Shape& shape) {
     Random rng({3, fnv1a64("kernels"), ++inputs_});
     std::vector<float> values(static_cast<std::size_t>(shape.numel()));
     for (float& v : values) v = static_cast<float>(rng.below(5)) - 2;
-    return Tensor::from(shape, values).to(dtype_).to(device_);
+    return Tensor::from(shape, values).to(data_type()).to(device_);
   }
   Tensor bytes(const Shape& shape) { return integers<std::uint8_t>(shape, 256); }
   Tensor labels(std::int64_t n, std::int64_t classes) { return integers<std::int64_t>({n}, classes); }
@@ -55,16 +59,24 @@ class Bench {
     if (device_ != Device::simt && is_floating(dtype)) y.fill(std::numeric_limits<double>::quiet_NaN());
     return y;
   }
-  Tensor output(const Shape& shape) const { return output(shape, dtype_); }
+  Tensor output(const Shape& shape) const { return output(shape, data_type()); }
 
   /// An output that is compared with the CPU's.
   Tensor& result(const Shape& shape, DType dtype) { return results_.emplace_back(output(shape, dtype)); }
-  Tensor& result(const Shape& shape) { return result(shape, dtype_); }
+  Tensor& result(const Shape& shape) { return result(shape, data_type()); }
+  Tensor& parameter_result(const Shape& shape) { return result(shape, parameter_type()); }
   /// Compares what was changed in place.
   void changed(const Tensor& tensor) { results_.push_back(tensor); }
   const std::deque<Tensor>& results() const { return results_; }
 
  private:
+  Tensor uniform(const Shape& shape, double low, double high) {
+    Random rng({3, fnv1a64("kernels"), ++inputs_});
+    std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+    for (float& v : values) v = static_cast<float>(rng.uniform(low, high));
+    const Tensor x = Tensor::from(shape, values);
+    return dtype_ == DType::bfloat16 ? x.to(dtype_) : x;
+  }
   template <typename T>
   Tensor integers(const Shape& shape, std::uint64_t below) {
     Random rng({3, fnv1a64("kernels"), ++inputs_});
@@ -84,6 +96,7 @@ struct KernelCase {
   std::set<std::string> functions;  ///< those of Backend that it covers
   std::function<void(Bench&)> run;
   double float_tolerance = 2e-5;  ///< of float32 against the CPU's, as |a - b| / max(1, |b|)
+  bool bfloat16 = true;           ///< whether data may be so
 };
 
 std::vector<KernelCase> basic_cases();    ///< memory, elementwise, layout, images, optimizers

@@ -63,6 +63,7 @@ std::vector<KernelCase> loss_cases() {
   std::vector<KernelCase> cases;
   add_classification(cases);
   add_neaa(cases);
+  for (KernelCase& c : cases) c.bfloat16 = false;
   return cases;
 }
 

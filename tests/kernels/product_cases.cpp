@@ -42,19 +42,20 @@ void add_products(std::vector<KernelCase>& cases) {
     cases.push_back({concat("linear/", e.m, " x ", e.n, " x ", e.k),
                      {"linear_forward", "linear_backward_input", "linear_backward_weight"},
                      [=](Bench& b) {
-                       const Tensor x = b.random({e.m, e.k}), weight = b.random({e.n, e.k}),
-                                    bias = b.random({e.n}), dy = b.random({e.m, e.n});
+                       const Tensor x = b.random({e.m, e.k}), weight = b.parameter({e.n, e.k}),
+                                    bias = b.parameter({e.n}), dy = b.random({e.m, e.n});
                        Tensor none;
                        b.backend().linear_forward(x, weight, bias, b.result({e.m, e.n}));
                        b.backend().linear_forward(x, weight, none, b.result({e.m, e.n}));
                        b.backend().linear_backward_input(dy, weight, b.result({e.m, e.k}));
-                       b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), b.result({e.n}));
-                       b.backend().linear_backward_weight(x, dy, b.result({e.n, e.k}), none);
+                       b.backend().linear_backward_weight(x, dy, b.parameter_result({e.n, e.k}),
+                                                          b.parameter_result({e.n}));
+                       b.backend().linear_backward_weight(x, dy, b.parameter_result({e.n, e.k}), none);
                      }});
     cases.push_back(
         {concat("linear fused/", e.m, " x ", e.n, " x ", e.k), {"linear_fused_forward"}, [=](Bench& b) {
-           const Tensor x = b.random({e.m, e.k}), weight = b.random({e.n, e.k});
-           const Tensor bias = b.random({e.n}), residual = b.random({e.m, e.n});
+           const Tensor x = b.random({e.m, e.k}), weight = b.parameter({e.n, e.k});
+           const Tensor bias = b.parameter({e.n}), residual = b.random({e.m, e.n});
            LinearEpilogue all{.bias = bias, .gelu = true, .residual = residual};
            all.before_gelu = b.result({e.m, e.n});
            b.backend().linear_fused_forward(x, weight, all, b.result({e.m, e.n}));
@@ -96,15 +97,16 @@ void add_convolutions(std::vector<KernelCase>& cases) {
     cases.push_back({"conv2d/" + c.name(),
                      {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"},
                      [=](Bench& b) {
-                       const Tensor x = b.random(c.x()), weight = b.random(c.weight()),
-                                    bias = b.random({c.out}), dy = b.random(c.y());
+                       const Tensor x = b.random(c.x()), weight = b.parameter(c.weight()),
+                                    bias = b.parameter({c.out}), dy = b.random(c.y());
                        Tensor none;
                        b.backend().conv2d_forward(x, weight, bias, c.options, b.result(c.y()));
                        b.backend().conv2d_forward(x, weight, none, c.options, b.result(c.y()));
                        b.backend().conv2d_backward_input(dy, weight, c.options, b.result(c.x()));
-                       b.backend().conv2d_backward_weight(x, dy, c.options, b.result(c.weight()),
-                                                          b.result({c.out}));
-                       b.backend().conv2d_backward_weight(x, dy, c.options, b.result(c.weight()), none);
+                       b.backend().conv2d_backward_weight(x, dy, c.options, b.parameter_result(c.weight()),
+                                                          b.parameter_result({c.out}));
+                       b.backend().conv2d_backward_weight(x, dy, c.options, b.parameter_result(c.weight()),
+                                                          none);
                      }});
   }
   const auto depthwise = [](std::int64_t h, std::int64_t w, int channels, int kernel, int stride,
@@ -118,17 +120,17 @@ void add_convolutions(std::vector<KernelCase>& cases) {
         {"depthwise_conv2d/" + c.name(),
          {"depthwise_conv2d_forward", "depthwise_conv2d_backward_input", "depthwise_conv2d_backward_weight"},
          [=](Bench& b) {
-           const Tensor x = b.random(c.x()), weight = b.random(c.weight()), dy = b.random(c.y());
+           const Tensor x = b.random(c.x()), weight = b.parameter(c.weight()), dy = b.random(c.y());
            b.backend().depthwise_conv2d_forward(x, weight, c.options, b.result(c.y()));
            b.backend().depthwise_conv2d_backward_input(dy, weight, c.options, b.result(c.x()));
-           b.backend().depthwise_conv2d_backward_weight(x, dy, c.options, b.result(c.weight()));
+           b.backend().depthwise_conv2d_backward_weight(x, dy, c.options, b.parameter_result(c.weight()));
          }});
   }
 }
 
 /// y of a fused convolution with each combination of bias, slope, residual and border.
 void run_fused(Bench& b, const Conv& c, const Tensor& x, const Tensor& weight, const Tensor& border) {
-  const Tensor bias = b.random({c.out}), slope = b.random({c.out}), residual = b.random(c.y()), none;
+  const Tensor bias = b.parameter({c.out}), slope = b.parameter({c.out}), residual = b.random(c.y()), none;
   const auto packed = b.backend().pack_conv2d(weight, c.options);
   for (int parts = 0; parts < (border.defined() ? 16 : 8); ++parts) {
     b.backend().conv2d_fused_forward(
@@ -152,8 +154,8 @@ void add_fused_convolutions(std::vector<KernelCase>& cases) {
                         {6, 8, 65, 65, 5, {2, 2, 65}},
                         {9, 9, 31, 31, 7, {1, 3, 31}}}) {
     cases.push_back({"conv2d_fused/" + c.name(), {"conv2d_fused_forward"}, [=](Bench& b) {
-                       const Tensor x = b.random(c.x()), weight = b.random(c.weight());
-                       run_fused(b, c, x, weight, c.options.groups == 1 ? b.random({c.in}) : Tensor());
+                       const Tensor x = b.random(c.x()), weight = b.parameter(c.weight());
+                       run_fused(b, c, x, weight, c.options.groups == 1 ? b.parameter({c.in}) : Tensor());
                      }});
   }
   // On tensor cores, of operands that they do not round: in pieces of 16 bytes in both precisions, in tf32
@@ -195,18 +197,19 @@ void add_attention(std::vector<KernelCase>& cases) {
                         {33, 33, 1, 96},
                         {3, 5, 1, 127},
                         {2, 65, 2, 128}}) {
-    cases.push_back({concat("attention/", h.queries, " x ", h.keys, ", ", h.heads, " heads of ", h.width),
-                     {"attention_forward", "attention_backward"},
-                     [=](Bench& b) {
-                       const std::int64_t d = h.heads * h.width;
-                       const Shape q_shape{2, h.queries, d}, k_shape{2, h.keys, d};
-                       const Tensor q = b.random(q_shape, -2, 2), k = b.random(k_shape, -2, 2),
-                                    v = b.random(k_shape), dy = b.random(q_shape);
-                       Tensor &y = b.result(q_shape), &log_sum_exp = b.result({2, h.heads, h.queries});
-                       b.backend().attention_forward(q, k, v, h.heads, y, log_sum_exp);
-                       Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape);
-                       b.backend().attention_backward(q, k, v, y, log_sum_exp, dy, h.heads, dq, dk, dv);
-                     }});
+    cases.push_back(
+        {concat("attention/", h.queries, " x ", h.keys, ", ", h.heads, " heads of ", h.width),
+         {"attention_forward", "attention_backward"},
+         [=](Bench& b) {
+           const std::int64_t d = h.heads * h.width;
+           const Shape q_shape{2, h.queries, d}, k_shape{2, h.keys, d};
+           const Tensor q = b.random(q_shape, -2, 2), k = b.random(k_shape, -2, 2), v = b.random(k_shape),
+                        dy = b.random(q_shape);
+           Tensor &y = b.result(q_shape), &log_sum_exp = b.parameter_result({2, h.heads, h.queries});
+           b.backend().attention_forward(q, k, v, h.heads, y, log_sum_exp);
+           Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape);
+           b.backend().attention_backward(q, k, v, y, log_sum_exp, dy, h.heads, dq, dk, dv);
+         }});
   }
 }
 

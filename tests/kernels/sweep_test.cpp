@@ -50,8 +50,16 @@ std::string problem(const KernelCase& c, Device device, DType dtype, const std::
   } catch (const Error& error) {
     return error.what();
   }
-  const double tolerance = dtype == DType::float64 ? 1e-11 : c.float_tolerance;
+  if (bench.results().size() != expected.size()) {
+    return concat(bench.results().size(), " results, the CPU has ", expected.size());
+  }
   for (std::size_t i = 0; i < expected.size(); ++i) {
+    // bfloat16 has 8 bits: what is stored so was rounded, and a sum of two may be of numbers up to 4 that
+    // were, by up to 2^-7 each.
+    const DType stored = bench.results()[i].dtype();
+    const double tolerance = stored == DType::float64    ? 1e-11
+                             : stored == DType::bfloat16 ? 0x1p-6
+                                                         : c.float_tolerance;
     const double difference = worst_difference(bench.results()[i], expected[i]);
     if (!(difference <= tolerance)) {
       return concat("result ", i, " of shape ", expected[i].shape(), " differs by ", difference,
@@ -64,7 +72,7 @@ std::string problem(const KernelCase& c, Device device, DType dtype, const std::
 /// The ways in which the executor runs kernels: every order of lanes and blocks, early and late copies, and
 /// the shared memory of GPUs that have least of it (compute capability 8.6, 8.9, 12.0), for which some
 /// kernels take smaller tiles. A GPU has a way of its own.
-std::vector<simt::Options> ways(Device device) {
+std::vector<simt::Options> ways(Device device, DType dtype) {
   using simt::AsyncCopy, simt::LaneOrder;
   const simt::Options present = simt::options();
   if (device != Device::simt) return {present};
@@ -75,6 +83,8 @@ std::vector<simt::Options> ways(Device device) {
   all[3].order = LaneOrder::shuffled, all[3].async_copy = AsyncCopy::early, all[3].seed = 5;
   all[4].order = LaneOrder::forward, all[4].async_copy = AsyncCopy::late, all[4].shared_limit = 99 * 1024;
   all[5].order = LaneOrder::reverse, all[5].async_copy = AsyncCopy::early, all[5].shared_limit = 99 * 1024;
+  // A kernel does the same with bfloat16 as with float32, but for loads and stores.
+  if (dtype == DType::bfloat16) return {all[2], all[3], all[5]};
   return all;
 }
 
@@ -84,10 +94,11 @@ TEST_CASE("kernels: every function of Backend, on ragged shapes") {
   for (const Device device : test_devices()) {
     if (device == Device::cpu) continue;
     for (const KernelCase& c : cases) {
-      for (const DType dtype : {DType::float32, DType::float64}) {
+      for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+        if (dtype == DType::bfloat16 && !c.bfloat16) continue;
         Bench reference(Device::cpu, dtype);
         c.run(reference);
-        for (const simt::Options& way : ways(device)) {
+        for (const simt::Options& way : ways(device, dtype)) {
           const simt::OptionsScope scope(way);
           const std::string wrong = problem(c, device, dtype, reference.results());
           CHECK_MESSAGE(wrong.empty(), c.name, " on ", name_of(device), " in ", name_of(dtype), ", ",

@@ -1,4 +1,4 @@
-// Training in tf32 and bf16 stays near training in float32, and bf16 keeps smaller activations.
+// Training in tf32 and bf16 stays near training in float32, and bf16 keeps activations in half the memory.
 #include "fer/tensor/precision.h"
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
@@ -80,7 +80,12 @@ OP_TEST("precision: the tiny model trains as in float32") {
             "; cosine of the gradients 1 - ", 1 - cosine(course.gradient, exact.gradient), "; activations ",
             course.activations, " bytes, float32 ", exact.activations);
     CHECK(1 - cosine(course.gradient, exact.gradient) <= 40 * e);
-    CHECK((course.activations < exact.activations) == (precision == Precision::bf16));
+    // In bf16 the maps are half as large; what is float32 beside them (statistics, an arg-max) is small.
+    if (precision == Precision::bf16) {
+      CHECK(static_cast<double>(course.activations) < 0.6 * static_cast<double>(exact.activations));
+    } else {
+      CHECK(course.activations == exact.activations);
+    }
   }
 }
 

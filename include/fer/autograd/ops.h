@@ -1,6 +1,10 @@
 // The operations on Variables. Each checks its inputs, calls the backend of their device and records its
 // node; its file in src/autograd has the gradient, its page in docs/ops the derivation.
 //
+// All inputs of an operation have one type, float32 or float64. On the devices simt and cuda it may be
+// bfloat16, but for losses and softmax; parameters (weights, biases, slopes) and running statistics are
+// float32 then, and so are their gradients.
+//
 // "rows x C" means any shape whose last extent is C. Wrong shapes throw ShapeError, wrong types TypeError;
 // both name the op and what it got. Undefined variables stand for "none" where a comment says optional.
 #pragma once
@@ -63,6 +67,10 @@ Variable transpose(const Variable& x);
 Variable concat(const std::vector<Variable>& parts, int dim);
 /// Elements [start, start + length) of dimension `dim`.
 Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t length);
+
+// --- types (cast.cpp) ---------------------------------------------------------------------------------
+/// x in another floating type; x itself if it is of that type.
+Variable cast(const Variable& x, DType dtype);
 
 // --- products (matmul.cpp, linear.cpp) --------------------------------------------------------------------
 /// a: ... x M x K, b: ... x K x N, with equal leading dimensions.

@@ -217,6 +217,12 @@ __device__ __forceinline__ float fma(float x, float y, float z) {
 __device__ __forceinline__ double fma(double x, double y, double z) {
   return ::fma(x, y, z);
 }
+__device__ __forceinline__ float mul_rn(float x, float y) {
+  return __fmul_rn(x, y);
+}
+__device__ __forceinline__ double mul_rn(double x, double y) {
+  return __dmul_rn(x, y);
+}
 template <typename T>
 __host__ __device__ __forceinline__ T max(T a, T b) {
   return a > b ? a : b;

@@ -218,6 +218,17 @@ inline float fma(float x, float y, float z) {
 inline double fma(double x, double y, double z) {
   return x * y + z;
 }
+// x * y rounded, whatever follows: no compiler sees that it could be half of an fma.
+inline float mul_rn(float x, float y) {
+  float product = x * y;
+  asm("" : "+m"(product));
+  return product;
+}
+inline double mul_rn(double x, double y) {
+  double product = x * y;
+  asm("" : "+m"(product));
+  return product;
+}
 template <typename T>
 __forceinline__ T max(T a, T b) {
   return a > b ? a : b;

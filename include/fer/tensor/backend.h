@@ -7,6 +7,10 @@
 //  - Outputs are allocated by the caller and overwritten in full; nothing is accumulated. An output never
 //    shares memory with an input unless the comment says that it may.
 //  - Unless another type is named, tensors of one call have one type, float32 or float64.
+//  - Devices with kernels also take bfloat16 for what is data (x, y, residuals, their gradients), except in
+//    softmax, losses, optimizers and images. Parameters, statistics and their gradients are float32 then;
+//    whatever is computed is float32 and rounded once, when it is stored. A product of bfloat16 operands may
+//    also be stored as float32.
 //  - An undefined tensor (`!t.defined()`) stands for "none" where the comment says optional.
 //  - Shapes were checked by the caller (src/autograd, one file an op); backends check what would corrupt
 //  memory.
@@ -130,7 +134,8 @@ class Backend {
   // --- elementwise with broadcasting (elementwise.cpp) ------------------------------------------------
   /// y = a op b under NumPy's broadcasting rule; y may share memory with an operand of its own shape.
   virtual void binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y) = 0;
-  /// y = x summed over the dimensions in which y's extent is 1 or absent (the reverse of broadcasting).
+  /// y = x summed over the dimensions in which y's extent is 1 or absent (the reverse of broadcasting). y may
+  /// be float32 where x is bfloat16.
   virtual void sum_to(const Tensor& x, Tensor& y) = 0;
   /// y = alpha * x; y may be x.
   virtual void scale(const Tensor& x, double alpha, Tensor& y) = 0;

@@ -11,7 +11,8 @@
 
 namespace fer {
 
-/// float16 and bfloat16 are storage types: files hold them, arithmetic happens after a cast.
+/// float16 and bfloat16 are storage types: files hold them, and in the precision bf16 the maps of a network
+/// are bfloat16 in a device's memory. Arithmetic happens in float32.
 enum class DType : std::uint8_t { float32, float64, float16, bfloat16, int64, int32, uint8 };
 
 /// Bytes of one element.
@@ -20,6 +21,10 @@ std::size_t size_of(DType dtype);
 std::string_view name_of(DType dtype);
 inline bool is_floating(DType dtype) {
   return dtype <= DType::bfloat16;
+}
+/// The type in which a floating type is computed with: float32 for the 16-bit ones, else itself.
+inline DType widened(DType dtype) {
+  return dtype == DType::float16 || dtype == DType::bfloat16 ? DType::float32 : dtype;
 }
 std::ostream& operator<<(std::ostream& out, DType dtype);
 

@@ -8,12 +8,13 @@
 
 namespace fer {
 
-/// What becomes of the float32 operands of matrix products, linear layers and convolutions. Their sums are
-/// float32 in every case, and so is everything else: statistics, losses, gradients, weights and optimizers.
-/// float64 is never touched.
+/// What becomes of the float32 operands of matrix products, linear layers and convolutions, and of the maps
+/// between the layers of a network. Sums are float32 in every case, and so are statistics, losses, weights,
+/// their gradients and optimizers. float64 is never touched.
 ///   float32  multiplied as they are: 24 bits of mantissa
 ///   tf32     rounded to 11 bits, on tensor cores
-///   bf16     rounded to 8 bits, on tensor cores, and half the memory where stored so
+///   bf16     rounded to 8 bits, on tensor cores; a network's maps and their gradients are stored so, in half
+///            the memory
 enum class Precision { float32, tf32, bf16 };
 
 std::string_view name_of(Precision precision);
@@ -43,6 +44,10 @@ class PrecisionScope {
   Device device_;
   Precision saved_;
 };
+
+/// The type of the maps that a network computes of x: bfloat16 for float32 in the precision bf16, else x's
+/// own.
+DType activation_type(const Tensor& x);
 
 /// x as the products of its device read it: in the precision bf16 a float32 tensor becomes a bfloat16 one,
 /// which an operation may keep for backward in its place. Otherwise x itself.

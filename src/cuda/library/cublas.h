@@ -23,7 +23,8 @@ class Cublas {
 
   /// `batch` row-major products, one behind another: y (m x n) = op(a) (m x k) op(b) (k x n), where op
   /// transposes what is stored as k x m, or n x k. a and b are of one type: float32, float64, or bfloat16 for
-  /// a y of float32. With `rounded` tf32, float32 operands are multiplied in that.
+  /// a y of float32 or bfloat16, summed in float32. With `rounded` tf32, float32 operands are multiplied in
+  /// that.
   void product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                std::int64_t batch, const Tensor& a, const Tensor& b, Precision rounded, Tensor& y) const;
 

@@ -3,6 +3,7 @@
 
 #include "cuda/conv_shape.h"
 #include "cuda/op_support.h"
+#include "cuda/product_operands.h"
 #include "fer/tensor/precision.h"
 
 namespace fer {
@@ -39,8 +40,7 @@ void LibraryBackend::product(const Tensor& a, bool transpose_a, const Tensor& b,
   if (y.numel() == 0) return;
   if (k == 0) return fill(y, 0);
   const Precision wanted = precision(device());
-  const auto stored = [](const Tensor& t) { return t.dtype() == DType::bfloat16; };
-  const bool halves = y.dtype() == DType::float32 && (stored(a) || stored(b) || wanted == Precision::bf16);
+  const bool halves = multiplies_bf16(*this, y.dtype(), a, b);
   const auto operand = [&](const Tensor& t) { return halves ? t.to(DType::bfloat16) : t; };
   cublas_->product(transpose_a, transpose_b, m, n, k, batch, operand(a), operand(b), wanted, y);
 }
@@ -51,7 +51,7 @@ bool LibraryBackend::convolves(const Tensor& image, const Tensor& result) const 
 }
 
 void LibraryBackend::add_bias(const Tensor& bias, Tensor& y) {
-  if (bias.defined()) binary(BinaryOp::add, y, bias, y);
+  if (bias.defined()) binary(BinaryOp::add, y, bias.to(y.dtype()), y);
 }
 
 void LibraryBackend::sum_columns(const Tensor& dy, Tensor& dbias) {
