@@ -1,4 +1,5 @@
 // fer bench
+#include <omp.h>
 #include <sys/resource.h>
 
 #include <iomanip>
@@ -13,6 +14,7 @@
 #include "fer/tensor/device_runtime.h"
 #include "fer/training/gradient_graph.h"
 #include "fer/training/optimizer.h"
+#include "training/thread_governor.h"
 
 namespace fer::app {
 namespace {
@@ -155,6 +157,11 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
   std::cout << std::endl;
 }
 
+/// Whether other programs are in the way of the threads that a measurement takes.
+bool is_crowded(Device device) {
+  return device != Device::cuda && ThreadGovernor::threads_crowded(omp_get_max_threads());
+}
+
 int run(BenchOptions options, const std::string& what, const std::string& device,
         const std::string& precision, const std::string& svg, bool json) {
   options.device = checked_device(device, precision);
@@ -176,10 +183,18 @@ int run(BenchOptions options, const std::string& what, const std::string& device
   const auto done = [&](const Measurement& m) {
     if (!json) print(m, peaks);
   };
+  bool crowded = is_crowded(options.device);
   const auto all = what == "ops"       ? bench_ops(options, done)
                    : what == "model"   ? bench_model(options, done)
                    : what == "scaling" ? bench_scaling(options, svg, done)
                                        : bench_train(options, done);
+  crowded = is_crowded(options.device) || crowded;
+  if (crowded) {
+    std::cerr
+        << "fer: note: other programs keep this machine's cores busy, and threads wait for each other: these "
+           "figures are far from those of a quiet machine (OMP_NUM_THREADS=1 suffers less)"
+        << std::endl;
+  }
   if (json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Measurement& m : all) {
@@ -195,6 +210,7 @@ int run(BenchOptions options, const std::string& what, const std::string& device
     std::cout << nlohmann::ordered_json{{"machine", machine},
                                         {"precision", precision},
                                         {"preset", options.preset},
+                                        {"crowded", crowded},
                                         {"peak_gflops", peaks.gflops},
                                         {"peak_gigabytes_per_second", peaks.gigabytes},
                                         {"measurements", list}}

@@ -26,16 +26,16 @@ class ThreadGovernor {
   /// looks again after 0.1 to 16 seconds, twice as long each time in vain, whether there is room for more.
   void look(double now);
 
+  /// Starts and joins so many threads nine times: crowded if most of these took over 0.2 ms, where some
+  /// microseconds are usual. Leaves OpenMP's number of threads as it was.
+  static bool threads_crowded(int threads);
+
  private:
   std::vector<int> levels_;  // numbers of threads to choose from, falling
   std::size_t level_ = 0;
   double changed_ = 0;  // when the level was changed last, or a higher one tried
   double pause_ = 0.1;  // from then to the next try
   Crowded crowded_;
-
-  /// Starts and joins so many threads nine times: crowded if most of these took over 0.2 ms, where some
-  /// microseconds are usual. Leaves OpenMP's number of threads as it was.
-  static bool threads_crowded(int threads);
 };
 
 /// Lets a governor set OpenMP's threads for a loop, on devices whose kernels they run; gives them back at the

@@ -209,6 +209,7 @@ TEST_CASE("bench prints figures as JSON") {
   const auto json = nlohmann::json::parse(ops.out);
   CHECK(json["peak_gflops"] > 0);
   CHECK(json["measurements"].size() == 1);
+  CHECK(json["crowded"] == contains(ops.err, "keep this machine's cores busy"));
   CHECK(json["measurements"][0]["ms"] > 0);
   const Result train =
       run({"bench", "train", "--preset", "tiny", "--batch", "2", "--seconds", "0.01", "--json"});
