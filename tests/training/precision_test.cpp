@@ -89,5 +89,40 @@ OP_TEST("precision: the tiny model trains as in float32") {
   }
 }
 
+OP_TEST("precision: what the tiny model predicts, scores and points, is float32 and near float32's") {
+  if (device == Device::cpu) return;
+  FERNetConfig config = preset("tiny", 5);
+  config.image_size = 32;
+  config.landmarks.head = true;
+  FERNet model(config);
+  model.initialise(2);
+  model.to(device);
+  model.freeze_landmarks();
+  model.eval();
+  Random random({5, fnv1a64("precision_test.images"), 0});
+  std::vector<float> pixels(3 * 32 * 32 * 3);
+  for (float& pixel : pixels) pixel = static_cast<float>(random.uniform(-1.0, 1.0));
+  const Variable x(Tensor::from({3, 32, 32, 3}, pixels, device));
+  const NoGrad no_grad;
+  const auto predict = [&](Precision precision) {
+    const PrecisionScope scope(device, precision);
+    const Variable f_lm = model.landmark_features(x), f_img = model.image_features(x);
+    CHECK(f_img.dtype() == activation_type(x.value()));
+    CHECK(f_lm.dtype() == f_img.dtype());
+    AttentionTrace trace;
+    const FERNetOutput out = model.classify(f_img, f_lm, &trace);
+    return std::vector<Tensor>{out.scores.value(), out.token.value(), model.landmarks(x).value(),
+                               trace.attention.front()};
+  };
+  const std::vector<Tensor> exact = predict(Precision::float32), rounded = predict(Precision::bf16);
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    CAPTURE(i);
+    CHECK(rounded[i].dtype() == DType::float32);
+    const double difference = test::difference(rounded[i], exact[i]);
+    CHECK(difference > 0);
+    CHECK(difference <= 8 * operand_rounding(Precision::bf16));
+  }
+}
+
 }  // namespace
 }  // namespace fer
