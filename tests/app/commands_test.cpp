@@ -70,8 +70,8 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
   const Result precision = run({"bench", "train", "--precision", "fp8"});
   CHECK(precision.code == 2);
   CHECK(contains(precision.err, "unknown precision 'fp8'; known are float32, tf32, bf16"));
-  for (const char* command : {"train", "eval", "predict", "bench"}) {
-    CHECK(contains(run({command, "--help"}).out, "--precision"));
+  for (const char* name : {"train", "eval", "predict", "bench"}) {
+    CHECK(contains(run({name, "--help"}).out, "--precision"));
   }
   const Result on_cpu = run({"train", "--precision", "bf16", "--run-dir", "unused"});
   CHECK(on_cpu.code == 2);
