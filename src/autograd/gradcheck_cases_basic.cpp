@@ -34,7 +34,7 @@ void add_elementwise(Cases& cases) {
                    [](CaseInputs& in) {
                      in.uniform("x", {3, 7});
                    },
-                   [](Inputs x) { return mul(cast(x[0], DType::float64), cast(x[0], DType::float64)); }});
+                   [](Inputs x) { return mul(x[0], cast(cast(x[0], DType::float64), x[0].dtype())); }});
   for (const auto& [label, from, to] :
        {std::tuple<std::string, Shape, Shape>{"a class token over a batch", {1, 1, 5}, {3, 1, 5}},
         {"rows", {5}, {4, 5}},
