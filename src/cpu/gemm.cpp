@@ -11,9 +11,11 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::int64_t kBlockRows = 144;  // rows of A that stay in the second-level cache, kPanelDepth deep
-constexpr std::int64_t kBlockColumns = 512;                  // columns of C that a task covers
+constexpr std::int64_t kBlockRows = 144;           // rows of A in a block of C, at most
+constexpr std::int64_t kBlockElements = 64 << 10;  // of A in it: they stay in the second-level cache
+constexpr std::int64_t kBlockColumns = 512;        // columns of C that a task covers
 constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of a task of a long product
+constexpr std::int64_t kLongDepth = 320;                     // of a pass over it, whose operands are packed
 constexpr std::int64_t kWantedTasks =
     16;  // enough for every thread to have some; fixed, not the thread count
 constexpr std::size_t kMostPackedBytes = std::size_t{64} << 20;
@@ -43,8 +45,10 @@ struct Blocks {
   std::int64_t count() const { return row_blocks * column_blocks; }
 };
 
-Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t mr, std::int64_t nr) {
-  std::int64_t rows = round_up(even_split(m, kBlockRows), mr);
+Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t mr,
+           std::int64_t nr) {
+  const std::int64_t depth = std::max<std::int64_t>(1, even_split(k, kPanelDepth));
+  std::int64_t rows = round_up(even_split(m, std::clamp(kBlockElements / depth, mr, kBlockRows)), mr);
   std::int64_t columns = round_up(even_split(n, kBlockColumns), nr);
   const auto tasks = [&] { return batch * ceil_div(m, rows) * ceil_div(n, columns); };
   while (tasks() < kWantedTasks && columns > 4 * nr) columns = round_up(columns / 2, nr);
@@ -141,7 +145,7 @@ void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a
   const ProductKernels<T>& kernels = product_kernels<T>();
   const std::int64_t n = b.cols, panels = ceil_div(n, kernels.nr), panel_size = a.cols * kernels.nr;
   T* packed = scratch<T>(ScratchUse::packed_b, batch * panels * panel_size);
-  const Blocks blocks = cut(batch, a.rows, n, kernels.mr, kernels.nr);
+  const Blocks blocks = cut(batch, a.rows, n, a.cols, kernels.mr, kernels.nr);
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
@@ -160,7 +164,7 @@ void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a
 std::int64_t pieces_of_k(std::int64_t k, std::int64_t result_size, std::int64_t result_blocks) {
   std::int64_t pieces = 1;
   while (pieces * result_blocks < kWantedTasks && 2 * pieces * result_size <= (std::int64_t{1} << 20) &&
-         k / (2 * pieces) >= 2 * kPanelDepth)
+         k / (2 * pieces) >= 2 * kLongDepth)
     pieces *= 2;
   return pieces;
 }
@@ -173,7 +177,7 @@ void long_block(const LongProduct<T>& p, std::int64_t begin, std::int64_t end, s
   const MatrixRef<T> a{p.a, p.m, p.k, 1, p.a_stride};
   c += row * c_stride + column;
   if (begin == end) return fill_rows<T>(c, rows, columns, c_stride, nullptr);
-  const std::int64_t depth = even_split(end - begin, kPanelDepth);
+  const std::int64_t depth = even_split(end - begin, kLongDepth);
   auto** c_rows = scratch<T*>(ScratchUse::pointers, rows);
   T* panels_a = scratch<T>(ScratchUse::block_a, round_up(rows, kernels.mr) * depth);
   T* panel_b = scratch<T>(ScratchUse::block_b, depth * kernels.nr);
@@ -265,7 +269,7 @@ void gemm_packed(const MatrixRef<T>& a, const T* packed_b, std::int64_t n, T* c,
                  const Epilogue<T>& epilogue) {
   if (a.rows == 0 || n == 0) return;
   require<ShapeError>(a.cols > 0, "[gemm_packed] there is nothing to sum over");
-  const Blocks blocks = cut(1, a.rows, n, product_kernels<T>().mr, product_kernels<T>().nr);
+  const Blocks blocks = cut(1, a.rows, n, a.cols, product_kernels<T>().mr, product_kernels<T>().nr);
 #pragma omp parallel
   share_products<T>(blocks, 1, a, 0, packed_b, n, c, c_stride, 0, epilogue);
 }
