@@ -11,9 +11,9 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::int64_t kBlockRows = 144;           // rows of A in a block of C, at most
-constexpr std::int64_t kBlockElements = 64 << 10;  // of A in it: they stay in the second-level cache
-constexpr std::int64_t kBlockColumns = 512;        // columns of C that a task covers
+constexpr std::int64_t kBlockRows = 210;            // rows of A in a block of C, at most
+constexpr std::int64_t kBlockElements = 160 << 10;  // of A in it: they stay in the second-level cache
+constexpr std::int64_t kBlockColumns = 1024;        // columns of C that a task covers
 constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of a task of a long product
 constexpr std::int64_t kLongDepth = 320;                     // of a pass over it, whose operands are packed
 constexpr std::int64_t kWantedTasks =
