@@ -102,7 +102,7 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
     StridedProducts<float> block;
     block.count = p.points(), block.rows = tiles, block.k = p.in;
     block.panels = std::min(blocking.panels, first_panel + panels - panel);
-    // Longer sums of float32 lose digits, shorter ones time: with these, Winograd's error is up to 2.8 times
+    // Longer sums of float32 lose digits, shorter ones time: with these, Winograd's error is up to 3 times
     // the direct convolution's, whose sums are longer still.
     block.depth = products.fused ? std::max<std::int64_t>(128, p.in / 4) : 16;
     block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
