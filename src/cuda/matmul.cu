@@ -2,8 +2,8 @@
 // All are product.h (which says what blocks and threads do, and the floor); a transposed operand is one whose
 // other dimension is contiguous. dW, whose inner dimension is the rows, is where k is cut most.
 // What follows a product is done to its sums before they are written: bias, GELU and a residual, and in dW
-// the column sums of dy, which the blocks of its first columns have in shared memory anyway. On tensor cores,
-// where dy may be rounded, they are a pass of their own over dy as it is.
+// the column sums of dy, which the blocks of its first columns have in shared memory anyway. Only where dy
+// was rounded to bf16 for the product are they a pass of their own, over dy as it is.
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 #include "cuda/gelu.h"
@@ -123,8 +123,10 @@ void DeviceBackend::linear_backward_weight(const Tensor& x, const Tensor& dy, Te
   bool summed = !dbias.defined() || dbias.numel() == 0;
   dispatch_gradient_product(
       *this, "linear_backward_weight", dweight.dtype(), dy, x, [&]<typename T>(auto* gradients, auto* from) {
+        constexpr bool halves = std::is_same_v<decltype(gradients), const bf16*>;
+        const bool as_it_is = !halves || dy.dtype() == DType::bfloat16;
         T* sums = nullptr;
-        if (!summed && inputs > 0 && !on_tensor_cores<std::decay_t<decltype(*gradients)>>(*this)) {
+        if (!summed && inputs > 0 && as_it_is) {
           sums = dbias.mutable_data<T>();
           summed = true;
         }

@@ -192,13 +192,6 @@ void product_in_tiles(Backend& owner, gpu::Stream stream, index_t m, index_t n, 
   });
 }
 
-/// Whether products of operands of type T are the tensor cores'.
-template <typename T>
-bool on_tensor_cores(const Backend& owner) {
-  return std::is_same_v<T, bf16> ||
-         (std::is_same_v<T, float> && precision(owner.device()) != Precision::float32);
-}
-
 /// y(m, n) = sum over k of A(m, k) B(k, n) for all batches, m and n.
 template <typename LoaderA, typename LoaderB, typename Store>
 void product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k, index_t batches,
@@ -209,7 +202,8 @@ void product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k
     tensor_product(owner, stream, m, n, k, batches, a, b, store);
   } else {
     if constexpr (std::is_same_v<T, float>) {
-      if (on_tensor_cores<T>(owner)) return tensor_product(owner, stream, m, n, k, batches, a, b, store);
+      if (precision(owner.device()) != Precision::float32)
+        return tensor_product(owner, stream, m, n, k, batches, a, b, store);
       if (large_tile_pays(m, n, k, batches, 128, ProductTile<T, 128, 128>::least_part))
         return product_in_tiles<T, 128, 128>(owner, stream, m, n, k, batches, a, b, store);
     }

@@ -20,7 +20,7 @@
 //   void put(S* at, int n, T value)  writes a finished sum of column n, to which the bias has been added, to
 //                                    its place in y
 //   static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
-//                                    single batch, and not on tensor cores
+//                                    single batch
 #pragma once
 
 #include <algorithm>

@@ -227,11 +227,22 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   const int width = shape.n - place.n0;                           // columns from the tile's first on
   const bool useful = outputs[row] != nullptr && column < width;  // of the warp as a whole
   float sums[Tile::blocks_m][Tile::blocks_n][4] = {};
+  float of_a = 0;  // of row `thread` of the tile of A, as it lies in memory: nothing is rounded yet
   for (int step = 0; step < Tile::stages - 1; ++step) start(step);
   for (int step = 0; step < steps; ++step) {
     cp_async_wait<Tile::stages - 2>();  // this thread's copies of this step have arrived
     __syncthreads();                    // and everyone's; and everyone has left the stage that is filled next
     start(step + Tile::stages - 1);
+    if constexpr (Store::sums_a) {
+      if (thread < size && place.n0 == 0 && store.sums != nullptr) {
+        const Element* stage = stages_a + step % Tile::stages * Tile::elements;
+        FER_NO_UNROLL
+        for (int k = 0; k < Tile::depth; ++k) {
+          of_a += widen(stage[k / Tile::slice * Tile::slice_elements +
+                              staged_at<Tile, LoaderA::inner_contiguous>(thread, k % Tile::slice)]);
+        }
+      }
+    }
     if (!useful) continue;
     FER_NO_UNROLL
     for (int i = 0; i < Tile::slices; ++i) {
@@ -249,6 +260,11 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
         for (int j = 0; j < Tile::blocks_n; ++j) mma(sums[l][j], low, high, right[j]);
       }
     }
+  }
+  if constexpr (Store::sums_a) {
+    const int m = place.m0 + thread;
+    if (thread < size && place.n0 == 0 && store.sums != nullptr && m < shape.m)
+      sums_of(store, shape, place.split, partial)[m] = of_a;
   }
   if (!useful) return;
 

@@ -13,7 +13,7 @@ void add_products(std::vector<KernelCase>& cases) {
     std::int64_t batch, m, n, k;
   };
   // Tiles are 64 x 64 x 16, and 128 x 16 x 8 or 16 x 128 x 8 up to 32 columns or rows; k is cut in parts from
-  // 256 on.
+  // 256 on, on tensor cores from 512 on; it is the rows of x in the weight gradient.
   for (const Extents e : {Extents{1, 1, 1, 1},
                           {2, 3, 7, 5},
                           {1, 63, 65, 15},
@@ -28,7 +28,8 @@ void add_products(std::vector<KernelCase>& cases) {
                           {1, 129, 17, 261},
                           {1, 33, 32, 7},
                           {2, 16, 128, 8},
-                          {1, 17, 129, 7}}) {
+                          {1, 17, 129, 7},
+                          {1, 1031, 9, 5}}) {
     cases.push_back(
         {concat("matmul/", e.batch, " of ", e.m, " x ", e.n, " x ", e.k), {"matmul"}, [=](Bench& b) {
            for (const bool ta : {false, true}) {

@@ -232,6 +232,18 @@ OP_TEST("precision: what follows a product is done to its float32 sums") {
   }
 }
 
+OP_TEST("precision: column sums of dy come out of large tiles, with k in parts, as dy is") {
+  if (!has_precisions(device)) return;
+  const std::int64_t rows = 33792;  // 132 parts of 256, for which the large tile is taken
+  const Tensor x = random_matrix({rows, 65}, 8).to(device), dy = random_matrix({rows, 65}, 9).to(device);
+  Tensor sums = Tensor::empty({65}, DType::float32, device);
+  backend(device).sum_to(dy, sums);
+  Tensor dw = Tensor::empty({65, 65}, DType::float32, device), db = Tensor::empty_like(sums);
+  const PrecisionScope scope(device, Precision::tf32);
+  backend(device).linear_backward_weight(x, dy, dw, db);
+  CHECK(difference(db, sums) < 1e-5);
+}
+
 OP_TEST("precision: float64 and sums of nothing are untouched") {
   if (!has_precisions(device)) return;
   const PrecisionScope scope(device, Precision::bf16);
