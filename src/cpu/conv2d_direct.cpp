@@ -127,7 +127,7 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   block.c_rows = c_rows;
   block.b_panel_pitch = k * kernels.nr;
   block.a_rows_pitch = rows;
-  // K in pieces that keep a panel in cache: several taps, or a part of the channels of one tap.
+  // K in passes of at most kPanelDepth: several taps, or a part of the channels of one tap.
   const std::int64_t depth = even_split(g.depth, kPanelDepth);
   const std::int64_t taps_a_piece =
       depth < g.depth ? 1 : even_split(taps, std::max<std::int64_t>(1, kPanelDepth / depth));

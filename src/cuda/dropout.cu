@@ -2,7 +2,7 @@
 // p. The mask needs no memory and is the same on every device; the same kernel is its own backward.
 //
 // A Philox block gives four consecutive words, so a thread takes the four elements of a block at a time: one
-// or two loads of 16 bytes, neighbours in neighbouring threads; element by element where memory is not
+// or two loads of up to 16 bytes, neighbours in neighbouring threads; element by element where memory is not
 // aligned, and at the end.
 // Floor: the bytes, 8 an element in float. The ten rounds are about 25 integer operations an element, which a
 // GPU does in half of that time.
