@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "fer/autograd/ops.h"
+#include "fer/models/prepared_attention.h"
 
 namespace fer {
 namespace {
@@ -24,6 +25,11 @@ HeatmapKind kernel_of(Heatmap kind) {
 /// N x T x D -> N x heads x T x D / heads.
 Variable split_heads(const Variable& x, int heads) {
   return permute(reshape(x, {x.dim(0), x.dim(1), heads, x.dim(2) / heads}), {0, 2, 1, 3});
+}
+
+/// What a linear layer of D outputs does to each head's part of them: heads x D / heads x I.
+Variable by_head(const Variable& weight, int heads, DType dtype) {
+  return cast(reshape(weight, {heads, weight.dim(0) / heads, weight.dim(1)}), dtype);
 }
 
 /// Row 0 of each sequence, N x 1 x D.
@@ -113,40 +119,76 @@ std::string CrossAttentionBlock::describe() const {
                 config_.mlp_ratio * config_.dim, ")");
 }
 
-Variable CrossAttentionBlock::add_mlp(const Variable& t) {
+Variable CrossAttentionBlock::finish(const Variable& attended, const Variable& residual) {
+  const Variable t = add_residual(*proj_, *drop_attention_, attended, residual);
   const Variable hidden = (*drop_hidden_)(fc1_->gelu((*norm_)(t)));
   return add_residual(*fc2_, *drop_mlp_, hidden, t);
 }
 
+Variable CrossAttentionBlock::attend(const Variable& q, const Variable& f, Tensor* weights) {
+  if (q.dim(1) == 1 && !weights) return attend_one(q, f);
+  const int heads = static_cast<int>(config_.heads);
+  const Variable k = (*k_fusion_)(f), v = (*v_fusion_)(f);  // Eq. 3
+  if (weights) *weights = attention_weights(q, k, heads);
+  MacCounter::add(2 * q.shape().numel() * k.dim(1));  // q k^T and its product with v
+  return attention(q, k, v, heads);                   // Eq. 4
+}
+
+Variable CrossAttentionBlock::attend_one(const Variable& q, const Variable& f) {
+  const std::int64_t n = f.dim(0), tokens = f.dim(1), dim = f.dim(2), width = dim / config_.heads;
+  const int heads = static_cast<int>(config_.heads);
+  const Variable k_weight = by_head(k_fusion_->weight, heads, q.dtype());
+  const Variable v_weight = by_head(v_fusion_->weight, heads, q.dtype());
+  const Variable q_heads = permute(reshape(q, {n, heads, width}), {1, 0, 2});
+
+  const Variable asked = permute(matmul(q_heads, k_weight), {1, 0, 2});  // K_h^T q_h: N x heads x D
+  Variable scores = transpose(matmul(f, transpose(asked)));              // N x heads x T
+  scores = cast(scores, widened(scores.dtype()));
+  if (k_fusion_->bias.defined()) {
+    const Variable products = mul(q, cast(k_fusion_->bias, q.dtype()));
+    const Variable by_width = reshape(products, {n, heads, width});
+    scores = fer::add(scores, cast(sum_to(by_width, {n, heads, 1}), scores.dtype()));
+  }
+  const Variable weights = softmax(scale(scores, 1.0 / std::sqrt(static_cast<double>(width))));
+  const Variable gathered = permute(matmul(cast(weights, f.dtype()), f), {1, 0, 2});  // heads x N x D
+  const Variable attended =
+      reshape(permute(matmul(gathered, transpose(v_weight)), {1, 0, 2}), {n, 1, dim});
+  MacCounter::add(2 * n * dim * (dim + tokens * heads));
+  return v_fusion_->bias.defined() ? fer::add(attended, cast(v_fusion_->bias, q.dtype())) : attended;
+}
+
 Variable CrossAttentionBlock::operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights) {
   ModuleScope scope(name());
-  const int heads = static_cast<int>(config_.heads);
   const Variable f = norm1_ ? (*norm1_)(t_fusion) : t_fusion;
   const Variable l = norm_lm_ ? (*norm_lm_)(t_query) : t_query;
-  const Variable q = (*q_lm_)(l), k = (*k_fusion_)(f), v = (*v_fusion_)(f);  // Eq. 3
-  if (weights) *weights = attention_weights(q, k, heads);
-  const Variable attended = attention(q, k, v, heads);  // Eq. 4
-  MacCounter::add(2 * q.shape().numel() * k.dim(1));    // q k^T and its product with v
-  const Variable residual =
-      t_query.dim(1) == t_fusion.dim(1) ? t_fusion : slice(t_fusion, 1, 0, t_query.dim(1));
-  return add_mlp(add_residual(*proj_, *drop_attention_, attended, residual));  // Eq. 5
+  const Variable attended = attend((*q_lm_)(l), f, weights);
+  const bool all_rows = t_query.dim(1) == t_fusion.dim(1);
+  return finish(attended, all_rows ? t_fusion : slice(t_fusion, 1, 0, t_query.dim(1)));
+}
+
+Variable CrossAttentionBlock::from_projections(const Variable& t_fusion, const Variable& q, const Variable& k,
+                                               const Variable& v) {
+  ModuleScope scope(name());
+  MacCounter::add(2 * q.shape().numel() * k.dim(1));
+  return finish(attention(q, k, v, static_cast<int>(config_.heads)), t_fusion);
 }
 
 DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
                              const DualAttentionConfig& config)
     : config_(checked(config)), c_img_(c_img), c_lm_(c_lm), pixels_(pixels) {
   const std::int64_t dim = config_.dim;
-  fusion_class_ = add_parameter("fusion_class", {1, 1, dim}, Init::class_token);
-  if (config_.cross) lm_class_ = add_parameter("lm_class", {1, 1, dim}, Init::class_token);
+  fusion_.class_token = add_parameter("fusion_class", {1, 1, dim}, Init::class_token);
+  if (config_.cross) landmarks_.class_token = add_parameter("lm_class", {1, 1, dim}, Init::class_token);
   if (config_.pos_embed) {
-    pos_fusion_ = add_parameter("pos_fusion", {1, pixels + 1, dim}, Init::class_token);
-    if (config_.cross) pos_lm_ = add_parameter("pos_lm", {1, pixels + 1, dim}, Init::class_token);
+    fusion_.positions = add_parameter("pos_fusion", {1, pixels + 1, dim}, Init::class_token);
+    if (config_.cross)
+      landmarks_.positions = add_parameter("pos_lm", {1, pixels + 1, dim}, Init::class_token);
   }
   if (config_.heatmap == Heatmap::conv) {
     heatmap_conv_ = &add<Conv2d>("heatmap_conv", c_lm, c_img, Conv2dConfig{.kernel = 1, .bias = true});
   }
-  embed_fusion_ = &add<Linear>("embed_fusion", c_img, dim);
-  if (config_.cross) embed_lm_ = &add<Linear>("embed_lm", c_lm, dim);
+  fusion_.embedding = &add<Linear>("embed_fusion", c_img, dim);
+  if (config_.cross) landmarks_.embedding = &add<Linear>("embed_lm", c_lm, dim);
   block_list_ = &add<BlockList>("blocks");
   for (std::int64_t i = 0; i < config_.depth; ++i) blocks_.push_back(&block_list_->append(config_));
   if (config_.final_norm) final_norm_ = &add<LayerNorm>("final_norm", dim);
@@ -155,6 +197,8 @@ DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t
     se_linear2_ = &add<Linear>("se_linear2", dim, dim);
   }
 }
+
+DualAttention::~DualAttention() = default;
 
 std::string DualAttention::describe() const {
   return concat("DualAttention(",
@@ -189,16 +233,26 @@ Variable DualAttention::fuse(const Variable& f_img, const Variable& f_lm, Attent
   return heatmap_product(f_lm, f_img, kind);  // Eq. 1
 }
 
-Variable DualAttention::embed(const Variable& map, Linear& layer, const Variable& class_token,
-                              const Variable& positions) {
+Variable DualAttention::embed(const Variable& map, const Stream& stream) {
   const std::int64_t n = map.dim(0), pixels = map.dim(1) * map.dim(2);
-  const Variable pixel_tokens = layer(reshape(map, {n, pixels, map.dim(3)}));
+  const Variable pixel_tokens = (*stream.embedding)(reshape(map, {n, pixels, map.dim(3)}));
   const auto as_tokens = [&](const Variable& learnt) { return cast(learnt, pixel_tokens.dtype()); };
-  Variable t = concat({broadcast_to(as_tokens(class_token), {n, 1, config_.dim}), pixel_tokens}, 1);
-  if (!positions.defined()) return t;
-  require<ShapeError>(pixels == pixels_, "[dual_attention] has position embeddings for ", pixels_,
-                      " pixels, the map has ", pixels, "; image_size must be that of the images");
-  return fer::add(t, as_tokens(positions));
+  Variable t = concat({broadcast_to(as_tokens(stream.class_token), {n, 1, config_.dim}), pixel_tokens}, 1);
+  return stream.positions.defined() ? fer::add(t, as_tokens(stream.positions)) : t;
+}
+
+Variable DualAttention::class_row(const Variable& like, const Stream& stream) {
+  Variable row = cast(stream.class_token, like.dtype());
+  if (stream.positions.defined()) row = fer::add(row, cast(first_row(stream.positions), like.dtype()));
+  return broadcast_to(row, {like.dim(0), 1, config_.dim});
+}
+
+bool DualAttention::can_prepare(const Variable& fused, const Variable& f_lm, const AttentionTrace* trace) {
+  // On the CPU only, as with all that is prepared: what a GPU replays must read the weights themselves. A
+  // single block has one row to compute, and a layer norm stands between an embedding and its projections.
+  const bool needs_graph = fused.requires_grad() || f_lm.requires_grad() || requires_grad();
+  return use_prepared_ && fused.device() == Device::cpu && !is_training() && !(grad_enabled() && needs_graph) &&
+         !trace && config_.depth > 1 && !config_.pre_norm;
 }
 
 Variable DualAttention::run_block(std::size_t i, const Variable& t, const Variable& t_query,
@@ -222,18 +276,31 @@ Variable DualAttention::finish(const Variable& row) {
 
 Variable DualAttention::attend(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
   ModuleScope scope(name());
+  const std::int64_t pixels = fused.dim(1) * fused.dim(2);
+  require<ShapeError>(!config_.pos_embed || pixels == pixels_, "[dual_attention] has position embeddings for ",
+                      pixels_, " pixels, the map has ", pixels, "; image_size must be that of the images");
   if (trace) {
     trace->fused = fused;
     trace->attention.clear();
   }
-  Variable t = embed(fused, *embed_fusion_, fusion_class_, pos_fusion_);  // Eq. 2
-  const Variable t_lm = config_.cross ? embed(f_lm, *embed_lm_, lm_class_, pos_lm_) : Variable();
   const std::size_t last = blocks_.size() - 1;
-  for (std::size_t i = 0; i < last; ++i) t = run_block(i, t, config_.cross ? t_lm : t, trace);
-  const Variable queries = config_.cross ? t_lm : t;
-  const bool all_rows = trace && trace->full_last_block;
-  const Variable out = run_block(last, t, all_rows ? queries : first_row(queries), trace);
-  return finish(all_rows ? first_row(out) : out);
+  std::size_t next = 0;  // block
+  Variable t, t_lm;
+  if (can_prepare(fused, f_lm, trace)) {
+    if (!prepared_ || !prepared_->is_current()) prepared_ = std::make_unique<PreparedAttention>(*this);
+    t = prepared_->first_block(fused, f_lm);
+    next = 1;
+  } else {
+    t = embed(fused, fusion_);  // Eq. 2
+  }
+  const auto queries = [&]() -> const Variable& {
+    if (!config_.cross) return t;
+    if (!t_lm.defined()) t_lm = embed(f_lm, landmarks_);
+    return t_lm;
+  };
+  for (; next < last; ++next) t = run_block(next, t, queries(), trace);
+  if (trace && trace->full_last_block) return finish(first_row(run_block(last, t, queries(), trace)));
+  return finish(run_block(last, t, config_.cross ? class_row(t, landmarks_) : first_row(t), trace));
 }
 
 }  // namespace fer

@@ -104,6 +104,11 @@ bool FERNet::landmarks_frozen() const {
   return !landmark_backbone_.requires_grad();
 }
 
+void FERNet::set_prepared(bool on) {
+  use_prepared_ = on;
+  attention_.set_prepared(on);
+}
+
 void FERNet::set_checkpointing(bool on) {
   image_backbone_.set_checkpointing(on);
   attention_.set_checkpointing(on);

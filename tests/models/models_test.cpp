@@ -38,18 +38,27 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   CHECK(at(full, "attention").parameters == 14'466'048);
   CHECK(at(full, "head").parameters == 768 * 7 + 7);
   // 196 tokens embedded from 256 and 128 channels; four products of 197 rows, the scores and the weighted sum
-  // of 197 keys, and the MLP in each block; for the class token alone only keys and values have 197 rows.
+  // of 197 keys, and the MLP in each block. For the class token alone there are four products of one row, and
+  // eight heads that look at 197 tokens of full width.
   const std::int64_t d = 768, embed = 196 * (256 + 128) * d;
   const std::int64_t block = 4 * 197 * d * d + 2 * 197 * 197 * d + 2 * 197 * d * 4 * d;
-  const std::int64_t last = 2 * 197 * d * d + 2 * d * d + 2 * 197 * d + 2 * d * 4 * d;
+  const std::int64_t last = 4 * d * d + 2 * 8 * 197 * d + 2 * d * 4 * d;
   CHECK(at(full, "attention").macs == embed + 2 * block);
   CHECK(in_millions(at(full, "attention").macs) == 2966);
   CHECK(in_millions(at(full, "image_backbone").macs) == 5468);
   CHECK(in_millions(at(full, "landmark_backbone").macs) == 195);
 
+  model.set_prepared(false);
+  const std::vector<ModuleInfo> by_layer = describe_model(model);
+  CHECK(at(by_layer, "attention").macs == embed + block + last);
+  CHECK(in_millions(at(by_layer, "attention").macs) == 1521);
+
+  // Prepared, the tokens and the first block's keys and values come from 257 channels, its queries from 129.
+  model.set_prepared(true);
   const std::vector<ModuleInfo> table = describe_model(model);
-  CHECK(at(table, "attention").macs == embed + block + last);
-  CHECK(in_millions(at(table, "attention").macs) == 1750);
+  CHECK(at(table, "attention").macs ==
+        197 * (3 * 257 + 129) * d + block - 3 * 197 * d * d + last);
+  CHECK(in_millions(at(table, "attention").macs) == 1251);
   CHECK(table[0].macs == at(table, "image_backbone").macs + at(table, "landmark_backbone").macs +
                              at(table, "attention").macs + at(table, "head").macs);
   CHECK(model.is_training());
@@ -265,6 +274,45 @@ TEST_CASE("models: the prepared image net is used in evaluation without gradient
   CHECK(difference(second, first) > 1e-3);
   model.set_prepared(false);
   CHECK(difference(second, model.image_features(x).value()) < 1e-5);
+}
+
+TEST_CASE("models: the prepared first block of the attention is exact, and follows its source") {
+  using Config = DualAttentionConfig;
+  const Config plain{.dim = 8, .heads = 2, .depth = 2, .mlp_ratio = 2};
+  std::vector<Config> configs(5, plain);
+  configs[1].qkv_bias = true;
+  configs[2].pos_embed = configs[2].final_norm = true;
+  configs[3].cross = configs[3].product = false;
+  configs[4].depth = 3, configs[4].pos_embed = configs[4].qkv_bias = true;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    for (const DType dtype : {DType::float64, DType::float32}) {
+      CAPTURE(i);
+      DualAttention attention(6, 4, 9, configs[i]);
+      fill_as_reference(attention, "prepared_attention/");
+      attention.eval();
+      attention.to(dtype);
+      const Variable f_img(filled("f_img", {3, 3, 3, 6}, -1, 1).to(dtype));
+      const Variable f_lm(filled("f_lm", {3, 3, 3, 4}, -1, 1).to(dtype));
+      const double tolerance = dtype == DType::float64 ? 1e-13 : 1e-5;
+      CHECK(attention(f_img, f_lm).requires_grad());  // not from anything prepared
+      NoGrad no_grad;
+      const auto with = [&](bool prepared) {
+        attention.set_prepared(prepared);
+        MacCounter macs;
+        const Tensor token = attention(f_img, f_lm).value();
+        return std::pair(token, macs.total());
+      };
+      const auto [exact, all_macs] = with(false);
+      const auto [first, macs] = with(true);
+      CHECK(difference(first, exact) < tolerance);
+      CHECK(macs != all_macs);  // it did go another way
+      fill_as_reference(attention, "another/");
+      attention.to(dtype);
+      const Tensor second = with(true).first;
+      CHECK(difference(second, first) > 1e-3);
+      CHECK(difference(second, with(false).first) < tolerance);
+    }
+  }
 }
 
 TEST_CASE("models: the prepared landmark net follows its source") {

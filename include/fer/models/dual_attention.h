@@ -7,6 +7,7 @@
 //   -> the class token of the fusion stream, N x D
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -57,12 +58,27 @@ class CrossAttentionBlock : public Module {
   explicit CrossAttentionBlock(const DualAttentionConfig& config);
   std::string describe() const override;
 
+  struct Projections {  // Eq. 3
+    Linear *q_lm, *k_fusion, *v_fusion;
+  };
+  Projections projections() const { return {q_lm_, k_fusion_, v_fusion_}; }
+
   /// t_fusion: N x T x D (keys, values, residual); t_query: N x T x D or, for the class token alone,
   /// N x 1 x D. The result has as many rows as t_query; they belong to the first rows of t_fusion.
   /// `weights`, if given, receives the attention's, N x heads x Tq x T.
   Variable operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights = nullptr);
+  /// From the queries, keys and values on, all N x T x D (Eqs. 4 and 5).
+  Variable from_projections(const Variable& t_fusion, const Variable& q, const Variable& k, const Variable& v);
 
  private:
+  /// Eq. 5.
+  Variable finish(const Variable& attended, const Variable& residual);
+  /// Eq. 4 of the queries q, N x Tq x D, to keys and values that are projections (Eq. 3) of f, N x T x D.
+  Variable attend(const Variable& q, const Variable& f, Tensor* weights);
+  /// The same for one query a sequence, without keys and values: a score is q . K f_t = (K^T q) . f_t, and the
+  /// sum of a_t V f_t is V applied to the sum of a_t f_t, so that both projections have one row to do instead of
+  /// T. Not for a query's neighbours: with T of them it would be the dearer way.
+  Variable attend_one(const Variable& q, const Variable& f);
   Variable add_mlp(const Variable& t);
 
   DualAttentionConfig config_;
@@ -82,11 +98,14 @@ class BlockList : public Module {
   }
 };
 
+class PreparedAttention;
+
 class DualAttention : public Module {
  public:
   /// c_img, c_lm: channels of the two maps; pixels: h * w of the maps (position embeddings need it).
   DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
                 const DualAttentionConfig& config = {});
+  ~DualAttention() override;
   std::string describe() const override;
 
   /// f_img: N x h x w x Ci, f_lm: N x h x w x Cl -> class token N x D. ShapeError if the maps differ in size.
@@ -100,18 +119,30 @@ class DualAttention : public Module {
 
   const DualAttentionConfig& config() const { return config_; }
   void set_checkpointing(bool on) { checkpointing_ = on; }
+  /// Off: the first block is always computed step by step, not from a PreparedAttention.
+  void set_prepared(bool on) { use_prepared_ = on; }
 
  private:
-  Variable embed(const Variable& map, Linear& layer, const Variable& class_token, const Variable& positions);
+  friend class PreparedAttention;
+  /// A stream of tokens, Eq. 2: what is embedded, and what is learnt beside it.
+  struct Stream {
+    Linear* embedding = nullptr;
+    Variable class_token, positions;  ///< 1 x 1 x D; 1 x T x D or undefined
+  };
+  Variable embed(const Variable& map, const Stream& stream);
+  /// The class token's row of a stream before the first block, the same for every image: N x 1 x D.
+  Variable class_row(const Variable& like, const Stream& stream);
+  /// Whether a PreparedAttention has the first block's result, from maps like these.
+  bool can_prepare(const Variable& fused, const Variable& f_lm, const AttentionTrace* trace);
   Variable run_block(std::size_t i, const Variable& t, const Variable& t_query, AttentionTrace* trace);
   Variable finish(const Variable& row);
 
   DualAttentionConfig config_;
   std::int64_t c_img_, c_lm_, pixels_;
-  bool checkpointing_ = false;
+  bool checkpointing_ = false, use_prepared_ = true;
+  std::unique_ptr<PreparedAttention> prepared_;
   Conv2d* heatmap_conv_ = nullptr;
-  Variable fusion_class_, lm_class_, pos_fusion_, pos_lm_;
-  Linear *embed_fusion_ = nullptr, *embed_lm_ = nullptr;
+  Stream fusion_, landmarks_;  // landmarks_ only if `cross`
   BlockList* block_list_ = nullptr;
   std::vector<CrossAttentionBlock*> blocks_;
   LayerNorm* final_norm_ = nullptr;

@@ -64,8 +64,8 @@ class FERNet : public Module {
   void freeze_landmarks();
   bool landmarks_frozen() const;
 
-  /// Off: features always come from the plain backbones.
-  void set_prepared(bool on) { use_prepared_ = on; }
+  /// Off: everything is computed layer by layer, also in evaluation.
+  void set_prepared(bool on);
   /// Null until the first frozen forward pass.
   const PreparedLandmarkNet* prepared_landmarks() const { return prepared_landmarks_.get(); }
   /// Recomputes stages and blocks in backward instead of keeping their activations.
