@@ -185,8 +185,8 @@ struct Ahead {
 
 // A tile of a strided product over [0, k): c = A b, or c += A b.
 template <typename T, int rows>
-HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
-                             bool accumulate, T* HWY_RESTRICT c, const Ahead& ahead) {
+HWY_NOINLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
+                               bool accumulate, T* HWY_RESTRICT c, const Ahead& ahead) {
   const Tag<T> d;
   const T* a_rows[rows];
   Accumulators<T, rows> acc;
@@ -217,26 +217,38 @@ HWY_INLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b
   }
 }
 
-// All rows of A by one piece of a panel, k deep, which stays in the first-level cache meanwhile. `next` is
-// the piece that comes after it: weights come from memory or the last-level cache, and are fetched while this
-// one is multiplied.
+constexpr int kLeastRows = kTileRows / 2;
+
+// strided_tile() of `height` rows, kLeastRows at least.
+template <typename T, int rows = kTileRows>
+HWY_INLINE void strided_tile_of(std::int64_t height, const StridedProducts<T>& p, const T* a, const T* b,
+                                std::int64_t k, bool accumulate, T* c, const Ahead& ahead) {
+  if constexpr (rows > kLeastRows) {
+    if (height < rows) return strided_tile_of<T, rows - 1>(height, p, a, b, k, accumulate, c, ahead);
+  }
+  strided_tile<T, rows>(p, a, b, k, accumulate, c, ahead);
+}
+
+// All rows of A by one piece of a panel, k deep, which stays in the first-level cache meanwhile. The rows are
+// spread evenly over as few register tiles as hold them. `next` is the piece that comes after it: weights
+// come from memory or the last-level cache, and are fetched while this one is multiplied.
 template <typename T>
-HWY_INLINE void strided_piece(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
-                              bool accumulate, T* c, const T* next) {
-  constexpr int half = kTileRows / 2;
-  const std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows;
+HWY_INLINE void strided_piece(const StridedProducts<T>& p, std::int64_t rows, const T* a, const T* b,
+                              std::int64_t k, bool accumulate, T* c, const T* next) {
+  const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   const auto row_bytes = static_cast<std::int64_t>(kPanelColumns<T> * sizeof(T));
   Ahead ahead{reinterpret_cast<const char*>(next), row_bytes / tiles};
-  std::int64_t row = 0;
-  for (; row + half < p.rows; row += kTileRows, ahead.begin += k * ahead.step)
-    strided_tile<T, kTileRows>(p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
-  if (row < p.rows)
-    strided_tile<T, half>(p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
+  for (std::int64_t tile = 0, row = 0; tile < tiles; ++tile, ahead.begin += k * ahead.step) {
+    const std::int64_t height = (rows - row) / (tiles - tile);
+    strided_tile_of<T>(height, p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
+    row += height;
+  }
 }
 
 template <typename T>
 void strided_products(const StridedProducts<T>& p) {
   for (std::int64_t item = 0; item < p.count; ++item) {
+    if (p.rows[item] == 0) continue;
     for (std::int64_t panel = 0; panel < p.panels; ++panel) {
       const T* a = p.a + item * p.a_pitch;
       const T* b = p.b + panel * p.b_panel_pitch + item * p.b_pitch;
@@ -245,7 +257,7 @@ void strided_products(const StridedProducts<T>& p) {
       for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth) {
         const std::int64_t end = std::min(p.k, k0 + p.depth);
         const T* next = end < p.k ? b + end * kPanelColumns<T> : next_panel;
-        strided_piece(p, a + k0, b + k0 * kPanelColumns<T>, end - k0, k0 > 0, c, next);
+        strided_piece(p, p.rows[item], a + k0, b + k0 * kPanelColumns<T>, end - k0, k0 > 0, c, next);
       }
     }
   }

@@ -31,12 +31,14 @@ struct BlockProduct {
   const T* const* residual_rows = nullptr;    ///< [rows]
 };
 
-/// `count` products C = A B of one shape, without gathering: the rows of A and C lie evenly apart, and all
-/// panels of B are full. Up to mr - 1 rows beyond `rows` are read and written too.
+/// `count` products C = A B that differ in their rows alone, without gathering: the rows of A and C lie
+/// evenly apart, and all panels of B are full. Up to mr / 2 rows are read and written even if there are
+/// fewer.
 template <typename T>
 struct StridedProducts {
-  std::int64_t count = 0, rows = 0, k = 0, panels = 0;
-  const T* a = nullptr;  ///< [count: a_pitch][rows: a_stride][k]
+  std::int64_t count = 0, k = 0, panels = 0;
+  const std::int64_t* rows = nullptr;  ///< [count]
+  const T* a = nullptr;                ///< [count: a_pitch][rows: a_stride][k]
   std::int64_t a_pitch = 0, a_stride = 0;
   const T* b = nullptr;  ///< [panels: b_panel_pitch][count: b_pitch][k][nr]
   std::int64_t b_pitch = 0, b_panel_pitch = 0;

@@ -2,8 +2,11 @@
 // transform, the products and the output transform while all of it stays in the second-level cache.
 #include "cpu/winograd.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "cpu/gemm.h"
 #include "cpu/scratch.h"
@@ -13,31 +16,28 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::int64_t kLine =
-    16;  // floats; what keeps equal offsets of neighbouring points out of one cache set
-
 // The transformed weights U: [panel][point][in][nr].
 struct WeightLayout {
   std::int64_t points, in, panels;
 
   WeightLayout(std::int64_t points_, std::int64_t in_, std::int64_t out)
       : points(points_), in(in_), panels(ceil_div(out, product_kernels<float>().nr)) {}
-  std::int64_t pitch() const { return in * product_kernels<float>().nr + kLine; }  // from point to point
+  std::int64_t pitch() const { return point_pitch(in * product_kernels<float>().nr); }
   std::int64_t panel_pitch() const { return points * pitch(); }
   std::int64_t size() const { return panels * panel_pitch(); }
 };
 
 // A 3x3 convolution at stride 1 as both passes need it.
 struct Problem {
-  const WinogradKernels& kernels;
+  int m;
   std::int64_t in, out;  // channels
-  Mosaic mosaic;
-  TilePixels inputs, outputs;
+  Tiling tiling;
+  std::vector<TilePixels> inputs, outputs;  // of each kind of tile
   const float* y;
   const float* border;
   Epilogue<float> epilogue;
 
-  std::int64_t points() const { return kernels.size * kernels.size; }
+  std::int64_t points() const { return (m + 2) * (m + 2); }
   WeightLayout layout() const { return WeightLayout(points(), in, out); }
 };
 
@@ -45,28 +45,23 @@ struct Problem {
 Problem problem(int m, std::int64_t n, const float* x, std::int64_t h, std::int64_t w, std::int64_t in,
                 float* y, std::int64_t out_h, std::int64_t out_w, std::int64_t out, std::int64_t padding,
                 const float* border, const Epilogue<float>& epilogue) {
-  const Mosaic mosaic = Mosaic::best(n, out_h, out_w, m, padding);
-  return {winograd_kernels(m),
-          in,
-          out,
-          mosaic,
-          TilePixels(mosaic, x, h, w, in, m + 2, m, padding),
-          TilePixels(mosaic, y, out_h, out_w, out, m, m, 0),
-          y,
-          border,
-          epilogue};
+  Problem p{m, in, out, Tiling(m, n, out_h, out_w), {}, {}, y, border, epilogue};
+  for (const TileKind& kind : p.tiling.kinds()) {
+    p.inputs.emplace_back(kind, TilePixels::inputs, x, h, w, in, padding);
+    p.outputs.emplace_back(kind, TilePixels::outputs, y, out_h, out_w, out);
+  }
+  return p;
 }
 
 // U = G g G^T, [panel][point][in][nr]; tap_matrix(tap) is the in x out matrix of a tap.
 template <typename TapMatrix>
-void transform_weights(const WinogradKernels& kernels, const WeightLayout& layout,
-                       const TapMatrix& tap_matrix, float* u) {
+void transform_weights(int m, const WeightLayout& layout, const TapMatrix& tap_matrix, float* u) {
   const std::int64_t tap_pitch = layout.in * product_kernels<float>().nr;
 #pragma omp parallel for schedule(static)
   for (std::int64_t panel = 0; panel < layout.panels; ++panel) {
     float* g = scratch<float>(ScratchUse::block_a, 9 * tap_pitch);
     for (std::int64_t tap = 0; tap < 9; ++tap) pack_panel<float>(tap_matrix(tap), panel, g + tap * tap_pitch);
-    kernels.weights(g, tap_pitch, tap_pitch, u + panel * layout.panel_pitch(), layout.pitch());
+    weight_kernels(m).weights(g, tap_pitch, tap_pitch, u + panel * layout.panel_pitch(), layout.pitch());
   }
 }
 
@@ -75,18 +70,16 @@ auto forward_taps(const ConvShape& s, const float* weight) {
   return [=](std::int64_t tap) { return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in}; };
 }
 
-struct Blocking {
-  std::int64_t tiles;   // of a block
-  std::int64_t panels;  // of B that are multiplied before their outputs are transformed
-};
+constexpr std::int64_t kColumns = 256;  // of outputs that are multiplied before they are transformed
 
-// Tiles [begin, begin + tiles), output panels [panel, panel + panels).
-void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, std::int64_t begin,
-                    std::int64_t tiles, std::int64_t first_panel, std::int64_t panels) {
+// A block of tiles, output panels [first_panel, first_panel + panels).
+void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, std::int64_t first_panel,
+                    std::int64_t panels) {
   const ProductKernels<float>& products = product_kernels<float>();
-  const std::int64_t rows = round_up(tiles, products.mr);
-  const std::int64_t v_pitch = round_up(rows * p.in, kLine) + kLine;
-  const std::int64_t width = blocking.panels * products.nr, c_pitch = rows * width + kLine;
+  const std::int64_t rows = std::max<std::int64_t>(tiles.tiles(), products.mr / 2);
+  const std::int64_t v_pitch = point_pitch(rows * p.in);
+  const std::int64_t width = std::min(round_up(kColumns, products.nr), panels * products.nr);
+  const std::int64_t c_pitch = point_pitch(rows * width);
   float* v = scratch<float>(ScratchUse::block_a, p.points() * v_pitch);
   float* c = scratch<float>(ScratchUse::block_c, p.points() * c_pitch);
   const float* zeros = zero_pixel(std::max(p.in, width));
@@ -95,13 +88,17 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
   std::array<float*, 36> pixels;
   std::array<const float*, 36> residuals;
   const WeightLayout layout = p.layout();
-  for (std::int64_t tile = 0; tile < tiles; ++tile)
-    p.kernels.input(p.inputs.at(begin + tile, border, pixels), p.in, {v + tile * p.in, v_pitch, p.in, 0});
+  for (std::int64_t i = 0; i < tiles.tiles(); ++i) {
+    const TileBlock::Place to = tiles.place(i, v_pitch, p.in);
+    to.kernels->input(p.inputs[to.kind].at(to.tile, border, pixels), p.in,
+                      {{v + to.first, v_pitch, to.offsets.data()}, p.in, 0});
+  }
 
-  for (std::int64_t panel = first_panel; panel < first_panel + panels; panel += blocking.panels) {
+  const std::int64_t step = width / products.nr;
+  for (std::int64_t panel = first_panel; panel < first_panel + panels; panel += step) {
     StridedProducts<float> block;
-    block.count = p.points(), block.rows = tiles, block.k = p.in;
-    block.panels = std::min(blocking.panels, first_panel + panels - panel);
+    block.count = p.points(), block.rows = tiles.rows(), block.k = p.in;
+    block.panels = std::min(step, first_panel + panels - panel);
     // Longer sums of float32 lose digits, shorter ones time: with these, Winograd's error is up to 3 times
     // the direct convolution's, whose sums are longer still.
     block.depth = products.fused ? std::max<std::int64_t>(128, p.in / 4) : 16;
@@ -115,41 +112,45 @@ void block_of_tiles(const Problem& p, const float* u, const Blocking& blocking, 
     TileEpilogue epilogue;
     if (p.epilogue.bias) epilogue.bias = p.epilogue.bias + channel;
     if (p.epilogue.slope) epilogue.slope = p.epilogue.slope + channel;
-    for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      float* const* to = p.outputs.at(begin + tile, channel, outside, pixels);
+    for (std::int64_t i = 0; i < tiles.tiles(); ++i) {
+      const TileBlock::Place from = tiles.place(i, c_pitch, width);
+      float* const* to = p.outputs[from.kind].at(from.tile, channel, outside, pixels);
       if (p.epilogue.residual) {
-        for (int i = 0; i < p.kernels.m * p.kernels.m; ++i)
-          residuals[i] = to[i] == outside ? zeros : p.epilogue.residual + (to[i] - p.y);
+        for (int k = 0; k < outputs_of(from.kernels->height) * outputs_of(from.kernels->width); ++k)
+          residuals[k] = to[k] == outside ? zeros : p.epilogue.residual + (to[k] - p.y);
         epilogue.residual = residuals.data();
       }
-      p.kernels.output(c + tile * width, c_pitch, channels, epilogue, to);
+      from.kernels->output({c + from.first, c_pitch, from.offsets.data()}, channels, epilogue, to);
     }
   }
 }
 
+// Bytes of a core's second-level cache, or a guess.
+std::int64_t second_level_cache() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const std::int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return bytes;
+#endif
+  return 1 << 20;
+}
+
 void convolve(const Problem& p, const float* u) {
   const std::int64_t mr = product_kernels<float>().mr, nr = product_kernels<float>().nr;
-  Blocking blocking;
-  blocking.panels = std::max<std::int64_t>(1, 128 / nr);
+  const std::int64_t panels = p.layout().panels;
   // As many tiles as keep a block's transforms, before and after the products, in the second-level cache, up
   // to two register tiles of rows: more do not make the weights' way through the cache any cheaper.
-  constexpr std::int64_t block_floats = 272 << 10;
-  const std::int64_t width = std::min(blocking.panels * nr, round_up(p.out, nr));
-  const std::int64_t fitting = block_floats / (p.points() * (p.in + width));
-  blocking.tiles = std::clamp(fitting / mr * mr, mr, round_up(24, mr));
-  const std::int64_t tiles = p.mosaic.tiles();
-  const std::int64_t blocks = ceil_div(tiles, blocking.tiles);
+  const std::int64_t tile_bytes = 4 * p.points() * (p.in + std::min(kColumns, p.out));
+  const std::int64_t rows = std::clamp(second_level_cache() / tile_bytes / mr * mr, mr, round_up(24, mr));
+  const std::int64_t blocks = ceil_div(p.tiling.points(), p.points() * rows);
   // few tiles: the output channels are shared out as well, each part with an input transform of its own
   std::int64_t parts = 1;
-  const std::int64_t panels = p.layout().panels;
-  while (blocks * parts < 8 && ceil_div(panels, 2 * parts) >= blocking.panels) parts *= 2;
-  const std::int64_t part = round_up(ceil_div(panels, parts), blocking.panels);
+  while (blocks * parts < 8 && ceil_div(panels, 2 * parts) * nr >= 128) parts *= 2;
+  const std::int64_t part = ceil_div(panels, parts);
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t task = 0; task < blocks * parts; ++task) {
-    const std::int64_t begin = task / parts * blocking.tiles, panel = task % parts * part;
+    const std::int64_t panel = task % parts * part;
     if (panel < panels)
-      block_of_tiles(p, u, blocking, begin, std::min(blocking.tiles, tiles - begin), panel,
-                     std::min(part, panels - panel));
+      block_of_tiles(p, u, TileBlock(p.tiling, task / parts, blocks), panel, std::min(part, panels - panel));
   }
 }
 
@@ -158,9 +159,9 @@ bool is_winograds(const ConvShape& s) {
          s.out % 8 == 0 && s.out_pixels() > 0;
 }
 
-// Work in multiply-adds a channel pair. Besides the products (over whole register tiles of rows) that is the
-// transforms' 8 for each point, tile and channel, and what handling a transformed weight costs, all measured.
-// `per_weight` is that of the tiles; the direct convolution's is 10 a tap.
+// Work in multiply-adds a channel pair. Besides the products that is the transforms' 8 for each point, tile
+// and channel, and what handling a transformed weight costs, all measured. `per_weight` is that of the tiles;
+// the direct convolution's is 10 a tap.
 int fastest_tile(const ConvShape& s, double per_weight) {
   if (!is_winograds(s)) return 0;
   const std::int64_t mr = product_kernels<float>().mr;
@@ -168,10 +169,8 @@ int fastest_tile(const ConvShape& s, double per_weight) {
   double least = 9.0 * (static_cast<double>(round_up(s.out_pixels(), mr)) + 10.0);
   int best = 0;
   for (int m : {2, 4}) {
-    const std::int64_t tiles = Mosaic::best(s.n, s.out_h, s.out_w, m, s.padding).tiles();
-    const double work =
-        (m + 2) * (m + 2) *
-        (static_cast<double>(round_up(tiles, mr)) + per_weight + 8.0 * static_cast<double>(tiles) * channels);
+    const auto points = static_cast<double>(Tiling(m, s.n, s.out_h, s.out_w).points());
+    const double work = points * (1 + 8.0 * channels) + (m + 2) * (m + 2) * per_weight;
     if (work < least) {
       least = work;
       best = m;
@@ -183,7 +182,7 @@ int fastest_tile(const ConvShape& s, double per_weight) {
 }  // namespace
 
 int winograd_tile(const ConvShape& s, bool packed) {
-  return fastest_tile(s, packed ? 6.0 : 12.0);
+  return fastest_tile(s, packed ? 20.0 : 28.0);
 }
 
 int winograd_weight_tile(const ConvShape& s) {
@@ -195,8 +194,7 @@ std::int64_t winograd_packed_size(int m, const ConvShape& s) {
 }
 
 void winograd_pack(int m, const ConvShape& s, const float* weight, float* packed) {
-  transform_weights(winograd_kernels(m), WeightLayout((m + 2) * (m + 2), s.in, s.out),
-                    forward_taps(s, weight), packed);
+  transform_weights(m, WeightLayout((m + 2) * (m + 2), s.in, s.out), forward_taps(s, weight), packed);
 }
 
 void winograd_forward(int m, const ConvShape& s, const float* x, const ConvOperands<float>& operands,
@@ -205,7 +203,7 @@ void winograd_forward(int m, const ConvShape& s, const float* x, const ConvOpera
                             operands.epilogue);
   if (operands.packed) return convolve(p, operands.packed);
   float* u = scratch<float>(ScratchUse::transforms, p.layout().size());
-  transform_weights(p.kernels, p.layout(), forward_taps(s, operands.weight), u);
+  transform_weights(m, p.layout(), forward_taps(s, operands.weight), u);
   convolve(p, u);
 }
 
@@ -214,7 +212,7 @@ void winograd_backward_input(int m, const ConvShape& s, const float* dy, const f
       problem(m, s.n, dy, s.out_h, s.out_w, s.out, dx, s.h, s.w, s.in, 2 - s.padding, nullptr, {});
   float* u = scratch<float>(ScratchUse::transforms, p.layout().size());
   transform_weights(
-      p.kernels, p.layout(),
+      m, p.layout(),
       [&](std::int64_t tap) {
         return MatrixRef<float>{weight + (8 - tap) * s.in, s.out, s.in, 9 * s.in, 1};
       },

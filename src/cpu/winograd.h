@@ -7,6 +7,9 @@
 // elementwise products become (m + 2)^2 matrix products over tiles, which is where the time goes. The input
 // gradient is the same convolution of dy with turned kernels; the weight gradient is the adjoint
 // dg = G^T [ sum over tiles of (A dy A^T) * (B^T d B) ] G.
+//
+// With m = 4, sides that end in 1 or 2 pixels more than a multiple of 4 get tiles of 2 there, which work with
+// the weights of some of the points (winograd_tiles.h).
 #pragma once
 
 #include "cpu/conv2d.h"

@@ -1,7 +1,8 @@
 // See winograd_kernels.h. The matrices A, B and G follow from the points at which the polynomials are
 // evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. There a = 3/4 and b
 // = 3/2 instead of the usual 1 and 2 halves the rounding error and costs nothing: the rows of a pair +-p
-// share their even and odd parts whatever p is.
+// share their even and odd parts whatever p is. A tile of 2 at 0, +-a and infinity finds what it needs among
+// the transformed weights of tiles of 4; only their factors are not its own, so it scales its inputs instead.
 #include "cpu/winograd_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -45,7 +46,9 @@ HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
 
 // One-dimensional transforms for m = 2: points 0, 1, -1, infinity.
 struct Points2 {
+  static constexpr Side side = Side::two;
   static constexpr int m = 2, size = 4;
+  static constexpr int places[size] = {0, 1, 2, 3};  // of the points among those of the weights
 
   template <class V>
   static HWY_INLINE void input(const V (&x)[4], V (&y)[4]) {  // B^T
@@ -85,7 +88,9 @@ struct Points2 {
 
 // The same for m = 4: points 0, a, -a, b, -b, infinity.
 struct Points4 {
+  static constexpr Side side = Side::four;
   static constexpr int m = 4, size = 6;
+  static constexpr int places[size] = {0, 1, 2, 3, 4, 5};
   static constexpr float a = 0.75f, b = 1.5f;
   static constexpr float a2 = a * a, b2 = b * b;
   // 1 / product of a point's differences to the other finite points
@@ -145,113 +150,159 @@ struct Points4 {
   }
 };
 
-// Applies a one-dimensional transform to the columns and then to the rows of an in x in matrix.
-template <int in, int out, class D, typename Load, typename Transform, typename Store>
-HWY_INLINE void both_ways(D d, const Load& load, const Transform& transform, const Store& store) {
+// m = 2 with the weights of m = 4: points 0, a, -a, infinity.
+struct PointsRest {
+  static constexpr Side side = Side::rest;
+  static constexpr int m = 2, size = 4;
+  static constexpr int places[size] = {0, 1, 2, 5};
+  static constexpr float a = Points4::a;
+  // B^T is a^2 x[0] - x[2] and x[2] +- a x[1] with factors 1 / a^2 and 1 / (2 a^2), over Points4's of these
+  // points.
+  static constexpr double exact_a2 = Points4::exact_a2, exact_b2 = Points4::exact_b2;
+  static constexpr float at_0 = static_cast<float>(exact_a2 * exact_b2);
+  static constexpr float from_2 = static_cast<float>(exact_b2);
+  static constexpr float at_a = static_cast<float>(exact_a2 - exact_b2);
+  static constexpr float odd_at_a = static_cast<float>(0.75 * (exact_a2 - exact_b2));
+
+  template <class V>
+  static HWY_INLINE void input(const V (&x)[4], V (&y)[4]) {
+    const V even = times(at_a, x[2]), odd = times(odd_at_a, x[1]);
+    y[0] = minus(times(at_0, x[0]), from_2, x[2]);
+    y[1] = hn::Add(even, odd);
+    y[2] = hn::Sub(even, odd);
+    y[3] = minus(x[3], a * a, x[1]);
+  }
+  template <class V>
+  static HWY_INLINE void output(const V (&x)[4], V (&y)[2]) {
+    y[0] = hn::Add(hn::Add(x[0], x[1]), x[2]);
+    y[1] = plus(x[3], a, hn::Sub(x[1], x[2]));
+  }
+  template <class V>
+  static HWY_INLINE void gradient(const V (&x)[2], V (&y)[4]) {
+    y[0] = x[0];
+    y[1] = plus(x[0], a, x[1]);
+    y[2] = minus(x[0], a, x[1]);
+    y[3] = x[1];
+  }
+};
+
+// Applies one one-dimensional transform to the columns of a matrix of in_h x in_w and then another to its
+// rows.
+template <int in_h, int in_w, int out_h, int out_w, class D, typename Load, typename Columns, typename Rows,
+          typename Store>
+HWY_INLINE void both_ways(D d, const Load& load, const Columns& columns, const Rows& rows,
+                          const Store& store) {
   using V = hn::Vec<D>;
   constexpr std::size_t lanes = hn::MaxLanes(D());
   // Kept in memory by intent: left to itself the compiler moves far more than these to the stack and back.
-  HWY_ALIGN float half[out * in * lanes];
+  HWY_ALIGN float half[out_h * in_w * lanes];
 #pragma GCC unroll 6
-  for (int j = 0; j < in; ++j) {
-    V x[in], y[out];
+  for (int j = 0; j < in_w; ++j) {
+    V x[in_h], y[out_h];
 #pragma GCC unroll 6
-    for (int i = 0; i < in; ++i) x[i] = load(i, j);
-    transform(x, y);
+    for (int i = 0; i < in_h; ++i) x[i] = load(i, j);
+    columns(x, y);
 #pragma GCC unroll 6
-    for (int i = 0; i < out; ++i) hn::Store(y[i], d, half + (i * in + j) * lanes);
+    for (int i = 0; i < out_h; ++i) hn::Store(y[i], d, half + (i * in_w + j) * lanes);
   }
 #pragma GCC unroll 6
-  for (int i = 0; i < out; ++i) {
-    V x[in], y[out];
+  for (int i = 0; i < out_h; ++i) {
+    V x[in_w], y[out_w];
 #pragma GCC unroll 6
-    for (int j = 0; j < in; ++j) x[j] = hn::Load(d, half + (i * in + j) * lanes);
-    transform(x, y);
+    for (int j = 0; j < in_w; ++j) x[j] = hn::Load(d, half + (i * in_w + j) * lanes);
+    rows(x, y);
 #pragma GCC unroll 6
-    for (int j = 0; j < out; ++j) store(i, j, y[j]);
+    for (int j = 0; j < out_w; ++j) store(i, j, y[j]);
   }
 }
 
-HWY_INLINE float* place(const TransformedTile& to, std::int64_t c) {
-  return to.data + c / to.width * to.block_pitch + c % to.width;
+HWY_INLINE std::int64_t place(const TransformedTile& to, std::int64_t c) {
+  return c / to.width * to.block_pitch + c % to.width;
+}
+
+// Point (i, j) of a tile. Most tiles are square, and do not have to look up where it is.
+template <class H, class W, typename T>
+HWY_INLINE T* point(const TilePoints<T>& points, int i, int j) {
+  constexpr bool all = H::side == W::side && H::side != Side::rest;
+  const int k = i * W::size + j;
+  if constexpr (all) return points.data + k * points.pitch;
+  return points.data + points.offsets[k];
 }
 
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 
 // The tile to the right begins m pixels on; its columns that this tile does not share are fetched while this
 // one is transformed, for the hardware does not see the pattern. An address beyond the map does no harm.
-template <class P>
+template <class H, class W>
 HWY_INLINE void prefetch_next(const float* const* pixels, std::int64_t channels, std::int64_t c) {
 #pragma GCC unroll 6
-  for (int i = 0; i < P::size; ++i)
+  for (int i = 0; i < H::size; ++i)
 #pragma GCC unroll 6
-    for (int j = 2; j < P::size; ++j) hwy::Prefetch(pixels[i * P::size + j] + P::m * channels + c);
+    for (int j = 2; j < W::size; ++j) hwy::Prefetch(pixels[i * W::size + j] + W::m * channels + c);
 }
 
-template <class P>
+template <class H, class W>
 void input(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    float* v = place(to, c);
-    if (c % kLine == 0) prefetch_next<P>(pixels, channels, c);
-    both_ways<P::size, P::size>(
-        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::size + j] + c); },
-        [](const auto& x, auto& y) HWY_ATTR { P::input(x, y); },
-        [&](int, int, auto y) HWY_ATTR {
-          hn::Store(y, d, v);
-          v += to.point_pitch;
-        });
+    const std::int64_t at = place(to, c);
+    if (c % kLine == 0) prefetch_next<H, W>(pixels, channels, c);
+    both_ways<H::size, W::size, H::size, W::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * W::size + j] + c); },
+        [](const auto& x, auto& y) HWY_ATTR { H::input(x, y); },
+        [](const auto& x, auto& y) HWY_ATTR { W::input(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, point<H, W>(to.points, i, j) + at); });
   });
 }
 
-template <class P>
+template <class H, class W>
 void gradient(const float* const* pixels, std::int64_t channels, const TransformedTile& to) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    float* v = place(to, c);
-    both_ways<P::m, P::size>(
-        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * P::m + j] + c); },
-        [](const auto& x, auto& y) HWY_ATTR { P::gradient(x, y); },
-        [&](int, int, auto y) HWY_ATTR {
-          hn::Store(y, d, v);
-          v += to.point_pitch;
-        });
+    const std::int64_t at = place(to, c);
+    both_ways<H::m, W::m, H::size, W::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, pixels[i * W::m + j] + c); },
+        [](const auto& x, auto& y) HWY_ATTR { H::gradient(x, y); },
+        [](const auto& x, auto& y) HWY_ATTR { W::gradient(x, y); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::Store(y, d, point<H, W>(to.points, i, j) + at); });
   });
 }
 
-template <class P, bool sloped, bool added>
-HWY_INLINE void output_with(const float* from, std::int64_t point_pitch, std::int64_t channels,
+template <class H, class W, bool sloped, bool added>
+HWY_INLINE void output_with(const TilePoints<const float>& from, std::int64_t channels,
                             const TileEpilogue& epilogue, float* const* pixels) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
     const auto offset = epilogue.bias ? hn::LoadU(d, epilogue.bias + c) : hn::Zero(d);
     auto slope = offset;
     if constexpr (sloped) slope = hn::LoadU(d, epilogue.slope + c);
-    both_ways<P::size, P::m>(
-        d, [&](int i, int j) HWY_ATTR { return hn::Load(d, from + (i * P::size + j) * point_pitch + c); },
-        [](const auto& x, auto& y) HWY_ATTR { P::output(x, y); },
+    both_ways<H::size, W::size, H::m, W::m>(
+        d, [&](int i, int j) HWY_ATTR { return hn::Load(d, point<H, W>(from, i, j) + c); },
+        [](const auto& x, auto& y) HWY_ATTR { H::output(x, y); },
+        [](const auto& x, auto& y) HWY_ATTR { W::output(x, y); },
         [&](int i, int j, auto y) HWY_ATTR {
           y = hn::Add(y, offset);
           if constexpr (sloped) y = hn::IfThenElse(hn::Gt(y, hn::Zero(d)), y, hn::Mul(y, slope));
-          if constexpr (added) y = hn::Add(y, hn::LoadU(d, epilogue.residual[i * P::m + j] + c));
-          hn::StoreU(y, d, pixels[i * P::m + j] + c);
+          if constexpr (added) y = hn::Add(y, hn::LoadU(d, epilogue.residual[i * W::m + j] + c));
+          hn::StoreU(y, d, pixels[i * W::m + j] + c);
         });
   });
 }
 
-template <class P>
-void output(const float* from, std::int64_t point_pitch, std::int64_t channels, const TileEpilogue& epilogue,
+template <class H, class W>
+void output(const TilePoints<const float>& from, std::int64_t channels, const TileEpilogue& epilogue,
             float* const* pixels) {
   if (epilogue.slope && epilogue.residual)
-    return output_with<P, true, true>(from, point_pitch, channels, epilogue, pixels);
-  if (epilogue.slope) return output_with<P, true, false>(from, point_pitch, channels, epilogue, pixels);
-  if (epilogue.residual) return output_with<P, false, true>(from, point_pitch, channels, epilogue, pixels);
-  output_with<P, false, false>(from, point_pitch, channels, epilogue, pixels);
+    return output_with<H, W, true, true>(from, channels, epilogue, pixels);
+  if (epilogue.slope) return output_with<H, W, true, false>(from, channels, epilogue, pixels);
+  if (epilogue.residual) return output_with<H, W, false, true>(from, channels, epilogue, pixels);
+  output_with<H, W, false, false>(from, channels, epilogue, pixels);
 }
 
 template <class P>
 void weights(const float* g, std::int64_t tap_pitch, std::int64_t count, float* u, std::int64_t point_pitch) {
   for_vectors(count, [&](auto d, std::int64_t c) HWY_ATTR {
-    both_ways<3, P::size>(
-        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, g + (i * 3 + j) * tap_pitch + c); },
-        [](const auto& x, auto& y) HWY_ATTR { P::weights(x, y); },
+    const auto transform = [](const auto& x, auto& y) HWY_ATTR { P::weights(x, y); };
+    both_ways<3, 3, P::size, P::size>(
+        d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, g + (i * 3 + j) * tap_pitch + c); }, transform,
+        transform,
         [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(y, d, u + (i * P::size + j) * point_pitch + c); });
   });
 }
@@ -260,24 +311,35 @@ template <class P>
 void weight_gradient(const float* s, std::int64_t point_pitch, std::int64_t channels, float* dg,
                      std::int64_t tap_pitch) {
   for_vectors(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    both_ways<P::size, 3>(
+    const auto transform = [](const auto& x, auto& y) HWY_ATTR { P::weight_gradient(x, y); };
+    both_ways<P::size, P::size, 3, 3>(
         d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, s + (i * P::size + j) * point_pitch + c); },
-        [](const auto& x, auto& y) HWY_ATTR { P::weight_gradient(x, y); },
+        transform, transform,
         [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(y, d, dg + (i * 3 + j) * tap_pitch + c); });
   });
 }
 
-template <class P>
-const WinogradKernels* table() {
-  static const WinogradKernels kernels{P::m,       P::size,     &input<P>,          &gradient<P>,
-                                       &output<P>, &weights<P>, &weight_gradient<P>};
-  return &kernels;
+// side: of the square tile whose weights these are.
+template <class H, class W>
+TileKernels kernels_of_tile(int side) {
+  TileKernels kernels{H::side, W::side, {}, &input<H, W>, &gradient<H, W>, &output<H, W>};
+  for (int i = 0; i < H::size; ++i)
+    for (int j = 0; j < W::size; ++j)
+      kernels.points[i * W::size + j] = static_cast<std::int8_t>(H::places[i] * side + W::places[j]);
+  return kernels;
 }
-const WinogradKernels* winograd_2() {
-  return table<Points2>();
+
+const TileKernels* all_tile_kernels() {
+  static const TileKernels kernels[] = {
+      kernels_of_tile<Points2, Points2>(4), kernels_of_tile<Points4, Points4>(6),
+      kernels_of_tile<Points4, PointsRest>(6), kernels_of_tile<PointsRest, Points4>(6),
+      kernels_of_tile<PointsRest, PointsRest>(6)};
+  return kernels;
 }
-const WinogradKernels* winograd_4() {
-  return table<Points4>();
+const WeightKernels* all_weight_kernels() {
+  static const WeightKernels kernels[] = {{&weights<Points2>, &weight_gradient<Points2>},
+                                          {&weights<Points4>, &weight_gradient<Points4>}};
+  return kernels;
 }
 
 }  // namespace fer::detail::HWY_NAMESPACE
@@ -286,13 +348,18 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace fer::detail {
 
-HWY_EXPORT(winograd_2);
-HWY_EXPORT(winograd_4);
+HWY_EXPORT(all_tile_kernels);
+HWY_EXPORT(all_weight_kernels);
 
-const WinogradKernels& winograd_kernels(int m) {
-  static const WinogradKernels* two = HWY_DYNAMIC_DISPATCH(winograd_2)();
-  static const WinogradKernels* four = HWY_DYNAMIC_DISPATCH(winograd_4)();
-  return m == 2 ? *two : *four;
+const TileKernels& tile_kernels(Side height, Side width) {
+  static const TileKernels* all = HWY_DYNAMIC_DISPATCH(all_tile_kernels)();
+  if (height == Side::two) return all[0];
+  return all[1 + 2 * (height == Side::rest) + (width == Side::rest)];
+}
+
+const WeightKernels& weight_kernels(int m) {
+  static const WeightKernels* all = HWY_DYNAMIC_DISPATCH(all_weight_kernels)();
+  return all[m == 4];
 }
 
 }  // namespace fer::detail

@@ -2,33 +2,65 @@
 // Compiled once per instruction set. Channel counts are multiples of 8.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 namespace fer::detail {
 
-/// Where the transform of a tile goes: point p (of (m + 2)^2) of channel c to
-/// data[p * point_pitch + c / width * block_pitch + c % width]; width is a multiple of 16.
+/// A side of a tile: how many outputs, and at which points its polynomials are evaluated.
+enum class Side {
+  two,   ///< 2 outputs, 4 points
+  four,  ///< 4 outputs, 6 points
+  rest   ///< 2 outputs at 4 of the points of `four`, with whose weights it works: what is left beside fours
+};
+
+constexpr int outputs_of(Side side) {
+  return side == Side::four ? 4 : 2;
+}
+/// Of both inputs and points.
+constexpr int size_of(Side side) {
+  return outputs_of(side) + 2;
+}
+
+/// Where the points of a tile lie: the k-th at data[k * pitch] for `two` by `two` and `four` by `four`, at
+/// data[offsets[k]] for tiles that have not all points of their weights.
+template <typename T>
+struct TilePoints {
+  T* data = nullptr;
+  std::int64_t pitch = 0;
+  const std::int64_t* offsets = nullptr;
+};
+
+/// Where the transform of a tile goes: channel c of a point to c / width * block_pitch + c % width behind its
+/// first; width is a multiple of 16.
 struct TransformedTile {
-  float* data = nullptr;
-  std::int64_t point_pitch = 0, width = 0, block_pitch = 0;
+  TilePoints<float> points;
+  std::int64_t width = 0, block_pitch = 0;
 };
 
 /// What follows an output: y = prelu(y + bias, slope) + residual; null is none.
 struct TileEpilogue {
   const float *bias = nullptr, *slope = nullptr;  ///< channels
-  const float* const* residual = nullptr;         ///< m x m pixels
+  const float* const* residual = nullptr;         ///< a tile's pixels
 };
 
-struct WinogradKernels {
-  int m;     ///< side of the output tile
-  int size;  ///< m + 2: side of the input tile
-  /// B^T d B; pixels: size x size, each the first of `channels` elements.
+/// The transforms of tiles of one height and width. Pixels and points are numbered row by row.
+struct TileKernels {
+  Side height, width;
+  std::array<std::int8_t, 36> points;  ///< each point's number among those of the weights
+
+  int point_count() const { return size_of(height) * size_of(width); }
+  /// B^T d B; pixels: a tile's inputs, each the first of `channels` elements.
   void (*input)(const float* const* pixels, std::int64_t channels, const TransformedTile& to);
-  /// A dy A^T; pixels: m x m.
+  /// A dy A^T; pixels: a tile's outputs.
   void (*gradient)(const float* const* pixels, std::int64_t channels, const TransformedTile& to);
-  /// A^T (from) A, finished, to m x m pixels; from[p * point_pitch + c].
-  void (*output)(const float* from, std::int64_t point_pitch, std::int64_t channels,
-                 const TileEpilogue& epilogue, float* const* pixels);
+  /// A^T (from) A, finished, to a tile's pixels.
+  void (*output)(const TilePoints<const float>& from, std::int64_t channels, const TileEpilogue& epilogue,
+                 float* const* pixels);
+};
+
+/// The transforms of weights for square tiles, and for those that work with the same points.
+struct WeightKernels {
   /// G g G^T of `count` kernels, g[tap * tap_pitch + i], to u[p * point_pitch + i]; count: a multiple of 8.
   void (*weights)(const float* g, std::int64_t tap_pitch, std::int64_t count, float* u,
                   std::int64_t point_pitch);
@@ -37,7 +69,9 @@ struct WinogradKernels {
                           std::int64_t tap_pitch);
 };
 
+/// Both `two`, or neither.
+const TileKernels& tile_kernels(Side height, Side width);
 /// m: 2 or 4.
-const WinogradKernels& winograd_kernels(int m);
+const WeightKernels& weight_kernels(int m);
 
 }  // namespace fer::detail

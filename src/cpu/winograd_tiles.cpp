@@ -9,69 +9,96 @@
 namespace fer::detail {
 namespace {
 
-// Offsets of the pixels that the tiles along one axis see. A tile's first output lies at v = tile * step;
-// `maps` maps of `extent` pixels begin `period` apart. Maps that are no mosaic (period a multiple of step)
-// must not see their neighbours: there a pixel belongs to the map of its tile.
-std::vector<std::int64_t> axis_offsets(std::int64_t tiles, std::int64_t side, std::int64_t step,
-                                       std::int64_t shift, std::int64_t maps, std::int64_t period,
-                                       std::int64_t extent, std::int64_t map_stride,
-                                       std::int64_t pixel_stride) {
-  std::vector<std::int64_t> offsets(static_cast<std::size_t>(tiles * side), -1);
-  for (std::int64_t tile = 0; tile < tiles; ++tile) {
-    for (std::int64_t i = 0; i < side; ++i) {
-      const std::int64_t first = tile * step, v = first - shift + i;
-      const std::int64_t map = period % step == 0 ? first / period : std::max<std::int64_t>(0, v) / period;
-      const std::int64_t pixel = v - map * period;
-      if (map < maps && pixel >= 0 && pixel < extent)
-        offsets[tile * side + i] = map * map_stride + pixel * pixel_stride;
+// `count` tiles of a side, one behind the other.
+struct Span {
+  Side side;
+  std::int64_t count, first;
+};
+
+// What covers `extent` outputs.
+std::vector<Span> spans(int m, std::int64_t extent) {
+  if (m == 2) return {{Side::two, ceil_div(extent, 2), 0}};
+  const std::int64_t fours = extent / 4, left = extent % 4;
+  if (left == 0 || left == 3 || fours == 0) return {{Side::four, ceil_div(extent, 4), 0}};
+  return {{Side::four, fours, 0}, {Side::rest, 1, 4 * fours}};
+}
+
+// Offsets of the pixels that `count` tiles see along one axis: `seen` of them every `step` from `first` on.
+std::vector<std::int64_t> axis_offsets(std::int64_t count, std::int64_t seen, std::int64_t step,
+                                       std::int64_t first, std::int64_t extent, std::int64_t pitch) {
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t tile = 0; tile < count; ++tile) {
+    for (std::int64_t i = 0; i < seen; ++i) {
+      const std::int64_t pixel = first + tile * step + i;
+      offsets.push_back(pixel >= 0 && pixel < extent ? pixel * pitch : -1);
     }
   }
   return offsets;
 }
 
-// Tiles along an axis, and the period of its maps: as a mosaic, or each map with tiles of its own.
-struct Axis {
-  std::int64_t period, tiles;
-};
-Axis axis(std::int64_t maps, std::int64_t extent, std::int64_t m, std::int64_t padding) {
-  const Axis apart{round_up(extent, m), maps * ceil_div(extent, m)};
-  // One pixel between two maps serves as the padding of both, and a kernel of 3 reaches no further.
-  const Axis mosaic{extent + 1, ceil_div(maps * (extent + 1) - 1, m)};
-  const bool possible = padding == 1 && mosaic.period % m != 0;
-  return possible && mosaic.tiles < apart.tiles ? mosaic : apart;
-}
-
 }  // namespace
 
-Mosaic Mosaic::best(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t padding) {
-  Mosaic best{};
-  for (std::int64_t down = 1; down <= n; ++down) {
-    if (n % down != 0) continue;
-    const Axis rows = axis(down, h, m, padding), columns = axis(n / down, w, m, padding);
-    if (down == 1 || rows.tiles * columns.tiles < best.tiles())
-      best = {down, n / down, rows.period, columns.period, rows.tiles, columns.tiles};
-  }
-  return best;
+Tiling::Tiling(int m, std::int64_t n, std::int64_t h, std::int64_t w) {
+  for (const Span& rows : spans(m, h))
+    for (const Span& columns : spans(m, w))
+      kinds_.push_back(
+          {&tile_kernels(rows.side, columns.side), n, rows.count, columns.count, rows.first, columns.first});
 }
 
-TilePixels::TilePixels(const Mosaic& mosaic, const float* data, std::int64_t h, std::int64_t w,
-                       std::int64_t channels, std::int64_t side, std::int64_t step, std::int64_t shift)
-    : data_(data),
-      columns_(mosaic.columns),
-      side_(side),
-      row_offsets_(axis_offsets(mosaic.rows, side, step, shift, mosaic.down, mosaic.period_h, h,
-                                mosaic.across * h * w * channels, w * channels)),
-      column_offsets_(axis_offsets(mosaic.columns, side, step, shift, mosaic.across, mosaic.period_w, w,
-                                   h * w * channels, channels)) {}
+std::int64_t Tiling::points() const {
+  std::int64_t points = 0;
+  for (const TileKind& kind : kinds_) points += kind.count() * kind.kernels->point_count();
+  return points;
+}
+
+TileBlock::TileBlock(const Tiling& tiling, std::int64_t index, std::int64_t blocks) {
+  for (const TileKind& kind : tiling.kinds()) {
+    Share& share = shares_[kinds_++];
+    share.kernels = kind.kernels;
+    share.begin = kind.count() * index / blocks;
+    share.count = kind.count() * (index + 1) / blocks - share.begin;
+    tiles_ += share.count;
+    for (int k = 0; k < kind.kernels->point_count(); ++k) {
+      std::int64_t& rows = rows_[kind.kernels->points[k]];
+      share.first_row[k] = rows;
+      rows += share.count;
+    }
+  }
+}
+
+TileBlock::Place TileBlock::place(std::int64_t i, std::int64_t pitch, std::int64_t stride) const {
+  std::size_t kind = 0;
+  for (; i >= shares_[kind].count; ++kind) i -= shares_[kind].count;
+  const Share& share = shares_[kind];
+  Place place;
+  place.kernels = share.kernels;
+  place.kind = kind;
+  place.tile = share.begin + i;
+  place.first = (share.first_row[0] + i) * stride;
+  if (kind == 0) return place;  // which has all points, one pitch apart
+  for (int k = 0; k < share.kernels->point_count(); ++k)
+    place.offsets[k] = share.kernels->points[k] * pitch + (share.first_row[k] - share.first_row[0]) * stride;
+  return place;
+}
+
+TilePixels::TilePixels(const TileKind& kind, Of what, const float* data, std::int64_t h, std::int64_t w,
+                       std::int64_t channels, std::int64_t padding)
+    : data_(data), rows_(kind.rows), columns_(kind.columns), map_pitch_(h * w * channels) {
+  const int step_h = outputs_of(kind.kernels->height), step_w = outputs_of(kind.kernels->width);
+  height_ = what == inputs ? size_of(kind.kernels->height) : step_h;
+  width_ = what == inputs ? size_of(kind.kernels->width) : step_w;
+  row_offsets_ = axis_offsets(rows_, height_, step_h, kind.first_row - padding, h, w * channels);
+  column_offsets_ = axis_offsets(columns_, width_, step_w, kind.first_column - padding, w, channels);
+}
 
 float* const* TilePixels::at(std::int64_t tile, std::int64_t channel, float* outside,
                              std::array<float*, 36>& pixels) const {
-  const std::int64_t* rows = row_offsets_.data() + tile / columns_ * side_;
-  const std::int64_t* columns = column_offsets_.data() + tile % columns_ * side_;
-  float* first = const_cast<float*>(data_) + channel;
+  const std::int64_t* rows = row_offsets_.data() + tile / columns_ % rows_ * height_;
+  const std::int64_t* columns = column_offsets_.data() + tile % columns_ * width_;
+  float* first = const_cast<float*>(data_) + tile / (rows_ * columns_) * map_pitch_ + channel;
   float** pixel = pixels.data();
-  for (std::int64_t i = 0; i < side_; ++i)
-    for (std::int64_t j = 0; j < side_; ++j)
+  for (std::int64_t i = 0; i < height_; ++i)
+    for (std::int64_t j = 0; j < width_; ++j)
       *pixel++ = rows[i] >= 0 && columns[j] >= 0 ? first + rows[i] + columns[j] : outside;
   return pixels.data();
 }

@@ -1,32 +1,45 @@
-// The tiles of a batch of image maps and the addresses of their pixels. Maps whose sides are no multiple of
-// the tile are laid out as a mosaic, one pixel of padding between neighbours, so that tiles run on from one
-// map into the next: sixteen maps of 14 x 14 in four rows are 225 tiles of 4 x 4 instead of 256.
+// The tiles of a batch of image maps and the addresses of their pixels. A side that tiles of 4 do not divide
+// ends in one of 2 where that is enough: 14 pixels are 4 + 4 + 4 + 2, evaluated at 6 + 6 + 6 + 4 points
+// instead of 24.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <vector>
 
+#include "cpu/winograd_kernels.h"
+
 namespace fer::detail {
 
-/// How the maps of a batch are laid out: `down` x `across` of them, n in all, whose outputs begin `period_h`
-/// rows and `period_w` columns apart.
-struct Mosaic {
-  std::int64_t down, across, period_h, period_w;
-  std::int64_t rows, columns;  ///< tiles
+/// The tiles of one height and width in n maps: `rows` x `columns` of them in each, from an output on.
+struct TileKind {
+  const TileKernels* kernels;
+  std::int64_t n, rows, columns;
+  std::int64_t first_row, first_column;
 
-  std::int64_t tiles() const { return rows * columns; }
-  /// The layout with the fewest tiles of m x m for n maps of h x w outputs, each convolved with a 3x3 kernel.
-  static Mosaic best(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t m, std::int64_t padding);
+  std::int64_t count() const { return n * rows * columns; }
 };
 
-/// The pixels under the tiles of a mosaic: side x side of them, the first `shift` before the tile's first
-/// output.
+/// The kinds of tiles that cover n maps of h x w outputs with tiles of m (2 or 4), and what is left beside
+/// fours with twos. The first kind has all points of the weights.
+class Tiling {
+ public:
+  Tiling(int m, std::int64_t n, std::int64_t h, std::int64_t w);
+  const std::vector<TileKind>& kinds() const { return kinds_; }
+  /// Points of all tiles together.
+  std::int64_t points() const;
+
+ private:
+  std::vector<TileKind> kinds_;  // at most 4
+};
+
+/// The pixels under the tiles of a kind, of inputs or outputs.
 class TilePixels {
  public:
-  /// data: n x h x w x channels; the tiles' outputs lie `step` apart.
-  TilePixels(const Mosaic& mosaic, const float* data, std::int64_t h, std::int64_t w, std::int64_t channels,
-             std::int64_t side, std::int64_t step, std::int64_t shift);
+  enum Of { inputs, outputs };
+  /// data: n x h x w x channels; a tile's first input lies `padding` before its first output.
+  TilePixels(const TileKind& kind, Of what, const float* data, std::int64_t h, std::int64_t w,
+             std::int64_t channels, std::int64_t padding = 0);
 
   /// Pointers, row by row, to channel `channel` of a tile's pixels, or to `outside` where there is none.
   float* const* at(std::int64_t tile, std::int64_t channel, float* outside,
@@ -37,9 +50,48 @@ class TilePixels {
 
  private:
   const float* data_;
-  std::int64_t columns_, side_;
+  std::int64_t rows_, columns_, height_, width_, map_pitch_;
   std::vector<std::int64_t> row_offsets_, column_offsets_;  // [tile][side], elements, or -1
 };
+
+/// One of `blocks` equal shares of a tiling, and where its tiles stand in the products, of which there is one
+/// a point: those that have the point, kind by kind.
+class TileBlock {
+ public:
+  TileBlock(const Tiling& tiling, std::int64_t index, std::int64_t blocks);
+
+  std::int64_t tiles() const { return tiles_; }
+  /// Rows of each point's product.
+  const std::int64_t* rows() const { return rows_.data(); }
+
+  /// The block's i-th tile as the pixels know it, and its points in a matrix [point: pitch][row: stride].
+  struct Place {
+    const TileKernels* kernels;
+    std::size_t kind;
+    std::int64_t tile;
+    std::int64_t first;                    ///< where the first point's row begins,
+    std::array<std::int64_t, 36> offsets;  ///< and all points' rows behind it
+  };
+  Place place(std::int64_t i, std::int64_t pitch, std::int64_t stride) const;
+
+ private:
+  struct Share {
+    const TileKernels* kernels;
+    std::int64_t begin, count;
+    std::array<std::int64_t, 36> first_row;  // of each of its points
+  };
+  std::array<Share, 4> shares_;
+  std::size_t kinds_ = 0;
+  std::array<std::int64_t, 36> rows_{};
+  std::int64_t tiles_ = 0;
+};
+
+/// The least pitch, in floats, for points of `size` floats each that keeps them from falling into few cache
+/// sets: an odd number of cache lines.
+inline std::int64_t point_pitch(std::int64_t size) {
+  constexpr std::int64_t line = 16;
+  return ((size + line - 1) / line | 1) * line;
+}
 
 /// A thread's row of zeros.
 const float* zero_pixel(std::int64_t channels);

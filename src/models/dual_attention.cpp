@@ -151,8 +151,7 @@ Variable CrossAttentionBlock::attend_one(const Variable& q, const Variable& f) {
   }
   const Variable weights = softmax(scale(scores, 1.0 / std::sqrt(static_cast<double>(width))));
   const Variable gathered = permute(matmul(cast(weights, f.dtype()), f), {1, 0, 2});  // heads x N x D
-  const Variable attended =
-      reshape(permute(matmul(gathered, transpose(v_weight)), {1, 0, 2}), {n, 1, dim});
+  const Variable attended = reshape(permute(matmul(gathered, transpose(v_weight)), {1, 0, 2}), {n, 1, dim});
   MacCounter::add(2 * n * dim * (dim + tokens * heads));
   return v_fusion_->bias.defined() ? fer::add(attended, cast(v_fusion_->bias, q.dtype())) : attended;
 }
@@ -251,8 +250,8 @@ bool DualAttention::can_prepare(const Variable& fused, const Variable& f_lm, con
   // On the CPU only, as with all that is prepared: what a GPU replays must read the weights themselves. A
   // single block has one row to compute, and a layer norm stands between an embedding and its projections.
   const bool needs_graph = fused.requires_grad() || f_lm.requires_grad() || requires_grad();
-  return use_prepared_ && fused.device() == Device::cpu && !is_training() && !(grad_enabled() && needs_graph) &&
-         !trace && config_.depth > 1 && !config_.pre_norm;
+  return use_prepared_ && fused.device() == Device::cpu && !is_training() &&
+         !(grad_enabled() && needs_graph) && !trace && config_.depth > 1 && !config_.pre_norm;
 }
 
 Variable DualAttention::run_block(std::size_t i, const Variable& t, const Variable& t_query,
@@ -277,8 +276,9 @@ Variable DualAttention::finish(const Variable& row) {
 Variable DualAttention::attend(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
   ModuleScope scope(name());
   const std::int64_t pixels = fused.dim(1) * fused.dim(2);
-  require<ShapeError>(!config_.pos_embed || pixels == pixels_, "[dual_attention] has position embeddings for ",
-                      pixels_, " pixels, the map has ", pixels, "; image_size must be that of the images");
+  require<ShapeError>(!config_.pos_embed || pixels == pixels_,
+                      "[dual_attention] has position embeddings for ", pixels_, " pixels, the map has ",
+                      pixels, "; image_size must be that of the images");
   if (trace) {
     trace->fused = fused;
     trace->attention.clear();

@@ -56,8 +56,7 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   // Prepared, the tokens and the first block's keys and values come from 257 channels, its queries from 129.
   model.set_prepared(true);
   const std::vector<ModuleInfo> table = describe_model(model);
-  CHECK(at(table, "attention").macs ==
-        197 * (3 * 257 + 129) * d + block - 3 * 197 * d * d + last);
+  CHECK(at(table, "attention").macs == 197 * (3 * 257 + 129) * d + block - 3 * 197 * d * d + last);
   CHECK(in_millions(at(table, "attention").macs) == 1251);
   CHECK(table[0].macs == at(table, "image_backbone").macs + at(table, "landmark_backbone").macs +
                              at(table, "attention").macs + at(table, "head").macs);

@@ -68,16 +68,17 @@ class CrossAttentionBlock : public Module {
   /// `weights`, if given, receives the attention's, N x heads x Tq x T.
   Variable operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights = nullptr);
   /// From the queries, keys and values on, all N x T x D (Eqs. 4 and 5).
-  Variable from_projections(const Variable& t_fusion, const Variable& q, const Variable& k, const Variable& v);
+  Variable from_projections(const Variable& t_fusion, const Variable& q, const Variable& k,
+                            const Variable& v);
 
  private:
   /// Eq. 5.
   Variable finish(const Variable& attended, const Variable& residual);
   /// Eq. 4 of the queries q, N x Tq x D, to keys and values that are projections (Eq. 3) of f, N x T x D.
   Variable attend(const Variable& q, const Variable& f, Tensor* weights);
-  /// The same for one query a sequence, without keys and values: a score is q . K f_t = (K^T q) . f_t, and the
-  /// sum of a_t V f_t is V applied to the sum of a_t f_t, so that both projections have one row to do instead of
-  /// T. Not for a query's neighbours: with T of them it would be the dearer way.
+  /// The same for one query a sequence, without keys and values: a score is q . K f_t = (K^T q) . f_t, and
+  /// the sum of a_t V f_t is V applied to the sum of a_t f_t, so that both projections have one row to do
+  /// instead of T. Not for a query's neighbours: with T of them it would be the dearer way.
   Variable attend_one(const Variable& q, const Variable& f);
   Variable add_mlp(const Variable& t);
 
