@@ -310,16 +310,14 @@ void patch_conv_forward(const ConvShape& s, const T* x, const ConvOperands<T>& o
     T* patches = scratch<T>(ScratchUse::block_a, rows * k);
     for (std::int64_t r = 0; r < s.kh; ++r)
       copy_kernel_row(s, x, operands.border, r, 0, row, begin, block.rows, k, patches + r * row);
-    auto** c_rows = scratch<T*>(ScratchUse::pointers, 3 * rows);
-    auto** a_rows = const_cast<const T**>(c_rows + rows);
-    auto** residual_rows = a_rows + rows;
+    auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+    auto** residual_rows = const_cast<const T**>(c_rows + rows);
     for (std::int64_t i = 0; i < block.rows; ++i) {
-      a_rows[i] = patches + i * k;
       c_rows[i] = y + (begin + i) * s.out;
       if (operands.epilogue.residual) residual_rows[i] = operands.epilogue.residual + (begin + i) * s.out;
     }
     block.n = s.out, block.segment_k = k;
-    block.a_rows = a_rows, block.a_rows_pitch = rows;
+    block.a = patches, block.a_stride = k;
     block.b = packed, block.b_panel_pitch = k * nr;
     block.c_rows = c_rows;
     block.bias = operands.epilogue.bias, block.slope = operands.epilogue.slope;

@@ -71,9 +71,8 @@ void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_s
   const ProductKernels<T>& kernels = product_kernels<T>();
   const std::int64_t depth = even_split(a.cols, kPanelDepth);
   const bool in_place = a.col_stride == 1;
-  auto** c_rows = scratch<T*>(ScratchUse::pointers, 3 * rows);
-  auto** a_rows = const_cast<const T**>(c_rows + rows);
-  auto** residual_rows = const_cast<const T**>(c_rows + 2 * rows);
+  auto** c_rows = scratch<T*>(ScratchUse::pointers, 2 * rows);
+  auto** residual_rows = const_cast<const T**>(c_rows + rows);
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t at = (row + i) * c_stride + column;
     c_rows[i] = c + at;
@@ -89,13 +88,14 @@ void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_s
     block.n = columns;
     block.segment_k = std::min(depth, a.cols - k0);
     if (in_place) {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        const T* source = a.data + (row + i) * a.row_stride + k0;
-        if (moved) std::copy_n(source, block.segment_k, copy + i * pitch);
-        a_rows[i] = moved ? copy + i * pitch : source;
+      block.a = a.data + row * a.row_stride + k0;
+      block.a_stride = a.row_stride;
+      if (moved) {
+        for (std::int64_t i = 0; i < rows; ++i)
+          std::copy_n(block.a + i * block.a_stride, block.segment_k, copy + i * pitch);
+        block.a = copy;
+        block.a_stride = pitch;
       }
-      block.a_rows = a_rows;
-      block.a_rows_pitch = rows;
     } else {
       pack_a(a, row, rows, k0, block.segment_k, kernels.mr, copy);
       block.a_panels = copy;

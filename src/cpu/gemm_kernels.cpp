@@ -36,20 +36,90 @@ struct Accumulators {
   hn::Vec<Tag<T>> left[rows], right[rows];
 };
 
-// Adds the products of `k` steps; a(i, step) is the element of A of row i.
-template <typename T, int rows, typename ElementOfA>
-HWY_INLINE void multiply(std::int64_t k, const ElementOfA& a, const T* HWY_RESTRICT b,
-                         Accumulators<T, rows>& acc) {
+constexpr std::int64_t kLine = 64;  // bytes of a cache line
+
+// Memory that is asked for while a product runs, `step` bytes further with each step of k: into the
+// second-level cache, as the first is too small to hold what is only needed later. An address that is not
+// there does no harm.
+struct Ahead {
+  const char* next = nullptr;
+  std::int64_t step = 0;
+
+  HWY_INLINE void fetch() {
+    fetch(next);
+    if (step > kLine) fetch(next + kLine);
+    next += step;
+  }
+
+ private:
+  static HWY_INLINE void fetch(const char* address) {
+#if defined(__GNUC__)
+    __builtin_prefetch(address, 0, 2);
+#else
+    hwy::Prefetch(address);
+#endif
+  }
+};
+struct NothingAhead {
+  HWY_INLINE void fetch() {}
+};
+
+// What of the next panel of B is asked for by each of the `tiles` that go through this one.
+template <typename T>
+HWY_INLINE Ahead next_panel(const T* panel, std::int64_t tiles) {
+  const auto row = static_cast<std::int64_t>(kPanelColumns<T> * sizeof(T));
+  return {reinterpret_cast<const char*>(panel), (row + tiles - 1) / tiles};
+}
+
+// The elements of A that a tile needs, step by step: those of a packed tile,
+template <typename T, int width>
+struct PackedRows {
+  const T* a;
+  HWY_INLINE T at(int i) const { return a[i]; }
+  HWY_INLINE void next() { a += width; }
+};
+// of rows evenly apart, three to a pointer, as there are too few registers for one each,
+template <typename T, int rows>
+struct EvenRows {
+  const T* of_three[(rows + 2) / 3];
+  std::int64_t stride;
+  HWY_INLINE EvenRows(const T* a, std::int64_t stride_) : stride(stride_) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i += 3) of_three[i / 3] = a + i * stride;
+  }
+  HWY_INLINE T at(int i) const {
+    return of_three[i / 3][i % 3 * stride];
+  }
+  HWY_INLINE void next() {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i += 3) ++of_three[i / 3];
+  }
+};
+// and of rows anywhere.
+template <typename T, int rows>
+struct PointedRows {
+  const T* a[rows];
+  std::int64_t step = 0;
+  HWY_INLINE T at(int i) const { return a[i][step]; }
+  HWY_INLINE void next() { ++step; }
+};
+
+// Adds the products of `k` steps.
+template <typename T, int rows, typename Rows, typename Prefetch>
+HWY_INLINE void multiply(std::int64_t k, Rows a, const T* HWY_RESTRICT b, Accumulators<T, rows>& acc,
+                         Prefetch& ahead) {
   const Tag<T> d;
   for (std::int64_t step = 0; step < k; ++step, b += kPanelColumns<T>) {
     const auto b_left = hn::Load(d, b);
     const auto b_right = hn::Load(d, b + kLanes<T>);
+    ahead.fetch();
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const auto a_i = hn::Set(d, a(i, step));
+      const auto a_i = hn::Set(d, a.at(i));
       acc.left[i] = hn::MulAdd(a_i, b_left, acc.left[i]);
       acc.right[i] = hn::MulAdd(a_i, b_right, acc.right[i]);
     }
+    a.next();
   }
 }
 
@@ -124,7 +194,7 @@ HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t v
 // `valid` rows from `row` on (at most `rows`) by the columns of one panel.
 template <typename T, int rows>
 HWY_NOINLINE void tile_product(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid,
-                               std::int64_t panel) {
+                               std::int64_t panel, Ahead ahead) {
   const Tag<T> d;
   Accumulators<T, rows> acc;
 #pragma GCC unroll 16
@@ -132,16 +202,19 @@ HWY_NOINLINE void tile_product(const BlockProduct<T>& p, std::int64_t row, std::
   const T* b = p.b + panel * p.b_panel_pitch;
   if (p.a_panels) {
     const T* a = p.a_panels + row / kTileRows * p.a_panel_pitch + row % kTileRows;
-    multiply<T, rows>(
-        p.segment_k, [a](int i, std::int64_t step) HWY_ATTR { return a[step * kTileRows + i]; }, b, acc);
+    multiply<T, rows>(p.segment_k, PackedRows<T, kTileRows>{a}, b, acc, ahead);
+  } else if (p.a && valid == rows) {
+    multiply<T, rows>(p.segment_k, EvenRows<T, rows>(p.a + row * p.a_stride, p.a_stride), b, acc, ahead);
   } else {
     for (std::int64_t segment = 0; segment < p.segments; ++segment) {
-      const T* a[rows];
-      const T* const* starts = p.a_rows + segment * p.a_rows_pitch + row;
+      PointedRows<T, rows> a;
+      const T* const* starts = p.a ? nullptr : p.a_rows + segment * p.a_rows_pitch + row;
 #pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) a[i] = starts[i < valid ? i : 0] + p.a_offset;
-      multiply<T, rows>(
-          p.segment_k, [&a](int i, std::int64_t step) HWY_ATTR { return a[i][step]; }, b, acc);
+      for (int i = 0; i < rows; ++i) {
+        const int source = i < valid ? i : 0;
+        a.a[i] = starts ? starts[source] + p.a_offset : p.a + (row + source) * p.a_stride;
+      }
+      multiply<T, rows>(p.segment_k, a, b, acc, ahead);
       b += p.segment_k * kPanelColumns<T>;
     }
   }
@@ -152,57 +225,32 @@ HWY_NOINLINE void tile_product(const BlockProduct<T>& p, std::int64_t row, std::
 template <typename T>
 void block_product(const BlockProduct<T>& p) {
   const std::int64_t panels = (p.n + kPanelColumns<T> - 1) / kPanelColumns<T>;
+  const std::int64_t tiles = (p.rows + kTileRows - 1) / kTileRows, k = p.segments * p.segment_k;
   for (std::int64_t panel = 0; panel < panels; ++panel) {
+    Ahead ahead = next_panel(p.b + std::min(panel + 1, panels - 1) * p.b_panel_pitch, tiles);
     std::int64_t row = 0;
-    for (; row + kTileRows <= p.rows; row += kTileRows) tile_product<T, kTileRows>(p, row, kTileRows, panel);
+    for (; row + kTileRows <= p.rows; row += kTileRows, ahead.next += k * ahead.step)
+      tile_product<T, kTileRows>(p, row, kTileRows, panel, ahead);
     const std::int64_t rest = p.rows - row;
     if (rest > kTileRows / 2) {
-      tile_product<T, kTileRows>(p, row, rest, panel);
+      tile_product<T, kTileRows>(p, row, rest, panel, ahead);
     } else if (rest > 1) {
-      tile_product<T, kTileRows / 2>(p, row, rest, panel);
+      tile_product<T, kTileRows / 2>(p, row, rest, panel, ahead);
     } else if (rest == 1) {
-      tile_product<T, 1>(p, row, rest, panel);
+      tile_product<T, 1>(p, row, rest, panel, ahead);
     }
   }
 }
-
-constexpr std::int64_t kLine = 64;  // bytes of a cache line
-
-// Asks for a line into the second-level cache; the first is too small to hold what is only needed later.
-HWY_INLINE void fetch_ahead(const char* address) {
-#if defined(__GNUC__)
-  __builtin_prefetch(address, 0, 2);
-#else
-  hwy::Prefetch(address);
-#endif
-}
-
-// Memory that is asked for while a product runs, `step` bytes further with each step of k.
-struct Ahead {
-  const char* begin;
-  std::int64_t step;
-};
 
 // A tile of a strided product over [0, k): c = A b, or c += A b.
 template <typename T, int rows>
 HWY_NOINLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T* b, std::int64_t k,
-                               bool accumulate, T* HWY_RESTRICT c, const Ahead& ahead) {
+                               bool accumulate, T* HWY_RESTRICT c, Ahead ahead) {
   const Tag<T> d;
-  const T* a_rows[rows];
   Accumulators<T, rows> acc;
 #pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) {
-    a_rows[i] = a + i * p.a_stride;
-    acc.left[i] = acc.right[i] = hn::Zero(d);
-  }
-  const auto element_of_a = [&](int i, std::int64_t step) HWY_ATTR {
-    if (i == 0) {
-      fetch_ahead(ahead.begin + step * ahead.step);
-      if (ahead.step > kLine) fetch_ahead(ahead.begin + step * ahead.step + kLine);
-    }
-    return a_rows[i][step];
-  };
-  multiply<T, rows>(k, element_of_a, b, acc);
+  for (int i = 0; i < rows; ++i) acc.left[i] = acc.right[i] = hn::Zero(d);
+  multiply<T, rows>(k, EvenRows<T, rows>(a, p.a_stride), b, acc, ahead);
   if (accumulate) {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
@@ -222,7 +270,7 @@ constexpr int kLeastRows = kTileRows / 2;
 // strided_tile() of `height` rows, kLeastRows at least.
 template <typename T, int rows = kTileRows>
 HWY_INLINE void strided_tile_of(std::int64_t height, const StridedProducts<T>& p, const T* a, const T* b,
-                                std::int64_t k, bool accumulate, T* c, const Ahead& ahead) {
+                                std::int64_t k, bool accumulate, T* c, Ahead ahead) {
   if constexpr (rows > kLeastRows) {
     if (height < rows) return strided_tile_of<T, rows - 1>(height, p, a, b, k, accumulate, c, ahead);
   }
@@ -236,9 +284,8 @@ template <typename T>
 HWY_INLINE void strided_piece(const StridedProducts<T>& p, std::int64_t rows, const T* a, const T* b,
                               std::int64_t k, bool accumulate, T* c, const T* next) {
   const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  const auto row_bytes = static_cast<std::int64_t>(kPanelColumns<T> * sizeof(T));
-  Ahead ahead{reinterpret_cast<const char*>(next), row_bytes / tiles};
-  for (std::int64_t tile = 0, row = 0; tile < tiles; ++tile, ahead.begin += k * ahead.step) {
+  Ahead ahead = next_panel(next, tiles);
+  for (std::int64_t tile = 0, row = 0; tile < tiles; ++tile, ahead.next += k * ahead.step) {
     const std::int64_t height = (rows - row) / (tiles - tile);
     strided_tile_of<T>(height, p, a + row * p.a_stride, b, k, accumulate, c + row * p.c_stride, ahead);
     row += height;
@@ -275,9 +322,8 @@ HWY_INLINE void tall_tile(const TallProduct<T>& p, std::int64_t row, const T* b,
     acc.left[i] = acc.right[i] = hn::Zero(Tag<T>());
     c_rows[i] = p.c + (row + i) * p.c_stride + column;
   }
-  const T* a = p.a + row / 16 * p.a_block_pitch + row % 16;
-  multiply<T, rows>(
-      p.k, [a](int i, std::int64_t step) HWY_ATTR { return a[step * 16 + i]; }, b, acc);
+  NothingAhead nothing;
+  multiply<T, rows>(p.k, PackedRows<T, 16>{p.a + row / 16 * p.a_block_pitch + row % 16}, b, acc, nothing);
   target.c_rows = c_rows;
   target.accumulate = p.accumulate;
   store<T, rows>(target, 0, std::min<std::int64_t>(rows, p.m - row), 0,

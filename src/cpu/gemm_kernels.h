@@ -14,12 +14,15 @@ struct BlockProduct {
   std::int64_t rows = 0;
   std::int64_t n = 0;
   std::int64_t segments = 1;
-  std::int64_t segment_k = 0;        ///< K = segments * segment_k
+  std::int64_t segment_k = 0;  ///< K = segments * segment_k
+  // A: one of the three
+  const T* a = nullptr;  ///< rows a_stride apart; one segment
+  std::int64_t a_stride = 0;
+  const T* a_panels = nullptr;       ///< [tile of mr rows][K][mr]; one segment
+  std::int64_t a_panel_pitch = 0;    ///< elements from one tile's panel to the next
   const T* const* a_rows = nullptr;  ///< [segments][a_rows_pitch]: where each row's segment begins
   std::int64_t a_rows_pitch = 0;     ///< at least `rows`
   std::int64_t a_offset = 0;         ///< added to each of them
-  const T* a_panels = nullptr;       ///< instead of a_rows: [tile of mr rows][K][mr]; one segment
-  std::int64_t a_panel_pitch = 0;    ///< elements from one tile's panel to the next
   const T* b = nullptr;              ///< [panel of nr columns][K][nr], zero beyond column n
   std::int64_t b_panel_pitch = 0;    ///< elements from one panel to the next; at least K * nr
   T* const* c_rows = nullptr;        ///< [rows]: the first of n contiguous elements
