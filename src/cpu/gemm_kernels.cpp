@@ -123,70 +123,109 @@ HWY_INLINE void multiply(std::int64_t k, Rows a, const T* HWY_RESTRICT b, Accumu
   }
 }
 
-// What is left to do with the vectors of C in one column of a tile before they are written.
-template <typename T, class D>
-class Finish {
+// Reads and writes the two vectors of a row of C: whole ones,
+template <typename T>
+struct WholeRow {
+  HWY_INLINE hn::Vec<Tag<T>> load(int half, const T* c) const {
+    return hn::LoadU(Tag<T>(), c + half * kLanes<T>);
+  }
+  HWY_INLINE void store(int half, hn::Vec<Tag<T>> value, T* c) const {
+    hn::StoreU(value, Tag<T>(), c + half * kLanes<T>);
+  }
+};
+#if HWY_TARGET <= HWY_AVX2
+constexpr bool kMasks = true;  // whose other lanes are not touched
+#else
+constexpr bool kMasks = false;
+#endif
+// or so many columns of them.
+template <typename T>
+class PartOfRow {
  public:
-  HWY_INLINE Finish(const BlockProduct<T>& p, D d, std::int64_t column)
-      : p_(p),
-        d_(d),
-        column_(column),
-        bias_(p.bias ? hn::LoadU(d, p.bias + column) : hn::Zero(d)),
-        slope_(p.slope ? hn::LoadU(d, p.slope + column) : hn::Zero(d)) {}
-
-  HWY_INLINE hn::Vec<D> operator()(hn::Vec<D> value, std::int64_t row) const {
-    if (p_.accumulate) value = hn::Add(value, hn::LoadU(d_, p_.c_rows[row] + column_));
-    if (p_.bias) value = hn::Add(value, bias_);
-    if (p_.slope) value = hn::IfThenElse(hn::Gt(value, hn::Zero(d_)), value, hn::Mul(value, slope_));
-    if (p_.residual_rows) value = hn::Add(value, hn::LoadU(d_, p_.residual_rows[row] + column_));
-    return value;
+  HWY_INLINE explicit PartOfRow(std::int64_t columns)
+      : masks_{mask(columns), mask(std::max<std::int64_t>(0, columns - kLanes<T>))} {}
+  HWY_INLINE hn::Vec<Tag<T>> load(int half, const T* c) const {
+    return hn::MaskedLoad(masks_[half], Tag<T>(), c + half * kLanes<T>);
+  }
+  HWY_INLINE void store(int half, hn::Vec<Tag<T>> value, T* c) const {
+    hn::BlendedStore(value, masks_[half], Tag<T>(), c + half * kLanes<T>);
   }
 
  private:
-  const BlockProduct<T>& p_;
-  D d_;
-  std::int64_t column_;
-  hn::Vec<D> bias_, slope_;
+  using Mask = hn::Mask<Tag<T>>;
+  static HWY_INLINE Mask mask(std::int64_t columns) {
+    return hn::FirstN(Tag<T>(), static_cast<std::size_t>(std::min(columns, kLanes<T>)));
+  }
+  Mask masks_[2];
 };
+
+// Does what is left to do with the first `valid` rows of a tile and writes them.
+template <bool accumulate, bool sloped, bool added, typename T, int rows, typename Row>
+HWY_INLINE void finish(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
+                       const Accumulators<T, rows>& acc, const Row& access) {
+  const Tag<T> d;
+  hn::Vec<Tag<T>> bias[2] = {hn::Zero(d), hn::Zero(d)}, slope[2] = {hn::Zero(d), hn::Zero(d)};
+  for (int half = 0; half < 2; ++half) {
+    if (p.bias) bias[half] = access.load(half, p.bias + column);
+    if constexpr (sloped) slope[half] = access.load(half, p.slope + column);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    if (i >= valid) break;
+    T* HWY_RESTRICT c = p.c_rows[row + i] + column;
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      auto value = half == 0 ? acc.left[i] : acc.right[i];
+      if constexpr (accumulate) value = hn::Add(value, access.load(half, c));
+      value = hn::Add(value, bias[half]);
+      if constexpr (sloped)
+        value = hn::IfThenElse(hn::Gt(value, hn::Zero(d)), value, hn::Mul(value, slope[half]));
+      if constexpr (added) value = hn::Add(value, access.load(half, p.residual_rows[row + i] + column));
+      access.store(half, value, c);
+    }
+  }
+}
+
+template <typename T, int rows, typename Row>
+HWY_INLINE void finish(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
+                       const Accumulators<T, rows>& acc, const Row& access) {
+  if (p.slope && p.residual_rows) {
+    if (p.accumulate) return finish<true, true, true>(p, row, valid, column, acc, access);
+    return finish<false, true, true>(p, row, valid, column, acc, access);
+  }
+  if (p.slope) {
+    if (p.accumulate) return finish<true, true, false>(p, row, valid, column, acc, access);
+    return finish<false, true, false>(p, row, valid, column, acc, access);
+  }
+  if (p.residual_rows) {
+    if (p.accumulate) return finish<true, false, true>(p, row, valid, column, acc, access);
+    return finish<false, false, true>(p, row, valid, column, acc, access);
+  }
+  if (p.accumulate) return finish<true, false, false>(p, row, valid, column, acc, access);
+  finish<false, false, false>(p, row, valid, column, acc, access);
+}
 
 // Writes the first `valid` rows and `columns` columns of a tile.
 template <typename T, int rows>
 HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
                       std::int64_t columns, const Accumulators<T, rows>& acc) {
-  const Tag<T> d;
-  const bool plain = !p.accumulate && !p.bias && !p.slope && !p.residual_rows;
-  if (HWY_LIKELY(columns == kPanelColumns<T>)) {
-    if (plain) {
-#pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) {
-        if (i >= valid) break;
-        hn::StoreU(acc.left[i], d, p.c_rows[row + i] + column);
-        hn::StoreU(acc.right[i], d, p.c_rows[row + i] + column + kLanes<T>);
-      }
-      return;
-    }
-    const Finish<T, Tag<T>> left(p, d, column), right(p, d, column + kLanes<T>);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      if (i >= valid) break;
-      T* HWY_RESTRICT c = p.c_rows[row + i] + column;
-      hn::StoreU(left(acc.left[i], row + i), d, c);
-      hn::StoreU(right(acc.right[i], row + i), d, c + kLanes<T>);
-    }
-    return;
-  }
+  if (HWY_LIKELY(columns == kPanelColumns<T>)) return finish(p, row, valid, column, acc, WholeRow<T>());
+  if constexpr (kMasks) return finish(p, row, valid, column, acc, PartOfRow<T>(columns));
   HWY_ALIGN T tile[rows * kPanelColumns<T>];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
-    hn::Store(acc.left[i], d, tile + i * kPanelColumns<T>);
-    hn::Store(acc.right[i], d, tile + i * kPanelColumns<T> + kLanes<T>);
+    hn::Store(acc.left[i], Tag<T>(), tile + i * kPanelColumns<T>);
+    hn::Store(acc.right[i], Tag<T>(), tile + i * kPanelColumns<T> + kLanes<T>);
   }
-  const hn::CappedTag<T, 1> one;
-  for (std::int64_t j = 0; j < columns; ++j) {
-    const Finish<T, hn::CappedTag<T, 1>> finish(p, one, column + j);
-    for (std::int64_t i = 0; i < valid; ++i) {
-      const auto value = hn::Load(one, tile + i * kPanelColumns<T> + j);
-      hn::Store(finish(value, row + i), one, p.c_rows[row + i] + column + j);
+  for (std::int64_t i = 0; i < valid; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      T& c = p.c_rows[row + i][column + j];
+      T value = tile[i * kPanelColumns<T> + j];
+      if (p.accumulate) value += c;
+      if (p.bias) value += p.bias[column + j];
+      if (p.slope && !(value > 0)) value *= p.slope[column + j];
+      if (p.residual_rows) value += p.residual_rows[row + i][column + j];
+      c = value;
     }
   }
 }
