@@ -35,7 +35,7 @@ class OpBench {
   void conv(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t kernel, int stride) {
     const std::string name =
         concat("conv2d ", kernel, "x", kernel, " s", stride, " ", size, "px ", in, "->", out);
-    if (skips(name)) return;
+    if (skips_all(name)) return;
     const int padding = static_cast<int>(kernel / 2);
     const std::int64_t side = (size + 2 * padding - kernel) / stride + 1;
     const Tensor x = make({batch_, size, size, in}), dy = make({batch_, side, side, out}), none;
@@ -45,6 +45,7 @@ class OpBench {
     const double flops = 2.0 * static_cast<double>(dy.numel() * kernel * kernel * in);
     const double bytes = static_cast<double>(x.bytes() + dy.bytes() + w.bytes());
     measure(name + " forward", flops, bytes, [&] { device_.conv2d_forward(x, w, none, o, y); });
+    prepared(name, flops, bytes, x, w, o, y);
     measure(name + " backward input", flops, bytes, [&] { device_.conv2d_backward_input(dy, w, o, dx); });
     measure(name + " backward weight", flops, bytes,
             [&] { device_.conv2d_backward_weight(x, dy, o, dw, no_bias); });
@@ -52,7 +53,7 @@ class OpBench {
 
   void depthwise(std::int64_t size, std::int64_t channels, int stride) {
     const std::string name = concat("depthwise_conv2d 3x3 s", stride, " ", size, "px ", channels);
-    if (skips(name)) return;
+    if (skips_all(name)) return;
     const std::int64_t side = (size - 1) / stride + 1;
     const Tensor x = make({batch_, size, size, channels}), dy = make({batch_, side, side, channels});
     const Tensor w = make({channels, 3, 3, 1});
@@ -69,20 +70,22 @@ class OpBench {
 
   void linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
     const std::string name = concat("linear ", rows, " rows ", in, "->", out);
-    if (skips(name)) return;
+    if (skips_all(name)) return;
     const Tensor x = make({rows, in}), dy = make({rows, out}), w = make({out, in}), b = make({out});
     Tensor y = Tensor::empty_like(dy), dx = Tensor::empty_like(x), dw = Tensor::empty_like(w),
            db = Tensor::empty_like(b);
     const double flops = 2.0 * static_cast<double>(rows * in * out);
     const double bytes = static_cast<double>(x.bytes() + dy.bytes() + w.bytes());
     measure(name + " forward", flops, bytes, [&] { device_.linear_forward(x, w, b, y); });
+    Tensor map = y.reshape({1, 1, rows, out});
+    prepared(name, flops, bytes, x.reshape({1, 1, rows, in}), w.reshape({out, 1, 1, in}), {}, map);
     measure(name + " backward input", flops, bytes, [&] { device_.linear_backward_input(dy, w, dx); });
     measure(name + " backward weight", flops, bytes, [&] { device_.linear_backward_weight(x, dy, dw, db); });
   }
 
   void attention(std::int64_t queries, std::int64_t keys, std::int64_t dim, int heads) {
     const std::string name = concat("attention ", queries, " x ", keys, " of ", dim, ", ", heads, " heads");
-    if (skips(name)) return;
+    if (skips_all(name)) return;
     const Tensor q = make({batch_, queries, dim}), k = make({batch_, keys, dim}),
                  v = make({batch_, keys, dim});
     Tensor y = Tensor::empty_like(q), lse = Tensor::empty_like(q, {batch_, heads, queries});
@@ -141,7 +144,19 @@ class OpBench {
   }
 
  private:
+  /// As inference runs it: what depends on the weight alone was done before.
+  void prepared(const std::string& name, double flops, double bytes, const Tensor& x, const Tensor& weight,
+                const Conv2dOptions& options, Tensor& y) {
+    const std::shared_ptr<PackedConv2d> packed = device_.pack_conv2d(weight, options);
+    measure(name + " prepared", flops, bytes, [&] { device_.conv2d_fused_forward(x, *packed, {}, {}, y); });
+  }
+
   bool skips(const std::string& name) const { return name.find(options_.only) == std::string::npos; }
+  /// Whether nothing is wanted of what is measured under this name and with more behind it.
+  bool skips_all(const std::string& name) const {
+    const auto ends = {" forward", " prepared", " backward input", " backward weight", " backward"};
+    return std::all_of(ends.begin(), ends.end(), [&](const char* end) { return skips(name + end); });
+  }
   Tensor make(const Shape& shape) const { return filled(shape, options_.device); }
 
   void measure(const std::string& name, double flops, double bytes, const std::function<void()>& work) {
