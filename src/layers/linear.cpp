@@ -27,6 +27,13 @@ Variable Linear::forward(const Variable& x) {
   return y;
 }
 
+void Linear::train(bool mode) {
+  Module::train(mode);
+  if (!mode) return;
+  prepared_ = {};
+  prepared_from_ = {};
+}
+
 const PreparedConv2d& Linear::prepared() {
   if (!prepared_from_.is_current()) {
     prepared_ = PreparedConv2d({.name = name(),

@@ -205,6 +205,11 @@ std::string DualAttention::describe() const {
                 config_.cross ? ", cross" : ", no cross", ", ", config_.depth, " blocks)");
 }
 
+void DualAttention::train(bool mode) {
+  Module::train(mode);
+  if (mode) prepared_.reset();
+}
+
 Variable DualAttention::operator()(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
   return attend(fuse(f_img, f_lm, trace), f_lm, trace);
 }

@@ -94,6 +94,7 @@ Variable FERNet::landmarks(const Variable& x) {
 void FERNet::train(bool mode) {
   Module::train(mode);
   landmark_backbone_.train(false);
+  if (mode) prepared_image_.reset();
 }
 
 void FERNet::freeze_landmarks() {

@@ -420,8 +420,8 @@ TEST_SUITE("cpu products") {
              ConvCase{1, 6, 10, 16, 48, 3, 3, 1, 2, 1},
              ConvCase{3, 28, 27, 32, 16, 3, 3, 1, 1, 1},
              ConvCase{2, 8, 9, 24, 40, 3, 3, 1, 1, 1},
-             ConvCase{4, 6, 7, 8, 16, 3, 3, 1, 1, 1},    // a row of twos below fours
-             ConvCase{6, 5, 14, 16, 8, 3, 3, 1, 1, 1},   // and a column beside them
+             ConvCase{4, 6, 7, 8, 16, 3, 3, 1, 1, 1},     // a row of twos below fours
+             ConvCase{6, 5, 14, 16, 8, 3, 3, 1, 1, 1},    // and a column beside them
              ConvCase{9, 14, 14, 96, 32, 3, 3, 1, 1, 1},  // all kinds, in several blocks
              ConvCase{1, 12, 12, 8, 72, 3, 3, 1, 1, 1},
          }) {

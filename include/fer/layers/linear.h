@@ -19,6 +19,8 @@ class Linear : public Layer {
   /// x: any shape with last extent `in`; the result has last extent `out`. In evaluation without gradients
   /// the weight is packed once and used until it changes.
   Variable forward(const Variable& x) override;
+  /// In training a packed weight would only take up memory.
+  void train(bool mode = true) override;
   /// gelu of the layer, and its sum with a residual of the result's shape: one pass over the result where the
   /// device has such a kernel.
   Variable gelu(const Variable& x);

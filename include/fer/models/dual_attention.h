@@ -119,6 +119,8 @@ class DualAttention : public Module {
   Variable attend(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
 
   const DualAttentionConfig& config() const { return config_; }
+  /// In training nothing prepared is kept.
+  void train(bool mode = true) override;
   void set_checkpointing(bool on) { checkpointing_ = on; }
   /// Off: the first block is always computed step by step, not from a PreparedAttention.
   void set_prepared(bool on) { use_prepared_ = on; }

@@ -58,7 +58,8 @@ class FERNet : public Module {
   /// 68 (x, y) in [0, 1] of the image, N x 136. ConfigError if the backbone has no head.
   Variable landmarks(const Variable& x);
 
-  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift.
+  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift. In training
+  /// nothing prepared is kept but that backbone's.
   void train(bool mode = true) override;
   /// Its parameters stop requiring gradients.
   void freeze_landmarks();
