@@ -89,9 +89,10 @@ void print_paper() {
   }
   std::cout << "\nDifferences:\n";
   for (const Row& row : rows) std::cout << "  " << row.name << ": " << row.why << "\n";
-  std::cout << "  As it runs, the last block is computed for the class token alone, the only row that is "
-               "read, which is "
-               "exact and saves 1.22 G.\n";
+  std::cout
+      << "  As it runs, the last block is computed for the class token alone, the only row that is "
+         "read, which is exact and saves 1.44 G, and in inference two layers in a row become one, which "
+         "saves 0.27 G more.\n";
 }
 
 int run(const InfoCommandOptions& options, const SettingFlags& flags) {

@@ -13,7 +13,7 @@ namespace fer::detail {
 inline constexpr std::int64_t kQueryTile = 32;
 // A panel's scores over a tile of keys, 32 KB of floats at most, stay in the first-level cache, or nearly.
 inline constexpr std::int64_t kKeyTile = 256;
-// So few queries, as the class token's alone in the last block, do not pay for packing the keys and values.
+// So few queries, as a class token's alone, do not pay for packing the keys and values.
 inline constexpr std::int64_t kFewQueries = 2;
 // No instruction set has panels wider than this; buffers are padded to it.
 inline constexpr std::int64_t kMaxPanel = 32;

@@ -20,9 +20,8 @@ Tensor constant(const Shape& shape, double value, const Variable& like) {
 PreparedAttention::Tokens::Tokens(const DualAttention::Stream& stream, const Linear* layer) {
   const Linear& embedding = *stream.embedding;
   const DType dtype = embedding.weight.dtype();
-  Variable weight = in_float64(embedding.weight);  // D x C
-  Variable pixel =
-      reshape(in_float64(embedding.bias), {1, embedding.out()});  // what a pixel of zeros becomes
+  Variable weight = in_float64(embedding.weight);                              // D x C
+  Variable pixel = reshape(in_float64(embedding.bias), {1, embedding.out()});  // of a pixel of zeros
   Variable token = reshape(in_float64(stream.class_token), {1, embedding.out()});
   Variable positions = in_float64(stream.positions);
   if (layer) {
@@ -32,8 +31,7 @@ PreparedAttention::Tokens::Tokens(const DualAttention::Stream& stream, const Lin
     token = linear(token, w, b);
     if (positions.defined()) positions = linear(positions, w);
   }
-  // A row of the map has a 0 in the channel behind its own and the class token's has a 1 there and zeros
-  // else.
+  // The class token is what the channel that marks its row is worth, besides the bias of all rows.
   const Variable marked = concat({weight, transpose(sub(token, pixel))}, 1);
   const std::int64_t out = weight.dim(0);
   layer_ = PreparedConv2d({.name = layer ? layer->name() : embedding.name(),

@@ -77,10 +77,10 @@ class CrossAttentionBlock : public Module {
   /// Eq. 4 of the queries q, N x Tq x D, to keys and values that are projections (Eq. 3) of f, N x T x D.
   Variable attend(const Variable& q, const Variable& f, Tensor* weights);
   /// The same for one query a sequence, without keys and values: a score is q . K f_t = (K^T q) . f_t, and
-  /// the sum of a_t V f_t is V applied to the sum of a_t f_t, so that both projections have one row to do
-  /// instead of T. Not for a query's neighbours: with T of them it would be the dearer way.
+  /// the sum of a_t V f_t is V applied to the sum of a_t f_t. Both projections have one row to work on then
+  /// instead of T, but a head's queries and sums have D columns instead of D / heads: with many queries that
+  /// would be the dearer way.
   Variable attend_one(const Variable& q, const Variable& f);
-  Variable add_mlp(const Variable& t);
 
   DualAttentionConfig config_;
   LayerNorm *norm_lm_ = nullptr, *norm1_ = nullptr;
