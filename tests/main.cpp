@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "cpu/gemm_kernels.h"
+#include "cpu/highway_targets.h"
 #include "hwy/targets.h"
 
 namespace {
