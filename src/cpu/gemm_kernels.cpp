@@ -339,10 +339,10 @@ void strided_products(const StridedProducts<T>& p) {
       const T* a = p.a + item * p.a_pitch;
       const T* b = p.b + panel * p.b_panel_pitch + item * p.b_pitch;
       T* c = p.c + item * p.c_pitch + panel * kPanelColumns<T>;
-      const T* next_panel = panel + 1 < p.panels ? b + p.b_panel_pitch : p.b + (item + 1) * p.b_pitch;
+      const T* after = panel + 1 < p.panels ? b + p.b_panel_pitch : p.b + (item + 1) * p.b_pitch;
       for (std::int64_t k0 = 0; k0 < p.k; k0 += p.depth) {
         const std::int64_t end = std::min(p.k, k0 + p.depth);
-        const T* next = end < p.k ? b + end * kPanelColumns<T> : next_panel;
+        const T* next = end < p.k ? b + end * kPanelColumns<T> : after;
         strided_piece(p, p.rows[item], a + k0, b + k0 * kPanelColumns<T>, end - k0, k0 > 0, c, next);
       }
     }

@@ -4,7 +4,7 @@
 //
 // Few channels: a thread takes a group of tiles through transforms and products by itself, and the groups'
 // sums, being small, are added up at the end. Many channels: there is room for one set of sums, and memory
-// for no more; chunk by chunk all threads transform its tiles and then share out its products, one thread a
+// for no more; block by block all threads transform its tiles and then share out its products, one thread a
 // sum.
 #include <algorithm>
 #include <array>

@@ -11,6 +11,13 @@ using test::difference;
 using test::fill_as_reference;
 using test::filled;
 
+/// Of images of 32 x 32.
+FERNetConfig tiny_config() {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  return config;
+}
+
 Variable image(std::int64_t n, std::int64_t size, DType dtype, Device device) {
   return Variable(filled("image", {n, size, size, 3}).to(dtype).to(device));
 }
@@ -100,9 +107,7 @@ OP_TEST(
 }
 
 TEST_CASE("models: the prepared image net is used in evaluation without gradients, and follows its source") {
-  FERNetConfig config = preset("tiny", 3);
-  config.image_size = 32;
-  FERNet model(config);
+  FERNet model(tiny_config());
   fill_as_reference(model, "follow image/");
   model.eval();
   const Variable x = image(1, 32, DType::float32, Device::cpu);
@@ -158,9 +163,7 @@ TEST_CASE("models: the prepared first block of the attention is exact, and follo
 }
 
 TEST_CASE("models: the prepared landmark net follows its source") {
-  FERNetConfig config = preset("tiny", 3);
-  config.image_size = 32;
-  FERNet model(config);
+  FERNet model(tiny_config());
   fill_as_reference(model, "follow/");
   model.freeze_landmarks();
   const Variable x = image(1, 32, DType::float32, Device::cpu);
@@ -185,9 +188,7 @@ TEST_CASE("models: the prepared landmark net follows its source") {
 }
 
 TEST_CASE("models: in training nothing prepared for inference is kept but the landmark net") {
-  FERNetConfig config = preset("tiny", 3);
-  config.image_size = 32;
-  FERNet model(config);
+  FERNet model(tiny_config());
   model.initialise(1);
   const Variable x = image(1, 32, DType::float32, Device::cpu);
   const auto live_after = [&](bool training) {
