@@ -6,7 +6,6 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "fer/data/loader.h"
@@ -31,7 +30,8 @@ int main() {
   data.faces_per_identity = 7;
   fer::LoaderOptions options;
   options.batch_size = 7;
-  options.image_size = static_cast<int>(config.model.image_size);
+  options.follow(
+      fer::input_spec(config));  // size, colour and normalisation, which are written beside the weights
   fer::DataLoader loader(fer::open_dataset(data), options);
   const auto info = loader.dataset().info();
 
@@ -49,10 +49,9 @@ int main() {
     std::cout << "step " << step << "  loss " << loss.total.item() << std::endl;
   }
 
-  // Weights alone do not say of which network they are: the metadata does.
+  // Weights alone do not say of which network they are, nor what it expects of a picture: the metadata does.
   const auto file = std::filesystem::temp_directory_path() / "fer_example_5.safetensors";
-  fer::save_weights(file, net,
-                    {{"config", fer::to_json(config)}, {"classes", nlohmann::json(info.class_names).dump()}});
+  fer::save_weights(file, net, fer::to_metadata({config, info.class_names, fer::input_spec(config), ""}));
   const fer::Classifier classifier = fer::load_classifier(file, fer::Device::cpu);
   std::filesystem::remove(file);
 

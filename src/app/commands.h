@@ -9,6 +9,7 @@
 
 #include "fer/tensor/device.h"
 #include "fer/training/config.h"
+#include "fer/training/evaluate.h"
 
 namespace fer::app {
 
@@ -36,6 +37,9 @@ const CLI::Validator& whole_number();
 void add_device_flag(CLI::App& command, std::string& device);
 /// The device, set to what --math says, or a DeviceError that says what to do.
 Device checked_device(const std::string& text);
+
+/// load_classifier(), and on the error stream what there is to say of the file.
+Classifier load_and_note(const std::string& weights, Device device);
 
 /// --precision float32|tf32|bf16.
 void add_precision_flag(CLI::App& command, std::string& precision);

@@ -12,7 +12,7 @@ namespace fer::app {
 namespace {
 
 struct ConvertOptions {
-  std::string input, output, key, names;
+  std::string input, output, key, names, colour;
   bool list = false, json = false;
 };
 
@@ -56,24 +56,39 @@ void list(const StateFile& file, bool json) {
   }
 }
 
+/// What the file says of its network, with --colour; nothing for files that are not of fer train.
+std::optional<NetworkDescription> description(const ConvertOptions& options, const StateFile& file) {
+  if (!describes_network(file.metadata)) {
+    require<ConfigError>(options.colour.empty(), "convert: --colour is said of a network, and '",
+                         options.input,
+                         "' does not say of which its tensors are; weights written by 'fer train' do");
+    return std::nullopt;
+  }
+  NetworkDescription description = parse_description(file.metadata, options.input);
+  if (!options.colour.empty()) description.input.colour = parse_input_colour(options.colour);
+  return description;
+}
+
 /// The inference graph of a file that describes its network.
 void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
   require<ConfigError>(
       options.key.empty() && options.names.empty(),
       "convert: --key and --names do not go with .onnx, which takes weights written by 'fer train'");
   const Classifier classifier = load_classifier(options.input, Device::cpu);
-  OnnxModel model =
-      onnx_model(*classifier.model, {{"classes", metadata.at("classes")}, {"config", metadata.at("config")}});
+  OnnxModel model = onnx_model(*classifier.model, parse_input_spec(metadata.at(input_key), options.input),
+                               {{"classes", metadata.at("classes")}, {"config", metadata.at("config")}});
   model.producer_version = FER_VERSION;
   write_onnx(options.output, model);
 }
 
-void print_head(const ConvertOptions& options, const StateFile& file) {
+void print_head(const ConvertOptions& options, const StateFile& file,
+                const std::optional<NetworkDescription>& network) {
   std::cout << options.input << ": " << name_of(file.format) << ", " << file.tensors.size() << " tensors"
             << (file.found_under.empty() ? "" : " under '" + file.found_under + "'")
             << (file.stripped_prefix.empty() ? "" : ", prefix '" + file.stripped_prefix + "' taken off")
             << "\n";
   for (const std::string& name : file.skipped) std::cout << "left aside, no tensor: " << name << "\n";
+  if (network) std::cout << description_of(*network) << "\n";
 }
 
 /// The tensors under fer's names, and the report of what matched.
@@ -91,10 +106,12 @@ int run(const ConvertOptions& options) {
   require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
   LoadOptions load;
   load.key = options.key;
-  const StateFile file = read_state_file(options.input, load);
-  if (!options.json) print_head(options, file);
+  StateFile file = read_state_file(options.input, load);
+  const std::optional<NetworkDescription> network = description(options, file);
+  if (!options.json) print_head(options, file, network);
   if (options.list) list(file, options.json);
   if (options.output.empty()) return 0;
+  if (network) file.metadata[input_key] = to_json(network->input);  // what older programs did not write
   nlohmann::ordered_json json{{"input", options.input},
                               {"format", name_of(file.format)},
                               {"tensors", file.tensors.size()},
@@ -127,6 +144,11 @@ Command add_convert(CLI::App& program) {
                       "dictionary of a nested checkpoint that holds the tensors (ema.model)");
   command->add_option("--names", options->names,
                       "rename to fer's names and check shapes: ir50, mobilefacenet or fernet");
+  command
+      ->add_option(
+          "--colour", options->colour,
+          "what the network expects, written into its weights in place of what they say: grey or rgb")
+      ->check(CLI::IsMember({"grey", "rgb"}));
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
   return [options] { return run(*options); };

@@ -22,7 +22,7 @@ class Other {
  public:
   Other(const std::string& path, const Dataset& dataset, Device device) {
     if (std::filesystem::path(path).extension() != ".json") {
-      classifier_ = load_classifier(path, device);
+      classifier_ = load_and_note(path, device);
       require_same_classes(*classifier_, dataset.info());
       return;
     }
@@ -57,7 +57,7 @@ void print(const EvaluationResult& result, const Dataset& dataset) {
 
 int run(const EvalOptions& options, const SettingFlags& flags) {
   const Device device = checked_device(options.device, options.precision);
-  const Classifier classifier = load_classifier(options.weights, device);
+  const Classifier classifier = load_and_note(options.weights, device);
   RunConfig config = classifier.config;
   flags.apply(config);
   const auto dataset = open_dataset(dataset_options(config.data, parse_split(options.split)));

@@ -28,7 +28,7 @@ struct Subject {
   Device device;
 
   Subject(const FigureOptions& options, const SettingFlags& flags)
-      : net(load_classifier(options.weights, checked_device(options.device))),
+      : net(load_and_note(options.weights, checked_device(options.device))),
         config(net.config),
         device(net.device) {
     flags.apply(config);
@@ -62,7 +62,7 @@ int cam(FigureOptions options, const SettingFlags& flags) {
   const Subject subject(options, flags);
   Classifier other;
   if (!options.compare.empty()) {
-    other = load_classifier(options.compare, subject.device);
+    other = load_and_note(options.compare, subject.device);
     require<ConfigError>(!options.pictures.empty() || other.class_names == subject.net.class_names,
                          "the networks '", options.weights, "' and '", options.compare,
                          "' tell other classes apart; compare them on --pictures");
@@ -94,7 +94,7 @@ int changes(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
   const auto dataset = subject.dataset(options);
   const EvaluationResult second = evaluate(subject.net, dataset);
-  const EvaluationResult first = evaluate(load_classifier(options.compare, subject.device), dataset);
+  const EvaluationResult first = evaluate(load_and_note(options.compare, subject.device), dataset);
   return finish(options,
                 changes_figure(*dataset, first, second, options.compare, options.weights, options.count),
                 "Faces mended and broken");

@@ -2,14 +2,17 @@
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "app/commands.h"
 #include "fer/models/info.h"
+#include "fer/training/evaluate.h"
 
 namespace fer::app {
 namespace {
 
 struct InfoCommandOptions {
+  std::string weights;
   int levels = 2;
   bool json = false;
 };
@@ -98,6 +101,12 @@ void print_paper() {
 int run(const InfoCommandOptions& options, const SettingFlags& flags) {
   RunConfig config;
   config.model = preset(config.preset);
+  std::optional<NetworkDescription> network;
+  if (!options.weights.empty()) {
+    const std::string file = weight_file(options.weights).string();
+    network = parse_description(read_state_file(file).metadata, file);
+    config = network->config;
+  }
   flags.apply(config);
   FERNet model(config.model);
   const auto infos = describe_model(model, {});
@@ -110,10 +119,15 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
                          {"macs", info.macs}});
     }
     nlohmann::ordered_json json{{"preset", config.preset}, {"modules", modules}};
+    if (network) {
+      json["classes"] = network->class_names;
+      json[input_key] = nlohmann::ordered_json::parse(to_json(network->input));
+    }
     if (config.preset == "paper") json["paper"] = paper_json();
     std::cout << json.dump(2) << "\n";
     return 0;
   }
+  if (network) std::cout << options.weights << ": " << description_of(*network) << "\n\n";
   std::cout << "preset " << config.preset << ", one image of " << config.model.image_size << " x "
             << config.model.image_size << "\n\n";
   print_modules(infos, options.levels);
@@ -126,6 +140,9 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
 Command add_info(CLI::App& program) {
   CLI::App* command = program.add_subcommand("info", "Parameters and multiply-adds, module by module");
   auto options = std::make_shared<InfoCommandOptions>();
+  command->add_option(
+      "--weights", options->weights,
+      "weights or run folder written by fer train: their network, and what it expects of a picture");
   command->add_option("--levels", options->levels, "levels of modules shown")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

@@ -194,7 +194,8 @@ int run(const PredictOptions& options) {
   const std::vector<PredictInput> inputs =
       predict_inputs(options.inputs, options.recursive, options.camera.empty() ? options.overlay : "");
   const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
-  Predictor predictor(options, load_classifier(weights, checked_device(options.device, options.precision)));
+  Predictor predictor(options,
+                      load_and_note(weights.string(), checked_device(options.device, options.precision)));
   // What was read is answered in full, and an overlay of a stream is complete.
   const InterruptCatcher catcher;
   if (options.camera.empty()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iostream>
 #include <limits>
 
 #include "fer/tensor/backend.h"
@@ -81,6 +82,12 @@ Device checked_device(const std::string& text, const std::string& precision) {
   const Device device = checked_device(text);
   set_precision(device, parsed);
   return device;
+}
+
+Classifier load_and_note(const std::string& weights, Device device) {
+  Classifier classifier = load_classifier(weights, device);
+  if (!classifier.note.empty()) std::cerr << classifier.note << std::endl;
+  return classifier;
 }
 
 std::string flag_advice(const CLI::App& command, const std::string& unknown) {

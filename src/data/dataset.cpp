@@ -3,6 +3,7 @@
 #include "fer/data/dataset.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 
@@ -166,6 +167,20 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       std::vector<std::int64_t> indices) {
   return std::make_shared<SubsetDataset>(std::move(dataset), std::move(indices));
+}
+
+bool all_grey(const Dataset& dataset) {
+  if (dataset.info().channels == 1) return true;
+  std::atomic<bool> colour{false};
+  try {
+    detail::parallel_rows(dataset.size(), [&](std::int64_t i) {
+      if (!colour && !is_grey(dataset.sample(i).image)) colour = true;
+    });
+  } catch (...) {
+    if (!colour)
+      throw;  // what a picture that cannot be read would have shown does not matter beside a colour one
+  }
+  return !colour;
 }
 
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fer/error.h"
+#include "fer/formats/input_spec.h"
 #include "tensor/resize_image.h"
 
 namespace fer {
@@ -60,8 +61,9 @@ Image to_grey(const Image& image) {
   if (image.channels == 1) return image;
   Image out(image.height, image.width, 1);
   const std::uint8_t* from = image.pixels.data();
-  for (std::uint8_t& grey : out.pixels) {  // ITU-R 601 luma in 16 fractional bits
-    grey = static_cast<std::uint8_t>((from[0] * 19595 + from[1] * 38470 + from[2] * 7471 + 0x8000) >> 16);
+  for (std::uint8_t& grey : out.pixels) {
+    const int sum = from[0] * luma_weights[0] + from[1] * luma_weights[1] + from[2] * luma_weights[2];
+    grey = static_cast<std::uint8_t>((sum + 0x8000) >> 16);
     from += 3;
   }
   return out;
@@ -76,6 +78,16 @@ Image to_rgb(const Image& image) {
     to += 3;
   }
   return out;
+}
+
+bool is_grey(const Image& image) {
+  constexpr int most_spread = 8;
+  if (image.channels == 1) return true;
+  for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+    const auto [least, most] = std::minmax({image.pixels[i], image.pixels[i + 1], image.pixels[i + 2]});
+    if (most - least > most_spread) return false;
+  }
+  return true;
 }
 
 }  // namespace fer

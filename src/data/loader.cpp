@@ -66,6 +66,20 @@ struct DataLoader::State {
   void run_worker();
 };
 
+void LoaderOptions::follow(const InputSpec& spec) {
+  image_size = static_cast<int>(spec.size);
+  channels = spec.colour == InputColour::grey ? 1 : 0;  // of a grey data set one is enough either way
+  normalisation = spec.normalisation;
+}
+
+Image network_picture(const Image& image, int side, int channels) {
+  const auto coloured = [channels](const Image& sized) {
+    return channels == 1 ? to_grey(sized) : to_rgb(sized);
+  };
+  const bool fits = image.height == side && image.width == side;
+  return fits ? coloured(image) : coloured(resize(image, side, side));
+}
+
 std::optional<Sample> SampleCache::find(const std::string& name, int side, int channels) const {
   const std::lock_guard lock(mutex_);
   const auto found = samples_.find(name);
@@ -123,9 +137,7 @@ Sample DataLoader::State::shaped_sample(std::int64_t i) {
     if (std::optional<Sample> kept = options.cache->find(name, side, channels)) return std::move(*kept);
   }
   Sample sample = dataset->sample(i);
-  if (sample.image.height != side || sample.image.width != side)
-    sample.image = resize(sample.image, side, side);
-  sample.image = channels == 1 ? to_grey(sample.image) : to_rgb(sample.image);
+  sample.image = network_picture(sample.image, side, channels);
   if (options.cache) options.cache->keep(name, sample);
   return sample;
 }
@@ -134,6 +146,7 @@ Batch DataLoader::State::prepare(std::int64_t global) {
   Batch batch;
   batch.epoch = global / batches;
   batch.number = global % batches;
+  batch.normalisation = options.normalisation;
   const auto epoch_order = order(batch.epoch);
   const std::int64_t begin = batch.number * options.batch_size;
   const std::int64_t end =

@@ -40,7 +40,7 @@ enum AttributeField {
 };
 enum AttributeType { type_float = 1, type_int = 2, type_ints = 7 };
 enum TensorField { tensor_dims = 1, tensor_data_type = 2, tensor_name = 8, tensor_raw_data = 9 };
-enum TensorType { tensor_float = 1, tensor_int64 = 7 };
+enum TensorType { tensor_float = 1, tensor_uint8 = 2, tensor_int64 = 7 };
 enum ValueField { value_name = 1, value_type = 2 };
 enum TypeField { type_tensor = 1, type_elements = 1, type_shape = 2 };
 enum ShapeField { shape_dim = 1, dim_value = 1, dim_param = 2 };
@@ -97,7 +97,7 @@ ProtoMessage encode(const OnnxValue& value) {
     shape.message(shape_dim, std::move(dimension));
   }
   ProtoMessage tensor, type, message;
-  tensor.integer(type_elements, tensor_float);
+  tensor.integer(type_elements, value.dtype == DType::uint8 ? tensor_uint8 : tensor_float);
   tensor.message(type_shape, std::move(shape));
   type.message(type_tensor, std::move(tensor));
   message.text(value_name, value.name);
@@ -153,7 +153,14 @@ void validate(const OnnxModel& model) {
     require<ConfigError>(!name.empty() && known.insert(name).second, "[onnx] two values are called '", name,
                          "'");
   };
-  for (const OnnxValue& value : model.inputs) define(value.name);
+  const auto check_type = [](const OnnxValue& value) {
+    require<TypeError>(value.dtype == DType::float32 || value.dtype == DType::uint8, "[onnx] the value '",
+                       value.name, "' must be float32 or uint8, got ", value.dtype);
+  };
+  for (const OnnxValue& value : model.inputs) {
+    define(value.name);
+    check_type(value);
+  }
   for (const OnnxTensor& tensor : model.initializers) {
     define(tensor.name);
     const DType dtype = tensor.value.dtype();
@@ -168,6 +175,7 @@ void validate(const OnnxModel& model) {
     for (const std::string& name : node.outputs) define(name);
   }
   for (const OnnxValue& value : model.outputs) {
+    check_type(value);
     require<ConfigError>(known.contains(value.name), "[onnx] no node gives the output '", value.name, "'");
   }
 }

@@ -43,8 +43,8 @@ Variable FERNet::landmark_input(const Variable& x) {
     const auto constant = [&](const std::array<double, 3>& values) {
       return Variable(Tensor::from<double>({3}, {values.begin(), values.end()}).to(x.dtype()).to(x.device()));
     };
-    unit_scale_ = constant(imagenet_std);
-    unit_shift_ = constant(imagenet_mean);
+    unit_scale_ = constant(normalisation_.std);
+    unit_shift_ = constant(normalisation_.mean);
   }
   return fer::add(mul(x, unit_scale_), unit_shift_);
 }
@@ -103,6 +103,11 @@ void FERNet::freeze_landmarks() {
 
 bool FERNet::landmarks_frozen() const {
   return !landmark_backbone_.requires_grad();
+}
+
+void FERNet::set_normalisation(const Normalisation& normalisation) {
+  normalisation_ = normalisation;
+  unit_scale_ = unit_shift_ = Variable();
 }
 
 void FERNet::set_prepared(bool on) {

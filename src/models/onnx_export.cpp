@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <numbers>
-#include <span>
 #include <unordered_map>
 
 #include "fer/error.h"
@@ -52,7 +51,7 @@ Tensor transposed(const Tensor& weight) {
 
 class Exporter {
  public:
-  explicit Exporter(FERNet& model) : config_(model.config()) {
+  Exporter(FERNet& model, const InputSpec& input) : config_(model.config()), input_(input) {
     for (const auto& [path, module] : model.named_modules()) modules_.emplace(path, module);
     for (const NamedVariable& parameter : model.named_parameters()) {
       parameters_.emplace(parameter.name, parameter.variable.value());
@@ -81,6 +80,10 @@ class Exporter {
   std::string layer_norm(const std::string& x, const std::string& path);
   std::string gelu(const std::string& x, const std::string& name);
 
+  // From bytes to what the backbones are fed.
+  std::string luma(const std::string& pixels);
+  std::string normalised(const std::string& bytes);
+
   // The backbones.
   std::string ir_unit(const std::string& x, const std::string& path);
   std::string image_features(const std::string& image);
@@ -99,6 +102,7 @@ class Exporter {
   std::string finish(const std::string& row);
 
   const FERNetConfig config_;
+  const InputSpec input_;
   std::unordered_map<std::string, Module*> modules_;
   std::unordered_map<std::string, Tensor> parameters_;
   OnnxModel graph_;
@@ -200,6 +204,32 @@ std::string Exporter::gelu(const std::string& x, const std::string& name) {
   return node("Mul", name, {half, sum});
 }
 
+/// N x S x S x 3 -> N x S x S x 1, as to_grey() gives it. Bytes times weights of 16 fractional bits, and
+/// their sums, are exact in float32. No matrix product, which a device may round.
+std::string Exporter::luma(const std::string& pixels) {
+  const std::string name = "image.luma";
+  std::vector<float> weights;
+  for (const int weight : luma_weights) weights.push_back(static_cast<float>(weight) / 65536);
+  const std::string shares =
+      node("Mul", name + ".shares", {pixels, constant(name + ".weights", Tensor::from<float>({3}, weights))});
+  const std::string sum =
+      node("ReduceSum", name + ".sum", {shares, integers(name + ".axes", {3})}, {{"keepdims", 1}});
+  return node("Floor", name, {node("Add", name + ".raised", {sum, number(name + ".half", 0.5)})});
+}
+
+/// N x S x S x 3 bytes -> N x 3 x S x S.
+std::string Exporter::normalised(const std::string& bytes) {
+  const auto channels = [](const std::array<double, 3>& values) {
+    return Tensor::from<double>({3, 1, 1}, {values.begin(), values.end()}).to(DType::float32);
+  };
+  std::string x = node("Cast", "image.pixels", {bytes}, {{"to", 1}});  // TensorProto.FLOAT
+  if (input_.colour == InputColour::grey) x = luma(x);
+  x = node("Transpose", "image.planes", {x}, {{"perm", Ints{0, 3, 1, 2}}});
+  x = node("Div", "image.unit", {x, number("image.white", 255)});
+  x = node("Sub", "image.centred", {x, constant("image.mean", channels(input_.normalisation.mean))});
+  return node("Div", "image.normalised", {x, constant("image.std", channels(input_.normalisation.std))});
+}
+
 std::string Exporter::ir_unit(const std::string& x, const std::string& path) {
   const std::string res = path + ".res_layer", shortcut = path + ".shortcut_layer";
   const std::int64_t stride = at<Conv2d>(res + ".3").config().stride;
@@ -240,11 +270,8 @@ std::string Exporter::landmark_features(const std::string& image) {
   const std::string path = "landmark_backbone";
   std::string x = image;
   if (config_.landmark_unit_input) {  // not folded into the convolution, whose border is zero in [0, 1]
-    const auto channels = [](std::span<const double> values) {
-      return Tensor::from<double>({3, 1, 1}, {values.begin(), values.end()}).to(DType::float32);
-    };
-    x = node("Mul", path + ".scaled", {x, constant(path + ".std", channels(imagenet_std))});
-    x = node("Add", path + ".unit_input", {x, constant(path + ".mean", channels(imagenet_mean))});
+    x = node("Mul", path + ".scaled", {x, "image.std"});
+    x = node("Add", path + ".unit_input", {x, "image.mean"});
   }
   x = conv_block(conv_block(x, path + ".conv1"), path + ".conv2_dw");
   for (const char* name : {".conv_23", ".conv_3", ".conv_34", ".conv_4"}) {
@@ -348,9 +375,10 @@ OnnxModel Exporter::run() {
   const DualAttentionConfig& c = config_.attention;
   const std::int64_t side = config_.image_size;
   graph_.graph_name = "fernet";
-  graph_.inputs = {{"image", {"N", 3, side, side}}};
+  graph_.inputs = {{"image", {"N", side, side, 3}, DType::uint8}};
   graph_.outputs = {{"scores", {"N", config_.classes}}, {"probabilities", {"N", config_.classes}}};
-  const std::string f_lm = landmark_features("image"), f_img = image_features("image");
+  const std::string x = normalised("image");
+  const std::string f_lm = landmark_features(x), f_img = image_features(x);
 
   integers("zero", {0});
   integers("one", {1});
@@ -373,22 +401,15 @@ OnnxModel Exporter::run() {
   return std::move(graph_);
 }
 
-std::string list_text(std::span<const double> values) {
-  std::string text;
-  for (const double value : values) text += concat(text.empty() ? "[" : ", ", value);
-  return text + "]";
-}
-
 }  // namespace
 
-OnnxModel onnx_model(FERNet& model, const Metadata& metadata) {
-  OnnxModel onnx = Exporter(model).run();
+OnnxModel onnx_model(FERNet& model, const InputSpec& input, const Metadata& metadata) {
+  require<ConfigError>(input.size == model.config().image_size, "[onnx] the input is of ", input.size,
+                       " pixels a side, the network takes ", model.config().image_size);
+  OnnxModel onnx = Exporter(model, input).run();
   onnx.description = "FERNet: facial expression from an aligned face, product-cross dual attention";
   onnx.metadata = metadata;
-  onnx.metadata["image_size"] = std::to_string(model.config().image_size);
-  onnx.metadata["input"] = "N x 3 x S x S, RGB, (value / 255 - normalisation_mean) / normalisation_std";
-  onnx.metadata["normalisation_mean"] = list_text(imagenet_mean);
-  onnx.metadata["normalisation_std"] = list_text(imagenet_std);
+  onnx.metadata[input_key] = to_json(input);
   return onnx;
 }
 

@@ -226,6 +226,7 @@ void check(const RunConfig& config) {
     for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
     throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'"));
   };
+  one_of("colour", t.colour, {"auto", "grey", "rgb"});
   one_of("optimizer", t.optimizer, {"adam", "adamw", "sgd"});
   one_of("loss", t.loss, {"neaa", "anchor", "none"});
   one_of("schedule", t.schedule, {"constant", "exponential", "cosine"});

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "fer/autograd/ops.h"
 #include "fer/training/experiment.h"
@@ -93,41 +92,37 @@ std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& imag
 }
 
 Tensor Classifier::input(const std::vector<Image>& images) const {
-  const auto side = config.model.image_size;
+  const int side = static_cast<int>(expects.size), channels = expects.colour == InputColour::grey ? 1 : 3;
   const auto count = static_cast<std::int64_t>(images.size());
   std::vector<std::uint8_t> pixels;
-  pixels.reserve(static_cast<std::size_t>(count * side * side * 3));
+  pixels.reserve(static_cast<std::size_t>(count * side * side * channels));
   for (const Image& image : images) {
-    const Image input = to_rgb(resize(image, static_cast<int>(side), static_cast<int>(side)));
-    pixels.insert(pixels.end(), input.pixels.begin(), input.pixels.end());
+    const Image fed = network_picture(image, side, channels);
+    pixels.insert(pixels.end(), fed.pixels.begin(), fed.pixels.end());
   }
   Batch batch;
-  batch.images = Tensor::from<std::uint8_t>({count, side, side, 3}, pixels);
+  batch.images = Tensor::from<std::uint8_t>({count, side, side, channels}, pixels);
   batch.transforms.resize(images.size());
+  batch.normalisation = expects.normalisation;
   return network_input(batch, device);
 }
 
-Classifier load_classifier(const std::filesystem::path& weights, Device device) {
+std::filesystem::path weight_file(const std::filesystem::path& weights) {
   std::error_code none;
-  const bool folder = std::filesystem::is_directory(weights, none);
-  const std::filesystem::path path = folder ? weights / "best.safetensors" : weights;
+  return std::filesystem::is_directory(weights, none) ? weights / "best.safetensors" : weights;
+}
+
+Classifier load_classifier(const std::filesystem::path& weights, Device device) {
+  const std::filesystem::path path = weight_file(weights);
   const StateFile file = read_state_file(path);
-  const auto config = file.metadata.find("config"), classes = file.metadata.find("classes");
-  require<FormatError>(config != file.metadata.end() && classes != file.metadata.end(), path.string(),
-                       ": holds tensors but does not say of which network (no 'config' and 'classes' in its "
-                       "metadata); weights written by 'fer train' do");
+  NetworkDescription description = parse_description(file.metadata, path.string());
   Classifier classifier;
-  apply_json(classifier.config, config->second, path.string());
-  try {
-    classifier.class_names = nlohmann::json::parse(classes->second).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(concat(path.string(), ": 'classes' in its metadata is damaged: ", error.what()));
-  }
-  require<FormatError>(
-      static_cast<std::int64_t>(classifier.class_names.size()) == classifier.config.model.classes,
-      path.string(), ": names ", classifier.class_names.size(), " classes, the network has ",
-      classifier.config.model.classes);
+  classifier.config = std::move(description.config);
+  classifier.class_names = std::move(description.class_names);
+  classifier.expects = description.input;
+  classifier.note = std::move(description.note);
   classifier.model = std::make_unique<FERNet>(classifier.config.model);
+  classifier.model->set_normalisation(classifier.expects.normalisation);
   load_weights(file.tensors, path.string(), *classifier.model);
   classifier.model->freeze_landmarks();
   classifier.model->to(device);
@@ -149,7 +144,9 @@ void require_same_classes(const Classifier& classifier, const DatasetInfo& data)
 
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset) {
   require_same_classes(classifier, dataset->info());
-  DataLoader loader(std::move(dataset), evaluation_loader_options(classifier.config));
+  LoaderOptions options = evaluation_loader_options(classifier.config);
+  options.follow(classifier.expects);
+  DataLoader loader(std::move(dataset), options);
   return evaluate(*classifier.model, loader, classifier.device);
 }
 

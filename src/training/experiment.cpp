@@ -23,11 +23,12 @@ namespace fs = std::filesystem;
 template <typename Net>
 class PointsTask : public Task {
  public:
-  PointsTask(std::string stage, Net& net, DataLoader& validation, Device device)
-      : stage_(std::move(stage)), net_(net), validation_(validation), device_(device) {}
+  PointsTask(std::string stage, Net& net, DataLoader& validation, const InputSpec& input, Device device)
+      : stage_(std::move(stage)), net_(net), validation_(validation), input_(input), device_(device) {}
 
   std::string stage() const override { return stage_; }
   Module& model() override { return net_; }
+  Metadata metadata() const override { return {{input_key, to_json(input_)}}; }
 
   std::vector<Tensor> inputs(const Batch& batch) override {
     return {network_input(batch, device_), batch.landmarks.to(device_)};
@@ -52,6 +53,7 @@ class PointsTask : public Task {
   std::string stage_;
   Net& net_;
   DataLoader& validation_;
+  InputSpec input_;
   Device device_;
   LandmarkLoss criterion_;
 };
@@ -73,10 +75,9 @@ class ExpressionTask : public Task {
       : model_(model),
         validation_(validation),
         device_(device),
-        criterion_(loss_config(config.training, data.neutral)) {
-    metadata_ = {{"config", to_json(config)},
-                 {"classes", Json(data.class_names).dump()},
-                 {"neutral", std::to_string(data.neutral)}};
+        criterion_(loss_config(config.training, data.neutral)),
+        metadata_(to_metadata({config, data.class_names, input_spec(config), ""})) {
+    metadata_["neutral"] = std::to_string(data.neutral);
   }
 
   std::string stage() const override { return ""; }
@@ -207,7 +208,7 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& f
                            Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, config.landmarks.epochs);
   start_at_mean_face(model.landmark_backbone(), faces.train);
-  PointsTask task("landmarks", model.landmark_backbone(), faces.test, device);
+  PointsTask task("landmarks", model.landmark_backbone(), faces.test, input_spec(stage), device);
   return run_training(task, faces.train, stage.training, folder, observer);
 }
 
@@ -218,7 +219,7 @@ LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFac
   PointsNet net(config.model.image, config.model.image_size);
   net.initialise(config.training.seed);
   net.to(device);
-  PointsTask task("image", net, faces.test, device);
+  PointsTask task("image", net, faces.test, input_spec(stage), device);
   LoopResult result = run_training(task, faces.train, stage.training, folder, observer);
   copy_state(net.image_backbone(), model.image_backbone());
   return result;
@@ -263,7 +264,7 @@ EvaluationResult evaluate_best(FERNet& model, DataLoader& loader, const fs::path
 LoaderOptions training_loader_options(const RunConfig& config) {
   LoaderOptions options;
   options.batch_size = config.training.batch_size;
-  options.image_size = static_cast<int>(config.model.image_size);
+  options.follow(input_spec(config));
   options.shuffle = true;
   options.balanced = config.training.balanced;
   options.drop_last = true;
@@ -308,6 +309,16 @@ RunConfig completed(RunConfig config, const Dataset& train) {
   // What the loss lacks is said now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, train.info().neutral));
   return config;
+}
+
+/// Settles what the network is fed where the settings leave it to the pictures, and says so where it is grey.
+void settle_colour(RunConfig& config, const Dataset& train, TrainingObserver& observer) {
+  std::string& colour = config.training.colour;
+  const bool open = colour == "auto";
+  if (open) colour = name_of(all_grey(train) ? InputColour::grey : InputColour::rgb);
+  if (colour != name_of(InputColour::grey)) return;
+  observer.on_note(concat("colour: ", open ? "every picture to train on is grey, so " : "",
+                          "the network is fed grey pictures; colour ones are turned grey"));
 }
 
 /// Loads the files of weights that the settings name; returns what to say of each.
@@ -363,6 +374,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   note_warnings(*sets.test, user);
   const DatasetInfo& data = train->info();
   config = completed(std::move(config), *train);
+  settle_colour(config, *train, user);
   FERNet model(config.model);
   model.initialise(config.training.seed);
   const std::vector<std::string> loaded = load_named_weights(config, model);
@@ -448,6 +460,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
   const FolderLock lock(folder);
   if (!lock.missing().empty()) observer.on_note(lock.missing());
+  settle_colour(config, *open_dataset(dataset_options(config.data, Split::train)), observer);
   FERNetConfig sizes = config.model;
   sizes.landmarks.head = true;
   FERNet model(sizes);
@@ -458,7 +471,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
     const fs::path weights = folder / concat(stage, ".safetensors");
     if (!fs::exists(weights, error)) {
       train(model, config, faces, folder, device, observer);
-      save_weights(weights, backbone, {});
+      save_weights(weights, backbone, {{input_key, to_json(input_spec(points_stage(config, 1)))}});
       fs::remove(folder / concat(stage, "-last.safetensors"), error);  // the optimizer is of no more use
     }
     return weights.string();

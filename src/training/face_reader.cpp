@@ -82,7 +82,7 @@ std::vector<std::vector<FaceReading>> FaceReader::read(const std::vector<Image>&
   }
   if (failure) std::rethrow_exception(failure);
 
-  const double share = face_share(classifier_.config.data.dataset);
+  const double share = classifier_.expects.face_share;
   std::vector<std::vector<FaceReading>> readings(images.size());
   std::vector<Image> crops;
   std::vector<Box> parts;

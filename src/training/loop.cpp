@@ -285,8 +285,11 @@ LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& co
 }
 
 Tensor network_input(const Batch& batch, Device device) {
-  // ImageNet's statistics, as torchvision publishes them.
-  static constexpr float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0.224f, 0.225f};
+  float mean[3], deviation[3];
+  for (std::size_t c = 0; c < 3; ++c) {
+    mean[c] = static_cast<float>(batch.normalisation.mean[c]);
+    deviation[c] = static_cast<float>(batch.normalisation.std[c]);
+  }
   const Tensor images = batch.images.to(device);
   Tensor x = Tensor::empty({images.dim(0), images.dim(1), images.dim(2), 3}, DType::float32, device);
   backend(device).preprocess_images(images, batch.transforms, mean, deviation, x);

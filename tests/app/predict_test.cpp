@@ -35,7 +35,7 @@ const std::string& weights() {
     model.initialise(1);
     const std::string path = folder / "tiny.safetensors";
     fer::save_weights(path, model,
-                      {{"config", fer::to_json(config)}, {"classes", json(fer::expression_names()).dump()}});
+                      fer::to_metadata({config, fer::expression_names(), fer::input_spec(config), ""}));
     return path;
   }();
   return file;

@@ -181,6 +181,29 @@ TEST_CASE("faces: persons of the parts are different people") {
         "faces: numbers of persons and of pictures must be positive");
 }
 
+TEST_CASE("a data set is grey if every picture is, whatever its files' channels") {
+  const TempFolder folder;
+  const Image colour = read_image(fixture("upright.png"));
+  fs::create_directories(folder / "train/a");
+  write_image(folder / "train/a/1.png", to_grey(colour));
+  write_image(folder / "train/a/2.png", to_rgb(to_grey(colour)));
+  write_image(folder / "train/a/3.jpg", to_rgb(to_grey(colour)), 60);
+  CHECK(open("folder", folder.path())->info().channels == 3);  // what is known without reading the files
+  CHECK(all_grey(*open("folder", folder.path())));
+  write_image(folder / "train/a/4.png", colour);
+  CHECK_FALSE(all_grey(*open("folder", folder.path())));
+  fs::remove(folder / "train/a/4.png");
+  write_text(folder / "train/a/5.png", "no picture");
+  CHECK(message_of<FormatError>([&] {
+          all_grey(*open("folder", folder.path()));
+        }).starts_with("'" + (folder / "train/a/5.png").string() + "'"));
+  write_image(folder / "train/a/6.png", colour);
+  CHECK_FALSE(all_grey(*open("folder", folder.path())));
+  DatasetOptions faces;
+  faces.name = "faces";
+  CHECK_FALSE(all_grey(*open_dataset(faces)));
+}
+
 TEST_CASE("subsets and plain pictures") {
   DatasetOptions options;
   options.name = "faces";

@@ -250,6 +250,44 @@ TEST_CASE("crop, flip and channels") {
   CHECK(message_of<ShapeError>([&] { resize(Image(), 3, 3); }) == "[resize] the image is empty");
 }
 
+TEST_CASE("a picture is grey where no pixel shows a colour beyond what a JPEG adds") {
+  CHECK(is_grey(Image(3, 4, 1, 200)));
+  Image image(3, 4, 3, 200);
+  CHECK(is_grey(image));
+  image.at(2, 3, 1) = 208;
+  CHECK(is_grey(image));
+  image.at(2, 3, 1) = 209;
+  CHECK_FALSE(is_grey(image));
+  image.at(2, 3, 1) = 200;
+  image.at(0, 0, 2) = 191;
+  CHECK_FALSE(is_grey(image));
+  CHECK_FALSE(is_grey(read_image(fixture("upright.png"))));
+
+  // A grey photograph in three channels, also through a JPEG.
+  const Image grey = to_rgb(to_grey(read_image(fixture("upright.png"))));
+  CHECK(is_grey(grey));
+  const std::vector<std::uint8_t> jpeg = encode_jpeg(grey, 40);
+  const Image back = decode_image(jpeg, "grey.jpg");
+  CHECK(back.channels == 3);
+  CHECK(is_grey(back));
+}
+
+TEST_CASE("luma is ITU-R BT.601's, and of a grey pixel the pixel itself") {
+  const auto luma = [](std::uint8_t r, std::uint8_t g, std::uint8_t b) {
+    Image pixel(1, 1, 3);
+    pixel.pixels = {r, g, b};
+    return static_cast<int>(to_grey(pixel).at(0, 0));
+  };
+  CHECK(luma(255, 0, 0) == 76);  // Pillow: Image.new("RGB", (1, 1), (255, 0, 0)).convert("L")
+  CHECK(luma(0, 255, 0) == 150);
+  CHECK(luma(0, 0, 255) == 29);
+  CHECK(luma(200, 100, 50) == 124);
+  for (int v = 0; v < 256; ++v) {
+    const auto byte = static_cast<std::uint8_t>(v);
+    CHECK(luma(byte, byte, byte) == v);
+  }
+}
+
 TEST_CASE("writing: unknown extension, unwritable folder, full disk") {
   const TempFolder folder;
   const Image image(20, 20, 3, 50);

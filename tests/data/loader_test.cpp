@@ -330,6 +330,31 @@ TEST_CASE("a batch holds what the samples hold") {
   CHECK_FALSE(plain.arousal.defined());
 }
 
+TEST_CASE("a loader follows what a network expects of its input") {
+  DatasetOptions faces;
+  faces.name = "faces";
+  faces.train_identities = 1;
+  faces.face_size = 40;
+  const auto data = open_dataset(faces);
+  InputSpec spec;
+  spec.size = 24;
+  spec.normalisation = {{0.5, 0.25, 0.75}, {1, 0.5, 0.125}};
+  LoaderOptions options = loader_options(1);
+  for (const InputColour colour : {InputColour::grey, InputColour::rgb}) {
+    CAPTURE(name_of(colour));
+    spec.colour = colour;
+    options.follow(spec);
+    DataLoader loader(data, options);
+    loader.start(0);
+    const Batch batch = *loader.next();
+    CHECK(batch.normalisation == spec.normalisation);
+    const Image small = resize(data->sample(0).image, 24, 24);
+    const bool grey = colour == InputColour::grey;
+    CHECK(batch.images.shape() == Shape{1, 24, 24, grey ? 1 : 3});
+    CHECK(batch.images.to_vector<std::uint8_t>() == (grey ? to_grey(small) : small).pixels);
+  }
+}
+
 TEST_CASE("landmarks of a batch are those of the augmented picture") {
   const auto data = numbered(4);
   LoaderOptions options = loader_options(4);

@@ -72,6 +72,10 @@ TEST_CASE("onnx: a graph that cannot run is refused by name") {
   wide.initializers[0].value = Tensor::scalar(2, DType::float64);
   CHECK_MESSAGE_OF(encode_onnx(wide), TypeError,
                    "[onnx] the constant 'two' must be float32 or int64, got float64");
+  OnnxModel counted = small_graph();
+  counted.inputs[0].dtype = DType::int64;
+  CHECK_MESSAGE_OF(encode_onnx(counted), TypeError,
+                   "[onnx] the value 'x' must be float32 or uint8, got int64");
 }
 
 /// Fields of a protobuf message: numbers as they are, the rest as bytes.
@@ -120,7 +124,7 @@ struct ReadModel {
     std::uint64_t type = 0;
     std::string data;
   };
-  std::uint64_t ir_version = 0, opset = 0;
+  std::uint64_t ir_version = 0, opset = 0, input_type = 0;
   std::map<std::string, std::string> metadata;
   std::map<std::string, int> operations;                        // how many of each
   std::map<std::string, std::vector<std::string>> node_inputs;  // by the node's name
@@ -136,6 +140,9 @@ struct ReadModel {
       metadata[text_of(entry, 1)] = text_of(entry, 2);
     }
     const Fields graph = parse(text_of(file, 7));
+    const Fields input =
+        parse(text_of(parse(text_of(parse(text_of(graph, 11)), 2)), 1));  // ValueInfo, Type, Tensor
+    input_type = input.find(1)->second.number;
     for (auto [p, end] = graph.equal_range(1); p != end; ++p) read_node(parse(p->second.bytes));
     for (auto [p, end] = graph.equal_range(5); p != end; ++p) read_constant(parse(p->second.bytes));
   }
@@ -164,7 +171,7 @@ struct ReadModel {
 OnnxModel export_preset(const std::string& name) {
   FERNet model(preset(name));
   test::fill_as_reference(model, "");
-  return onnx_model(model, {{"classes", "[]"}});
+  return onnx_model(model, {}, {{"classes", "[]"}});
 }
 
 TEST_CASE("onnx export: every preset gives a graph whose constants have the bytes of their shapes") {
@@ -218,7 +225,7 @@ TEST_CASE("onnx export: a batch norm behind a convolution is folded into it") {
   std::map<std::string, Tensor> values;
   for (const NamedVariable& p : model.named_parameters()) values.emplace(p.name, p.variable.value());
   for (const NamedBuffer& b : model.named_buffers()) values.emplace(b.name, *b.buffer);
-  const ReadModel read(onnx_model(model));
+  const ReadModel read(onnx_model(model, {}));
 
   const std::string conv = "landmark_backbone.conv1.conv", norm = "landmark_backbone.conv1.bn.";
   CHECK(read.constants.at(conv + ".weight").dims == std::vector<std::uint64_t>{8, 3, 3, 3});
@@ -244,15 +251,38 @@ TEST_CASE(
   FERNet model(preset("tiny"));
   test::fill_as_reference(model, "");
   model.train();
-  const ReadModel read(onnx_model(model, {{"classes", "[\"neutral\"]"}}));
+  const ReadModel read(onnx_model(model, {}, {{"classes", "[\"neutral\"]"}}));
   CHECK(read.metadata.at("classes") == "[\"neutral\"]");
-  CHECK(read.metadata.at("image_size") == "112");
-  CHECK(read.metadata.at("normalisation_mean") == "[0.485, 0.456, 0.406]");
-  CHECK(read.metadata.at("normalisation_std") == "[0.229, 0.224, 0.225]");
-  CHECK(encode_onnx(onnx_model(model)) == encode_onnx(onnx_model(model)));
+  CHECK(read.metadata.at("input") == to_json(InputSpec{}));
+  CHECK(encode_onnx(onnx_model(model, {})) == encode_onnx(onnx_model(model, {})));
   CHECK(model.is_training());
   model.to(DType::float64);
-  CHECK(ReadModel(onnx_model(model)).constants.at("head.weight").type == 1);
+  CHECK(ReadModel(onnx_model(model, {})).constants.at("head.weight").type == 1);
+}
+
+TEST_CASE("onnx export: the graph begins with bytes, and makes of them what the network expects") {
+  FERNet model(preset("tiny"));
+  test::fill_as_reference(model, "");
+  InputSpec input;
+  input.normalisation = {{0.5, 0.25, 0.75}, {1, 0.5, 0.125}};
+  const ReadModel rgb(onnx_model(model, input));
+  CHECK(rgb.input_type == 2);  // uint8
+  CHECK(rgb.node_inputs.at("image.pixels") == std::vector<std::string>{"image"});
+  CHECK(rgb.node_inputs.at("image.planes") == std::vector<std::string>{"image.pixels"});
+  CHECK(rgb.node_inputs.at("image_backbone.input_layer.0")[0] == "image.normalised");
+  CHECK(rgb.floats("image.mean") == std::vector<float>{0.5f, 0.25f, 0.75f});
+  CHECK(rgb.floats("image.std") == std::vector<float>{1, 0.5f, 0.125f});
+  CHECK(rgb.operations.count("Floor") == 0);
+
+  input.colour = InputColour::grey;
+  const ReadModel grey(onnx_model(model, input));
+  CHECK(grey.node_inputs.at("image.planes") == std::vector<std::string>{"image.luma"});
+  CHECK(grey.floats("image.luma.weights") ==
+        std::vector<float>{19595 / 65536.0f, 38470 / 65536.0f, 7471 / 65536.0f});
+  CHECK(grey.operations.at("Floor") == 1);
+  input.size = 56;
+  CHECK_MESSAGE_OF(onnx_model(model, input), ConfigError,
+                   "[onnx] the input is of 56 pixels a side, the network takes 112");
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ except ImportError as error:
     print("skipped:", error)
     sys.exit(77)
 
-from weight_files import draw_faces, predict, randomise, run, train
+from weight_files import draw_faces, normalised, predict, randomise, run, train
 
 TOLERANCE = 1e-4
 # Settings of fer's model that the reference's attention takes under the same name.
@@ -51,7 +51,7 @@ def reference_network(config):
     return net
 
 
-def compare(name, fer, weights, work, files, images):
+def compare(name, fer, weights, work, files, pixels):
     checkpoint = work / f"{name}.pth"
     run(fer, "convert", weights, checkpoint)
     file = torch.load(checkpoint, weights_only=True)
@@ -63,7 +63,7 @@ def compare(name, fer, weights, work, files, images):
                if not k.startswith(tuple("landmark_backbone." + part for part in head))]
     assert not missing and not foreign, (missing, foreign)
     with torch.no_grad():
-        probabilities = torch.softmax(net.double()(torch.from_numpy(images).double())[0], 1).numpy()
+        probabilities = torch.softmax(net.double()(torch.from_numpy(normalised(pixels)).double())[0], 1).numpy()
     _, wanted = predict(fer, weights, files)
     error = abs(probabilities - wanted).max()
     print(f"{name}: {len(file['state_dict'])} tensors, probabilities differ by {error:.2e}")
@@ -74,14 +74,14 @@ def main():
     fer, work = sys.argv[1], pathlib.Path(sys.argv[2])
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    files, images = draw_faces(fer, work / "faces")
+    files, pixels = draw_faces(fer, work / "faces")
     for weights in sys.argv[3:]:
-        compare(pathlib.Path(weights).stem, fer, weights, work, files, images)
+        compare(pathlib.Path(weights).stem, fer, weights, work, files, pixels)
     if len(sys.argv) > 3:
         return
     for name, flags in (("tiny", []), ("tiny_extras", ["--lm-head", "true"])):
         trained = train(fer, work / name, name, flags)
-        compare(name, fer, randomise(trained, work / f"{name}.safetensors"), work, files, images)
+        compare(name, fer, randomise(trained, work / f"{name}.safetensors"), work, files, pixels)
 
 
 main()

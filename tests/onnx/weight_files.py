@@ -116,12 +116,16 @@ def unfilter(kind, row, image, y):
 
 
 def draw_faces(fer, folder, count=3):
-    """Drawn faces of the network's size: their files, and what the network is fed, N x 3 x 112 x 112."""
+    """Drawn faces of the network's size, in colour: their files, and their bytes N x 112 x 112 x 3."""
     run(fer, "faces", "--out", folder, "--identities", 1, "--per-identity", count)
     files = sorted(pathlib.Path(folder).glob("*/*.png"))
     assert len(files) == count
-    pixels = np.stack([read_png(f) for f in files]).astype(np.float64) / 255
-    return files, ((pixels - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+    return files, np.stack([read_png(f) for f in files])
+
+
+def normalised(pixels):
+    """What a network of fer is fed for bytes N x S x S x 3: N x 3 x S x S."""
+    return ((pixels.astype(np.float64) / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def predict(fer, weights, files):

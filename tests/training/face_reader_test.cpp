@@ -17,6 +17,7 @@ Classifier classifier(const std::string& dataset = "faces") {
   c.config.model = preset("tiny", 7);
   c.config.model.landmarks.head = true;
   c.config.data.dataset = dataset;
+  c.expects = input_spec(c.config);
   c.class_names = expression_names();
   c.model = std::make_unique<FERNet>(c.config.model);
   c.model->initialise(3);
@@ -92,6 +93,12 @@ TEST_CASE("a face of a scene is read from its crop, and its points lie in it") {
   }
   FaceReader tight(classifier("ferplus"), CropMode::detect);
   CHECK(tight.read(scene)[0].prediction.probabilities != faces[0].prediction.probabilities);
+
+  // The share is what the network expects, not what its data set is called.
+  Classifier stated = classifier("ferplus");
+  stated.expects = classifier().expects;
+  FaceReader same(std::move(stated), CropMode::detect);
+  CHECK(same.read(scene)[0].prediction.probabilities == faces[0].prediction.probabilities);
 }
 
 TEST_CASE("several pictures at once give what each gives alone") {

@@ -99,6 +99,10 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       std::vector<std::int64_t> indices);
 
+/// Whether every picture shows no colour (is_grey). Reads them, on all threads, up to one that does. If none does,
+/// IoError or FormatError for one that cannot be read.
+bool all_grey(const Dataset& dataset);
+
 /// Pictures alone, without labels (label -1): every PNG and JPEG file given, for prediction.
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files);
 

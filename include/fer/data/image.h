@@ -56,8 +56,11 @@ Image resize(const Image& image, int height, int width);
 Image crop(const Image& image, int top, int left, int height, int width);
 
 Image flip_horizontal(const Image& image);
-/// ITU-R 601 luma, as Pillow's convert("L").
+/// The luma of ITU-R BT.601 (luma_weights).
 Image to_grey(const Image& image);
 Image to_rgb(const Image& image);
+/// Whether a picture shows no colour: one channel, or three that differ by 8 of 255 at most in every pixel,
+/// which is what a JPEG may add to a grey picture.
+bool is_grey(const Image& image);
 
 }  // namespace fer

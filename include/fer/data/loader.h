@@ -16,6 +16,7 @@
 
 #include "fer/data/augment.h"
 #include "fer/data/dataset.h"
+#include "fer/formats/input_spec.h"
 #include "fer/tensor/tensor.h"
 
 namespace fer {
@@ -37,7 +38,8 @@ class SampleCache {
 struct LoaderOptions {
   std::int64_t batch_size = 144;  ///< over all ranks
   int image_size = 112;           ///< pictures are resized to image_size x image_size
-  int channels = 0;               ///< 1 or 3; 0: as the data set says (DatasetInfo::channels)
+  int channels = 0;               ///< 1: grey; 3; 0: as the data set says (DatasetInfo::channels)
+  Normalisation normalisation;    ///< of Batch
   bool shuffle = false;
   bool balanced = false;  ///< draw with replacement, weights 1 / class count, size() draws an epoch; shuffles
   bool drop_last = false;  ///< leave out a last batch that is not full
@@ -48,6 +50,9 @@ struct LoaderOptions {
   std::shared_ptr<SampleCache>
       cache;                ///< keeps the resized pictures, image_size^2 * channels bytes each; may be null
   int rank = 0, world = 1;  ///< each rank gets its contiguous share of every batch
+
+  /// Makes the batches what a network of `spec` expects: their size, colour and normalisation.
+  void follow(const InputSpec& spec);
 };
 
 /// N samples (this rank's share of the batch).
@@ -56,12 +61,16 @@ struct Batch {
   std::int64_t global_size = 0;            ///< samples of the batch over all ranks
   Tensor images;                           ///< uint8 N x S x S x C
   std::vector<ImageTransform> transforms;  ///< N, for Backend::preprocess_images
+  Normalisation normalisation;             ///< that the network expects, for the same
   Tensor labels;                           ///< int64 N
   Tensor targets;                          ///< float32 N x K; only where the data set has soft labels
   Tensor landmarks;  ///< float32 N x 136, x y x y ... in [0, 1] after flip and warp; if known
   Tensor arousal;    ///< float32 N, NaN where unknown; only where the data set has it
   std::vector<std::int64_t> indices;  ///< N, of the samples in the data set
 };
+
+/// The bytes that a picture gives for a network: resized to side x side, then grey or RGB by `channels`.
+Image network_picture(const Image& image, int side, int channels);
 
 class DataLoader {
  public:

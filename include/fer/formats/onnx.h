@@ -39,10 +39,12 @@ struct OnnxTensor {
   Tensor value;
 };
 
-/// An input or output of the graph, float32. An extent is a number or the name of one that is free ("N").
+/// An input or output of the graph, float32 or uint8. An extent is a number or the name of one that is free
+/// ("N").
 struct OnnxValue {
   std::string name;
   std::vector<std::variant<std::int64_t, std::string>> shape;
+  DType dtype = DType::float32;
 };
 
 struct OnnxModel {
@@ -55,7 +57,8 @@ struct OnnxModel {
 };
 
 /// ConfigError, naming node and value, if a node or an output of the graph reads what nothing before it
-/// gives, or if two things have one name; TypeError for a constant that is neither float32 nor int64.
+/// gives, or if two things have one name; TypeError for a constant that is neither float32 nor int64, and for
+/// an input or output that is neither float32 nor uint8.
 void validate(const OnnxModel& model);
 
 /// The bytes of a ModelProto, fields in ascending order, so that equal models have equal bytes. Throws as

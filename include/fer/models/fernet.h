@@ -11,9 +11,9 @@
 //   fer::FERNetOutput out = model(fer::Variable(images));
 #pragma once
 
-#include <array>
 #include <memory>
 
+#include "fer/formats/input_spec.h"
 #include "fer/models/dual_attention.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
@@ -22,9 +22,6 @@
 #include "fer/models/presets.h"
 
 namespace fer {
-
-/// ImageNet's statistics of RGB in [0, 1], with which FERNet's input is normalised.
-inline constexpr std::array<double, 3> imagenet_mean{0.485, 0.456, 0.406}, imagenet_std{0.229, 0.224, 0.225};
 
 struct FERNetOutput {
   Variable scores;  ///< N x K
@@ -43,7 +40,7 @@ class FERNet : public Module {
   explicit FERNet(const FERNetConfig& config);
   std::string describe() const override;
 
-  /// x: N x S x S x 3, normalised with ImageNet's mean and deviation.
+  /// x: N x S x S x 3, normalised (set_normalisation).
   FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
 
   // The same in steps, for Grad-CAM and figures.
@@ -65,6 +62,9 @@ class FERNet : public Module {
   void freeze_landmarks();
   bool landmarks_frozen() const;
 
+  /// How the input is normalised, which `landmark_unit_input` takes back; ImageNet's statistics unless set.
+  void set_normalisation(const Normalisation& normalisation);
+  const Normalisation& normalisation() const { return normalisation_; }
   /// Off: everything is computed layer by layer, also in evaluation.
   void set_prepared(bool on);
   /// Null until the first frozen forward pass.
@@ -83,6 +83,7 @@ class FERNet : public Module {
   Variable landmark_input(const Variable& x);
 
   FERNetConfig config_;
+  Normalisation normalisation_;
   bool use_prepared_ = true;
   std::unique_ptr<PreparedLandmarkNet> prepared_landmarks_;
   std::unique_ptr<PreparedImageNet> prepared_image_;

@@ -21,6 +21,7 @@ struct DataConfig {
 };
 
 struct TrainingConfig {
+  std::string colour = "auto";
   std::string image_backbone, vit;
   std::int64_t epochs = 10, batch_size = 48;
   std::string optimizer = "adam";
@@ -66,6 +67,7 @@ void visit_fields(DataConfig& c, Visitor&& v) {
 
 template <typename Visitor>
 void visit_fields(TrainingConfig& c, Visitor&& v) {
+  v("colour", c.colour, "what the network is fed: grey, rgb, or auto (grey if every training picture is)");
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
   v("vit", c.vit,

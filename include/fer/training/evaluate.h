@@ -12,6 +12,7 @@
 #include "fer/training/checkpoint.h"
 #include "fer/training/config.h"
 #include "fer/training/metrics.h"
+#include "fer/training/network_description.h"
 
 namespace fer {
 
@@ -45,28 +46,34 @@ struct Classifier {
   std::unique_ptr<FERNet> model;
   RunConfig config;
   std::vector<std::string> class_names;
+  InputSpec expects;  ///< of a picture
+  std::string note;   ///< NetworkDescription::note
   Device device = Device::cpu;
 
-  /// A picture of one face, of any size; it is resized to the network's input.
+  /// A picture of one face, of any size and colour; it is made what the network expects.
   SamplePrediction predict(const Image& image) const;
   /// With `landmarks`, which may be null, also the 68 points of each face, as fractions of its picture; none
   /// if the network has no landmark head.
   std::vector<SamplePrediction> predict(const std::vector<Image>& images,
                                         std::vector<Landmarks>* landmarks = nullptr) const;
-  /// What the network is fed for these pictures: N x S x S x 3, on `device`.
+  /// What the network is fed for these pictures: resized, grey if it expects that, normalised. N x S x S x 3,
+  /// on `device`.
   Tensor input(const std::vector<Image>& images) const;
 };
 
+/// The file that `weights` names: itself, or best.safetensors where it is a run folder.
+std::filesystem::path weight_file(const std::filesystem::path& weights);
+
 /// From a weight file or checkpoint written by `fer train`, whose metadata describe the network, or from a
-/// run folder, whose best.safetensors is taken. FormatError if the file lacks the metadata, or tensors; the
-/// model is in evaluation mode.
+/// run folder (weight_file). FormatError if the file lacks the metadata, or tensors, or
+/// its metadata contradict each other (parse_description); the model is in evaluation mode.
 Classifier load_classifier(const std::filesystem::path& path, Device device);
 
 /// DataError, naming both lists, unless the data set has the classes that the network was trained on.
 void require_same_classes(const Classifier& classifier, const DatasetInfo& data);
 
-/// Over all of `dataset`, at the classifier's own input size. DataError if the data set has other classes
-/// than the network was trained on.
+/// Over all of `dataset`, its pictures made what the network expects. DataError if the data set has other
+/// classes than the network was trained on.
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset);
 
 }  // namespace fer

@@ -1,0 +1,135 @@
+#include "fer/formats/input_spec.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "fer/error.h"
+
+namespace fer {
+namespace {
+
+using SpecJson = nlohmann::ordered_json;
+
+// Raised when the meaning of a key changes, or a key is added that must not be ignored.
+constexpr int spec_version = 1;
+
+/// A value for an error message, cut where it is long.
+std::string shown(const SpecJson& value) {
+  const std::string text = value.dump();
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+/// The values of one specification, with the words for what is wrong with them.
+class SpecReader {
+ public:
+  SpecReader(const std::string& text, const std::string& source)
+      : where_(concat(source, ": '", input_key, "' in its metadata")) {
+    try {
+      json_ = SpecJson::parse(text);
+    } catch (const nlohmann::json::exception& error) {
+      throw FormatError(concat(where_, " is not JSON: ", error.what()));
+    }
+    require<FormatError>(json_.is_object(), where_, " must be a JSON object, got ", shown(json_));
+  }
+
+  /// Exactly these, no more and no less.
+  void require_keys(const std::vector<std::string>& keys) const {
+    for (const std::string& key : keys)
+      require<FormatError>(json_.contains(key), where_, " lacks '", key, "'");
+    for (const auto& [key, value] : json_.items())
+      require<FormatError>(std::find(keys.begin(), keys.end(), key) != keys.end(), where_,
+                           " has an unknown key '", key, "'");
+  }
+
+  const SpecJson& at(const char* key) const {
+    require<FormatError>(json_.contains(key), where_, " lacks '", key, "'");
+    return json_[key];
+  }
+
+  double number(const char* key, const SpecJson& value, double least, double most) const {
+    if (!within(value, least, most)) fail(key, concat("a number from ", least, " to ", most), value);
+    return value.get<double>();
+  }
+
+  std::int64_t whole_number(const char* key, std::int64_t least, std::int64_t most) const {
+    const SpecJson& value = at(key);
+    const bool fits =
+        value.is_number_integer() && within(value, static_cast<double>(least), static_cast<double>(most));
+    if (!fits) fail(key, concat("a whole number from ", least, " to ", most), value);
+    return value.get<std::int64_t>();
+  }
+
+  std::array<double, 3> channels(const char* key, double least, double most) const {
+    const SpecJson& value = at(key);
+    if (!value.is_array() || value.size() != 3) fail(key, "a list of three numbers", value);
+    std::array<double, 3> numbers{};
+    for (std::size_t c = 0; c < 3; ++c) numbers[c] = number(key, value[c], least, most);
+    return numbers;
+  }
+
+  InputColour colour() const {
+    const SpecJson& value = at("colour");
+    for (const InputColour known : {InputColour::grey, InputColour::rgb}) {
+      if (value == name_of(known)) return known;
+    }
+    fail("colour", "\"grey\" or \"rgb\"", value);
+  }
+
+  void require_version() const {
+    const SpecJson& value = at("version");
+    require<FormatError>(value == spec_version, where_, " is of version ", shown(value),
+                         ", this program reads version ", spec_version);
+  }
+
+ private:
+  static bool within(const SpecJson& value, double least, double most) {
+    return value.is_number() && value.get<double>() >= least && value.get<double>() <= most;
+  }
+
+  [[noreturn]] void fail(const char* key, const std::string& expected, const SpecJson& value) const {
+    throw FormatError(concat(where_, ": '", key, "' must be ", expected, ", got ", shown(value)));
+  }
+
+  std::string where_;
+  SpecJson json_;
+};
+
+}  // namespace
+
+std::string_view name_of(InputColour colour) {
+  return colour == InputColour::grey ? "grey" : "rgb";
+}
+
+InputColour parse_input_colour(std::string_view name) {
+  for (const InputColour known : {InputColour::grey, InputColour::rgb}) {
+    if (name == name_of(known)) return known;
+  }
+  throw ConfigError(concat("unknown colour '", name, "'; known are grey, rgb"));
+}
+
+std::string to_json(const InputSpec& spec) {
+  return SpecJson{
+      {"version", spec_version},       {"colour", name_of(spec.colour)},  {"size", spec.size},
+      {"face_share", spec.face_share}, {"mean", spec.normalisation.mean}, {"std", spec.normalisation.std}}
+      .dump();
+}
+
+InputSpec parse_input_spec(const std::string& text, const std::string& source) {
+  const SpecReader reader(text, source);
+  reader.require_version();
+  reader.require_keys({"version", "colour", "size", "face_share", "mean", "std"});
+  InputSpec spec;
+  spec.colour = reader.colour();
+  spec.size = reader.whole_number("size", 1, 4096);
+  spec.face_share = reader.number("face_share", reader.at("face_share"), 0.1, 2);
+  spec.normalisation.mean = reader.channels("mean", 0, 1);
+  spec.normalisation.std = reader.channels("std", 0.001, 10);
+  return spec;
+}
+
+std::string description_of(const InputSpec& spec) {
+  return concat(spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ",
+                spec.size, ", in which the detector's box of a face takes ", spec.face_share, " of the side");
+}
+
+}  // namespace fer

@@ -1,0 +1,80 @@
+#include "fer/training/network_description.h"
+
+#include <nlohmann/json.hpp>
+
+#include "fer/data/face_detector.h"
+
+namespace fer {
+namespace {
+
+std::vector<std::string> parse_classes(const std::string& text, const std::string& source) {
+  try {
+    return nlohmann::json::parse(text).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception& error) {
+    throw FormatError(concat(source, ": 'classes' in its metadata is damaged: ", error.what()));
+  }
+}
+
+}  // namespace
+
+bool describes_network(const Metadata& metadata) {
+  const auto config = metadata.find("config");
+  return config != metadata.end() && config->second.starts_with('{') && metadata.contains("classes");
+}
+
+NetworkDescription parse_description(const Metadata& metadata, const std::string& source) {
+  require<FormatError>(metadata.contains("config") && metadata.contains("classes"), source,
+                       ": holds tensors but does not say of which network (no 'config' and 'classes' in its "
+                       "metadata); weights written by 'fer train' do");
+  NetworkDescription description;
+  apply_json(description.config, metadata.at("config"), source);
+  description.class_names = parse_classes(metadata.at("classes"), source);
+  const FERNetConfig& model = description.config.model;
+  require<FormatError>(static_cast<std::int64_t>(description.class_names.size()) == model.classes, source,
+                       ": names ", description.class_names.size(), " classes, the network has ",
+                       model.classes);
+  if (const auto stated = metadata.find(input_key); stated != metadata.end()) {
+    description.input = parse_input_spec(stated->second, source);
+    require<FormatError>(description.input.size == model.image_size, source, ": '", input_key,
+                         "' in its metadata states pictures of ", description.input.size,
+                         " pixels a side, the network takes ", model.image_size);
+    return description;
+  }
+  description.input = input_spec(description.config);
+  if (description.input.colour == InputColour::grey) {
+    description.note =
+        concat(source, " does not state what its network expects; it was trained on '",
+               description.config.data.dataset,
+               "', which is grey, so pictures are turned grey ('fer convert' writes that into it)");
+  }
+  return description;
+}
+
+std::string description_of(const NetworkDescription& description) {
+  std::string classes;
+  for (const std::string& name : description.class_names) classes += (classes.empty() ? "" : ", ") + name;
+  return concat("network ", description.config.preset, " for ", description.class_names.size(), " classes (",
+                classes, "), trained on '", description.config.data.dataset, "'\nexpects ",
+                description_of(description.input), description.note.empty() ? "" : "\n", description.note);
+}
+
+Metadata to_metadata(const NetworkDescription& description) {
+  return {{"config", to_json(description.config)},
+          {"classes", nlohmann::json(description.class_names).dump()},
+          {input_key, to_json(description.input)}};
+}
+
+InputSpec input_spec(const RunConfig& config) {
+  const std::string &colour = config.training.colour, &dataset = config.data.dataset;
+  InputSpec spec;
+  if (colour == "auto") {
+    spec.colour = dataset == "fer2013" || dataset == "ferplus" ? InputColour::grey : InputColour::rgb;
+  } else {
+    spec.colour = parse_input_colour(colour);
+  }
+  spec.size = config.model.image_size;
+  spec.face_share = face_share(dataset);
+  return spec;
+}
+
+}  // namespace fer
