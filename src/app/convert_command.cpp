@@ -13,6 +13,7 @@ namespace {
 
 struct ConvertOptions {
   std::string input, output, key, names, colour;
+  double face_share = 0;
   bool list = false, json = false;
 };
 
@@ -56,16 +57,18 @@ void list(const StateFile& file, bool json) {
   }
 }
 
-/// What the file says of its network, with --colour; nothing for files that are not of fer train.
+/// What the file says of its network, with --colour and --face-share; nothing for files that are not of fer
+/// train.
 std::optional<NetworkDescription> description(const ConvertOptions& options, const StateFile& file) {
   if (!describes_network(file.metadata)) {
-    require<ConfigError>(options.colour.empty(), "convert: --colour is said of a network, and '",
-                         options.input,
+    require<ConfigError>(options.colour.empty() && options.face_share == 0,
+                         "convert: --colour and --face-share are said of a network, and '", options.input,
                          "' does not say of which its tensors are; weights written by 'fer train' do");
     return std::nullopt;
   }
   NetworkDescription description = parse_description(file.metadata, options.input);
   if (!options.colour.empty()) description.input.colour = parse_input_colour(options.colour);
+  if (options.face_share > 0) description.input.face_share = options.face_share;
   return description;
 }
 
@@ -149,6 +152,10 @@ Command add_convert(CLI::App& program) {
           "--colour", options->colour,
           "what the network expects, written into its weights in place of what they say: grey or rgb")
       ->check(CLI::IsMember({"grey", "rgb"}));
+  command
+      ->add_option("--face-share", options->face_share,
+                   "the same of the part of its pictures' side that the detector's box of a face takes")
+      ->check(CLI::Range(0.1, 2.0));
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
   return [options] { return run(*options); };

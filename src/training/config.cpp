@@ -226,6 +226,8 @@ void check(const RunConfig& config) {
     for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
     throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'"));
   };
+  require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
+                       "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
   one_of("colour", t.colour, {"auto", "grey", "rgb"});
   one_of("optimizer", t.optimizer, {"adam", "adamw", "sgd"});
   one_of("loss", t.loss, {"neaa", "anchor", "none"});

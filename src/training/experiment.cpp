@@ -11,6 +11,7 @@
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
 #include "training/evaluation_json.h"
+#include "training/run_input.h"
 
 namespace fer {
 namespace {
@@ -170,6 +171,7 @@ RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   stage.training.weight_decay = stage.training.sam_rho = stage.training.ema_decay =
       0;  // meant for the other stage
   stage.training.max_steps = 0;
+  stage.training.face_share = 0;  // that of drawn faces
   stage.training.balanced = stage.training.overfit_batch = false;
   stage.augment = AugmentOptions{};  // flips and erasing, so that occluded and mirrored faces are learnt
   return stage;
@@ -311,16 +313,6 @@ RunConfig completed(RunConfig config, const Dataset& train) {
   return config;
 }
 
-/// Settles what the network is fed where the settings leave it to the pictures, and says so where it is grey.
-void settle_colour(RunConfig& config, const Dataset& train, TrainingObserver& observer) {
-  std::string& colour = config.training.colour;
-  const bool open = colour == "auto";
-  if (open) colour = name_of(all_grey(train) ? InputColour::grey : InputColour::rgb);
-  if (colour != name_of(InputColour::grey)) return;
-  observer.on_note(concat("colour: ", open ? "every picture to train on is grey, so " : "",
-                          "the network is fed grey pictures; colour ones are turned grey"));
-}
-
 /// Loads the files of weights that the settings name; returns what to say of each.
 std::vector<std::string> load_named_weights(const RunConfig& config, FERNet& model) {
   std::vector<std::string> reports;
@@ -375,6 +367,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   const DatasetInfo& data = train->info();
   config = completed(std::move(config), *train);
   settle_colour(config, *train, user);
+  if (resume) require_input_of_run(folder, config);
   FERNet model(config.model);
   model.initialise(config.training.seed);
   const std::vector<std::string> loaded = load_named_weights(config, model);

@@ -73,7 +73,7 @@ InputSpec input_spec(const RunConfig& config) {
     spec.colour = parse_input_colour(colour);
   }
   spec.size = config.model.image_size;
-  spec.face_share = face_share(dataset);
+  spec.face_share = config.training.face_share > 0 ? config.training.face_share : face_share(dataset);
   return spec;
 }
 

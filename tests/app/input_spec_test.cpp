@@ -86,7 +86,8 @@ TEST_CASE(
     return json::parse(run({"info", "--weights", file, "--json"}).out);
   };
   CHECK(info(weights).at("input").at("colour") == "rgb");
-  CHECK(run({"convert", weights, weights, "--colour", "grey"}).code == 0);
+  CHECK(run({"convert", weights, weights, "--colour", "grey", "--face-share", "0.5"}).code == 0);
+  CHECK(info(weights).at("input").at("face_share") == 0.5);
   CHECK(info(weights).at("input").at("colour") == "grey");
   CHECK(info(weights).at("classes").at(3) == "happiness");
   CHECK(tensor_bytes(weights) == bytes);
@@ -99,7 +100,7 @@ TEST_CASE(
                 weights +
                 ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
                 "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which the "
-                "detector's box of a face takes 0.83 of the side\n\npreset tiny, one image of 112 x 112\n"));
+                "detector's box of a face takes 0.5 of the side\n\npreset tiny, one image of 112 x 112\n"));
 
   fer::StateDict tensors;
   tensors.insert("w", fer::Tensor::zeros({2}));
@@ -107,7 +108,8 @@ TEST_CASE(
   const Result bare =
       run({"convert", folder / "bare.safetensors", folder / "out.safetensors", "--colour", "grey"});
   CHECK(bare.code == 2);
-  CHECK(bare.err == "fer: convert: --colour is said of a network, and '" + (folder / "bare.safetensors") +
+  CHECK(bare.err == "fer: convert: --colour and --face-share are said of a network, and '" +
+                        (folder / "bare.safetensors") +
                         "' does not say of which its tensors are; weights written by 'fer train' do\n");
   CHECK_FALSE(app_test::fs::exists(folder / "out.safetensors"));
   CHECK(run({"convert", weights, folder / "out.safetensors", "--colour", "sepia"}).code == 2);

@@ -251,6 +251,15 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
   }
   const Classifier classifier = load_classifier(folder / "run", Device::cpu);
   CHECK(classifier.config.training.colour == "grey");
+
+  // A resumed run goes on with it, and with nothing else.
+  RunConfig config = short_run(folder / "data");
+  config.training.colour = "rgb";
+  const std::string rest =
+      " pictures of 112 x 112, in which the detector's box of a face takes 0.83 of the side";
+  CHECK(message_of<ConfigError>([&] { run_experiment(config, folder / "run", true, Device::cpu, notes); }) ==
+        concat((folder / "run/last.safetensors").string(), ": the run expects grey", rest,
+               "; the settings now say colour", rest, "; resume with those that it was begun with"));
   CHECK(classifier.predict(drawn(7, 1)).probabilities ==
         classifier.predict(to_grey(drawn(7, 1))).probabilities);
 }
@@ -276,6 +285,11 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   write_folder(folder / "data", [](const Image& image) { return to_grey(image); });
   config.training.colour = "rgb";
   CHECK(colour_of("rgb") == "rgb");
+  config.training.face_share = 3;
+  CHECK(message_of<ConfigError>([&] { check(config); }) ==
+        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got 3");
+  config.training.face_share = 0.5;
+  CHECK(input_spec(config).face_share == 0.5);
   config.training.colour = "sepia";
   CHECK(message_of<ConfigError>([&] { check(config); }) ==
         "'colour' must be one of auto, grey, rgb; got 'sepia'");

@@ -22,6 +22,7 @@ struct DataConfig {
 
 struct TrainingConfig {
   std::string colour = "auto";
+  double face_share = 0;
   std::string image_backbone, vit;
   std::int64_t epochs = 10, batch_size = 48;
   std::string optimizer = "adam";
@@ -68,6 +69,10 @@ void visit_fields(DataConfig& c, Visitor&& v) {
 template <typename Visitor>
 void visit_fields(TrainingConfig& c, Visitor&& v) {
   v("colour", c.colour, "what the network is fed: grey, rgb, or auto (grey if every training picture is)");
+  v("face_share", c.face_share,
+    "how wide faces are cut out of photographs later: the part of a training picture's side that the "
+    "detector's box "
+    "of a face takes; 0: that of the data set");
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
   v("vit", c.vit,

@@ -1,0 +1,16 @@
+// What the network of a run is fed, settled before the run begins.
+#pragma once
+
+#include <filesystem>
+
+#include "fer/training/loop.h"
+
+namespace fer {
+
+/// Settles TrainingConfig::colour where the settings leave it to the pictures, and says so where it is grey.
+void settle_colour(RunConfig& config, const Dataset& train, TrainingObserver& observer);
+
+/// ConfigError if the newest checkpoint in `folder`, if there is one, was trained on another input.
+void require_input_of_run(const std::filesystem::path& folder, const RunConfig& config);
+
+}  // namespace fer
