@@ -4,6 +4,8 @@
 #include <regex>
 #include <set>
 
+#include "formats/wrappers.h"
+
 namespace fer {
 namespace {
 
@@ -26,13 +28,29 @@ std::optional<int> leading_number(std::string_view text) {
   return std::stoi(std::string(text.substr(0, end)));
 }
 
-/// "a, b, c and 5 more".
-std::string some(const std::vector<std::string>& names) {
-  constexpr std::size_t shown = 4;
+constexpr std::string_view batches_tracked = "num_batches_tracked";
+
+/// The first ten, a line each, and how many more there are.
+std::string lines_of(const std::vector<std::string>& lines, const std::string& indent) {
+  constexpr std::size_t most = 10;
   std::string text;
-  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i];
-  if (names.size() > shown) text += concat(" and ", names.size() - shown, " more");
+  for (std::size_t i = 0; i < std::min(most, lines.size()); ++i) text += (i ? "\n" : "") + indent + lines[i];
+  if (lines.size() > most) text += concat("\n", indent, "and ", lines.size() - most, " more");
   return text;
+}
+
+std::string renamed_by(const NameMap& names, std::string name) {
+  for (const RenameRule& rule : names.renames) {
+    if (auto changed = rule(name)) name = std::move(*changed);
+  }
+  return name;
+}
+
+const AsideRule* aside_rule_of(const NameMap& names, const std::string& name) {
+  for (const AsideRule& rule : names.asides) {
+    if (rule.applies(name)) return &rule;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -93,22 +111,32 @@ MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape
   std::set<std::string> wanted_names;
   for (const NamedShape& w : wanted) wanted_names.insert(w.name);
   std::unordered_map<std::string, const NamedShape*> renamed;
+  const auto known = [&](const std::string& name) {
+    const std::string renamed_name = renamed_by(names, name);
+    if (wanted_names.count(renamed_name) || aside_rule_of(names, renamed_name)) return true;
+    // Batch norm's counter, where its running mean is known.
+    if (!ends_with(renamed_name, batches_tracked)) return false;
+    return wanted_names.count(renamed_name.substr(0, renamed_name.size() - batches_tracked.size()) +
+                              "running_mean") > 0;
+  };
   for (const NamedShape& h : held) {
     std::string name = h.name;
-    for (const RenameRule& rule : names.renames) {
-      if (auto changed = rule(name)) name = std::move(*changed);
+    if (!known(name)) {
+      if (auto freed = free_of_wrappers(name, known)) {
+        detail::add_taken_off(report.taken_off, freed->taken_off);
+        name = std::move(freed->name);
+      }
     }
+    name = renamed_by(names, std::move(name));
     if (wanted_names.count(name)) {
       const auto [entry, is_new] = renamed.emplace(name, &h);
       require<FormatError>(is_new, "'", h.name, "' and '", entry->second->name, "' both mean '", name, "'");
       continue;
     }
-    std::string reason = ends_with(name, "num_batches_tracked") ? "a counter no result depends on" : "";
-    for (const AsideRule& rule : names.asides) {
-      if (!rule.applies(name)) continue;
-      require<FormatError>(!rule.fatal, "'", h.name, "': ", rule.reason);
-      reason = rule.reason;
-      break;
+    std::string reason = ends_with(name, batches_tracked) ? "a counter no result depends on" : "";
+    if (const AsideRule* rule = aside_rule_of(names, name)) {
+      require<FormatError>(!rule->fatal, "'", h.name, "': ", rule->reason);
+      reason = rule->reason;
     }
     report.left_aside.push_back({h.name, std::move(reason)});
   }
@@ -139,32 +167,36 @@ std::string MatchReport::text() const {
     if (group == groups.end()) group = groups.insert(groups.end(), {reason, {}});
     group->second.push_back(a.held);
   }
+  if (!taken_off.empty()) out << "  taken off: " << text_of(taken_off) << "\n";
   for (const auto& [reason, names] : groups)
-    out << "  left aside (" << reason << "): " << some(names) << "\n";
-  if (!missing.empty()) out << "  missing: " << some(missing) << "\n";
+    out << "  left aside (" << reason << "): " << some_of(names) << "\n";
+  if (!missing.empty()) out << "  missing: " << some_of(missing) << "\n";
+  std::vector<std::string> wrong;
   for (const WrongShape& w : wrong_shape) {
-    out << "  " << w.held << " has shape " << w.held_shape << ", the model needs " << w.wanted_shape << "\n";
+    wrong.push_back(concat(w.held, " has shape ", w.held_shape, ", the model needs ", w.wanted_shape));
   }
+  out << lines_of(wrong, "  ") << (wrong.empty() ? "" : "\n");
   return out.str();
 }
 
 void MatchReport::require_complete(std::string_view what) const {
-  if (!wrong_shape.empty()) {
-    std::string list;
-    for (const WrongShape& w : wrong_shape) {
-      list +=
-          concat("\n  '", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape);
-    }
-    throw ShapeError(concat(
-        what, ": ", wrong_shape.size(),
-        wrong_shape.size() == 1 ? " tensor has another shape:" : " tensors have another shape:", list));
+  std::vector<std::string> lines;
+  for (const WrongShape& w : wrong_shape) {
+    lines.push_back(concat("'", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape));
   }
-  if (!missing.empty()) {
-    std::string list;
-    for (const std::string& name : missing) list += "\n  '" + name + "'";
-    throw FormatError(concat(what, ": ", missing.size(),
-                             missing.size() == 1 ? " tensor is missing:" : " tensors are missing:", list));
+  require<ShapeError>(lines.empty(), what, ": ", lines.size(),
+                      lines.size() == 1 ? " tensor has another shape:\n" : " tensors have another shape:\n",
+                      lines_of(lines, "  "));
+  if (missing.empty()) return;
+  std::vector<std::string> names, strangers;
+  for (const std::string& name : missing) names.push_back("'" + name + "'");
+  for (const Aside& a : left_aside) {
+    if (a.reason.empty()) strangers.push_back("'" + a.held + "'");
   }
+  throw FormatError(concat(what, ": ", names.size(),
+                           names.size() == 1 ? " tensor is missing:\n  " : " tensors are missing:\n  ",
+                           some_of(names), strangers.empty() ? "" : "\n  the file has, unknown to the model: ",
+                           some_of(strangers)));
 }
 
 StateDict matched_tensors(const MatchReport& report, const StateDict& file, std::string_view what) {

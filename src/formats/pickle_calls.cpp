@@ -1,4 +1,5 @@
-// What a pickle may call: the rebuilding of tensors, and the containers.
+// What a pickle may call: the rebuilding of tensors, and the containers. A call of anything else is noted and
+// not made (pickle_objects.cpp).
 #include "formats/pickle_machine.h"
 
 namespace fer::detail {
@@ -8,38 +9,68 @@ using Kind = PickleNode::Kind;
 void PickleMachine::reduce() {
   const std::vector<NodeId> operands = pop(2);
   const NodeId callable = operands[0], arguments = operands[1];
-  if (node(callable).kind != Kind::global) fail("calls what is no function");
+  if (!is_callable(callable)) fail("calls what is no function");
   if (node(arguments).kind != Kind::tuple)
-    fail("calls ", node(callable).text, " without a tuple of arguments");
+    fail("calls ", printable(pickle_.name(callable)), " without a tuple of arguments");
   charge(node(arguments).children.size());
-  // Copies: a call makes nodes, which may move the old ones.
-  const PickleNode function = node(callable);
-  const std::vector<NodeId> values = node(arguments).children;
-  stack_.push_back(call(function, values));
+  const std::vector<NodeId> values = node(arguments).children;  // a copy: a call makes nodes, which may move them
+  stack_.push_back(apply(callable, values));
 }
 
-NodeId PickleMachine::call(const PickleNode& callable, const std::vector<NodeId>& arguments) {
-  switch (callable.global) {
+NodeId PickleMachine::apply(NodeId callable, const std::vector<NodeId>& arguments) {
+  if (node(callable).kind != Kind::global) return make_object(callable, arguments);
+  switch (node(callable).global) {
     case Global::rebuild_tensor:
     case Global::rebuild_tensor_v2:
     case Global::rebuild_tensor_v3:
       return rebuild_tensor(callable, arguments);
-    case Global::rebuild_parameter:
-      if (arguments.empty() || node(arguments[0]).kind != Kind::tensor) {
-        fail("calls ", callable.text, " without a tensor");
-      }
-      return arguments[0];
+    case Global::rebuild_parameter: {
+      const Kind kind = arguments.empty() ? Kind::none : node(arguments[0]).kind;
+      if (kind == Kind::tensor || kind == Kind::unread || kind == Kind::object) return arguments[0];
+      fail("calls ", pickle_.name(callable), " without a tensor");
+    }
+    case Global::rebuild_from_type: {
+      const bool fits = arguments.size() == 4 && is_callable(arguments[0]) && node(arguments[2]).kind == Kind::tuple;
+      if (!fits) fail("calls ", pickle_.name(callable), " without a function, a class, arguments and a state");
+      // The function must rebuild a tensor, so that calls do not nest.
+      const Global function = node(arguments[0]).global;
+      const bool tensor = node(arguments[0]).kind == Kind::global && function >= Global::rebuild_tensor &&
+                          function <= Global::rebuild_parameter;
+      if (!tensor) return make_object(arguments[1], arguments);
+      charge(node(arguments[2]).children.size());
+      const std::vector<NodeId> values = node(arguments[2]).children;
+      return apply(arguments[0], values);
+    }
+    case Global::unread_tensor:
+      return make_unread(unread_reason(pickle_.name(callable)));
     case Global::ordered_dict:
       return make_dict(arguments);
     case Global::default_dict:
       return make_dict({});
+    case Global::sequence:
+      return make_sequence(callable, arguments);
+    case Global::bytes:
+      return make_bytes(callable, arguments);
+    case Global::encode:
+      return encode(callable, arguments);
     case Global::size: {
       if (arguments.size() != 1) fail("calls torch.Size with ", arguments.size(), " arguments");
       integers(arguments[0], "torch.Size");
       return arguments[0];
     }
+    case Global::new_object:
+      if (arguments.empty() || !is_callable(arguments[0])) return make_object(callable, arguments);
+      return new_object(arguments[0], {arguments.begin() + 1, arguments.end()});
+    case Global::numpy_buffer:
+      if (const auto array = numpy_buffer(arguments)) return *array;
+      return make_object(callable, arguments);
+    case Global::numpy_scalar:
+      if (const auto number = numpy_scalar(arguments)) return *number;
+      return make_object(callable, arguments);
+    case Global::dtype:
+      fail("calls ", pickle_.name(callable), ", which is no function,");
     default:
-      fail("calls ", callable.text, ", which is no function,");
+      return make_object(callable, arguments);
   }
 }
 
@@ -62,72 +93,55 @@ NodeId PickleMachine::make_dict(const std::vector<NodeId>& arguments) {
   return make(std::move(dict));
 }
 
-NodeId PickleMachine::rebuild_tensor(const PickleNode& callable, const std::vector<NodeId>& arguments) {
-  const std::size_t needed = callable.global == Global::rebuild_tensor      ? 4
-                             : callable.global == Global::rebuild_tensor_v2 ? 6
-                                                                            : 7;
-  if (arguments.size() < needed) fail("calls ", callable.text, " with ", arguments.size(), " arguments");
-  if (node(arguments[0]).kind != Kind::storage) fail("calls ", callable.text, " without a storage");
-
-  TensorRef tensor;
-  tensor.storage = static_cast<std::uint32_t>(node(arguments[0]).integer);
-  const StorageRef& storage = pickle_.storages[tensor.storage];
-  tensor.dtype = storage.dtype;
-  if (callable.global == Global::rebuild_tensor_v3) {
-    const PickleNode& dtype = node(arguments[6]);
-    if (dtype.kind != Kind::global || dtype.global != Global::dtype)
-      fail("rebuilds a tensor of no known type");
-    tensor.dtype = dtype.dtype;
-  }
-  tensor.offset = integer(arguments[1], "a tensor's offset");
-  tensor.size = integers(arguments[2], "a tensor's size");
-  tensor.stride = integers(arguments[3], "a tensor's stride");
-  if (tensor.size.size() != tensor.stride.size()) {
-    fail("has a tensor of ", tensor.size.size(), " extents and ", tensor.stride.size(), " strides");
-  }
-  pickle_.tensors.push_back(std::move(tensor));
-
+/// list, tuple, set and frozenset of a sequence are such a sequence; a set here is a list.
+NodeId PickleMachine::make_sequence(NodeId callable, const std::vector<NodeId>& arguments) {
   PickleNode made;
-  made.kind = Kind::tensor;
-  made.integer = static_cast<std::int64_t>(pickle_.tensors.size() - 1);
+  const std::string& type = pickle_.name(callable);
+  const bool fixed = type.ends_with("tuple") || type.ends_with("frozenset");
+  made.kind = fixed ? Kind::tuple : Kind::list;
+  if (!arguments.empty()) {
+    const PickleNode& source = node(arguments[0]);
+    if (arguments.size() > 1 || (source.kind != Kind::list && source.kind != Kind::tuple)) {
+      return make_object(callable, arguments);
+    }
+    charge(source.children.size());
+    made.children = source.children;
+  }
   return make(std::move(made));
 }
 
-/// Attributes of dictionaries (the _metadata of a state_dict: versions of modules) and of parameters are
-/// PyTorch's own business; no tensor of a model is among them.
-void PickleMachine::build() {
-  pop(1);
-  const Kind kind = node(top()).kind;
-  if (kind != Kind::dict && kind != Kind::tensor) fail("sets attributes of what is no dictionary or tensor");
+/// bytes(), bytearray(bytes), and Python 2's bytearray(text, 'latin-1').
+NodeId PickleMachine::make_bytes(NodeId callable, const std::vector<NodeId>& arguments) {
+  if (arguments.size() == 2) return encode(callable, arguments);
+  const bool fits = arguments.empty() || (arguments.size() == 1 && node(arguments[0]).kind == Kind::bytes);
+  if (!fits) return make_object(callable, arguments);
+  if (!arguments.empty()) return arguments[0];
+  PickleNode made;
+  made.kind = Kind::bytes;
+  return make(std::move(made));
 }
 
-/// ('storage', class, key, location, elements[, (view key, view offset, view elements)])
-void PickleMachine::push_storage() {
-  const PickleNode& id = node(pop(1)[0]);
-  const std::size_t count = id.children.size();
-  if (id.kind != Kind::tuple || count < 5 || count > 6) fail("refers to something other than a storage");
-  if (text(id.children[0], "a persistent id's kind") != "storage") {
-    fail("refers to '", node(id.children[0]).text, "', not to a storage,");
+/// The text's code points as bytes, where each is below 256.
+NodeId PickleMachine::encode(NodeId callable, const std::vector<NodeId>& arguments) {
+  const bool fits = arguments.size() == 2 && node(arguments[0]).kind == Kind::text &&
+                    (node(arguments[1]).text == "latin1" || node(arguments[1]).text == "latin-1");
+  if (!fits) return make_object(callable, arguments);
+  const std::string& text = node(arguments[0]).text;
+  charge(text.size() / 64);
+  PickleNode made;
+  made.kind = Kind::bytes;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    if (first < 0x80) {
+      made.text += text[i];
+    } else if ((first == 0xC2 || first == 0xC3) && i + 1 < text.size()) {
+      const auto second = static_cast<unsigned char>(text[++i]);
+      made.text += static_cast<char>((first & 3) << 6 | (second & 0x3F));
+    } else {
+      return make_object(callable, arguments);
+    }
   }
-  const PickleNode& type = node(id.children[1]);
-  const bool untyped = type.kind == Kind::global && type.global == Global::untyped_storage;
-  if (!untyped && (type.kind != Kind::global || type.global != Global::storage)) {
-    fail("has a storage of no known class");
-  }
-  StorageRef storage;
-  storage.untyped = untyped;
-  storage.dtype = untyped ? DType::uint8 : type.dtype;
-  storage.key = text(id.children[2], "a storage's key");
-  if (storage.key.size() > 256) fail("has a storage key of ", storage.key.size(), " characters");
-  storage.count = integer(id.children[4], "a storage's size");
-  if (storage.count < 0) fail("has a storage of ", storage.count, " elements");
-  if (count == 6 && node(id.children[5]).kind != Kind::none) {
-    const PickleNode& view = node(id.children[5]);
-    if (view.kind != Kind::tuple || view.children.size() != 3) fail("has a malformed view of a storage");
-    storage.view_offset = integer(view.children[1], "a storage view's offset");
-  }
-  pickle_.storages.push_back(std::move(storage));
-  push_integer(static_cast<std::int64_t>(pickle_.storages.size() - 1), Kind::storage);
+  return make(std::move(made));
 }
 
 std::int64_t PickleMachine::integer(NodeId id, std::string_view role) const {

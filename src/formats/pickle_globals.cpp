@@ -1,4 +1,4 @@
-// The list of functions and classes that a checkpoint may name, and what to say about the others.
+// The list of functions and classes whose meaning is known. Everything else is inert.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -14,84 +14,127 @@ struct Entry {
   Global global;
 };
 
-constexpr std::array<Entry, 19> functions_and_classes{{
+constexpr std::array<Entry, 39> functions_and_classes{{
     {"torch._utils", "_rebuild_tensor", Global::rebuild_tensor},
     {"torch._utils", "_rebuild_tensor_v2", Global::rebuild_tensor_v2},
     {"torch._utils", "_rebuild_tensor_v3", Global::rebuild_tensor_v3},
     {"torch._utils", "_rebuild_parameter", Global::rebuild_parameter},
     {"torch._utils", "_rebuild_parameter_with_state", Global::rebuild_parameter},
+    {"torch.nn.parameter", "Parameter", Global::rebuild_parameter},
+    {"torch.nn.parameter", "Buffer", Global::rebuild_parameter},
+    {"torch._tensor", "_rebuild_from_type", Global::rebuild_from_type},
+    {"torch._tensor", "_rebuild_from_type_v2", Global::rebuild_from_type},
+    {"torch.tensor", "_rebuild_from_type", Global::rebuild_from_type},
+    {"torch.tensor", "_rebuild_from_type_v2", Global::rebuild_from_type},
+    {"torch._utils", "_rebuild_sparse_tensor", Global::unread_tensor},
+    {"torch._utils", "_rebuild_sparse_csr_tensor", Global::unread_tensor},
+    {"torch._utils", "_rebuild_qtensor", Global::unread_tensor},
+    {"torch._utils", "_rebuild_meta_tensor_no_storage", Global::unread_tensor},
+    {"torch._utils", "_rebuild_nested_tensor", Global::unread_tensor},
+    {"torch._utils", "_rebuild_wrapper_subclass", Global::unread_tensor},
+    {"torch._utils", "_rebuild_device_tensor_from_numpy", Global::unread_tensor},
+    {"torch._utils", "_rebuild_device_tensor_from_cpu_tensor", Global::unread_tensor},
+    {"torch._utils", "_rebuild_xla_tensor", Global::unread_tensor},
+    {"torch.storage", "_load_from_bytes", Global::unread_tensor},
     {"torch", "Size", Global::size},
     {"torch", "UntypedStorage", Global::untyped_storage},
     {"torch.storage", "UntypedStorage", Global::untyped_storage},
     {"torch.cuda", "UntypedStorage", Global::untyped_storage},
     {"collections", "OrderedDict", Global::ordered_dict},
     {"collections", "defaultdict", Global::default_dict},
-    {"builtins", "int", Global::factory},
-    {"builtins", "float", Global::factory},
-    {"builtins", "list", Global::factory},
-    {"builtins", "dict", Global::factory},
-    {"__builtin__", "int", Global::factory},
-    {"__builtin__", "float", Global::factory},
-    {"__builtin__", "list", Global::factory},
-    {"__builtin__", "dict", Global::factory},
+    {"_codecs", "encode", Global::encode},
+    {"copyreg", "__newobj__", Global::new_object},
+    {"copyreg", "_reconstructor", Global::new_object},
+    {"copy_reg", "__newobj__", Global::new_object},
+    {"copy_reg", "_reconstructor", Global::new_object},
+    {"numpy.core.multiarray", "_reconstruct", Global::numpy_array},
+    {"numpy.core.multiarray", "scalar", Global::numpy_scalar},
+    {"numpy.core.numeric", "_frombuffer", Global::numpy_buffer},
+    {"numpy._core.multiarray", "_reconstruct", Global::numpy_array},
+    {"numpy._core.multiarray", "scalar", Global::numpy_scalar},
+    {"numpy._core.numeric", "_frombuffer", Global::numpy_buffer},
+    {"numpy", "dtype", Global::numpy_dtype},
 }};
 
-struct ElementType {
-  std::string_view storage, dtype;
-  DType type;
-};
-
-constexpr std::array<ElementType, 7> element_types{{
-    {"FloatStorage", "float32", DType::float32},
-    {"DoubleStorage", "float64", DType::float64},
-    {"HalfStorage", "float16", DType::float16},
-    {"BFloat16Storage", "bfloat16", DType::bfloat16},
-    {"LongStorage", "int64", DType::int64},
-    {"IntStorage", "int32", DType::int32},
-    {"ByteStorage", "uint8", DType::uint8},
+/// Python 3 calls the module builtins, Python 2 __builtin__.
+constexpr std::array<Entry, 11> builtins{{
+    {"", "int", Global::factory},
+    {"", "long", Global::factory},
+    {"", "float", Global::factory},
+    {"", "str", Global::factory},
+    {"", "dict", Global::factory},
+    {"", "list", Global::sequence},
+    {"", "tuple", Global::sequence},
+    {"", "set", Global::sequence},
+    {"", "frozenset", Global::sequence},
+    {"", "bytes", Global::bytes},
+    {"", "bytearray", Global::bytes},
 }};
 
-// How PyTorch's names of the element types that fer does not have begin.
-constexpr std::array<std::string_view, 6> other_types{"uint", "int", "float", "complex", "bool", "q"};
-
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+template <std::size_t n>
+const Entry* find(const std::array<Entry, n>& entries, std::string_view module, std::string_view name) {
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const Entry& e) { return e.module == module && e.name == name; });
+  return found == entries.end() ? nullptr : &*found;
 }
 
-/// What the user can do about a name that is not on the list.
-std::string_view advice(std::string_view module, std::string_view name) {
-  const bool torch = module == "torch" || module == "torch.cuda" || module == "torch.storage";
-  const bool element_type = std::any_of(other_types.begin(), other_types.end(), [&](std::string_view known) {
-    return name.substr(0, known.size()) == known;
-  });
-  if (torch && (ends_with(name, "Storage") || element_type)) {
-    return "tensors may be float64, float32, float16, bfloat16, int64, int32 or uint8";
+/// The length of the UTF-8 sequence at the front of `text`, 0 if there is none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const std::size_t length = byte(0) < 0x80 ? 1 : byte(0) < 0xC2 ? 0 : byte(0) < 0xE0 ? 2
+                             : byte(0) < 0xF0 ? 3 : byte(0) < 0xF5 ? 4 : 0;
+  if (length == 0 || length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
   }
-  return "only what tensors, numbers, texts and containers need is allowed; save the state_dict() alone";
+  // Overlong forms, surrogates, and what is beyond Unicode.
+  const bool bad = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xED && byte(1) > 0x9F) ||
+                   (byte(0) == 0xF0 && byte(1) < 0x90) || (byte(0) == 0xF4 && byte(1) > 0x8F);
+  return bad ? 0 : length;
 }
 
 }  // namespace
 
-PickleNode find_global(std::string_view module, std::string_view name, const std::string& what) {
+PickleNode find_global(std::string_view module, std::string_view name) {
   PickleNode node;
   node.kind = PickleNode::Kind::global;
-  node.text = concat(module, ".", name);
-  for (const Entry& entry : functions_and_classes) {
-    if (entry.module == module && entry.name == name) {
-      node.global = entry.global;
-      return node;
+  node.global = Global::inert;
+  node.text = module.empty() ? std::string(name) : concat(module, ".", name);
+  if (const Entry* entry = find(functions_and_classes, module, name)) node.global = entry->global;
+  if (module == "builtins" || module == "__builtin__") {
+    if (const Entry* entry = find(builtins, "", name)) node.global = entry->global;
+  }
+  if (module == "torch" || module == "torch.cuda") {
+    if (const ElementType* type = find_storage_type(name)) {
+      node.global = Global::storage;
+      node.type = type;
     }
   }
-  for (const ElementType& type : element_types) {
-    const bool is_storage = (module == "torch" || module == "torch.cuda") && name == type.storage;
-    const bool is_dtype = module == "torch" && name == type.dtype;
-    if (is_storage || is_dtype) {
-      node.global = is_storage ? Global::storage : Global::dtype;
-      node.dtype = type.type;
-      return node;
+  if (module == "torch") {
+    if (const ElementType* type = find_element_type(name)) {
+      node.global = Global::dtype;
+      node.type = type;
     }
   }
-  throw FormatError(concat(what, " refuses the global ", node.text, ": ", advice(module, name)));
+  return node;
+}
+
+std::string printable(std::string_view name) {
+  constexpr std::size_t longest = 200;
+  std::string text;
+  while (!name.empty() && text.size() < longest) {
+    const std::size_t length = utf8_length(name);
+    const auto first = static_cast<unsigned char>(name.front());
+    const bool control = length == 1 && (first < 0x20 || first == 0x7F);
+    const bool control_c1 = length == 2 && first == 0xC2 && static_cast<unsigned char>(name[1]) < 0xA0;
+    if (length == 0 || control || control_c1) {
+      text += '?';
+    } else {
+      text += name.substr(0, length);
+    }
+    name.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return name.empty() ? text : text + "...";
 }
 
 }  // namespace fer::detail

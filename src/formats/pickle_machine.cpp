@@ -56,7 +56,11 @@ void PickleMachine::push_children(Kind kind, std::vector<NodeId> children) {
 }
 
 void PickleMachine::push_global(std::string_view module, std::string_view name) {
-  stack_.push_back(make(find_global(module, name, what_)));
+  PickleNode global = find_global(module, name);
+  const bool recorded = global.global == Global::inert || global.global == Global::unread_tensor ||
+                        global.global >= Global::numpy_array;
+  if (recorded) record_inert(global.text);
+  stack_.push_back(make(std::move(global)));
 }
 
 void PickleMachine::push_global_from_stack() {
@@ -92,9 +96,16 @@ std::vector<NodeId> PickleMachine::pop_to_mark() {
 
 void PickleMachine::extend(Kind kind, const std::vector<NodeId>& children) {
   if (kind == Kind::dict && children.size() % 2 != 0) fail("has a dictionary key without a value");
-  PickleNode& target = pickle_.nodes[top()];
-  if (target.kind != kind) fail("adds items to what is no ", kind == Kind::dict ? "dictionary" : "list");
-  target.children.insert(target.children.end(), children.begin(), children.end());
+  const NodeId id = top();
+  std::vector<NodeId>* target = nullptr;
+  if (node(id).kind == kind) target = &pickle_.nodes[id].children;
+  if (node(id).kind == Kind::object) target = kind == Kind::dict ? &object(id).items : &object(id).elements;
+  if (!target) fail("adds items to what is no ", kind == Kind::dict ? "dictionary" : "list");
+  target->insert(target->end(), children.begin(), children.end());
+}
+
+void PickleMachine::add_to_set() {
+  extend(Kind::list, pop_to_mark());
 }
 
 void PickleMachine::memoize(std::uint64_t index) {

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "fer/error.h"
@@ -45,9 +47,19 @@ class PickleMachine {
   void memoize_next() { memoize(memo_.size()); }
   void recall(std::uint64_t index);
 
-  void reduce();        // callable, arguments -> result
-  void build();         // object, attributes -> object
+  /// Adds the values above the last mark to the set below it, which here is a list.
+  void add_to_set();
+  void duplicate() { stack_.push_back(top()); }
+
+  void reduce();                        // callable, arguments -> result
+  void instantiate(bool with_keywords);  // class, arguments[, keywords] -> object
+  void instantiate_from_mark();         // mark, class, arguments... -> object
+  void instantiate_from_mark(std::string_view module, std::string_view name);  // mark, arguments... -> object
+  void build();                         // object, state -> object
+  void push_extension(std::uint64_t code);
+  void push_out_of_band();
   void push_storage();  // persistent id -> storage
+  void push_persistent_text(std::string_view id);
 
   /// The finished program's value, which must be the only one left.
   Pickle finish(std::size_t length);
@@ -63,12 +75,37 @@ class PickleMachine {
   void charge(std::size_t values);
 
   // pickle_calls.cpp
-  NodeId call(const PickleNode& callable, const std::vector<NodeId>& arguments);
-  NodeId rebuild_tensor(const PickleNode& callable, const std::vector<NodeId>& arguments);
+  NodeId apply(NodeId callable, const std::vector<NodeId>& arguments);
   NodeId make_dict(const std::vector<NodeId>& arguments);
+  NodeId make_sequence(NodeId callable, const std::vector<NodeId>& arguments);
+  NodeId make_bytes(NodeId callable, const std::vector<NodeId>& arguments);
+  NodeId encode(NodeId callable, const std::vector<NodeId>& arguments);
   std::vector<std::int64_t> integers(NodeId tuple, std::string_view role) const;
   std::int64_t integer(NodeId id, std::string_view role) const;
   const std::string& text(NodeId id, std::string_view role) const;
+
+  // pickle_objects.cpp
+  NodeId make_object(NodeId type, const std::vector<NodeId>& arguments);
+  NodeId new_object(NodeId type, const std::vector<NodeId>& arguments);
+  /// An object that stands for something without a class or function, such as an extension.
+  void push_nameless(const std::string& name);
+  bool is_callable(NodeId id) const;
+  ObjectRef& object(NodeId id) { return pickle_.objects[static_cast<std::size_t>(node(id).integer)]; }
+  void record_inert(const std::string& name);
+
+  // pickle_tensors.cpp
+  NodeId rebuild_tensor(NodeId callable, const std::vector<NodeId>& arguments);
+  NodeId make_tensor(TensorRef tensor);
+  NodeId make_unread(std::string reason);
+  static std::string unread_reason(const std::string& function);
+
+  // pickle_numpy.cpp
+  /// The tensor of a NumPy array, or none if its values are not read.
+  std::optional<NodeId> numpy_array(NodeId dtype, NodeId shape, NodeId data, bool fortran);
+  std::optional<NodeId> numpy_array_of_state(NodeId state);
+  std::optional<NodeId> numpy_buffer(const std::vector<NodeId>& arguments);
+  std::optional<NodeId> numpy_scalar(const std::vector<NodeId>& arguments);
+  const ElementType* numpy_type(NodeId dtype) const;
 
   const std::string& what_;
   std::size_t position_ = 0;
@@ -76,6 +113,7 @@ class PickleMachine {
   std::vector<NodeId> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, NodeId> memo_;
+  std::unordered_set<std::string> recorded_;
   Pickle pickle_;
 };
 

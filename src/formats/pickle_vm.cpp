@@ -3,9 +3,12 @@
 #include "formats/pickle_vm.h"
 
 #include <bit>
+#include <charconv>
+#include <optional>
 
 #include "fer/error.h"
 #include "formats/pickle_machine.h"
+#include "formats/pickle_text.h"
 
 namespace fer::detail {
 namespace {
@@ -19,12 +22,18 @@ enum : std::uint8_t {
   op_pop = '0',
   op_pop_mark = '1',
   op_none = 'N',
+  op_int = 'I',
+  op_long = 'L',
+  op_float = 'F',
+  op_string = 'S',
+  op_unicode = 'V',
   op_newtrue = 0x88,
   op_newfalse = 0x89,
   op_binint = 'J',
   op_binint1 = 'K',
   op_binint2 = 'M',
   op_long1 = 0x8A,
+  op_long4 = 0x8B,
   op_binfloat = 'G',
   op_binunicode = 'X',
   op_short_binunicode = 0x8C,
@@ -33,6 +42,8 @@ enum : std::uint8_t {
   op_short_binstring = 'U',
   op_binbytes = 'B',
   op_short_binbytes = 'C',
+  op_binbytes8 = 0x8E,
+  op_bytearray8 = 0x96,
   op_empty_tuple = ')',
   op_tuple = 't',
   op_tuple1 = 0x85,
@@ -46,6 +57,12 @@ enum : std::uint8_t {
   op_setitem = 's',
   op_setitems = 'u',
   op_dict = 'd',
+  op_empty_set = 0x8F,
+  op_additems = 0x90,
+  op_frozenset = 0x91,
+  op_dup = '2',
+  op_put = 'p',
+  op_get = 'g',
   op_binput = 'q',
   op_long_binput = 'r',
   op_memoize = 0x94,
@@ -55,6 +72,16 @@ enum : std::uint8_t {
   op_stack_global = 0x93,
   op_reduce = 'R',
   op_build = 'b',
+  op_inst = 'i',
+  op_obj = 'o',
+  op_newobj = 0x81,
+  op_newobj_ex = 0x92,
+  op_ext1 = 0x82,
+  op_ext2 = 0x83,
+  op_ext4 = 0x84,
+  op_next_buffer = 0x97,
+  op_readonly_buffer = 0x98,
+  op_persid = 'P',
   op_binpersid = 'Q',
   op_proto = 0x80,
   op_frame = 0x95
@@ -115,7 +142,7 @@ class Interpreter {
       machine_.at(cursor_.operation_position());
       if (op == op_stop) break;
       if (!scalar(op) && !container(op) && !memo(op) && !call(op)) {
-        machine_.fail("has the operation ", static_cast<int>(op), ", which checkpoints do not need,");
+        machine_.fail("has the unknown operation ", static_cast<int>(op));
       }
     }
     return machine_.finish(cursor_.position());
@@ -143,11 +170,45 @@ class Interpreter {
       case op_long1:
         push_long(cursor_.counted(1));
         return true;
+      case op_long4:
+        push_long(cursor_.counted(4));
+        return true;
       case op_binfloat:
         push_real(cursor_.take(8));
         return true;
       default:
-        return text(op);
+        return text(op) || line(op);
+    }
+  }
+
+  /// The operations of protocol 0, whose operands are lines of text.
+  bool line(std::uint8_t op) {
+    switch (op) {
+      case op_int:
+      case op_long: {
+        const std::string_view digits = cursor_.line();
+        if (op == op_int && (digits == "00" || digits == "01")) {
+          machine_.push_integer(digits == "01", Kind::boolean);
+        } else {
+          push_long(decimal(digits));
+        }
+        return true;
+      }
+      case op_float:
+        push_decimal(cursor_.line());
+        return true;
+      case op_string:
+        if (const auto text = parse_string(cursor_.line())) {
+          machine_.push_text(*text, Kind::text);
+        } else {
+          machine_.fail("has a text without its quotes");
+        }
+        return true;
+      case op_unicode:
+        machine_.push_text(parse_unicode(cursor_.line()), Kind::text);
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -169,6 +230,10 @@ class Interpreter {
         return true;
       case op_binbytes:
         machine_.push_text(cursor_.counted(4), Kind::bytes);
+        return true;
+      case op_binbytes8:
+      case op_bytearray8:
+        machine_.push_text(cursor_.counted(8), Kind::bytes);
         return true;
       default:
         return false;
@@ -209,6 +274,15 @@ class Interpreter {
       case op_appends:
         machine_.extend(Kind::list, machine_.pop_to_mark());
         return true;
+      case op_empty_set:
+        machine_.push(Kind::list);
+        return true;
+      case op_additems:
+        machine_.add_to_set();
+        return true;
+      case op_frozenset:
+        machine_.push_children(Kind::tuple, machine_.pop_to_mark());
+        return true;
       case op_empty_dict:
         machine_.push(Kind::dict);
         return true;
@@ -228,6 +302,15 @@ class Interpreter {
 
   bool memo(std::uint8_t op) {
     switch (op) {
+      case op_dup:
+        machine_.duplicate();
+        return true;
+      case op_put:
+        machine_.memoize(index_line());
+        return true;
+      case op_get:
+        machine_.recall(index_line());
+        return true;
       case op_binput:
         machine_.memoize(cursor_.number(1));
         return true;
@@ -251,8 +334,8 @@ class Interpreter {
   bool call(std::uint8_t op) {
     switch (op) {
       case op_proto:
-        if (const auto version = cursor_.number(1); version < 2 || version > 5) {
-          machine_.fail("has protocol ", version, ", not 2 to 5,");
+        if (const auto version = cursor_.number(1); version > 5) {
+          machine_.fail("has protocol ", version, ", not 0 to 5,");
         }
         return true;
       case op_frame:  // announces how many bytes follow; reading needs no such hint
@@ -275,9 +358,56 @@ class Interpreter {
       case op_binpersid:
         machine_.push_storage();
         return true;
+      case op_persid:
+        machine_.push_persistent_text(cursor_.line());
+        return true;
+      default:
+        return object(op);
+    }
+  }
+
+  bool object(std::uint8_t op) {
+    switch (op) {
+      case op_inst: {
+        const std::string_view module = cursor_.line(), name = cursor_.line();
+        machine_.instantiate_from_mark(module, name);
+        return true;
+      }
+      case op_obj:
+        machine_.instantiate_from_mark();
+        return true;
+      case op_newobj:
+      case op_newobj_ex:
+        machine_.instantiate(op == op_newobj_ex);
+        return true;
+      case op_ext1:
+      case op_ext2:
+      case op_ext4:
+        machine_.push_extension(cursor_.number(op == op_ext1 ? 1 : op == op_ext2 ? 2 : 4));
+        return true;
+      case op_next_buffer:
+        machine_.push_out_of_band();
+        return true;
+      case op_readonly_buffer:  // says how the buffer on the stack may be used
+        return true;
       default:
         return false;
     }
+  }
+
+  std::uint64_t index_line() {
+    const std::string_view digits = cursor_.line();
+    std::uint64_t index = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (error != std::errc() || end != digits.data() + digits.size()) machine_.fail("has no number of a memo");
+    return index;
+  }
+
+  /// The bytes of an integer in decimal, which Python 2 ended in L.
+  std::string decimal(std::string_view digits) {
+    const std::optional<std::string> bytes = parse_decimal(digits);
+    if (!bytes) machine_.fail("has no integer of at most 300 digits");
+    return *bytes;
   }
 
   /// A two's complement integer of any length; PyTorch's own do not exceed 64 bits but for a magic number.
@@ -287,6 +417,13 @@ class Interpreter {
     std::uint64_t value = negative ? ~std::uint64_t{0} : 0;
     for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
     machine_.push_integer(static_cast<std::int64_t>(value));
+  }
+
+  void push_decimal(std::string_view text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) machine_.fail("has no number");
+    machine_.push_real(value);
   }
 
   void push_real(std::string_view big_endian) {

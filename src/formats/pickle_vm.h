@@ -1,7 +1,7 @@
-// The small part of Python's pickle machine that checkpoints need. A pickle is a program: each operation
-// pushes values on a stack, gathers them into containers, or calls a function that it names. Here a name is
-// looked up in a fixed list (find_global); any other is refused, so nothing is ever called but the code
-// below.
+// Python's pickle machine, without Python. A pickle is a program: each operation pushes values on a stack,
+// gathers them into containers, or calls a function that it names. Here a name is looked up in a fixed list
+// (find_global). What is not on it is never imported, called or executed: a class, a function and whatever
+// is made of them becomes an inert object, which has a name and keeps the values it was given.
 //
 // Values are nodes in one array and refer to one another by index, so that what a hostile pickle can build (a
 // list that holds itself, a million references to one dictionary) costs no more than its bytes.
@@ -12,45 +12,63 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "fer/tensor/dtype.h"
+#include "formats/element_type.h"
 
 namespace fer::detail {
 
 /// What the functions and classes on the list mean.
-enum class Global {
+enum class Global : std::uint8_t {
+  inert,              // not on the list
   rebuild_tensor,     // torch._utils._rebuild_tensor(storage, offset, size, stride)
   rebuild_tensor_v2,  // ..._v2(storage, offset, size, stride, requires_grad, hooks[, metadata])
   rebuild_tensor_v3,  // ..._v3(storage, offset, size, stride, requires_grad, hooks, dtype[, metadata])
   rebuild_parameter,  // torch._utils._rebuild_parameter(data, requires_grad, hooks[, state])
+  rebuild_from_type,  // torch._tensor._rebuild_from_type_v2(function, class, arguments, state)
+  unread_tensor,      // the rebuilding of sparse, quantised and other tensors that are not read
   ordered_dict,       // collections.OrderedDict
   default_dict,       // collections.defaultdict
-  factory,            // what a defaultdict may make: int, float, list, dict
+  sequence,           // list, tuple, set, frozenset
+  bytes,              // bytes, bytearray
+  encode,             // _codecs.encode(text, 'latin1'): bytes, as protocol 2 has them
+  factory,            // what a defaultdict may make: int, float, str, dict
   size,               // torch.Size
   storage,            // torch.FloatStorage, ...
   untyped_storage,    // torch.storage.UntypedStorage
-  dtype               // torch.float32, ...
+  dtype,              // torch.float32, ...
+  new_object,         // copyreg.__newobj__(class, ...), copyreg._reconstructor(class, base, state)
+  numpy_array,        // numpy.core.multiarray._reconstruct; the array itself is in what BUILD is given
+  numpy_buffer,       // numpy.core.numeric._frombuffer(bytes, dtype, shape, order)
+  numpy_scalar,       // numpy.core.multiarray.scalar(dtype, bytes)
+  numpy_dtype         // numpy.dtype
 };
 
 using NodeId = std::uint32_t;
 
-/// A storage as the pickle refers to it; its bytes are elsewhere in the file.
+/// A storage as the pickle refers to it. Its bytes are elsewhere in the file, or are those of a node.
 struct StorageRef {
   std::string key;
-  DType dtype = DType::uint8;
-  bool untyped = false;          // the element type is the tensor's
-  std::int64_t count = 0;        // elements; bytes if untyped
-  std::int64_t view_offset = 0;  // elements that a legacy storage view starts after its root storage
+  const ElementType* type = nullptr;  // null: untyped, the element type is the tensor's
+  std::int64_t count = 0;             // elements; bytes if untyped
+  std::int64_t view_offset = 0;       // elements that a legacy storage view starts after its root storage
+  std::int64_t bytes_node = -1;       // the node of kind bytes that holds the values of a NumPy array
 };
 
 /// A tensor as the pickle describes it: elements of a storage, by offset, extents and strides.
 struct TensorRef {
   std::uint32_t storage = 0;  // index into Pickle::storages
-  DType dtype = DType::float32;
+  const ElementType* type = nullptr;
   std::int64_t offset = 0;
   std::vector<std::int64_t> size, stride;
+};
+
+/// What an inert object was made of and given afterwards.
+struct ObjectRef {
+  NodeId type = 0;               // the node of the class or function
+  std::vector<NodeId> elements;  // its arguments, then what was appended to it
+  std::vector<NodeId> items;     // key, value, key, value, ...
+  std::vector<NodeId> states;    // what BUILD gave it
 };
 
 struct PickleNode {
@@ -67,12 +85,14 @@ struct PickleNode {
     dict,
     global,
     storage,
-    tensor
+    tensor,
+    object,
+    unread  // a tensor or storage that is not read, with the reason as its text
   };
   Kind kind = Kind::none;
-  Global global = Global::factory;  // kind global
-  DType dtype = DType::float32;     // kind global: of a storage class or a dtype
-  std::int64_t integer = 0;         // integer, boolean; storage, tensor: index into the tables of Pickle
+  Global global = Global::factory;    // kind global
+  const ElementType* type = nullptr;  // kind global: of a storage class or a dtype
+  std::int64_t integer = 0;  // integer, boolean; storage, tensor, object: index into the tables of Pickle
   double real = 0;
   std::string text;              // text, bytes, big_integer; the full name of a global
   std::vector<NodeId> children;  // list, tuple: elements; dict: key, value, key, value, ...
@@ -82,18 +102,28 @@ struct Pickle {
   std::vector<PickleNode> nodes;
   std::vector<StorageRef> storages;
   std::vector<TensorRef> tensors;
+  std::vector<ObjectRef> objects;
+  std::vector<std::string> inert;  // names that are not on the list, each once, as they came
   NodeId root = 0;
   std::size_t length = 0;  // bytes up to and including the STOP that ended it
 
   const PickleNode& node(NodeId id) const { return nodes[id]; }
+  const ObjectRef& object(const PickleNode& node) const {
+    return objects[static_cast<std::size_t>(node.integer)];
+  }
+  /// The name of the class or function that a node of kind global or object comes from.
+  const std::string& name(NodeId id) const;
 };
 
-/// Runs the pickle at the front of `bytes` (protocols 2 to 5). `what` stands for it in messages ("the pickle
-/// of 'a.pth'"). FormatError for anything truncated, malformed, unsupported or refused.
+/// Runs the pickle at the front of `bytes` (protocols 0 to 5). `what` stands for it in messages ("the pickle
+/// of 'a.pth'"). FormatError for anything truncated or malformed.
 Pickle run_pickle(std::span<const std::byte> bytes, const std::string& what);
 
-/// The entry of the list for `module`.`name`, as a node of kind global; FormatError that names it if it is
-/// not on the list.
-PickleNode find_global(std::string_view module, std::string_view name, const std::string& what);
+/// The node of kind global for `module`.`name`; Global::inert if it is not on the list.
+PickleNode find_global(std::string_view module, std::string_view name);
+
+/// `name` as it may be printed: control characters and what is not UTF-8 become '?', and it is cut to 200
+/// bytes.
+std::string printable(std::string_view name);
 
 }  // namespace fer::detail

@@ -26,6 +26,8 @@ std::string_view name_of(PyValue::Kind kind) {
       return "a tuple";
     case PyValue::Kind::dict:
       return "a dict";
+    case PyValue::Kind::object:
+      return "an object";
   }
   return "a value";
 }
@@ -50,6 +52,7 @@ FER_PY_VALUE(tensor, Tensor)
 FER_PY_VALUE(list, std::vector<PyValue>)
 FER_PY_VALUE(tuple, std::vector<PyValue>)
 FER_PY_VALUE(dict, std::vector<PyItem>)
+FER_PY_VALUE(object, std::shared_ptr<const PyObject>)
 #undef FER_PY_VALUE
 
 std::string PyValue::describe() const {
@@ -62,6 +65,9 @@ std::string PyValue::describe() const {
   }
   if (const auto* tensor = std::get_if<Tensor>(&value_)) {
     return concat("a tensor ", tensor->shape(), " of ", tensor->dtype());
+  }
+  if (const auto* object = std::get_if<std::shared_ptr<const PyObject>>(&value_)) {
+    return (*object)->description;
   }
   return std::string(name_of(kind_));
 }
@@ -98,14 +104,21 @@ const std::vector<PyValue>& PyValue::elements() const {
 }
 
 const std::vector<PyItem>& PyValue::items() const {
+  if (is(Kind::object)) return as_object().items;
   require<TypeError>(is(Kind::dict), "a dict was expected, got ", describe());
   return std::get<std::vector<PyItem>>(value_);
 }
 
+const PyObject& PyValue::as_object() const {
+  require<TypeError>(is(Kind::object), "an object was expected, got ", describe());
+  return *std::get<std::shared_ptr<const PyObject>>(value_);
+}
+
 const PyValue* PyValue::find(std::string_view key) const {
-  if (!is(Kind::dict)) return nullptr;
+  if (!is(Kind::dict) && !is(Kind::object)) return nullptr;
   for (const PyItem& item : items()) {
     if (item.key.is(Kind::text) && item.key.as_text() == key) return &item.value;
+    if (item.key.is(Kind::integer) && std::to_string(item.key.as_integer()) == key) return &item.value;
   }
   return nullptr;
 }

@@ -61,7 +61,7 @@ class LegacyStorages : public StorageSource {
       std::memcpy(&count, parts.take(sizeof count, key).data(), sizeof count);
       require<FormatError>(count == static_cast<std::uint64_t>(storage.count), what, ": the storage '", key,
                            "' has ", count, " elements, its tensors say ", storage.count);
-      const std::uint64_t unit = storage.untyped ? 1 : size_of(storage.dtype);
+      const std::uint64_t unit = storage.type ? storage.type->bytes : 1;
       const std::uint64_t bytes = count > parts.left() ? count : count * unit;  // no overflow
       const bool fresh = storages_.emplace(key, parts.take(bytes, key)).second;
       require<FormatError>(fresh, what, ": the storage '", key, "' occurs twice");
@@ -84,6 +84,19 @@ class LegacyStorages : public StorageSource {
   std::unordered_map<std::string, std::span<const std::byte>> storages_;
 };
 
+/// Of a pickle by itself, whose tensors have nowhere to be but in it.
+class NoStorages : public StorageSource {
+ public:
+  explicit NoStorages(const std::string& what) : what_(what) {}
+  std::uint64_t size(const std::string& key) override {
+    throw FormatError(concat(what_, ": is a pickle without the storages of its tensors ('", key, "')"));
+  }
+  void read(const std::string& key, std::span<std::byte>) override { size(key); }
+
+ private:
+  const std::string& what_;
+};
+
 void check_machine(const Pickle& facts, const std::string& what) {
   const PickleNode& dict = facts.node(facts.root);
   for (std::size_t i = 0; i + 1 < dict.children.size(); i += 2) {
@@ -97,12 +110,18 @@ void check_machine(const Pickle& facts, const std::string& what) {
 
 }  // namespace
 
-PyValue read_pytorch_legacy(std::span<const std::byte> bytes, const std::string& what) {
+PytorchFile read_pytorch_legacy(std::span<const std::byte> bytes, const std::string& what) {
   Parts parts(bytes, what);
   const Pickle magic = parts.pickle("first pickle");
   const PickleNode& number = magic.node(magic.root);
-  require<FormatError>(number.kind == Kind::big_integer && number.text == magic_number, what,
-                       ": is a pickle, but not one that torch.save wrote");
+  if (number.kind != Kind::big_integer || number.text != magic_number) {
+    require<FormatError>(parts.left() == 0, what, ": is a pickle, but not one that torch.save wrote: ",
+                         parts.left(), " bytes follow it");
+    NoStorages none(what);
+    PytorchFile file = build_tree(magic, none, what, bytes.size());
+    file.format = FileFormat::pickle;
+    return file;
+  }
   const Pickle version = parts.pickle("protocol version");
   const PickleNode& protocol = version.node(version.root);
   require<FormatError>(protocol.kind == Kind::integer && protocol.integer == protocol_version, what,
@@ -112,7 +131,9 @@ PyValue read_pytorch_legacy(std::span<const std::byte> bytes, const std::string&
   const Pickle keys = parts.pickle("list of storage keys");
   LegacyStorages storages(value, keys, parts, what);
   require<FormatError>(parts.left() == 0, what, ": has ", parts.left(), " bytes after its last storage");
-  return build_tree(value, storages, what, bytes.size());
+  PytorchFile file = build_tree(value, storages, what, bytes.size());
+  file.format = FileFormat::pytorch_legacy;
+  return file;
 }
 
 }  // namespace fer::detail

@@ -4,7 +4,14 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <cctype>
+#include <iterator>
 #include <sstream>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "formats/pickle_vm.h"
 
 namespace fer::detail {
 namespace {
@@ -18,22 +25,37 @@ std::optional<std::string> name_of_key(const PyValue& key) {
 
 /// "epoch (an int), net (a dict of 12)"
 std::string list_keys(const PyValue& dict) {
-  constexpr std::size_t most = 20;
-  std::string listed;
-  for (std::size_t i = 0; i < dict.items().size() && i < most; ++i) {
-    const PyItem& item = dict.items()[i];
-    listed += concat(i ? ", " : "", name_of_key(item.key).value_or(item.key.describe()), " (",
-                     item.value.describe(), ")");
+  std::vector<std::string> keys;
+  for (const PyItem& item : dict.items()) {
+    keys.push_back(concat(name_of_key(item.key).value_or(item.key.describe()), " (", item.value.describe(), ")"));
   }
-  if (dict.items().size() > most) listed += concat(", and ", dict.items().size() - most, " more");
-  return listed.empty() ? "none" : listed;
+  return keys.empty() ? "none" : some_of(keys);
 }
 
-bool holds_tensors(const PyValue& value) {
-  if (!value.is(PyValue::Kind::dict)) return false;
+bool has_items(const PyValue& value) {
+  return value.is(PyValue::Kind::dict) || value.is(PyValue::Kind::object);
+}
+bool has_elements(const PyValue& value) {
+  return value.is(PyValue::Kind::list) || value.is(PyValue::Kind::tuple);
+}
+bool is_module(const PyValue& value) {
+  return value.is(PyValue::Kind::object) && value.as_object().is_module;
+}
+
+std::size_t count_tensors(const PyValue& value) {
+  if (!has_items(value)) return 0;
   const auto& items = value.items();
-  return std::any_of(items.begin(), items.end(),
-                     [](const PyItem& i) { return i.value.is(PyValue::Kind::tensor); });
+  return static_cast<std::size_t>(std::count_if(
+      items.begin(), items.end(), [](const PyItem& i) { return i.value.is(PyValue::Kind::tensor); }));
+}
+
+/// The element or entry of `value` under one component of a path; null if it has none.
+const PyValue* step(const PyValue& value, const std::string& part) {
+  if (!has_elements(value)) return value.find(part);
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
+  const bool fits = error == std::errc() && end == part.data() + part.size() && index < value.elements().size();
+  return fits ? &value.elements()[index] : nullptr;
 }
 
 /// The dictionary under the dotted path `key`.
@@ -41,33 +63,124 @@ const PyValue& follow(const PyValue& root, const std::string& key, const std::st
   const PyValue* at = &root;
   std::istringstream parts(key);
   for (std::string part; std::getline(parts, part, '.');) {
-    const PyValue* next = at->find(part);
-    require<FormatError>(next != nullptr, name, ": has no '", part, "' of '", key, "'; the keys are ",
-                         at->is(PyValue::Kind::dict) ? list_keys(*at) : at->describe());
+    const PyValue* next = step(*at, part);
+    require<FormatError>(next != nullptr, name, ": has no '", part, "' of '", key, "'; ",
+                         has_items(*at) ? "the keys are " + list_keys(*at) : "there is " + at->describe());
     at = next;
   }
-  require<FormatError>(holds_tensors(*at), name, ": '", key, "' is ", at->describe(),
+  require<FormatError>(count_tensors(*at) > 0, name, ": '", key, "' is ", at->describe(),
                        " and holds no tensors");
   return *at;
 }
 
-/// The dictionary of tensors where training programs keep it, and the key it is under.
+/// A dictionary or pickled module that holds tensors, and the dotted path to it.
+struct Candidate {
+  std::string path;
+  const PyValue* value;
+  std::size_t tensors;
+};
+
+void find_candidates(const PyValue& value, const std::string& path, int depth, std::vector<Candidate>& found) {
+  constexpr int deepest = 4;
+  constexpr std::size_t most_elements = 64;
+  const std::size_t tensors = count_tensors(value);
+  // What an object that is no module holds is its own business: what an optimizer keeps, or a result.
+  if (tensors > 0 && (value.is(PyValue::Kind::dict) || is_module(value))) found.push_back({path, &value, tensors});
+  if (depth == deepest || is_module(value)) return;
+  const auto descend = [&](const std::string& part, const PyValue& next) {
+    if (part.find('.') != std::string::npos) return;  // no path leads through it
+    find_candidates(next, path.empty() ? part : path + "." + part, depth + 1, found);
+  };
+  if (has_items(value)) {
+    for (const PyItem& item : value.items()) {
+      if (const auto key = name_of_key(item.key)) descend(*key, item.value);
+    }
+  } else if (has_elements(value) && value.elements().size() <= most_elements) {
+    for (std::size_t i = 0; i < value.elements().size(); ++i) descend(std::to_string(i), value.elements()[i]);
+  }
+}
+
+/// Whether a component of the path says one of these words.
+template <std::size_t n>
+bool speaks_of(const std::string& path, const std::array<std::string_view, n>& words) {
+  std::string lower = path;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::any_of(words.begin(), words.end(),
+                     [&lower](std::string_view word) { return lower.find(word) != std::string::npos; });
+}
+
+bool is_average(const Candidate& c) {
+  constexpr std::array<std::string_view, 5> words{"ema", "swa", "average", "avg", "shadow"};
+  return speaks_of(c.path, words);
+}
+/// What training keeps beside the weights.
+bool is_of_training(const Candidate& c) {
+  constexpr std::array<std::string_view, 7> words{"optim", "sched", "scaler", "rng", "loss", "metric", "recorder"};
+  return speaks_of(c.path, words);
+}
+
+/// The names without the wrapper's prefix, for telling whether two dictionaries are of one network.
+std::unordered_set<std::string> bare_names(const PyValue& dict) {
+  std::unordered_set<std::string> names;
+  for (const PyItem& item : dict.items()) {
+    std::string name = name_of_key(item.key).value_or("");
+    while (name.starts_with("module.")) name.erase(0, 7);
+    if (item.value.is(PyValue::Kind::tensor)) names.insert(std::move(name));
+  }
+  return names;
+}
+
+/// The dictionary of tensors where training programs keep it, or else where most tensors are.
 const PyValue& search(const PyValue& root, const std::string& name, std::string& found_under) {
-  constexpr std::array<const char*, 3> usual{"state_dict", "model_state_dict", "model"};
+  constexpr std::array<const char*, 8> usual{"state_dict", "model_state_dict", "model",   "net",
+                                             "network",    "model_state",      "weights", "params"};
   for (const char* key : usual) {
     const PyValue* value = root.find(key);
-    if (!value || !value->is(PyValue::Kind::dict)) continue;
+    if (!value || !has_items(*value)) continue;
     // A model without parameters is saved as an empty dictionary.
-    if (!holds_tensors(*value) && !(value->items().empty() && !holds_tensors(root))) continue;
+    const bool empty = value->items().empty() && count_tensors(root) == 0;
+    const bool holds = count_tensors(*value) > 0 && (value->is(PyValue::Kind::dict) || is_module(*value));
+    if (!holds && !empty) continue;
     found_under = key;
     return *value;
   }
-  require<FormatError>(
-      holds_tensors(root) || root.items().empty(), name,
-      ": holds no tensors at its top or under state_dict, model_state_dict or model; its keys "
-      "are ",
-      list_keys(root));
-  return root;
+  std::vector<Candidate> all, chosen;
+  find_candidates(root, "", 0, all);
+  const auto weights = [](const Candidate& c) { return !is_of_training(c) && !is_average(c); };
+  std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), weights);
+  if (chosen.empty()) std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), is_average);
+  if (chosen.empty()) {
+    require<FormatError>(has_items(root), name, ": holds ", root.describe(), ", not a dictionary of tensors");
+    require<FormatError>(root.items().empty(), name, ": holds no weights; its keys are ", list_keys(root));
+    return root;
+  }
+  const auto most = std::max_element(chosen.begin(), chosen.end(), [](const Candidate& a, const Candidate& b) {
+    return a.tensors < b.tensors;
+  });
+  std::vector<std::string> rivals;
+  for (const Candidate& c : chosen) {
+    if (4 * c.tensors >= most->tensors) rivals.push_back(concat("'", c.path, "' (", c.tensors, " tensors)"));
+  }
+  require<FormatError>(rivals.size() == 1 || most->path.empty(), name, ": holds several sets of weights: ",
+                       some_of(rivals), "; --key takes one");
+  found_under = most->path;
+  return *most->value;
+}
+
+/// The keys of other weights of the network whose weights were taken from `dict`.
+std::vector<std::string> other_weights(const PyValue& root, const PyValue& dict) {
+  const std::unordered_set<std::string> taken = bare_names(dict);
+  std::vector<Candidate> all;
+  find_candidates(root, "", 0, all);
+  std::vector<std::string> others;
+  for (const Candidate& c : all) {
+    if (c.value == &dict || c.path.empty() || is_of_training(c)) continue;
+    const std::unordered_set<std::string> names = bare_names(*c.value);
+    const auto shared = static_cast<std::size_t>(std::count_if(
+        names.begin(), names.end(), [&taken](const std::string& n) { return taken.contains(n); }));
+    if ((shared > 0 && 2 * shared >= taken.size()) || (is_average(c) && c.tensors > 1)) others.push_back(c.path);
+  }
+  return others;
 }
 
 std::optional<std::string> as_metadata(const PyValue& value) {
@@ -103,22 +216,22 @@ void take_metadata(const PyValue& root, Metadata& metadata) {
 }  // namespace
 
 void take_tensors(const PyValue& root, const std::string& key, const std::string& name, StateFile& file) {
-  require<FormatError>(root.is(PyValue::Kind::dict), name, ": holds ", root.describe(),
-                       ", not a dictionary of tensors");
   const PyValue& dict = key.empty() ? search(root, name, file.found_under) : follow(root, key, name);
   if (!key.empty()) file.found_under = key;
+  if (is_module(dict)) file.module = dict.as_object().type;
   for (const PyItem& item : dict.items()) {
     const auto tensor_name = name_of_key(item.key);
     if (!tensor_name || !item.value.is(PyValue::Kind::tensor)) {
       file.skipped.push_back(
-          concat(tensor_name.value_or(item.key.describe()), " (", item.value.describe(), ")"));
+          concat(printable(tensor_name.value_or(item.key.describe())), " (", item.value.describe(), ")"));
       continue;
     }
     require<FormatError>(!file.tensors.contains(*tensor_name), name, ": the tensor '", *tensor_name,
                          "' occurs twice");
     file.tensors.insert(*tensor_name, item.value.as_tensor());
   }
-  if (&dict != &root) take_metadata(root, file.metadata);
+  file.others = other_weights(root, dict);
+  if (&dict != &root && has_items(root)) take_metadata(root, file.metadata);
 }
 
 }  // namespace fer::detail

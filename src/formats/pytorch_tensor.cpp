@@ -47,7 +47,7 @@ bool is_contiguous(const TensorRef& tensor) {
 
 /// Copies the strided elements of `from` into row-major order.
 template <std::size_t element_bytes>
-void gather(const std::byte* from, const TensorRef& tensor, std::int64_t count, std::byte* to) {
+void gather_elements(const std::byte* from, const TensorRef& tensor, std::int64_t count, std::byte* to) {
   std::array<std::int64_t, Shape::max_rank> index{};
   const int rank = static_cast<int>(tensor.size.size());
   std::int64_t at = 0;
@@ -64,6 +64,20 @@ void gather(const std::byte* from, const TensorRef& tensor, std::int64_t count, 
   }
 }
 
+void gather(const std::byte* from, const TensorRef& tensor, std::size_t element_bytes, std::int64_t count,
+            std::byte* to) {
+  switch (element_bytes) {
+    case 1:
+      return gather_elements<1>(from, tensor, count, to);
+    case 2:
+      return gather_elements<2>(from, tensor, count, to);
+    case 4:
+      return gather_elements<4>(from, tensor, count, to);
+    default:
+      return gather_elements<8>(from, tensor, count, to);
+  }
+}
+
 }  // namespace
 
 TensorLoader::TensorLoader(const Pickle& pickle, StorageSource& source, std::uint64_t file_bytes)
@@ -72,72 +86,92 @@ TensorLoader::TensorLoader(const Pickle& pickle, StorageSource& source, std::uin
       storage_budget_(file_bytes),
       copy_budget_(4 * file_bytes + (std::uint64_t{256} << 20)) {}
 
-Tensor TensorLoader::storage(const StorageRef& storage, DType dtype, const std::string& what) {
-  const std::uint64_t unit = storage.untyped ? 1 : size_of(storage.dtype);
+Tensor TensorLoader::storage(const StorageRef& storage, const ElementType& type, const std::string& what) {
+  const std::uint64_t unit = storage.type ? storage.type->bytes : 1;
   const std::uint64_t count = static_cast<std::uint64_t>(storage.count);
   if (const auto found = loaded_.find(storage.key); found != loaded_.end()) {
-    const Tensor& known = found->second;
-    require<FormatError>(known.dtype() == dtype, what, " takes the storage '", storage.key, "' as ", dtype,
-                         ", another tensor took it as ", known.dtype());
+    const auto& [known, known_type] = found->second;
+    require<FormatError>(known_type == &type, what, " takes the storage '", storage.key, "' as ", type.name,
+                         ", another tensor took it as ", known_type->name);
     require<FormatError>(known.bytes() / unit == count, what, " gives the storage '", storage.key, "' ",
                          count, " elements, another tensor gave it ", known.bytes() / unit);
     return known;
   }
-  const std::uint64_t bytes = source_.size(storage.key);
+  const std::string* inline_bytes =
+      storage.bytes_node >= 0 ? &pickle_.node(static_cast<NodeId>(storage.bytes_node)).text : nullptr;
+  const std::uint64_t bytes = inline_bytes ? inline_bytes->size() : source_.size(storage.key);
   require<FormatError>(bytes / unit == count && bytes % unit == 0, what, " needs the ", count,
-                       storage.untyped ? " bytes" : " elements", " of the storage '", storage.key,
+                       storage.type ? " elements" : " bytes", " of the storage '", storage.key,
                        "', which has ", bytes, " bytes");
-  require<FormatError>(bytes % size_of(dtype) == 0, what, " is of ", dtype, ", but its storage '",
+  require<FormatError>(bytes % type.bytes == 0, what, " is of ", type.name, ", but its storage '",
                        storage.key, "' has ", bytes, " bytes");
   require<FormatError>(bytes <= storage_budget_, what, " is in a storage that overlaps others");
   storage_budget_ -= bytes;
+  // What is widened later is kept as bytes until then.
+  const DType dtype = type.widen ? DType::uint8 : *type.read_as;
   Tensor made = Tensor::empty({static_cast<std::int64_t>(bytes / size_of(dtype))}, dtype);
-  if (bytes > 0) source_.read(storage.key, {static_cast<std::byte*>(made.mutable_raw()), bytes});
-  loaded_.emplace(storage.key, made);
+  const std::span<std::byte> values(static_cast<std::byte*>(made.mutable_raw()), bytes);
+  if (inline_bytes && bytes > 0) {
+    std::memcpy(values.data(), inline_bytes->data(), bytes);
+  } else if (bytes > 0) {
+    source_.read(storage.key, values);
+  }
+  loaded_.emplace(storage.key, std::pair(made, &type));
   return made;
 }
 
-Tensor TensorLoader::load(const TensorRef& tensor, const std::string& what) {
+Tensor TensorLoader::load(std::size_t index, const std::string& what) {
+  const auto [known, is_new] = tensors_.try_emplace(index);
+  if (is_new) known->second = make(pickle_.tensors[index], what);
+  return known->second;
+}
+
+Tensor TensorLoader::make(const TensorRef& tensor, const std::string& what) {
   const int rank = static_cast<int>(tensor.size.size());
   require<FormatError>(rank <= Shape::max_rank, what, " has ", rank, " dimensions; at most ", Shape::max_rank,
                        " are supported");
   const Shape shape{std::span<const std::int64_t>(tensor.size)};
   const StorageRef& ref = pickle_.storages[tensor.storage];
-  const Tensor elements = storage(ref, tensor.dtype, what);
+  const ElementType& type = *tensor.type;
+  const Tensor values = storage(ref, type, what);
   const std::int64_t count = count_elements(tensor, what);
-  if (count == 0) return elements.slice(0, 0).reshape(shape);
+  if (count == 0) return Tensor::empty(shape, *type.read_as);
 
+  const std::int64_t held = static_cast<std::int64_t>(values.bytes() / type.bytes);
   std::int64_t first = 0, end = 0;
   const bool fits = tensor.offset >= 0 && ref.view_offset >= 0 &&
                     !__builtin_add_overflow(tensor.offset, ref.view_offset, &first) &&
-                    !__builtin_add_overflow(first, reach_of(tensor, what), &end) && end <= elements.numel();
+                    !__builtin_add_overflow(first, reach_of(tensor, what), &end) && end <= held;
   require<FormatError>(fits, what, " of shape ", shape, " at element ", tensor.offset, " reaches beyond the ",
-                       elements.numel(), " elements of its storage");
-  if (is_contiguous(tensor)) return elements.slice(first, count).reshape(shape);
+                       held, " elements of its storage");
+  if (is_contiguous(tensor) && !type.widen) return values.slice(first, count).reshape(shape);
 
-  const std::size_t element_bytes = size_of(tensor.dtype);
-  const std::uint64_t bytes = static_cast<std::uint64_t>(count) * element_bytes;
+  const std::size_t result_bytes = size_of(*type.read_as);
+  const std::uint64_t bytes = static_cast<std::uint64_t>(count) * (type.bytes + (type.widen ? result_bytes : 0));
   require<FormatError>(bytes <= copy_budget_, what, " of shape ", shape,
                        " would expand to far more memory than the file has");
   copy_budget_ -= bytes;
-  Tensor copy = Tensor::empty(shape, tensor.dtype);
   const auto* from =
-      static_cast<const std::byte*>(elements.raw()) + first * static_cast<std::int64_t>(element_bytes);
-  auto* to = static_cast<std::byte*>(copy.mutable_raw());
-  switch (element_bytes) {
-    case 1:
-      gather<1>(from, tensor, count, to);
-      break;
-    case 2:
-      gather<2>(from, tensor, count, to);
-      break;
-    case 4:
-      gather<4>(from, tensor, count, to);
-      break;
-    default:
-      gather<8>(from, tensor, count, to);
+      static_cast<const std::byte*>(values.raw()) + first * static_cast<std::int64_t>(type.bytes);
+  Tensor copy = Tensor::empty(shape, *type.read_as);
+  if (!type.widen) {
+    gather(from, tensor, type.bytes, count, static_cast<std::byte*>(copy.mutable_raw()));
+    return copy;
   }
+  std::vector<std::byte> narrow(static_cast<std::size_t>(count) * type.bytes);
+  gather(from, tensor, type.bytes, count, narrow.data());
+  type.widen(narrow.data(), copy.mutable_raw(), count);
+  ++widened_[&type];
   return copy;
+}
+
+std::vector<std::string> TensorLoader::widened() const {
+  std::vector<std::string> said;
+  for (const auto& [type, count] : widened_) {
+    said.push_back(concat(count, count == 1 ? " tensor of " : " tensors of ", type->name, " read as ",
+                          *type->read_as));
+  }
+  return said;
 }
 
 }  // namespace fer::detail

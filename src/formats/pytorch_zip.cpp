@@ -121,6 +121,19 @@ class ZipStorages : public StorageSource {
   std::string folder_;
 };
 
+/// What a zip archive is that torch.save did not write, as far as its names tell.
+std::string_view other_archive(const Archive& archive) {
+  for (const std::string& name : archive.names()) {
+    if (name.ends_with(".npy")) return "a NumPy archive (.npz), not a PyTorch checkpoint";
+    if (name.ends_with("model.weights.h5")) return "a Keras model, not a PyTorch checkpoint";
+    if (name.ends_with("archive_format") || name.ends_with("serialized_exported_program.json"))
+      return "a program of torch.export; save the state_dict() of the module instead";
+    if (name.ends_with(".pth") || name.ends_with(".pt") || name.ends_with(".safetensors"))
+      return "a zip archive with a checkpoint in it; unpack it first";
+  }
+  return "a zip archive without data.pkl, not a PyTorch checkpoint";
+}
+
 /// The one folder at the top that holds data.pkl, with its slash.
 std::string find_folder(const Archive& archive, const std::string& what) {
   std::optional<std::string> folder;
@@ -131,8 +144,7 @@ std::string find_folder(const Archive& archive, const std::string& what) {
                          "'");
     folder = name.substr(0, slash + 1);
   }
-  require<FormatError>(folder.has_value(), what,
-                       ": is a zip archive without data.pkl, not a PyTorch checkpoint");
+  require<FormatError>(folder.has_value(), what, ": is ", other_archive(archive));
   require<FormatError>(!archive.contains(*folder + "constants.pkl"), what,
                        ": is a TorchScript program; save the state_dict() of the module instead");
   return *folder;
@@ -140,7 +152,7 @@ std::string find_folder(const Archive& archive, const std::string& what) {
 
 }  // namespace
 
-PyValue read_pytorch_zip(std::span<const std::byte> bytes, const std::string& what) {
+PytorchFile read_pytorch_zip(std::span<const std::byte> bytes, const std::string& what) {
   const Archive archive(bytes, what);
   const std::string folder = find_folder(archive, what);
   if (archive.contains(folder + "byteorder")) {

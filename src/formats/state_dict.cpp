@@ -13,6 +13,7 @@
 #include "fer/tensor/backend.h"
 #include "formats/pytorch_formats.h"
 #include "formats/pytorch_state.h"
+#include "formats/wrappers.h"
 
 namespace fer {
 namespace {
@@ -28,30 +29,6 @@ Tensor permuted(const Tensor& tensor, const std::array<int, 4>& order) {
   Tensor result = Tensor::empty_like(host, shape);
   if (host.numel() > 0) backend(Device::cpu).permute(host, order, result);
   return result;
-}
-
-/// Takes `prefix` off all names if every one has it.
-bool strip_prefix(StateDict& tensors, std::string_view prefix) {
-  if (tensors.empty()) return false;
-  for (const auto& [name, tensor] : tensors) {
-    if (!name.starts_with(prefix)) return false;
-  }
-  StateDict stripped;
-  for (const auto& [name, tensor] : tensors) stripped.insert(name.substr(prefix.size()), tensor);
-  tensors = std::move(stripped);
-  return true;
-}
-
-/// Wrappers may wrap one another: module._orig_mod.conv.weight.
-void strip_wrappers(StateFile& file) {
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view prefix : {"module.", "_orig_mod."}) {
-      if (!strip_prefix(file.tensors, prefix)) continue;
-      file.stripped_prefix += prefix;
-      found = true;
-    }
-  }
 }
 
 /// What save_state_dict adds to a safetensors file is checked and taken off again.
@@ -104,6 +81,8 @@ std::string_view name_of(FileFormat format) {
       return "PyTorch (zip)";
     case FileFormat::pytorch_legacy:
       return "PyTorch (legacy)";
+    case FileFormat::pickle:
+      return "Python pickle";
   }
   throw TypeError("name_of: unknown file format");
 }
@@ -123,9 +102,14 @@ StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& 
     file.metadata = opened.metadata();
     if (options.from_pytorch_layout) check_layout(path.string(), file.metadata);
   } else {
-    detail::take_tensors(read_pytorch(path).root, options.key, path.string(), file);
+    PytorchFile read = read_pytorch(path);
+    file.format = read.format;
+    file.inert = std::move(read.inert);
+    file.widened = std::move(read.widened);
+    detail::take_tensors(read.root, options.key, path.string(), file);
   }
-  strip_wrappers(file);
+  detail::strip_wrappers(file, path.string());
+  for (const std::string& prefix : options.strip) detail::strip_prefix(file, prefix, path.string());
   StateDict converted;
   for (const auto& [name, tensor] : file.tensors) {
     const bool half = tensor.dtype() == DType::float16 || tensor.dtype() == DType::bfloat16;

@@ -50,6 +50,27 @@ struct AsideRule {
 AsideRule leave_aside(const std::string& pattern, std::string reason);
 AsideRule refuse(const std::string& pattern, std::string reason);
 
+/// Whether a network has a tensor of this name.
+using KnownName = std::function<bool(const std::string& name)>;
+
+struct FreedName {
+  std::string name, taken_off;  ///< "conv1.weight", "module."
+};
+/// `name` without some of the components that wrappers and training programs put into names (`module`, `model`,
+/// `net`, `_orig_mod`; before it, or within it as in backbone.module.conv), so that it is known: the fewest
+/// that do. None if there is no such name.
+std::optional<FreedName> free_of_wrappers(const std::string& name, const KnownName& known);
+
+struct FreedNames {
+  std::vector<std::string> names;  ///< one for each name given, in order
+  std::vector<TakenOff> taken_off;
+};
+/// The same for all names of a file. What all of them begin with is taken off all of them. The names stay as
+/// they are if most would be unknown even so.
+FreedNames free_names(const std::vector<std::string>& names, const KnownName& known);
+/// "'module.' from 12 names".
+std::string text_of(const std::vector<TakenOff>& taken_off);
+
 /// How one project names what a model of ours has. Rules run in order, each on the last one's result.
 struct NameMap {
   std::string title;
@@ -73,15 +94,17 @@ struct MatchReport {
   std::vector<Aside> left_aside;        ///< in the file's order
   std::vector<std::string> missing;     ///< wanted, but not in the file
   std::vector<WrongShape> wrong_shape;  ///< there, but of another shape
+  std::vector<TakenOff> taken_off;      ///< prefixes without which names of the file are wanted
 
   /// Whether all that the model wants is there in its shape.
   bool complete() const { return missing.empty() && wrong_shape.empty(); }
   /// Some lines for people: counts, and names in groups.
   std::string text() const;
-  /// ShapeError naming each wrong shape, or FormatError naming each missing tensor; `what` is the file.
+  /// ShapeError naming wrong shapes, or FormatError naming missing tensors, ten and a count; `what` is the file.
   void require_complete(std::string_view what) const;
 };
 
+/// A name that is not wanted as it is may be so without the prefixes of wrappers (free_of_wrappers).
 /// FormatError if two names of the file become one, or if an aside rule is fatal.
 /// `num_batches_tracked`, which PyTorch's batch norm counts and no result depends on, is left aside by
 /// itself unless it is wanted.

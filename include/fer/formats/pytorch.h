@@ -1,7 +1,8 @@
-// PyTorch checkpoints without Python: the zip format of torch.save since 1.6, and the legacy format before
-// it. A checkpoint is a pickle, that is, a program for a small stack machine; pickle_vm.h runs the few
-// operations that tensors and containers need, and refuses by name every function and class that is not on
-// its list, so that loading a file can neither run code nor build anything but the values below.
+// PyTorch checkpoints without Python: the zip format of torch.save since 1.6, the legacy format before it, and
+// plain pickles of NumPy arrays. A checkpoint is a pickle, that is, a program for a small stack machine.
+// pickle_vm.h runs its operations, but calls nothing: what rebuilds tensors and containers has its meaning
+// here, and any other class or function becomes an inert object, which has a name and keeps what it was
+// given. So loading a file can neither run code nor build anything but the values below.
 //
 //   fer::PyValue checkpoint = fer::read_pytorch("model_best.pth.tar").root;
 //   const fer::PyValue* epoch = checkpoint.find("epoch");
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,12 +26,14 @@
 namespace fer {
 
 struct PyItem;
+struct PyObject;
 
 /// A value of a checkpoint: what Python's None, bool, int, float, str, bytes, list, tuple (torch.Size too),
-/// dict (OrderedDict and defaultdict too) and Tensor (Parameter too) hold.
+/// dict (OrderedDict and defaultdict too) and Tensor (Parameter too) hold, and inert objects. A set is a list, a
+/// frozenset a tuple, a number of NumPy's a number, an array of NumPy's a tensor.
 class PyValue {
  public:
-  enum class Kind { none, boolean, integer, big_integer, real, text, bytes, tensor, list, tuple, dict };
+  enum class Kind { none, boolean, integer, big_integer, real, text, bytes, tensor, list, tuple, dict, object };
 
   PyValue() = default;  ///< None
   static PyValue boolean(bool value);
@@ -42,6 +46,7 @@ class PyValue {
   static PyValue list(std::vector<PyValue> elements);
   static PyValue tuple(std::vector<PyValue> elements);
   static PyValue dict(std::vector<PyItem> items);
+  static PyValue object(std::shared_ptr<const PyObject> value);
 
   Kind kind() const { return kind_; }
   bool is(Kind kind) const { return kind_ == kind; }
@@ -55,15 +60,17 @@ class PyValue {
   const std::string& as_text() const;  ///< str, bytes or the bytes of a big integer
   const Tensor& as_tensor() const;
   const std::vector<PyValue>& elements() const;  ///< of a list or tuple
-  const std::vector<PyItem>& items() const;      ///< of a dict, in order
+  const std::vector<PyItem>& items() const;      ///< of a dict or an inert object, in order
+  const PyObject& as_object() const;
 
-  /// The value under a text key; null if this is no dict or has no such key.
+  /// The value under a text key or, if `key` is a number, its integer; null if this is neither dict nor inert
+  /// object, or has no such key.
   const PyValue* find(std::string_view key) const;
 
  private:
   Kind kind_ = Kind::none;
   std::variant<std::monostate, bool, std::int64_t, double, std::string, Tensor, std::vector<PyValue>,
-               std::vector<PyItem>>
+               std::vector<PyItem>, std::shared_ptr<const PyObject>>
       value_;
 };
 
@@ -71,17 +78,30 @@ struct PyItem {
   PyValue key, value;
 };
 
+/// What a checkpoint says of an object whose class or function fer does not have. Nothing of it has run.
+struct PyObject {
+  std::string type;          ///< "__main__.RecorderMeter"; empty for a tensor that is not read
+  std::string description;   ///< "an inert __main__.RecorderMeter", "a tensor of complex64"
+  /// A pickled torch.nn.Module: its parameters and persistent buffers under the names that state_dict() gives
+  /// them. Otherwise the object's arguments and elements under 0, 1, ..., its items and its attributes.
+  std::vector<PyItem> items;
+  bool is_module = false;
+};
+
 struct PytorchFile {
   PyValue root;
   FileFormat format = FileFormat::pytorch_zip;
+  /// The classes and functions that the file names and fer does not have, each once.
+  std::vector<std::string> inert;
+  std::vector<std::string> widened;  ///< "2 tensors of bool read as uint8"
 };
 
-/// Reads a checkpoint of either format onto the CPU. Contiguous tensors of one storage share its memory, as
-/// they did in PyTorch; others are copied into row-major order. Storages of float64, float32, float16,
-/// bfloat16, int64, int32 and uint8, in little byte order.
+/// Reads a checkpoint of either format, or a plain pickle, onto the CPU. Contiguous tensors of one storage share
+/// its memory, as they did in PyTorch; others are copied into row-major order. float64, float32, float16,
+/// bfloat16, int64, int32 and uint8 are kept; bool becomes uint8, int8, int16 and uint16 int32, uint32 int64,
+/// float8 (e4m3fn and e5m2) float32. Tensors of complex and quantised types, and sparse ones, are inert objects.
 /// IoError if the file cannot be read. FormatError, naming the file and where it is known the tensor, if it
-/// is truncated or inconsistent, names a function or class that tensors do not need ("refuses the global
-/// os.system"), or would expand to far more memory than the file has.
+/// is truncated or inconsistent, or would expand to far more memory than the file has.
 PytorchFile read_pytorch(const std::filesystem::path& path);
 /// The same from memory; `name` stands for the file in messages.
 PytorchFile read_pytorch(std::span<const std::byte> bytes, const std::string& name);

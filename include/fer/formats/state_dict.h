@@ -49,8 +49,8 @@ class StateDict {
   std::unordered_map<std::string, std::size_t> index_;
 };
 
-enum class FileFormat { safetensors, pytorch_zip, pytorch_legacy };
-/// "safetensors", "PyTorch (zip)", "PyTorch (legacy)".
+enum class FileFormat { safetensors, pytorch_zip, pytorch_legacy, pickle };
+/// "safetensors", "PyTorch (zip)", "PyTorch (legacy)", "Python pickle".
 std::string_view name_of(FileFormat format);
 
 /// By content, whatever the file is called. FormatError if it is none of them, IoError if it cannot be read.
@@ -59,10 +59,19 @@ FileFormat detect_format(const std::filesystem::path& path);
 struct LoadOptions {
   bool from_pytorch_layout = true;  ///< false: tensors as they are in the file
   bool widen_halves = true;         ///< float16 and bfloat16 become float32; false: kept
-  /// Which dictionary of a nested PyTorch checkpoint holds the tensors, components joined by dots
-  /// ("ema.model"). Empty: `state_dict`, `model_state_dict` or `model`, the first that is there, or else the
-  /// checkpoint itself.
+  /// Which dictionary or pickled module of a nested PyTorch checkpoint holds the tensors, components joined by
+  /// dots ("ema.model"). Empty: `state_dict`, `model_state_dict`, `model` or another usual name, the first that
+  /// is there; or else wherever most tensors are, but for optimizers and averages.
   std::string key;
+  /// Prefixes to take off the names that begin with them ("student."), in this order.
+  std::vector<std::string> strip;
+};
+
+/// A prefix that was taken off names, and how many.
+struct TakenOff {
+  std::string prefix;
+  std::size_t names = 0;
+  bool operator==(const TakenOff&) const = default;
 };
 
 /// The tensors of a file, and what there is to say about where they were.
@@ -73,14 +82,27 @@ struct StateFile {
   Metadata metadata;
   FileFormat format = FileFormat::safetensors;
   std::string found_under;           ///< "state_dict"; empty if the tensors were at the top
-  std::string stripped_prefix;       ///< "module." if every name began with it; empty if none was taken off
-  std::vector<std::string> skipped;  ///< entries of the tensors' dictionary that are no tensors
+  std::string module;                ///< the class of the pickled module whose tensors these are; usually empty
+  std::vector<TakenOff> taken_off;   ///< prefixes that the names no longer have
+  std::vector<std::string> skipped;  ///< entries beside the tensors that are not read: "n (an int)"
+  std::vector<std::string> inert;    ///< classes and functions that the file names; none of them was called
+  std::vector<std::string> widened;  ///< "2 tensors of bool read as uint8"
+  std::vector<std::string> others;   ///< keys of other weights of the same network: "ema_state_dict"
 };
 
-/// Reads a file of any format onto the CPU. Prefixes that all names share because a wrapper put them there
-/// (`module.` of DataParallel, `_orig_mod.` of torch.compile) are taken off.
+/// What a person should know of how the file was read, a line each: prefixes, what was left aside, other
+/// weights in it. Names beyond ten are counted.
+std::vector<std::string> notes(const StateFile& file);
+
+/// "a, b and 5 more".
+std::string some_of(const std::vector<std::string>& names, std::size_t most = 10);
+
+/// Reads a file of any format onto the CPU. Prefixes that wrappers put before all names (`module.` of
+/// DataParallel) or anywhere (`_orig_mod.` of torch.compile, those of FSDP) are taken off; those that some
+/// networks have themselves (`model.`) only by match() and free_names() in matching.h, which know a network.
 /// IoError, FormatError: see safetensors.h and pytorch.h. FormatError if the checkpoint holds no tensors
-/// where they are looked for, listing its keys.
+/// where they are looked for, listing its keys, if two names become one without their prefixes, or if no name
+/// begins with a prefix of `strip`.
 StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& options = {});
 
 /// The tensors alone.

@@ -1,0 +1,27 @@
+// The element types that files of tensors have, which are more than fer's, and what each is read as.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "fer/tensor/dtype.h"
+
+namespace fer::detail {
+
+struct ElementType {
+  std::string_view name;     ///< PyTorch's: "float32", "complex64"
+  std::string_view storage;  ///< its typed storage, "FloatStorage"; empty if it has none
+  std::size_t bytes;         ///< of one element
+  std::optional<DType> read_as;  ///< none: no network of floats can use it
+  /// Widens `count` elements to `read_as`; null where the bytes are the same.
+  void (*widen)(const std::byte* from, void* to, std::int64_t count) = nullptr;
+};
+
+/// Null if PyTorch has no such type.
+const ElementType* find_element_type(std::string_view name);
+/// By the name of a typed storage class.
+const ElementType* find_storage_type(std::string_view storage);
+
+}  // namespace fer::detail
