@@ -121,8 +121,11 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     console.end_profile();
   } catch (const Interrupted& stop) {
     console.end_profile();
-    console.on_note(
-        concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options, device)));
+    std::error_code ignored;
+    const bool begun = fs::exists(fs::path(folder) / "config.json", ignored);
+    console.on_note(concat(
+        stop.what(),
+        begun ? concat("; go on with: fer train --resume ", folder, flags_of_device(options, device)) : ""));
     return exit_code_of(interrupted());
   }
   if (options.json) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/file_io.h"
 #include "fer/error.h"
 #include "tensor/resize_image.h"
 
@@ -14,6 +15,11 @@ void require_pixels(const Image& image, const char* op) {
 }
 
 }  // namespace
+
+bool is_picture_name(const std::filesystem::path& path) {
+  const std::string extension = detail::to_lower(path.extension().string());
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+}
 
 Image::Image(int height_, int width_, int channels_, std::uint8_t value)
     : height(height_), width(width_), channels(channels_) {
@@ -76,6 +82,16 @@ Image to_rgb(const Image& image) {
     to += 3;
   }
   return out;
+}
+
+bool is_grey(const Image& image) {
+  constexpr int most_spread = 8;
+  if (image.channels == 1) return true;
+  for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+    const auto [least, most] = std::minmax({image.pixels[i], image.pixels[i + 1], image.pixels[i + 2]});
+    if (most - least > most_spread) return false;
+  }
+  return true;
 }
 
 }  // namespace fer
