@@ -18,7 +18,6 @@ struct Seen {
   bool readable = false, grey = false;
   int width = 0, height = 0;
   std::string problem;
-  detail::Fingerprint print;
 };
 
 std::vector<Split> splits_of(const DatasetOptions& options) {
@@ -58,14 +57,14 @@ std::vector<OpenedPart> open_parts(DatasetOptions options) {
   return parts;
 }
 
-void look_at(const Dataset& data, Seen& seen) {
+void look_at(const Dataset& data, Seen& seen, detail::Fingerprint& print) {
   try {
     const Sample sample = data.sample(seen.index);
     seen.readable = true;
     seen.width = sample.image.width;
     seen.height = sample.image.height;
     seen.grey = is_grey(sample.image);
-    seen.print = detail::fingerprint_of(sample.image);
+    print = detail::fingerprint_of(sample.image);
   } catch (const Error& error) {
     seen.problem = error.what();
   }
@@ -111,19 +110,24 @@ DataCheck check_data(const DatasetOptions& options, const ProgressFunction& prog
       seen.index = i;
     }
   }
+  std::vector<detail::Fingerprint> prints(all.size());
   check.finished = parallel_samples(static_cast<std::int64_t>(all.size()), progress, [&](std::int64_t i) {
     Seen& seen = all[static_cast<std::size_t>(i)];
-    look_at(*parts[seen.part].data, seen);
+    look_at(*parts[seen.part].data, seen, prints[static_cast<std::size_t>(i)]);
   });
   if (!check.finished) return check;
   for (std::size_t p = 0; p < parts.size(); ++p) {
     check.parts.push_back(parts[p].check);
     sum_up(check.parts.back(), p, all);
   }
-  std::erase_if(all, [](const Seen& seen) { return !seen.readable; });
-  std::vector<detail::Fingerprint> prints;
-  prints.reserve(all.size());
-  for (const Seen& seen : all) prints.push_back(seen.print);
+  std::size_t kept = 0;  // those that could be read move to the front
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!all[i].readable) continue;
+    all[kept] = all[i];
+    prints[kept++] = prints[i];
+  }
+  all.resize(kept);
+  prints.resize(kept);
   const auto named = [&](const detail::Groups& groups) {
     std::vector<DuplicateGroup> result;
     for (const auto& numbers : groups) {

@@ -10,7 +10,6 @@
 #include "data/class_names.h"
 #include "data/dataset_parts.h"
 #include "data/file_io.h"
-#include "data/folder_tree.h"
 #include "fer/error.h"
 
 namespace fer::detail {
@@ -189,7 +188,7 @@ class FolderReader {
     }
     warn_of_names();
     std::vector<LabelledFile> files = files_of(wanted);
-    warn_of_others(wanted);
+    leave_out_others(info_, pictures(wanted).left_out);
     return take_part(std::move(info_), files, options_, own);
   }
 
@@ -308,16 +307,6 @@ class FolderReader {
       info_.warnings.push_back(
           concat("the folder '", other.string(), "' is none of train, validation and test"));
     }
-  }
-
-  void warn_of_others(Split part) {
-    DatasetInfo said;  // hidden files are no news
-    for (const auto& other : pictures(part).left_out) {
-      leave_out(info_, other.rule, other.path.string());
-      if (other.rule != "hidden") leave_out(said, other.rule, other.path.string());
-    }
-    warn_of_left_out(said, "files or folders");
-    for (std::string& warning : said.warnings) info_.warnings.push_back(std::move(warning));
   }
 
   const DatasetOptions& options_;

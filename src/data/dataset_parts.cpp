@@ -174,6 +174,16 @@ void warn_of_left_out(DatasetInfo& info, const std::string& what) {
   if (all > 0) info.warnings.push_back(concat(all, " ", what, " left aside: ", rules));
 }
 
+void leave_out_others(DatasetInfo& info, const std::vector<FolderContents::Other>& others) {
+  DatasetInfo said;
+  for (const auto& other : others) {
+    leave_out(info, other.rule, other.path.string());
+    if (other.rule != "hidden") leave_out(said, other.rule, other.path.string());
+  }
+  warn_of_left_out(said, "files or folders");
+  info.warnings.insert(info.warnings.end(), said.warnings.begin(), said.warnings.end());
+}
+
 void count_classes(DatasetInfo& info, const std::vector<std::int64_t>& labels) {
   info.class_counts.assign(info.class_names.size(), 0);
   for (std::int64_t label : labels) ++info.class_counts.at(static_cast<std::size_t>(label));

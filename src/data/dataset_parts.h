@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/csv.h"
+#include "data/folder_tree.h"
 #include "fer/data/dataset.h"
 
 namespace fer::detail {
@@ -33,6 +34,9 @@ std::optional<std::filesystem::path> find_file(const std::filesystem::path& fold
 void leave_out(DatasetInfo& info, const std::string& rule, const std::string& example);
 /// Warns of all that is left out so far: "3 rows left aside: 2 no majority, 1 won by unknown".
 void warn_of_left_out(DatasetInfo& info, const std::string& what);
+
+/// Leaves out what folders hold besides pictures, and warns of it but for hidden files.
+void leave_out_others(DatasetInfo& info, const std::vector<FolderContents::Other>& others);
 
 /// Fills class_counts from `labels`, and warns of classes without samples. DataError if there is no sample at
 /// all.

@@ -3,7 +3,6 @@
 #include <map>
 
 #include "data/annotations.h"
-#include "data/folder_tree.h"
 #include "fer/error.h"
 
 namespace fer::detail {
@@ -63,12 +62,13 @@ std::vector<LabelledFile> read_kaggle(const fs::path& folder, const DatasetOptio
   const std::string part = is_training(options.split) ? "train" : "test";
   const auto labels = kaggle_labels(folder, part);
   std::vector<LabelledFile> files;
+  std::vector<FolderContents::Other> others;
   FolderTree tree;
   for (std::int64_t label = 1; label <= classes; ++label) {
     const fs::path here = folder / part / std::to_string(label);
     require_folder(here, options.name);
     const FolderContents contents = tree.read(here);
-    for (const auto& other : contents.others) leave_out(info, other.rule, other.path.string());
+    others.insert(others.end(), contents.others.begin(), contents.others.end());
     for (const fs::path& picture : contents.pictures) {
       const auto listed = labels.find(picture.filename().string());
       require<DataError>(listed == labels.end() || listed->second.label == label, "'", picture.string(),
@@ -78,6 +78,7 @@ std::vector<LabelledFile> read_kaggle(const fs::path& folder, const DatasetOptio
       files.push_back({picture, label - 1});
     }
   }
+  leave_out_others(info, others);
   return files;
 }
 

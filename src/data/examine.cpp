@@ -1,7 +1,5 @@
 #include "fer/data/examine.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -14,18 +12,20 @@ namespace fer {
 
 bool parallel_samples(std::int64_t n, const ProgressFunction& progress,
                       const std::function<void(std::int64_t)>& body) {
-  std::atomic<std::int64_t> done{0};
+  std::int64_t done = 0;
   std::atomic<bool> stop{false};
+  std::mutex mutex;
   std::exception_ptr error;
 #pragma omp parallel for schedule(dynamic, 8)
   for (std::int64_t i = 0; i < n; ++i) {
     if (stop) continue;
     try {
       body(i);
-      const std::int64_t so_far = ++done;
-      if (progress && omp_get_thread_num() == 0 && !progress(so_far, n)) stop = true;
+      const std::lock_guard lock(mutex);
+      ++done;
+      if (progress && !progress(done, n)) stop = true;
     } catch (...) {
-#pragma omp critical(fer_data_parallel_samples)
+      const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();
       stop = true;
     }
@@ -44,7 +44,8 @@ Examination examine(const Dataset& dataset, const ProgressFunction& progress, Sa
       Sample sample = dataset.sample(i);
       if (all_grey && !is_grey(sample.image)) all_grey = false;
       if (!cache) return;
-      sample.image = resize(sample.image, size, size);
+      if (sample.image.height != size || sample.image.width != size)
+        sample.image = resize(sample.image, size, size);
       sample.image = channels == 1 ? to_grey(sample.image) : to_rgb(sample.image);
       cache->keep(dataset.name(i), sample);
     } catch (const Error& error) {
@@ -64,10 +65,19 @@ std::shared_ptr<const Dataset> without_bad(std::shared_ptr<const Dataset> datase
   std::vector<std::string> reasons;
   for (const BadSample& sample : examination.bad) reasons.push_back(sample.reason);
   const DatasetInfo& info = dataset->info();
-  require<DataError>(bad <= allowed, "data set '", info.name, "', ", name_of(info.split), ": ", bad, " of ",
-                     dataset->size(), " pictures cannot be read:\n  ", detail::first_ten(reasons),
-                     "\n--skip-bad ", bad, " leaves them out");
+  std::int64_t missing = 0;
+  for (const LeftOut& entry : info.left_out) missing += entry.rule == "missing" ? entry.count : 0;
+  require<DataError>(bad == 0 || bad + missing <= allowed, "data set '", info.name, "', ",
+                     name_of(info.split), ": ", bad, " of ", dataset->size(), " pictures cannot be read:\n  ",
+                     detail::first_ten(reasons), "\n--skip-bad ", bad + missing, " leaves them out");
   return without(std::move(dataset), examination.bad);
+}
+
+std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options) {
+  auto dataset = open_dataset(options);
+  if (options.skip_bad == 0 || !dataset->reads_files()) return dataset;
+  const Examination seen = examine(*dataset);
+  return without_bad(std::move(dataset), seen, options.skip_bad);
 }
 
 }  // namespace fer

@@ -45,13 +45,21 @@ FolderContents FolderTree::read(const fs::path& folder) {
   std::sort(contents.pictures.begin(), contents.pictures.end());
   std::sort(contents.others.begin(), contents.others.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });
-  std::erase_if(contents.folders, [&](const fs::path& path) {
-    std::error_code ignored;
-    if (seen_.insert(fs::canonical(path, ignored)).second) return false;
-    contents.others.push_back({path, "a link to a folder read before"});
-    return true;
-  });
+  leave_out_again(contents);
   return contents;
+}
+
+void FolderTree::leave_out_again(FolderContents& contents) {
+  std::error_code ignored;
+  const auto is_link = [&](const fs::path& path) { return fs::is_symlink(path, ignored); };
+  std::set<fs::path> again;
+  for (bool links : {false, true}) {  // a folder goes before the links to it
+    for (const fs::path& path : contents.folders) {
+      if (is_link(path) == links && !seen_.insert(fs::canonical(path, ignored)).second) again.insert(path);
+    }
+  }
+  std::erase_if(contents.folders, [&](const fs::path& path) { return again.contains(path); });
+  for (const fs::path& path : again) contents.others.push_back({path, "a link to a folder read before"});
 }
 
 bool is_hidden(const fs::path& path) {

@@ -26,6 +26,8 @@ class FolderTree {
   FolderContents read(const std::filesystem::path& folder);
 
  private:
+  void leave_out_again(FolderContents& contents);
+
   std::set<std::filesystem::path> seen_;  // canonical
 };
 

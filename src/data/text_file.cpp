@@ -47,10 +47,9 @@ class GzipReader {
       require<FormatError>(text_.size() + written <= most_inflated, "'", name_,
                            "' unpacks to more than 512 MiB; unpack it with gunzip first");
       text_.append(piece_, 0, written);
-      const bool cut = left_.empty() && written == 0 && state != Z_STREAM_END;
-      require<FormatError>(!cut, "'", name_, "' is a truncated gzip file");
       require<FormatError>(state == Z_OK || state == Z_STREAM_END || state == Z_BUF_ERROR, "'", name_,
                            "' is a damaged gzip file: ", stream_.msg ? stream_.msg : "unknown cause");
+      require<FormatError>(state != Z_BUF_ERROR || !left_.empty(), "'", name_, "' is a truncated gzip file");
     }
   }
 

@@ -14,13 +14,6 @@ void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
   }
 }
 
-/// Files that a list names and that are not there: skip_bad counts them, too.
-std::int64_t missing_pictures(const DatasetInfo& info) {
-  std::int64_t missing = 0;
-  for (const LeftOut& entry : info.left_out) missing += entry.rule == "missing" ? entry.count : 0;
-  return missing;
-}
-
 /// Notes every ten seconds how far it is.
 ProgressFunction noting(TrainingObserver& observer) {
   return [&observer, noted = LookClock::now()](std::int64_t done, std::int64_t all) mutable {
@@ -50,8 +43,7 @@ bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache
     if (!seen.finished) throw Interrupted("interrupted while looking at the pictures, before training");
     if (part == &data.train) grey = seen.all_grey;
     try {
-      const std::int64_t allowed = config.data.skip_bad - missing_pictures((*part)->info());
-      *part = without_bad(*part, seen, allowed);
+      *part = without_bad(*part, seen, config.data.skip_bad);
     } catch (const DataError& error) {
       problems += (problems.empty() ? "" : "\n") + std::string(error.what());
     }

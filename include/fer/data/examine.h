@@ -10,7 +10,8 @@
 
 namespace fer {
 
-/// Told now and then how many of how many samples are done, always by the same thread; false ends the work.
+/// Told after each sample how many of how many are done, by any thread but by one at a time; false ends the
+/// work.
 using ProgressFunction = std::function<bool(std::int64_t done, std::int64_t all)>;
 
 struct Examination {
@@ -29,8 +30,13 @@ Examination examine(const Dataset& dataset, const ProgressFunction& progress = {
 bool parallel_samples(std::int64_t n, const ProgressFunction& progress,
                       const std::function<void(std::int64_t)>& body);
 
-/// The data set without its bad samples. DataError, naming the first ten, if they are more than `allowed`.
+/// The data set without its bad samples. DataError, naming the first ten, if they and the files that were
+/// missing when it was opened are more than `allowed`.
 std::shared_ptr<const Dataset> without_bad(std::shared_ptr<const Dataset> dataset,
                                            const Examination& examination, std::int64_t allowed);
+
+/// open_dataset() and, where DatasetOptions::skip_bad allows bad pictures, without_bad(): the samples that a
+/// training with these options has.
+std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options);
 
 }  // namespace fer
