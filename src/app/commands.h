@@ -29,6 +29,7 @@ Command add_bench(CLI::App& program);
 Command add_ablate(CLI::App& program);
 Command add_figure(CLI::App& program);
 Command add_report(CLI::App& program);
+Command add_data(CLI::App& program);
 
 /// A check of flags whose numbers count things: digits alone. Elsewhere -1 becomes 2^64 - 1, and nothing 0.
 const CLI::Validator& whole_number();

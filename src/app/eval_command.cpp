@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/training/comparison.h"
 #include "fer/training/experiment.h"
@@ -60,7 +61,7 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
   const Classifier classifier = load_and_note(options.weights, device);
   RunConfig config = classifier.config;
   flags.apply(config);
-  const auto dataset = open_dataset(dataset_options(config.data, parse_split(options.split)));
+  const auto dataset = open_readable(dataset_options(config.data, parse_split(options.split)));
   require_same_classes(classifier, dataset->info());
   std::optional<Other> compared;
   if (!options.compare.empty()) compared.emplace(options.compare, *dataset, device);

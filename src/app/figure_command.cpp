@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/report/figures.h"
 #include "fer/training/experiment.h"
@@ -35,7 +36,7 @@ struct Subject {
     require_writable_file(options.out);
   }
   std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
-    auto opened = open_dataset(dataset_options(config.data, parse_split(options.split)));
+    auto opened = open_readable(dataset_options(config.data, parse_split(options.split)));
     require_same_classes(net, opened->info());
     return opened;
   }

@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
       {"info", fer::app::add_info(program)},       {"gradcheck", fer::app::add_gradcheck(program)},
       {"faces", fer::app::add_faces(program)},     {"bench", fer::app::add_bench(program)},
       {"ablate", fer::app::add_ablate(program)},   {"figure", fer::app::add_figure(program)},
-      {"report", fer::app::add_report(program)},
+      {"report", fer::app::add_report(program)},   {"data", fer::app::add_data(program)},
   };
   try {
     program.parse(argc, argv);

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "app/predict.h"
+#include "fer/data/image.h"
 #include "fer/data/video.h"
 #include "fer/error.h"
 
@@ -10,13 +11,6 @@ namespace fer::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_picture_name(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
-}
 
 template <typename Iterator>
 std::vector<fs::path> inside(const fs::path& folder, const char* advice) {

@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/console.h"
 #include "app/interrupt.h"
+#include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/report/tensorboard.h"
 #include "fer/tensor/device_runtime.h"
@@ -56,7 +57,7 @@ RunConfig configuration(const TrainOptions& options, const SettingFlags& flags) 
 
 /// A few pictures of the test split and what the trained network says of them.
 void show_predictions(const ExperimentResult& result, const RunConfig& config, int count) {
-  const auto test = open_dataset(dataset_options(config.data, Split::test));
+  const auto test = open_readable(dataset_options(config.data, Split::test));
   const auto& samples = result.best.samples;
   count = std::min<int>(count, static_cast<int>(samples.size()));
   std::cout << "\nSome pictures of the test split:\n";
@@ -121,8 +122,11 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     console.end_profile();
   } catch (const Interrupted& stop) {
     console.end_profile();
-    console.on_note(
-        concat(stop.what(), "; go on with: fer train --resume ", folder, flags_of_device(options, device)));
+    std::error_code ignored;
+    const bool begun = fs::exists(fs::path(folder) / "config.json", ignored);
+    console.on_note(concat(
+        stop.what(),
+        begun ? concat("; go on with: fer train --resume ", folder, flags_of_device(options, device)) : ""));
     return exit_code_of(interrupted());
   }
   if (options.json) {

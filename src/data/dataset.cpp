@@ -1,16 +1,11 @@
-// The data sets' common parts: their names, opening by name, subsets, pictures in files, the validation
-// share.
+// The names of data sets, splits and label modes, opening by name, and subsets.
 #include "fer/data/dataset.h"
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <map>
 
 #include "data/dataset_parts.h"
-#include "data/npy.h"
 #include "fer/error.h"
-#include "fer/tensor/random.h"
 
 namespace fer {
 namespace {
@@ -23,6 +18,20 @@ std::string joined(const std::vector<std::string>& words) {
 
 class SubsetDataset : public Dataset {
  public:
+  SubsetDataset(std::shared_ptr<const Dataset> base, std::vector<std::int64_t> indices,
+                const std::vector<BadSample>& bad)
+      : SubsetDataset(std::move(base), std::move(indices)) {
+    require<DataError>(!indices_.empty(), "data set '", info_.name, "': no picture of the ",
+                       name_of(info_.split), " part can be read");
+    for (const BadSample& sample : bad) {
+      detail::leave_out(info_, "damaged", sample.reason);
+      info_.warnings.push_back("left out: " + sample.reason);
+    }
+    for (std::size_t c = 0; c < info_.class_counts.size(); ++c) {
+      if (info_.class_counts[c] == 0 && base_->info().class_counts[c] > 0)
+        info_.warnings.push_back(concat("class '", info_.class_names[c], "' has no samples"));
+    }
+  }
   SubsetDataset(std::shared_ptr<const Dataset> base, std::vector<std::int64_t> indices)
       : base_(std::move(base)), indices_(std::move(indices)) {
     info_ = base_->info();
@@ -42,47 +51,12 @@ class SubsetDataset : public Dataset {
   Sample sample(std::int64_t i) const override {
     return base_->sample(indices_.at(static_cast<std::size_t>(i)));
   }
+  bool reads_files() const override { return base_->reads_files(); }
 
  private:
   std::shared_ptr<const Dataset> base_;
   std::vector<std::int64_t> indices_;
 };
-
-class FileDataset : public Dataset {
- public:
-  FileDataset(DatasetInfo info, std::vector<detail::LabelledFile> files) : files_(std::move(files)) {
-    info_ = std::move(info);
-  }
-  std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
-  std::int64_t label(std::int64_t i) const override { return files_.at(static_cast<std::size_t>(i)).label; }
-  std::string name(std::int64_t i) const override {
-    return files_.at(static_cast<std::size_t>(i)).path.string();
-  }
-  Sample sample(std::int64_t i) const override {
-    const auto& file = files_.at(static_cast<std::size_t>(i));
-    Sample sample;
-    sample.image = read_image(file.path);
-    sample.label = file.label;
-    sample.target = file.target;
-    sample.name = file.path.string();
-    if (!file.arousal_npy.empty()) sample.arousal = detail::affectnet_arousal(file.arousal_npy);
-    if (!file.landmark_npy.empty()) {
-      sample.landmarks =
-          detail::affectnet_landmarks(file.landmark_npy, sample.image.width, sample.image.height);
-    }
-    return sample;
-  }
-
- private:
-  std::vector<detail::LabelledFile> files_;
-};
-
-std::vector<std::int64_t> labels_of(const std::vector<detail::LabelledFile>& files) {
-  std::vector<std::int64_t> labels;
-  labels.reserve(files.size());
-  for (const detail::LabelledFile& file : files) labels.push_back(file.label);
-  return labels;
-}
 
 }  // namespace
 
@@ -146,6 +120,10 @@ std::shared_ptr<const Dataset> open_by_name(const DatasetOptions& options) {
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   require<ConfigError>(options.validation_fraction >= 0 && options.validation_fraction <= 0.5,
                        "the validation fraction must be 0 to 0.5, got ", options.validation_fraction);
+  require<ConfigError>(options.test_fraction >= 0 && options.test_fraction <= 0.5,
+                       "the test fraction must be 0 to 0.5, got ", options.test_fraction);
+  require<ConfigError>(options.skip_bad >= 0, "the number of bad pictures to skip must not be negative, got ",
+                       options.skip_bad);
   require<ConfigError>(options.split != Split::validation || options.validation_fraction > 0,
                        "there is no validation split: its fraction is 0");
   const std::string& name = options.name;
@@ -183,66 +161,25 @@ bool all_grey(const Dataset& dataset) {
   return !colour;
 }
 
+std::shared_ptr<const Dataset> without(std::shared_ptr<const Dataset> dataset,
+                                       const std::vector<BadSample>& bad) {
+  if (bad.empty()) return dataset;
+  std::vector<bool> is_bad(static_cast<std::size_t>(dataset->size()));
+  for (const BadSample& sample : bad) is_bad.at(static_cast<std::size_t>(sample.index)) = true;
+  std::vector<std::int64_t> kept;
+  for (std::int64_t i = 0; i < dataset->size(); ++i) {
+    if (!is_bad[static_cast<std::size_t>(i)]) kept.push_back(i);
+  }
+  return std::make_shared<SubsetDataset>(std::move(dataset), std::move(kept), bad);
+}
+
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files) {
   DatasetInfo info;
   info.name = "pictures";
   std::vector<detail::LabelledFile> labelled;
   labelled.reserve(files.size());
-  for (auto& file : files) labelled.push_back({std::move(file), -1, {}, {}, {}});
-  return std::make_shared<FileDataset>(std::move(info), std::move(labelled));
+  for (auto& file : files) labelled.push_back({std::move(file)});
+  return detail::file_dataset(std::move(info), std::move(labelled));
 }
 
-namespace detail {
-
-void require_folder(const std::filesystem::path& folder, const std::string& dataset) {
-  std::error_code error;
-  require<IoError>(std::filesystem::is_directory(folder, error), "data set '", dataset, "': the folder '",
-                   folder.string(), "' does not exist");
-}
-
-void count_classes(DatasetInfo& info, const std::vector<std::int64_t>& labels) {
-  info.class_counts.assign(info.class_names.size(), 0);
-  for (std::int64_t label : labels) ++info.class_counts.at(static_cast<std::size_t>(label));
-  require<DataError>(!labels.empty(), "data set '", info.name, "': the ", name_of(info.split),
-                     " part has no samples");
-  for (std::size_t c = 0; c < info.class_names.size(); ++c) {
-    if (info.class_counts[c] == 0)
-      info.warnings.push_back(concat("class '", info.class_names[c], "' has no samples"));
-  }
-}
-
-std::vector<std::int64_t> part_of_training(const std::vector<std::int64_t>& labels, Split split,
-                                           double fraction, std::uint64_t seed) {
-  std::vector<std::int64_t> kept;
-  if (split != Split::train && split != Split::validation) fraction = 0;
-  std::map<std::int64_t, std::vector<std::int64_t>> by_class;
-  for (std::size_t i = 0; i < labels.size(); ++i) by_class[labels[i]].push_back(static_cast<std::int64_t>(i));
-  for (auto& [label, members] : by_class) {
-    Random random({seed, fnv1a64("validation"), static_cast<std::uint64_t>(label)});
-    for (std::size_t i = members.size(); i > 1; --i) std::swap(members[i - 1], members[random.below(i)]);
-    const auto held = std::lround(fraction * static_cast<double>(members.size()));
-    const auto begin = members.begin() + (split == Split::validation ? 0 : held);
-    const auto end = split == Split::validation ? members.begin() + held : members.end();
-    kept.insert(kept.end(), begin, end);
-  }
-  std::sort(kept.begin(), kept.end());
-  return kept;
-}
-
-std::shared_ptr<const Dataset> labelled_files(DatasetInfo info, std::vector<LabelledFile> files) {
-  count_classes(info, labels_of(files));
-  return std::make_shared<FileDataset>(std::move(info), std::move(files));
-}
-
-std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<LabelledFile>& files,
-                                         const DatasetOptions& options) {
-  std::vector<LabelledFile> kept;
-  for (std::int64_t i :
-       part_of_training(labels_of(files), options.split, options.validation_fraction, options.seed)) {
-    kept.push_back(files[static_cast<std::size_t>(i)]);
-  }
-  return labelled_files(std::move(info), std::move(kept));
-}
-
-}  // namespace detail
 }  // namespace fer

@@ -1,11 +1,11 @@
 // AffectNet (Mollahosseini et al., 2017) with seven or eight of its classes, as published
-// (train_set/images/*.jpg, train_set/annotations/*_exp.npy, the same in val_set, which is the test part) or
-// listed in train.txt and val.txt (lines of a picture's path and its label).
+// (train_set/images/*.jpg, train_set/annotations/*_exp.npy, the same in val_set, which is the test part; or
+// training.csv and validation.csv), or listed in train.txt and val.txt (lines of a picture's path and its
+// label) or in labels.csv, as on Kaggle.
 #include <algorithm>
 #include <cmath>
 
-#include "data/dataset_parts.h"
-#include "data/file_io.h"
+#include "data/annotations.h"
 #include "data/npy.h"
 #include "fer/error.h"
 
@@ -16,36 +16,56 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t last_label = 10;  // 7 contempt, 8 none, 9 uncertain, 10 no face
 
-/// The pictures of labels below `classes`; the others are counted in the warnings.
+const std::vector<std::string>& label_names() {
+  static const std::vector<std::string> names{"neutral", "happy",    "sad",  "surprise",  "fear",   "disgust",
+                                              "anger",   "contempt", "none", "uncertain", "no face"};
+  return names;
+}
+
+/// The header of the published training.csv; validation.csv comes without one.
+constexpr const char* published_header =
+    "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal";
+
+/// The pictures of labels below `classes`; the others are left out.
 class Selection {
  public:
   Selection(DatasetInfo& info, std::int64_t classes) : info_(info), classes_(classes) {}
 
-  bool wants(std::int64_t label) {
+  bool wants(std::int64_t label, const std::string& where) {
     if (label < classes_) return true;
-    ++aside_;
+    leave_out(info_, label_names()[static_cast<std::size_t>(label)], where);
     return false;
-  }
-  ~Selection() {
-    if (aside_ == 0) return;
-    info_.warnings.push_back(concat(aside_, " pictures left aside: ", classes_ == 7 ? "contempt, " : "",
-                                    "none, uncertain or no face"));
   }
 
  private:
   DatasetInfo& info_;
-  std::int64_t classes_, aside_ = 0;
+  std::int64_t classes_;
 };
 
-std::vector<LabelledFile> read_list(const fs::path& folder, const fs::path& list, Selection& selection) {
-  std::vector<LabelledFile> files;
-  for (const Annotation& a : read_annotations(list, 0, last_label)) {
-    if (!selection.wants(a.label)) continue;
-    const fs::path picture = folder / a.name;
-    require<IoError>(fs::exists(picture), a.where, ": the picture '", picture.string(), "' does not exist");
-    files.push_back({picture, a.label, {}, {}, {}});
+/// A picture of a list, beside it or in the folders of the published archives.
+fs::path listed_picture(const fs::path& folder, const std::string& name) {
+  std::error_code error;
+  for (const char* inner : {"", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images",
+                            "Automatically_Annotated_Images"}) {
+    if (fs::path path = folder / inner / name; fs::exists(path, error)) return path;
   }
-  return files;
+  return folder / name;
+}
+
+/// The pictures of `options.split`, or those that it is carved from.
+std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const DatasetOptions& options,
+                                    Selection& selection, DatasetInfo& info, std::optional<Split> part) {
+  PictureList files(info, options);
+  for (const Annotation& a : list) {
+    if (part && a.part != part) continue;
+    if (!selection.wants(a.label, a.where)) continue;
+    LabelledFile file{listed_picture(options.folder, a.name), a.label};
+    file.box = a.box;
+    file.arousal = a.arousal;
+    info.has_arousal = info.has_arousal || a.arousal;
+    files.add(std::move(file), a.where);
+  }
+  return files.finish();
 }
 
 fs::path picture_of(const fs::path& images, const std::string& number) {
@@ -85,8 +105,8 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, Selection&
   info.has_arousal = fs::exists(annotations / (numbers[0] + "_aro.npy"));
   std::vector<LabelledFile> files;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    if (!selection.wants(labels[i])) continue;
-    LabelledFile file{picture_of(images, numbers[i]), labels[i], {}, {}, {}};
+    if (!selection.wants(labels[i], concat(numbers[i], suffix))) continue;
+    LabelledFile file{picture_of(images, numbers[i]), labels[i]};
     if (info.has_arousal) file.arousal_npy = annotations / (numbers[i] + "_aro.npy");
     if (info.has_landmarks) file.landmark_npy = annotations / (numbers[i] + "_lnd.npy");
     files.push_back(std::move(file));
@@ -94,31 +114,57 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, Selection&
   return files;
 }
 
+/// Missing pictures are warned of one by one.
+void warn_of_labels(DatasetInfo& info) {
+  DatasetInfo said;
+  for (const LeftOut& entry : info.left_out) {
+    if (entry.rule != "missing") said.left_out.push_back(entry);
+  }
+  warn_of_left_out(said, "pictures");
+  info.warnings.insert(info.warnings.begin(), said.warnings.begin(), said.warnings.end());
+}
+
 }  // namespace
 
 std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options) {
-  const bool eight = options.name == "affectnet8";
-  DatasetInfo info;
-  info.name = options.name;
-  info.split = options.split;
-  info.class_names = {"neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"};
-  if (eight) info.class_names.emplace_back("contempt");
-  info.neutral = 0;
-  const std::string part = is_training(options.split) ? "train" : "val";
-  const fs::path set = options.folder / (part + "_set"), list = options.folder / (part + ".txt");
+  const std::int64_t classes = options.name == "affectnet8" ? 8 : 7;
+  const auto& names = label_names();
+  DatasetInfo info = new_info(options, {names.begin(), names.begin() + classes}, 0);
+  Selection selection(info, classes);
+  const bool training = is_training(options.split);
+  const fs::path& folder = options.folder;
+  const std::string part = training ? "train" : "val";
+  const LabelRange range{0, last_label, names};
+  OwnParts own;
   std::vector<LabelledFile> files;
-  {
-    Selection selection(info, eight ? 8 : 7);
-    if (fs::is_directory(set / "annotations")) {
-      files = read_annotation_folder(set, selection, info);
-    } else if (fs::exists(list)) {
-      files = read_list(options.folder, list, selection);
-    } else {
-      throw IoError(concat("data set '", options.name, "': '", options.folder.string(), "' holds neither '",
-                           part, "_set/annotations' nor '", part, ".txt'"));
-    }
+  std::error_code error;
+  if (const fs::path set = folder / (part + "_set"); fs::is_directory(set / "annotations", error)) {
+    files = read_annotation_folder(set, selection, info);
+  } else if (fs::exists(folder / (part + ".txt"), error)) {
+    files = read_list(read_annotations(folder / (part + ".txt"), range), options, selection, info, {});
+  } else if (const auto list = find_file(
+                 folder, training ? std::vector<std::string>{"training.csv", "train.csv"}
+                                  : std::vector<std::string>{"validation.csv", "val.csv", "valid.csv"})) {
+    files = read_list(read_csv_annotations(*list, range, published_header), options, selection, info, {});
+  } else if (const auto all = find_file(folder, {"labels.csv"})) {
+    const auto annotations = read_csv_annotations(*all, range);
+    const auto has = [&](Split wanted) {
+      return std::any_of(annotations.begin(), annotations.end(),
+                         [&](const Annotation& a) { return a.part == wanted; });
+    };
+    own = {has(Split::validation), has(Split::test)};
+    const bool parts = own.validation || own.test || has(Split::train);
+    const bool carved = (options.split == Split::test && !own.test) ||
+                        (options.split == Split::validation && !own.validation);
+    files = read_list(annotations, options, selection, info,
+                      parts ? std::optional(carved ? Split::train : options.split) : std::nullopt);
+  } else {
+    throw IoError(concat("data set '", options.name, "': '", folder.string(), "' holds neither '", part,
+                         "_set/annotations' nor '", part, ".txt', '", training ? "training" : "validation",
+                         ".csv' or 'labels.csv'; folders of classes are the data set 'folder'"));
   }
-  return take_part(std::move(info), files, options);
+  warn_of_labels(info);
+  return take_part(std::move(info), files, options, own);
 }
 
 }  // namespace fer::detail

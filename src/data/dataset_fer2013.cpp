@@ -17,27 +17,18 @@ namespace {
 constexpr int side = 48, pixel_count = side * side;
 enum class Usage : std::uint8_t { training, public_test, private_test };
 
-/// The csv file's lines cut into fields, pixels not yet read.
+/// The csv file's rows cut into fields, pixels not yet read.
 struct Table {
-  explicit Table(const std::filesystem::path& path) : file(path), name(path.string()) {}
+  explicit Table(const std::filesystem::path& path) : file(path) {}
 
-  MappedFile file;
-  std::string name;
+  CsvTable file;
   std::vector<std::string_view> pixels;
   std::vector<std::int64_t> emotion;
   std::vector<Usage> usage;
 
-  /// For errors: the header is line 1.
-  std::string where(std::int64_t row) const { return concat(name, ":", row + 2); }
+  const std::string& name() const { return file.file().name(); }
+  std::string where(std::int64_t row) const { return file.where(static_cast<std::size_t>(row)); }
 };
-
-std::size_t column(const std::vector<std::string_view>& header, std::string_view name,
-                   const std::string& file) {
-  for (std::size_t i = 0; i < header.size(); ++i) {
-    if (to_lower(header[i]) == name) return i;
-  }
-  throw DataError(concat(file, ":1: the header has no column '", name, "'"));
-}
 
 Usage parse_usage(std::string_view text, const std::string& where) {
   if (text == "Training") return Usage::training;
@@ -47,30 +38,25 @@ Usage parse_usage(std::string_view text, const std::string& where) {
 }
 
 std::filesystem::path csv_file(const std::filesystem::path& folder) {
-  for (const char* name : {"fer2013.csv", "icml_face_data.csv"}) {
-    if (std::filesystem::exists(folder / name)) return folder / name;
-  }
-  throw IoError(concat("'", folder.string(), "' holds neither fer2013.csv nor icml_face_data.csv"));
+  if (const auto found = find_file(folder, {"fer2013.csv", "icml_face_data.csv"})) return *found;
+  const auto packed = find_file(folder, {"fer2013.tar.gz", "fer2013.csv.zip", "icml_face_data.csv.zip",
+                                         "challenges-in-representation-learning-facial-expression-"
+                                         "recognition-challenge.zip"});
+  throw IoError(concat("'", folder.string(), "' holds neither fer2013.csv nor icml_face_data.csv",
+                       packed ? concat("; unpack '", packed->filename().string(), "' first") : ""));
 }
 
 std::unique_ptr<Table> read_table(const std::filesystem::path& path) {
   auto table = std::make_unique<Table>(path);
-  auto lines = split_lines(table->file.text());
-  while (!lines.empty() && lines.back().empty()) lines.pop_back();
-  require<DataError>(!lines.empty(), table->name, ": is empty");
-  const auto header = csv_fields(lines[0]);
-  const std::size_t emotion = column(header, "emotion", table->name),
-                    pixels = column(header, "pixels", table->name),
-                    usage = column(header, "usage", table->name);
-  const std::size_t rows = lines.size() - 1;
-  table->pixels.resize(rows);
-  table->emotion.resize(rows);
-  table->usage.resize(rows);
-  parallel_rows(static_cast<std::int64_t>(rows), [&](std::int64_t row) {
+  const CsvTable& file = table->file;
+  const std::size_t emotion = file.column("emotion"), pixels = file.column("pixels"),
+                    usage = file.column("usage");
+  table->pixels.resize(file.size());
+  table->emotion.resize(file.size());
+  table->usage.resize(file.size());
+  parallel_rows(static_cast<std::int64_t>(file.size()), [&](std::int64_t row) {
     const auto r = static_cast<std::size_t>(row);
-    const auto fields = csv_fields(lines[r + 1]);
-    require<DataError>(fields.size() == header.size(), table->where(row), ": expected ", header.size(),
-                       " fields, got ", fields.size());
+    const auto fields = file.fields(r);
     std::int64_t label = -1;
     require<DataError>(parse_integer(fields[emotion], label) && label >= 0 && label <= 6, table->where(row),
                        ": the emotion must be 0 to 6, got '", fields[emotion], "'");
@@ -104,44 +90,31 @@ void parse_pixels(const Table& table, std::int64_t row, std::uint8_t* out) {
                      count);
 }
 
-/// The votes are read by their places, so these must be those of the published file.
-void require_vote_columns(const std::vector<std::string_view>& header, const std::string& file) {
-  constexpr std::string_view names[] = {"Usage", "Image name", "neutral", "happiness", "surprise", "sadness",
-                                        "anger", "disgust",    "fear",    "contempt",  "unknown",  "NF"};
-  for (std::size_t i = 0; i < std::size(names); ++i) {
-    const std::string_view held = i < header.size() ? header[i] : std::string_view();
-    require<DataError>(to_lower(held) == to_lower(names[i]), file, ":1: column ", i + 1, " must be '",
-                       names[i], "', got '", held, "'");
-  }
-}
-
 /// FER+ joins FER2013 by row, not by name: names repeat, drift from the row number, and are missing.
 std::vector<Votes> read_votes(const std::filesystem::path& folder, const Table& table) {
-  const std::filesystem::path path = folder / "fer2013new.csv";
-  require<IoError>(std::filesystem::exists(path), "'", folder.string(),
-                   "' holds no fer2013new.csv, FER+'s votes");
-  const MappedFile file(path);
-  const auto lines = split_lines(file.text());
-  require<DataError>(!lines.empty(), path.string(), ": is empty");
-  require_vote_columns(csv_fields(lines[0]), path.string());
+  const auto path = find_file(folder, {"fer2013new.csv"});
+  require<IoError>(path.has_value(), "'", folder.string(), "' holds no fer2013new.csv, FER+'s votes");
+  const CsvTable file(*path);
+  const std::size_t usage = file.column("Usage"), name = file.column("Image name");
+  std::array<std::size_t, 10> columns{};
+  for (std::size_t c = 0; c < ferplus_classes().size(); ++c) columns[c] = file.column(ferplus_classes()[c]);
+  columns[8] = file.column("unknown");
+  columns[9] = file.column("NF");
   std::vector<Votes> votes;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    if (lines[i].empty()) continue;
-    const std::string where = concat(path.string(), ":", i + 1);
-    const auto fields = csv_fields(lines[i]);
-    Votes v = parse_votes(fields, 2, where);
-    v.named = !fields[1].empty();
-    if (votes.size() < table.usage.size()) {
-      require<DataError>(parse_usage(fields[0], where) == table.usage[votes.size()], where, ": Usage is '",
-                         fields[0], "', but another at ",
-                         table.where(static_cast<std::int64_t>(votes.size())),
-                         "; the files are joined row by row");
+  for (std::size_t row = 0; row < file.size(); ++row) {
+    const auto fields = file.fields(row);
+    Votes v = parse_votes(fields, columns, file.where(row));
+    v.named = !fields[name].empty();
+    if (row < table.usage.size()) {
+      require<DataError>(parse_usage(fields[usage], file.where(row)) == table.usage[row], file.where(row),
+                         ": Usage is '", fields[usage], "', but another at ",
+                         table.where(static_cast<std::int64_t>(row)), "; the files are joined row by row");
     }
     votes.push_back(v);
   }
   // a copy of the pictures may lack the last part
-  require<DataError>(votes.size() >= table.usage.size(), path.string(), ": has ", votes.size(),
-                     " rows of votes, but ", table.name, " ", table.usage.size(), " pictures");
+  require<DataError>(votes.size() >= table.usage.size(), path->string(), ": has ", votes.size(),
+                     " rows of votes, but ", table.name(), " ", table.usage.size(), " pictures");
   return votes;
 }
 
@@ -159,23 +132,22 @@ Usage wanted_usage(const Table& table, DatasetInfo& info) {
 
 class Fer2013Dataset : public Dataset {
  public:
-  Fer2013Dataset(DatasetInfo info, const Table& table, std::vector<std::int64_t> rows,
+  Fer2013Dataset(DatasetInfo info, const Table& table, const std::vector<std::int64_t>& rows,
                  std::vector<std::int64_t> labels, std::vector<std::vector<float>> targets)
-      : rows_(std::move(rows)), labels_(std::move(labels)), targets_(std::move(targets)), file_(table.name) {
+      : labels_(std::move(labels)), targets_(std::move(targets)) {
     info_ = std::move(info);
     count_classes(info_, labels_);
-    pixels_.resize(rows_.size() * pixel_count);
+    for (std::int64_t row : rows) names_.push_back(table.where(row));
+    pixels_.resize(rows.size() * pixel_count);
     parallel_rows(size(), [&](std::int64_t i) {
-      parse_pixels(table, rows_[static_cast<std::size_t>(i)],
+      parse_pixels(table, rows[static_cast<std::size_t>(i)],
                    &pixels_[static_cast<std::size_t>(i) * pixel_count]);
     });
   }
 
   std::int64_t size() const override { return static_cast<std::int64_t>(labels_.size()); }
   std::int64_t label(std::int64_t i) const override { return labels_.at(static_cast<std::size_t>(i)); }
-  std::string name(std::int64_t i) const override {
-    return concat(file_, ":", rows_.at(static_cast<std::size_t>(i)) + 2);  // the header is line 1
-  }
+  std::string name(std::int64_t i) const override { return names_.at(static_cast<std::size_t>(i)); }
   Sample sample(std::int64_t i) const override {
     Sample sample;
     sample.label = label(i);
@@ -187,9 +159,9 @@ class Fer2013Dataset : public Dataset {
   }
 
  private:
-  std::vector<std::int64_t> rows_, labels_;
+  std::vector<std::int64_t> labels_;
+  std::vector<std::string> names_;  // the rows in their file
   std::vector<std::vector<float>> targets_;
-  std::string file_;
   std::vector<std::uint8_t> pixels_;  // samples x 48 x 48
 };
 
@@ -200,31 +172,31 @@ std::shared_ptr<const Dataset> open_fer2013(const DatasetOptions& options) {
   if (plus && std::filesystem::is_directory(options.folder / "FER2013Train"))
     return open_ferplus_folders(options);
   const std::unique_ptr<Table> table = read_table(csv_file(options.folder));
-  DatasetInfo info;
-  info.name = options.name;
-  info.split = options.split;
+  DatasetInfo info = new_info(
+      options,
+      plus ? ferplus_classes()
+           : std::vector<std::string>{"angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"},
+      plus ? 0 : 6);
   info.channels = 1;
   info.soft_labels = plus && options.label_mode == LabelMode::soft;
-  info.class_names =
-      plus ? ferplus_classes()
-           : std::vector<std::string>{"angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"};
-  info.neutral = plus ? 0 : 6;
   const Usage usage = wanted_usage(*table, info);
   const std::vector<Votes> votes = plus ? read_votes(options.folder, *table) : std::vector<Votes>{};
 
   std::vector<std::int64_t> kept, labels;
-  std::int64_t aside = 0;
+  std::int64_t tied = 0;
   for (std::size_t row = 0; row < table->usage.size(); ++row) {
     if (table->usage[row] != usage) continue;
-    const auto label = plus ? vote_label(votes[row], options.label_mode) : std::optional(table->emotion[row]);
-    if (label) {
+    const VoteLabel label =
+        plus ? vote_label(votes[row], options.label_mode) : VoteLabel{table->emotion[row]};
+    if (label.label) {
       kept.push_back(static_cast<std::int64_t>(row));
-      labels.push_back(*label);
+      labels.push_back(*label.label);
+      tied += label.tied;
     } else {
-      ++aside;
+      leave_out(info, label.left_out, table->where(static_cast<std::int64_t>(row)));
     }
   }
-  if (aside > 0) info.warnings.push_back(concat(aside, " rows left aside: no majority, unknown or no face"));
+  warn_of_votes(info, tied);
   std::vector<std::int64_t> part_rows, part_labels;
   std::vector<std::vector<float>> targets;
   for (std::int64_t i : part_of_training(labels, options.split, options.validation_fraction, options.seed)) {

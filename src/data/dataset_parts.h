@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/csv.h"
+#include "data/folder_tree.h"
 #include "fer/data/dataset.h"
 
 namespace fer::detail {
@@ -19,8 +21,22 @@ std::shared_ptr<const Dataset> open_folder(const DatasetOptions& options);
 std::shared_ptr<const Dataset> open_rafdb(const DatasetOptions& options);
 std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options);
 
+/// Class names and their neutral one, as DatasetInfo has them at first.
+DatasetInfo new_info(const DatasetOptions& options, std::vector<std::string> class_names, int neutral);
+
 /// IoError naming the folder unless it is one.
 void require_folder(const std::filesystem::path& folder, const std::string& dataset);
+/// The first of `names` that exists in `folder`, or that with .gz behind it; nothing if none does.
+std::optional<std::filesystem::path> find_file(const std::filesystem::path& folder,
+                                               const std::vector<std::string>& names);
+
+/// Counts one more of what `rule` leaves out.
+void leave_out(DatasetInfo& info, const std::string& rule, const std::string& example);
+/// Warns of all that is left out so far: "3 rows left aside: 2 no majority, 1 won by unknown".
+void warn_of_left_out(DatasetInfo& info, const std::string& what);
+
+/// Leaves out what folders hold besides pictures, and warns of it but for hidden files.
+void leave_out_others(DatasetInfo& info, const std::vector<FolderContents::Other>& others);
 
 /// Fills class_counts from `labels`, and warns of classes without samples. DataError if there is no sample at
 /// all.
@@ -31,34 +47,59 @@ void count_classes(DatasetInfo& info, const std::vector<std::int64_t>& labels);
 std::vector<std::int64_t> part_of_training(const std::vector<std::int64_t>& labels, Split split,
                                            double fraction, std::uint64_t seed);
 
+/// A face in a picture, in its pixels.
+struct FaceBox {
+  int left, top, width, height;
+};
+
 /// A picture in a file, and what is known of it.
 struct LabelledFile {
-  std::filesystem::path path;
+  std::filesystem::path path{};
   std::int64_t label = -1;
-  std::vector<float> target;                        ///< soft labels only
-  std::filesystem::path arousal_npy, landmark_npy;  ///< AffectNet's, read with the picture; empty: unknown
+  std::vector<float> target{};  ///< soft labels only
+  std::filesystem::path arousal_npy{},
+      landmark_npy{};  ///< AffectNet's, read with the picture; empty: unknown
+  std::optional<float> arousal{};
+  std::optional<FaceBox> box{};  ///< the picture is cut to it
+  std::string person{};          ///< "": unknown; one person's pictures stay in one part
 };
+std::shared_ptr<const Dataset> file_dataset(DatasetInfo info, std::vector<LabelledFile> files);
+/// The same, with its classes counted.
 std::shared_ptr<const Dataset> labelled_files(DatasetInfo info, std::vector<LabelledFile> files);
 
-/// The files of `options.split`; of the training part, those of its train or validation share.
+/// Pictures that a list names. Those that do not exist are named together at the end.
+class PictureList {
+ public:
+  PictureList(DatasetInfo& info, const DatasetOptions& options) : info_(info), skip_bad_(options.skip_bad) {}
+
+  /// `where`: file and line of the list.
+  void add(LabelledFile file, const std::string& where);
+  /// The files that exist. IoError if more are missing than DatasetOptions::skip_bad allows.
+  std::vector<LabelledFile> finish();
+
+ private:
+  DatasetInfo& info_;
+  std::int64_t skip_bad_;
+  std::vector<LabelledFile> files_;
+  std::vector<std::string> missing_;
+};
+
+/// "first\n  second\n ...", ten of them, and how many more there are.
+std::string first_ten(const std::vector<std::string>& lines);
+
+/// The parts that a data set brings, beside that for training.
+struct OwnParts {
+  bool validation = false, test = true;
+};
+/// Of `files`, those of `options.split`. They are all of that part where the data set brings it, and those
+/// for training where it is carved from them: of each class the same fraction, or whole persons where their
+/// folders tell at least ten of them apart. ConfigError if there is no such part and its fraction is 0.
 std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<LabelledFile>& files,
-                                         const DatasetOptions& options);
+                                         const DatasetOptions& options, OwnParts own = {});
 
 inline bool is_training(Split split) {
   return split == Split::train || split == Split::validation;
 }
-
-/// A line "path label" of an annotation text.
-struct Annotation {
-  std::string name, where;
-  std::int64_t label;
-};
-/// DataError naming file and line unless each line is a name and a label from low to high.
-std::vector<Annotation> read_annotations(const std::filesystem::path& path, std::int64_t low,
-                                         std::int64_t high);
-
-/// The fields of a line of comma-separated values, trimmed and without quotes; commas within quotes are kept.
-std::vector<std::string_view> csv_fields(std::string_view line);
 
 /// FER+'s votes of one picture: eight emotions, unknown, no face.
 struct Votes {
@@ -66,12 +107,21 @@ struct Votes {
   std::array<int, 10> count{};
   bool named = false;
 };
-/// Reads ten votes from fields[first] on; DataError at `where`.
-Votes parse_votes(const std::vector<std::string_view>& fields, std::size_t first, const std::string& where);
-/// The class by DatasetOptions::label_mode, nothing for rows that are left aside.
-std::optional<std::int64_t> vote_label(const Votes& votes, LabelMode mode);
+/// Votes from fields[columns[0]], ...; DataError at `where`.
+Votes parse_votes(const std::vector<std::string_view>& fields, const std::array<std::size_t, 10>& columns,
+                  const std::string& where);
+
+/// What becomes of a row of votes by DatasetOptions::label_mode.
+struct VoteLabel {
+  std::optional<std::int64_t> label{};
+  std::string left_out{};  ///< the rule, where there is no label
+  bool tied = false;       ///< other classes have as many votes
+};
+VoteLabel vote_label(const Votes& votes, LabelMode mode);
 /// The votes of the eight emotions as probabilities.
 std::vector<float> vote_distribution(const Votes& votes);
+/// Warns of `tied` rows whose label is the first of several with as many votes, and of rows left out.
+void warn_of_votes(DatasetInfo& info, std::int64_t tied);
 const std::vector<std::string>& ferplus_classes();
 
 /// FER+'s picture folders (FER2013Train, FER2013Valid, FER2013Test with a label.csv each).

@@ -9,26 +9,24 @@
 namespace fer::detail {
 namespace {
 
-/// Its authors' rule: single votes count as none, the winner needs more than half of what is left.
-std::optional<std::int64_t> majority(const Votes& v) {
-  int sum = 0, best = 0;
-  std::int64_t winner = 0;
-  for (std::size_t c = 0; c < v.count.size(); ++c) {
-    const int n = v.count[c] > 1 ? v.count[c] : 0;
-    sum += n;
-    if (n > best) {
-      best = n;
-      winner = static_cast<std::int64_t>(c);
-    }
-  }
-  if (2 * best <= sum || winner >= Votes::emotions) return std::nullopt;
-  return winner;
-}
+/// The column of most votes, the first of equals.
+struct Winner {
+  std::size_t column = 0;
+  int votes = 0, sum = 0;
+  bool tied = false;
+};
 
-std::optional<std::int64_t> most_votes(const Votes& v) {
-  if (!v.named) return std::nullopt;
-  const auto winner = std::max_element(v.count.begin(), v.count.end()) - v.count.begin();
-  if (winner >= Votes::emotions) return std::nullopt;
+/// Of the counts of at least `least`.
+Winner most_votes(const Votes& v, int least) {
+  Winner winner;
+  for (std::size_t c = 0; c < v.count.size(); ++c) {
+    if (v.count[c] < least) continue;
+    winner.sum += v.count[c];
+    winner.tied = v.count[c] == winner.votes || (v.count[c] < winner.votes && winner.tied);
+    if (v.count[c] <= winner.votes) continue;
+    winner.votes = v.count[c];
+    winner.column = c;
+  }
   return winner;
 }
 
@@ -40,38 +38,35 @@ const std::vector<std::string>& ferplus_classes() {
   return names;
 }
 
-std::vector<std::string_view> csv_fields(std::string_view line) {
-  std::vector<std::string_view> fields;
-  std::size_t start = 0;
-  while (true) {
-    std::size_t from = start;
-    while (from < line.size() && line[from] == ' ') ++from;
-    if (from < line.size() && line[from] == '"') {  // to the closing quote
-      const std::size_t close = line.find('"', from + 1);
-      from = close == std::string_view::npos ? line.size() : close;
-    }
-    const std::size_t comma = line.find(',', from);
-    fields.push_back(trim(line.substr(start, comma == std::string_view::npos ? comma : comma - start)));
-    if (comma == std::string_view::npos) return fields;
-    start = comma + 1;
-  }
-}
-
-Votes parse_votes(const std::vector<std::string_view>& fields, std::size_t first, const std::string& where) {
+Votes parse_votes(const std::vector<std::string_view>& fields, const std::array<std::size_t, 10>& columns,
+                  const std::string& where) {
   Votes votes;
-  require<DataError>(fields.size() == first + votes.count.size(), where, ": expected ",
-                     first + votes.count.size(), " fields, got ", fields.size());
   for (std::size_t c = 0; c < votes.count.size(); ++c) {
+    const std::string_view field = fields[columns[c]];
     std::int64_t n = -1;
-    require<DataError>(parse_integer(fields[first + c], n) && n >= 0 && n <= 100, where,
-                       ": votes must be 0 to 100, got '", fields[first + c], "'");
+    require<DataError>(parse_integer(field, n) && n >= 0 && n <= 100, where,
+                       ": votes must be 0 to 100, got '", field, "'");
     votes.count[c] = static_cast<int>(n);
   }
   return votes;
 }
 
-std::optional<std::int64_t> vote_label(const Votes& votes, LabelMode mode) {
-  return mode == LabelMode::majority ? majority(votes) : most_votes(votes);
+VoteLabel vote_label(const Votes& votes, LabelMode mode) {
+  const bool majority = mode == LabelMode::majority;
+  if (!majority && !votes.named) return {{}, "without an image name"};
+  const Winner winner = most_votes(votes, majority ? 2 : 1);
+  if (winner.sum == 0) return {{}, majority ? "with single votes alone" : "without votes"};
+  if (majority && 2 * winner.votes <= winner.sum) return {{}, winner.tied ? "tied" : "without a majority"};
+  if (winner.column == 8) return {{}, "won by unknown"};
+  if (winner.column == 9) return {{}, "won by no face"};
+  return {static_cast<std::int64_t>(winner.column), "", winner.tied};
+}
+
+void warn_of_votes(DatasetInfo& info, std::int64_t tied) {
+  warn_of_left_out(info, "rows");
+  if (tied > 0)
+    info.warnings.push_back(
+        concat(tied, " rows are tied: of the classes with the most votes, the first is the label"));
 }
 
 std::vector<float> vote_distribution(const Votes& votes) {
@@ -92,39 +87,34 @@ std::shared_ptr<const Dataset> open_ferplus_folders(const DatasetOptions& option
   const char* part = is_training(options.split)            ? "FER2013Train"
                      : options.split == Split::public_test ? "FER2013Valid"
                                                            : "FER2013Test";
-  const std::filesystem::path folder = options.folder / part, list = folder / "label.csv";
+  const std::filesystem::path folder = options.folder / part;
   require_folder(folder, options.name);
-  require<IoError>(std::filesystem::exists(list), "data set 'ferplus': '", list.string(), "' does not exist");
-  DatasetInfo info;
-  info.name = options.name;
-  info.split = options.split;
-  info.class_names = ferplus_classes();
-  info.neutral = 0;
+  const auto list = find_file(folder, {"label.csv"});
+  require<IoError>(list.has_value(), "data set 'ferplus': '", (folder / "label.csv").string(),
+                   "' does not exist");
+  DatasetInfo info = new_info(options, ferplus_classes(), 0);
   info.channels = 1;
   info.soft_labels = options.label_mode == LabelMode::soft;
-  const MappedFile file(list);
-  const auto lines = split_lines(file.text());
-  std::vector<LabelledFile> files;
-  std::int64_t aside = 0;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    if (lines[i].empty()) continue;
-    const std::string where = concat(list.string(), ":", i + 1);
-    const auto fields = csv_fields(lines[i]);  // name, box, ten votes
-    Votes votes = parse_votes(fields, 2, where);
+  const CsvFile file(*list);
+  PictureList pictures(info, options);
+  std::int64_t tied = 0;
+  for (std::size_t i = 0; i < file.size(); ++i) {
+    const auto fields = file.fields(i);  // name, box, ten votes
+    require<DataError>(fields.size() == 12, file.where(i), ": expected 12 fields, got ", fields.size());
+    Votes votes = parse_votes(fields, {2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, file.where(i));
     votes.named = true;
-    const auto label = vote_label(votes, options.label_mode);
-    if (!label) {
-      ++aside;
+    const VoteLabel label = vote_label(votes, options.label_mode);
+    if (!label.label) {
+      leave_out(info, label.left_out, file.where(i));
       continue;
     }
-    const std::filesystem::path picture = folder / std::string(fields[0]);
-    require<IoError>(std::filesystem::exists(picture), where, ": the picture '", picture.string(),
-                     "' does not exist");
-    files.push_back(
-        {picture, *label, info.soft_labels ? vote_distribution(votes) : std::vector<float>{}, {}, {}});
+    tied += label.tied;
+    LabelledFile picture{folder / csv_text(fields[0]), *label.label};
+    if (info.soft_labels) picture.target = vote_distribution(votes);
+    pictures.add(std::move(picture), file.where(i));
   }
-  if (aside > 0) info.warnings.push_back(concat(aside, " rows left aside: no majority, unknown or no face"));
-  return take_part(std::move(info), files, options);
+  warn_of_votes(info, tied);
+  return take_part(std::move(info), pictures.finish(), options);
 }
 
 }  // namespace fer::detail

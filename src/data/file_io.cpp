@@ -30,11 +30,12 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};  // a pipe does not make it wait
   if (file.fd < 0) fail("read", path, errno);
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) fail("read", path, errno);
   if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  require<IoError>(S_ISREG(status.st_mode), "cannot read '", path.string(), "': it is no regular file");
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;
   data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
@@ -48,8 +49,6 @@ MappedFile::~MappedFile() {
 
 std::vector<std::string_view> split_lines(std::string_view text) {
   std::vector<std::string_view> lines;
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // what some editors put before UTF-8
-  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);

@@ -30,8 +30,7 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// The lines of a text, without a byte order mark at its begin and without their "\n" or "\r\n"; an empty
-/// last line is left out.
+/// The lines of a text without their "\n" or "\r\n"; an empty last line is left out.
 std::vector<std::string_view> split_lines(std::string_view text);
 /// Without spaces, tabs and quotes at both ends.
 std::string_view trim(std::string_view text);

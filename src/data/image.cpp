@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/file_io.h"
 #include "fer/error.h"
 #include "fer/formats/input_spec.h"
 #include "tensor/resize_image.h"
@@ -15,6 +16,11 @@ void require_pixels(const Image& image, const char* op) {
 }
 
 }  // namespace
+
+bool is_picture_name(const std::filesystem::path& path) {
+  const std::string extension = detail::to_lower(path.extension().string());
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+}
 
 Image::Image(int height_, int width_, int channels_, std::uint8_t value)
     : height(height_), width(width_), channels(channels_) {

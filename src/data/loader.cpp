@@ -2,6 +2,8 @@
 // them under their number, where the consumer picks them up.
 #include "fer/data/loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -80,18 +82,37 @@ Image network_picture(const Image& image, int side, int channels) {
   return fits ? coloured(image) : coloured(resize(image, side, side));
 }
 
+SampleCache::SampleCache(std::size_t most_bytes) : most_bytes_(most_bytes) {}
+
+std::size_t SampleCache::half_of_memory() {
+  const auto pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) / 2 * static_cast<std::size_t>(page)
+                               : std::size_t{1} << 30;
+}
+
+bool SampleCache::is_full() const {
+  const std::lock_guard lock(mutex_);
+  return full_;
+}
+
 std::optional<Sample> SampleCache::find(const std::string& name, int side, int channels) const {
   const std::lock_guard lock(mutex_);
   const auto found = samples_.find(name);
   if (found == samples_.end()) return std::nullopt;
   const Image& image = found->second.image;
-  if (image.height != side || image.width != side || image.channels != channels) return std::nullopt;
-  return found->second;
+  if (image.height != side || image.width != side) return std::nullopt;
+  Sample sample = found->second;
+  if (channels == 1) sample.image = to_grey(sample.image);
+  return sample.image.channels == channels ? std::optional(std::move(sample)) : std::nullopt;
 }
 
 void SampleCache::keep(const std::string& name, const Sample& sample) {
+  constexpr std::size_t besides = 512;  // a sample's other fields, and its place in the table
   const std::lock_guard lock(mutex_);
-  samples_[name] = sample;
+  const std::size_t bytes = sample.image.pixels.size() + name.size() + besides;
+  full_ = full_ || bytes_ + bytes > most_bytes_;
+  if (full_ || !samples_.emplace(name, sample).second) return;
+  bytes_ += bytes;
 }
 
 std::vector<std::int64_t> DataLoader::State::make_order(std::int64_t epoch) const {

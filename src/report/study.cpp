@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "fer/data/examine.h"
 #include "fer/report/explain.h"
 #include "fer/report/page.h"
 #include "fer/training/experiment.h"
@@ -87,7 +88,7 @@ RunStudy study_run(const std::filesystem::path& folder, Device device, const Stu
   if (!std::filesystem::exists(folder / "best.safetensors", error)) return study;
   const Classifier net = load_classifier(folder, device);
   study.parameters = net.model->parameter_count();
-  const auto dataset = open_dataset(dataset_options(net.config.data, parse_split(options.split)));
+  const auto dataset = open_readable(dataset_options(net.config.data, parse_split(options.split)));
   study.split = std::string(name_of(dataset->info().split));
   study.evaluation = evaluate(net, dataset);
   study.wrong = gallery(net, *dataset, most_wrong(*study.evaluation, options.gallery));

@@ -248,7 +248,10 @@ DatasetOptions dataset_options(const DataConfig& config, Split split) {
   options.split = split;
   options.label_mode = parse_label_mode(config.labels);
   options.validation_fraction = config.validation;
+  options.test_fraction = config.test;
   options.seed = config.split_seed;
+  options.class_names = config.class_names;
+  options.skip_bad = config.skip_bad;
   options.train_identities = config.train_identities;
   options.test_identities = config.test_identities;
   options.faces_per_identity = config.faces_per_identity;

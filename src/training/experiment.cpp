@@ -11,6 +11,7 @@
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
 #include "training/evaluation_json.h"
+#include "training/run_data.h"
 #include "training/run_input.h"
 
 namespace fer {
@@ -120,12 +121,6 @@ class ExpressionTask : public Task {
   FERLoss criterion_;
   Metadata metadata_;
 };
-
-void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
-  for (const std::string& warning : dataset.info().warnings) {
-    observer.on_note(concat(dataset.info().name, ", ", name_of(dataset.info().split), ": ", warning));
-  }
-}
 
 /// Sets the batch norm behind the landmark head's last layer to the mean and spread of the points of the
 /// first pictures. Adam moves a parameter by about lr a step, so from 1 and 0 it would need hundreds of steps
@@ -287,15 +282,6 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
 
 namespace {
 
-struct RunData {
-  std::shared_ptr<const Dataset> train, test, validation;  ///< validation: null where its fraction is 0
-};
-
-RunData open_data(const DataConfig& config) {
-  const auto open = [&config](Split split) { return open_dataset(dataset_options(config, split)); };
-  return {open(Split::train), open(Split::test), config.validation > 0 ? open(Split::validation) : nullptr};
-}
-
 /// The settings with what the data and the files of weights decide: the number of classes, sizes of parts.
 RunConfig completed(RunConfig config, const Dataset& train) {
   config.model.classes = train.classes();
@@ -362,11 +348,11 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   }
   RunData sets = open_data(config.data);
   std::shared_ptr<const Dataset>& train = sets.train;
-  note_warnings(*train, user);
-  note_warnings(*sets.test, user);
+  const auto pictures = std::make_shared<SampleCache>();
+  const bool all_grey = look_at_pictures(sets, config, *pictures, user);
   const DatasetInfo& data = train->info();
   config = completed(std::move(config), *train);
-  settle_colour(config, *train, user);
+  settle_colour(config, all_grey, user);
   if (resume) require_input_of_run(folder, config);
   FERNet model(config.model);
   model.initialise(config.training.seed);
@@ -394,7 +380,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     train_image_backbone(model, config, faces(), folder, device, observer);
   }
   const bool same_pictures = drawn && config.data.dataset == "faces";
-  const auto cache = same_pictures ? drawn->cache : std::make_shared<SampleCache>();
+  const auto cache = same_pictures ? drawn->cache : pictures;
   drawn.reset();
   model.set_checkpointing(config.training.checkpointing);
 
@@ -453,7 +439,8 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
   const FolderLock lock(folder);
   if (!lock.missing().empty()) observer.on_note(lock.missing());
-  settle_colour(config, *open_dataset(dataset_options(config.data, Split::train)), observer);
+  const bool settled = config.training.colour != "auto";
+  settle_colour(config, !settled && all_grey(*open_dataset(dataset_options(config.data, Split::train))), observer);
   FERNetConfig sizes = config.model;
   sizes.landmarks.head = true;
   FERNet model(sizes);

@@ -5,10 +5,10 @@
 
 namespace fer {
 
-void settle_colour(RunConfig& config, const Dataset& train, TrainingObserver& observer) {
+void settle_colour(RunConfig& config, bool all_grey, TrainingObserver& observer) {
   std::string& colour = config.training.colour;
   const bool open = colour == "auto";
-  if (open) colour = name_of(all_grey(train) ? InputColour::grey : InputColour::rgb);
+  if (open) colour = name_of(all_grey ? InputColour::grey : InputColour::rgb);
   if (colour != name_of(InputColour::grey)) return;
   observer.on_note(concat("colour: ", open ? "every picture to train on is grey, so " : "",
                           "the network is fed grey pictures; colour ones are turned grey"));

@@ -9,7 +9,9 @@ TEST_CASE("affectnet: published layout with .npy annotations") {
   const TempFolder folder;
   CHECK(open_error<IoError>("affectnet7", folder.path()) ==
         "data set 'affectnet7': '" + folder.str() +
-            "' holds neither 'train_set/annotations' nor 'train.txt'");
+            "' holds neither 'train_set/annotations' nor 'train.txt', 'training.csv' or 'labels.csv'; "
+            "folders of "
+            "classes are the data set 'folder'");
   const auto put = [&](const std::string& number, const char* label, const char* arousal) {
     const std::string base = "train_set/annotations/" + number;
     put_picture(folder / ("train_set/images/" + number + ".jpg"));
@@ -51,15 +53,94 @@ TEST_CASE("affectnet: an annotation text, seven and eight classes") {
   const auto seven = open("affectnet7", folder.path());
   CHECK(seven->size() == 2);
   CHECK(seven->classes() == 7);
-  CHECK(seven->info().warnings.at(0) == "2 pictures left aside: contempt, none, uncertain or no face");
+  CHECK(seven->info().warnings.at(0) == "2 pictures left aside: 1 contempt, 1 uncertain");
   CHECK(seven->sample(1).label == 6);
   const auto eight = open("affectnet8", folder.path());
   CHECK(eight->size() == 3);
   CHECK(eight->label(2) == 7);
-  CHECK(eight->info().warnings.at(0) == "1 pictures left aside: none, uncertain or no face");
+  CHECK(eight->info().warnings.at(0) == "1 pictures left aside: 1 uncertain");
   write_text(folder / "val.txt", "a.jpg 11\n");
   CHECK(open_error<DataError>("affectnet8", folder.path(), Split::test) ==
-        (folder / "val.txt").string() + ":1: the label must be 0 to 10, got '11'");
+        (folder / "val.txt").string() + ":1: the label must be 0 to 10 or a known name, got '11'");
+}
+
+constexpr const char* header =
+    "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,"
+    "arousal\n";
+
+TEST_CASE("affectnet: the published csv files, of faces in larger pictures") {
+  const TempFolder folder;
+  write_image(folder / "plain.png", read_image(fixture("plain.jpg")));  // 32 x 24
+  const auto png = bytes_of(folder / "plain.png");
+  for (const char* name :
+       {"Manually_Annotated_Images/12/a.png", "Manually_Annotated_Images/12/b.png", "13/c.png"})
+    write_bytes(folder / name, png);
+  write_text(folder / "training.csv", std::string(header) +
+                                          "12/a.png,4,8,20,16,1;2;3;4,6,-0.3,0.5\n"
+                                          "12/b.png,-2,0,20,20,1;2;3;4,0,-2,-2\n"
+                                          "13/c.png,0,0,32,32,1;2;3;4,9,-2,-2\n");
+  write_text(folder / "validation.csv",
+             "13/c.png,0,0,32,32,1;2;3;4,3,0.1,0.2\n");  // it comes without a header
+  const auto train = open("affectnet7", folder.path());
+  REQUIRE(train->size() == 2);
+  CHECK(train->label(0) == 6);
+  CHECK(train->info().has_arousal);
+  const Sample sample = train->sample(0);
+  CHECK(sample.arousal == 0.5f);
+  CHECK(sample.image == crop(read_image(folder / "plain.png"), 8, 4, 16, 20));
+  CHECK(train->sample(1).image.width == 18);  // within the picture
+  CHECK(!train->sample(1).arousal);
+  CHECK(train->info().warnings.at(0) == "1 pictures left aside: 1 uncertain");
+  const auto test = open("affectnet7", folder.path(), Split::test);
+  CHECK(test->label(0) == 3);
+  CHECK(test->sample(0).arousal == 0.2f);
+
+  const fs::path csv = folder / "training.csv";
+  write_text(csv, std::string(header) + "12/a.png,100,100,50,50,1;2,6,-0.3,0.5\n");
+  CHECK(message_of<FormatError>([&] { open("affectnet7", folder.path())->sample(0); }) ==
+        "'" + (folder / "Manually_Annotated_Images/12/a.png").string() +
+            "' has 32 x 24 pixels, but its list says that its face is 50 x 50 at 100, 100; pictures that are "
+            "cut to "
+            "the face need a list without face_x");
+  const auto message = [&](const std::string& text) {
+    write_text(csv, text);
+    return open_error<DataError>("affectnet7", folder.path());
+  };
+  CHECK(message(std::string(header) + "12/a.png,1,2,0,50,1;2,6,-0.3,0.5\n") ==
+        csv.string() + ":2: the face's place and size must be numbers of pixels, got '0'");
+  CHECK(message(std::string(header) + "12/a.png,1,2,1e99,50,1;2,6,-0.3,0.5\n") ==
+        csv.string() + ":2: the face's place and size must be numbers of pixels, got '1e99'");
+  CHECK(message(std::string(header) + "12/a.png,1,2,9,9,1;2,99999999999999999999,-0.3,0.5\n") ==
+        csv.string() + ":2: the label must be 0 to 10 or a known name, got '99999999999999999999'");
+  CHECK(message("a,b\n1,2\n") ==
+        csv.string() + ":1: the header names no column of pictures (subDirectory_filePath, pth, path)");
+  CHECK(message("path,b\n1,2\n") ==
+        csv.string() + ":1: the header names no column of labels (expression, label, emotion)");
+}
+
+TEST_CASE("affectnet: labels.csv, as on Kaggle") {
+  const TempFolder folder;
+  std::string rows = ",pth,label,relFCs\n";
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = concat(i % 2 == 0 ? "anger" : "surprise", "/image", i, ".png");
+    put_picture(folder / name);
+    rows += concat(i, ",", name, ",", i % 2 == 0 ? "anger" : "Surprise", ",0.87\n");
+  }
+  write_text(folder / "labels.csv", rows);
+  const auto train = open("affectnet8", folder.path()), test = open("affectnet8", folder.path(), Split::test);
+  CHECK(train->size() == 16);
+  CHECK(test->size() == 4);
+  CHECK(test->info().class_counts == std::vector<std::int64_t>{0, 0, 0, 2, 0, 0, 2, 0});
+  CHECK(
+      test->info().warnings.at(0) ==
+      "it has no test part of its own; 20 % of its pictures, class by class by seed 1, are held out for one");
+  write_text(folder / "labels.csv",
+             "image;label;split\nanger/image0.png;6;train\nanger/image2.png;6;val\n"
+             "anger/image4.png;6;test\n");
+  CHECK(open("affectnet8", folder.path())->size() == 1);
+  CHECK(open("affectnet8", folder.path(), Split::test)->name(0) == (folder / "anger/image4.png").string());
+  CHECK(open("affectnet8", folder.path(), Split::validation, 0.1)->name(0) ==
+        (folder / "anger/image2.png").string());
 }
 
 TEST_CASE(".npy: integers, floats, strings; other things are refused") {

@@ -83,7 +83,8 @@ TEST_CASE("fer2013: bad rows") {
   CHECK(message("2,1 2 3\n") == csv.string() + ":2: expected 3 fields, got 2");
   CHECK(message("2," + pixels(0) + ",Testing\n") ==
         csv.string() + ":2: unknown Usage 'Testing'; known are Training, PublicTest, PrivateTest");
-  CHECK(message(good, "emotion,pixels,Use") == csv.string() + ":1: the header has no column 'usage'");
+  CHECK(message(good, "emotion,pixels,Use") ==
+        csv.string() + ":1: the header has no column 'usage'; it has 'emotion', 'pixels', 'Use'");
   write_text(csv, "");
   CHECK(open_error<DataError>("fer2013", folder.path()) == csv.string() + ": is empty");
 }
@@ -137,7 +138,18 @@ TEST_CASE("ferplus: majority, argmax and soft labels, joined by row") {
     CHECK(i == data->size());
     CHECK(data->info().soft_labels == (mode == LabelMode::soft));
     CHECK(data->info().neutral == 0);
-    CHECK(data->info().warnings.at(0) == concat(8 - i, " rows left aside: no majority, unknown or no face"));
+    CHECK(
+        data->info().warnings.at(0) ==
+        (mode == LabelMode::majority
+             ? "5 rows left aside: 1 without a majority, 1 won by unknown, 1 won by no face, 1 tied, 1 with "
+               "single votes alone"
+             : "2 rows left aside: 1 won by unknown, 1 without an image name"));
+    CHECK((data->info().warnings.at(1) ==
+           "2 rows are tied: of the classes with the most votes, the first is the label") ==
+          (mode != LabelMode::majority));
+    CHECK(data->info().left_out.at(0).examples ==
+          std::vector<std::string>{
+              concat((folder / "fer2013.csv").string(), mode == LabelMode::majority ? ":3" : ":5")});
   }
   const auto soft = open("ferplus", folder.path(), Split::train, 0, LabelMode::soft);
   const auto b = soft->sample(1).target;  // 4 neutral, 3 anger, 2 disgust; the single sadness does not count
@@ -169,14 +181,64 @@ TEST_CASE("ferplus: files that do not belong together") {
         votes.string() + ":2: votes must be 0 to 100, got 'x'");
   write_text(votes, header.substr(0, header.rfind(",NF")) + "\n" + "Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) ==
-        votes.string() + ":1: column 12 must be 'NF', got ''");
+        votes.string() +
+            ":1: the header has no column 'NF'; it has 'Usage', 'Image name', 'neutral', 'happiness', "
+            "'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt', 'unknown'");
   write_text(votes, "Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) ==
-        votes.string() + ":1: column 1 must be 'Usage', got 'Training'");
+        votes.string() +
+            ":1: the header has no column 'Usage'; it has 'Training', 'a.png', '10', '0', '0', '0', "
+            "'0', '0', '0', '0', '0', '0'");
   write_text(votes, "");
   CHECK(open_error<DataError>("ferplus", folder.path()) == votes.string() + ": is empty");
   write_text(votes, header + "Training,a.png,10\n");
   CHECK(open_error<DataError>("ferplus", folder.path()) == votes.string() + ":2: expected 12 fields, got 3");
+}
+
+TEST_CASE("ferplus: a line of junk at the end, numbers out of range, rows without a vote") {
+  const TempFolder folder;
+  write_votes(folder);
+  const fs::path votes = folder / "fer2013new.csv";
+  const auto bytes = bytes_of(votes);
+  const std::string published(bytes.begin(), bytes.end());
+  const auto message = [&](const std::string& line) {
+    write_text(votes, published + line);
+    return open_error<DataError>("ferplus", folder.path());
+  };
+  CHECK(message("total,,,,\n") == votes.string() + ":10: expected 12 fields, got 5");
+  CHECK(message("total,,,,,,,,,,,\n") == votes.string() + ":10: votes must be 0 to 100, got ''");
+  CHECK(message("Training,z.png,99999999999999999999,0,0,0,0,0,0,0,0,0") ==
+        votes.string() + ":10: votes must be 0 to 100, got '99999999999999999999'");
+  CHECK(message("Training,z.png,-1,0,0,0,0,0,0,0,0,0") ==
+        votes.string() + ":10: votes must be 0 to 100, got '-1'");
+
+  std::string none = published;
+  none.replace(none.find("10,0,0"), 6, "0,0,0");
+  write_text(votes, none);
+  const auto soft = open("ferplus", folder.path(), Split::train, 0, LabelMode::soft);
+  CHECK(soft->info().warnings.at(0) ==
+        "3 rows left aside: 1 without votes, 1 won by unknown, 1 without an image name");
+}
+
+TEST_CASE("ferplus: votes with other separators and in another order") {
+  const TempFolder folder;
+  write_votes(folder);
+  std::string text =
+      "NF\tunknown\tcontempt\tfear\tdisgust\tanger\tsadness\tsurprise\thappiness\tneutral\tImage "
+      "name\tUsage\n";
+  for (const VoteRow& row : vote_rows) {
+    std::string line = row.votes;
+    std::reverse(line.begin(), line.end());
+    for (std::size_t ten = line.find("01"); ten != std::string::npos; ten = line.find("01", ten + 2))
+      line.replace(ten, 2, "10");
+    std::replace(line.begin(), line.end(), ',', '\t');
+    text += line + "\t" + row.name + "\tTraining\n";
+  }
+  write_text(folder / "fer2013new.csv", text);
+  const auto data = open("ferplus", folder.path());
+  REQUIRE(data->size() == 3);
+  CHECK(data->label(1) == 4);
+  CHECK(data->label(2) == 7);
 }
 
 TEST_CASE("ferplus: the picture folders of its own tools") {
@@ -194,7 +256,7 @@ TEST_CASE("ferplus: the picture folders of its own tools") {
   CHECK(train->size() == 1);
   CHECK(train->label(0) == 3);
   CHECK(train->info().channels == 1);
-  CHECK(train->info().warnings.at(0) == "1 rows left aside: no majority, unknown or no face");
+  CHECK(train->info().warnings.at(0) == "1 rows left aside: 1 without a majority");
   CHECK(open("ferplus", folder.path(), Split::public_test)->label(0) == 1);
   const auto soft = open("ferplus", folder.path(), Split::train, 0, LabelMode::soft);
   CHECK(soft->sample(1).target[0] == doctest::Approx(4.0 / 9));

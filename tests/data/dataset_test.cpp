@@ -1,5 +1,4 @@
-// Data sets of labelled folders and of drawn faces, parts of data sets, and the messages for what is wrong in
-// them.
+// Names and options of data sets, drawn faces, and parts of data sets.
 #include <set>
 
 #include "tests/data/dataset_test.h"
@@ -32,98 +31,22 @@ TEST_CASE("unknown names, splits and options") {
   }
   CHECK(message_of<ConfigError>([] { open("faces", "", Split::train, 0.7); }) ==
         "the validation fraction must be 0 to 0.5, got 0.7");
-}
-
-TEST_CASE("folder: classes are the folders' names, in order") {
-  const TempFolder folder;
-  for (const char* name : {"train/happy/a.png", "train/happy/b.JPG", "train/Neutral/c.png", "train/sad/d.png",
-                           "test/happy/e.png", "test/sad/f.png", "train/sad/notes.txt"}) {
-    put_picture(folder / name);
-  }
-  const auto train = open("folder", folder.path());
-  CHECK(train->info().class_names == std::vector<std::string>{"Neutral", "happy", "sad"});
-  CHECK(train->info().neutral == 0);
-  CHECK(train->info().class_counts == std::vector<std::int64_t>{1, 2, 1});
-  CHECK(train->info().warnings.empty());
-  CHECK(train->sample(1).label == 1);
-  CHECK(train->sample(1).image.at(0, 0, 1) == 200);
-  CHECK(train->name(1) == (folder / "train/happy/a.png").string());
-
-  const auto test = open("folder", folder.path(), Split::test);
-  CHECK(test->size() == 2);
-  CHECK(test->label(1) == 2);
-  CHECK(test->info().warnings == std::vector<std::string>{"class 'Neutral' has no samples"});
-}
-
-TEST_CASE("folder: what is wrong is said") {
-  const TempFolder folder;
-  const std::string train = (folder / "train").string();
-  CHECK(open_error<IoError>("folder", folder.path()) ==
-        "data set 'folder': the folder '" + train + "' does not exist");
-  fs::create_directories(folder / "train");
-  CHECK(open_error<DataError>("folder", folder.path()) ==
-        "data set 'folder': '" + train + "' holds no class folders");
-  fs::create_directories(folder / "train/angry");
-  CHECK(open_error<DataError>("folder", folder.path()) ==
-        "data set 'folder': the class folder '" + train + "/angry' holds no PNG or JPEG picture");
-  put_picture(folder / "train/angry/a.png");
-  CHECK(open_error<IoError>("folder", folder.path(), Split::test) ==
-        "data set 'folder': the folder '" + (folder / "test").string() + "' does not exist");
-  put_picture(folder / "test/mad/a.png");
-  CHECK(open_error<DataError>("folder", folder.path(), Split::test) ==
-        "data set 'folder': the class 'mad' of '" + (folder / "test").string() + "' is not in '" + train +
-            "'");
-}
-
-TEST_CASE("folder: a truncated JPEG is met when it is read, and named") {
-  const TempFolder folder;
-  auto bytes = bytes_of(fixture("plain.jpg"));
-  bytes.resize(bytes.size() / 2);
-  write_bytes(folder / "train/happy/broken.jpg", bytes);
-  const auto data = open("folder", folder.path());
-  const std::string message = message_of<FormatError>([&] { data->sample(0); });
-  CHECK(message.starts_with("'" + (folder / "train/happy/broken.jpg").string() + "' is a truncated JPEG: "));
-}
-
-TEST_CASE("rafdb") {
-  const TempFolder folder;
-  const fs::path list = folder / "EmoLabel/list_patition_label.txt";
-  CHECK(open_error<IoError>("rafdb", folder.path()) ==
-        "data set 'rafdb': '" + list.string() + "' does not exist");
-  write_text(list, "train_00001.jpg 5\r\ntrain_00002.jpg 7\ntest_0001.jpg 1\n");
-  for (const char* name : {"train_00001", "train_00002", "test_0001"}) {
-    put_picture(folder / (std::string("Image/aligned/") + name + "_aligned.jpg"));
-  }
-  const auto train = open("rafdb", folder.path());
-  CHECK(train->size() == 2);
-  CHECK(train->label(0) == 4);
-  CHECK(train->label(1) == 6);
-  CHECK(train->info().class_names == expression_names());
-  CHECK(train->info().neutral == 6);
-  CHECK(train->info().warnings.size() == 5);  // the classes that are not there
-  CHECK(open("rafdb", folder.path(), Split::test)->label(0) == 0);
-
-  write_text(list, "train_00001.jpg 5\ntrain_00002.jpg 8\n");
-  CHECK(open_error<DataError>("rafdb", folder.path()) ==
-        list.string() + ":2: the label must be 1 to 7, got '8'");
-  write_text(list, "train_00001.jpg 5\ntrain_00003.jpg 2\n");
-  CHECK(open_error<IoError>("rafdb", folder.path()) ==
-        list.string() + ":2: the picture '" + (folder / "Image/aligned/train_00003_aligned.jpg").string() +
-            "' does not exist");
-  write_text(list, "train_00001.jpg\n");
-  CHECK(open_error<DataError>("rafdb", folder.path()) ==
-        list.string() + ":1: expected a file name and a label, got 'train_00001.jpg'");
-  write_text(list, "00001.jpg 3\n");
-  CHECK(open_error<DataError>("rafdb", folder.path()) ==
-        list.string() + ":1: the picture's name must begin with train or test, got '00001.jpg'");
-  write_text(list, "test_0001.jpg 1\n");
-  CHECK(open_error<DataError>("rafdb", folder.path()) == "data set 'rafdb': the train part has no samples");
+  DatasetOptions options;
+  options.name = "faces";
+  options.test_fraction = 0.6;
+  CHECK(message_of<ConfigError>([&] { open_dataset(options); }) ==
+        "the test fraction must be 0 to 0.5, got 0.6");
+  options.test_fraction = 0.2;
+  options.skip_bad = -1;
+  CHECK(message_of<ConfigError>([&] { open_dataset(options); }) ==
+        "the number of bad pictures to skip must not be negative, got -1");
 }
 
 TEST_CASE("the validation part is carved from the training part, class by class, by seed") {
   const TempFolder folder;
   for (int i = 0; i < 40; ++i) put_picture(folder / concat("train/a/", 100 + i, ".png"));
   for (int i = 0; i < 20; ++i) put_picture(folder / concat("train/b/", 100 + i, ".png"));
+  put_picture(folder / "test/a/100.png");
   const auto train = open("folder", folder.path(), Split::train, 0.2);
   const auto validation = open("folder", folder.path(), Split::validation, 0.2);
   CHECK(train->info().class_counts == std::vector<std::int64_t>{32, 16});

@@ -16,9 +16,10 @@
 
 namespace fer {
 
-/// `validation` is carved from the training part (DatasetOptions::validation_fraction); `test` is the
-/// published test part: for ferplus and fer2013 PrivateTest, or PublicTest (said in the warnings) where a
-/// copy lacks it.
+/// `validation` is the data set's own, or carved from the training part
+/// (DatasetOptions::validation_fraction). `test` is the published test part: for ferplus and fer2013
+/// PrivateTest, or PublicTest where a copy lacks it; else it is carved, too (DatasetOptions::test_fraction).
+/// The warnings say so.
 enum class Split : std::uint8_t { train, validation, test, public_test, private_test };
 std::string_view name_of(Split split);
 /// From "train", "validation", "test", "public_test", "private_test"; ConfigError otherwise.
@@ -40,11 +41,23 @@ struct DatasetOptions {
   std::filesystem::path folder;  ///< unused by "faces"
   Split split = Split::train;
   LabelMode label_mode = LabelMode::majority;  ///< ferplus only
-  double validation_fraction = 0;  ///< of the training part, by class (faces: by identity); 0 to 0.5
-  std::uint64_t seed = 1;          ///< of the validation split, and of the drawn faces
+  double validation_fraction = 0;              ///< of the training part, by class or by person; 0 to 0.5
+  double test_fraction = 0.2;                  ///< of a data set without a test part of its own; 0 to 0.5
+  std::uint64_t seed = 1;                      ///< of the parts held out, and of the drawn faces
+  /// folder only: names for the class folders, "0=angry,1=disgust", or "angry,disgust" in the folders' order,
+  /// or a file of such lines. Folders without a name here keep their own.
+  std::string class_names;
+  std::int64_t skip_bad = 0;  ///< pictures of a part that may be missing or damaged, and are left out
   // faces only
   std::int64_t train_identities = 400, test_identities = 100, faces_per_identity = 21;
   int face_size = 112;
+};
+
+/// What a data set holds and does not use: files, folders or rows, by the rule that left them out.
+struct LeftOut {
+  std::string rule;  ///< "no majority", "hidden", ".gif"
+  std::int64_t count = 0;
+  std::vector<std::string> examples;  ///< the first five
 };
 
 /// What is known of an opened data set.
@@ -57,6 +70,7 @@ struct DatasetInfo {
   int channels = 3;                        ///< 1 if every picture is grey
   bool soft_labels = false, has_landmarks = false, has_arousal = false;
   std::vector<std::string> warnings;  ///< classes without samples, rows left aside: for the caller to show
+  std::vector<LeftOut> left_out;      ///< of this part; also what is no news, such as hidden files
 };
 
 struct Sample {
@@ -82,6 +96,8 @@ class Dataset {
   virtual std::string name(std::int64_t i) const = 0;
   /// Reads sample i. IoError, FormatError: its file is missing or damaged.
   virtual Sample sample(std::int64_t i) const = 0;
+  /// Whether sample() reads a file, which may be damaged, and not memory.
+  virtual bool reads_files() const { return false; }
 
  protected:
   DatasetInfo info_;
@@ -90,9 +106,10 @@ class Dataset {
 /// "rafdb", "ferplus", "fer2013", "affectnet7", "affectnet8", "folder", "faces".
 const std::vector<std::string>& dataset_names();
 
-/// Opens a data set: reads labels and checks that the files are there; pictures in files are read later.
-/// ConfigError: unknown name or option; IoError: missing folder or file; DataError: what is in them
-/// contradicts the layout (file, line, what was expected and what was found).
+/// Opens a data set: reads labels and checks that the files are there; pictures in files are read later
+/// (examine() reads them all). ConfigError: unknown name or option; IoError: missing folder or file;
+/// FormatError: a list that is no text; DataError: what is in them contradicts the layout (file, line, what
+/// was expected and what was found). docs/data.md has the layouts.
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 
 /// The samples of `dataset` with the given numbers, in their order (a part of it, or a subset to overfit).
@@ -103,7 +120,16 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
 /// IoError or FormatError for one that cannot be read.
 bool all_grey(const Dataset& dataset);
 
-/// Pictures alone, without labels (label -1): every PNG and JPEG file given, for prediction.
+/// A sample that cannot be read, and why; the reason names its file.
+struct BadSample {
+  std::int64_t index = 0;
+  std::string reason;
+};
+/// `dataset` without these, which its warnings and left_out then name. DataError if nothing is left.
+std::shared_ptr<const Dataset> without(std::shared_ptr<const Dataset> dataset,
+                                       const std::vector<BadSample>& bad);
+
+/// Pictures alone, without labels (label -1): every file given, for prediction.
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files);
 
 }  // namespace fer

@@ -28,6 +28,9 @@ struct Image {
   bool operator==(const Image&) const = default;
 };
 
+/// Whether the extension is one of a picture: the one list of them.
+bool is_picture_name(const std::filesystem::path& path);
+
 /// Reads a PNG or JPEG file: grey as one channel, all else as RGB. 16-bit samples keep their high byte,
 /// palettes are expanded, alpha is dropped, CMYK is converted, and the EXIF orientation is applied. IoError
 /// if the file cannot be read; FormatError, naming it, if it is another format, damaged (PNG checksums),

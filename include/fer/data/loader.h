@@ -26,13 +26,22 @@ namespace fer {
 /// `faces` do.
 class SampleCache {
  public:
-  /// The sample of this name, if it was kept with a picture of this shape.
+  /// Keeps pictures of up to `most_bytes`; by default half of this machine's memory. What comes later is not
+  /// kept.
+  explicit SampleCache(std::size_t most_bytes = half_of_memory());
+  static std::size_t half_of_memory();
+  bool is_full() const;
+
+  /// The sample of this name, if it was kept with a picture of this size; colour becomes grey for one
+  /// channel.
   std::optional<Sample> find(const std::string& name, int side, int channels) const;
   void keep(const std::string& name, const Sample& sample);
 
  private:
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Sample> samples_;
+  std::size_t most_bytes_, bytes_ = 0;
+  bool full_ = false;
 };
 
 struct LoaderOptions {

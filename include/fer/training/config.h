@@ -15,8 +15,10 @@ struct DataConfig {
   std::string dataset = "faces";
   std::string folder;
   std::string labels = "majority";
-  double validation = 0.1;
+  double validation = 0.1, test = 0.2;
   std::uint64_t split_seed = 1;
+  std::string class_names;
+  std::int64_t skip_bad = 0;
   std::int64_t train_identities = 300, test_identities = 60, faces_per_identity = 21;
 };
 
@@ -60,7 +62,11 @@ void visit_fields(DataConfig& c, Visitor&& v) {
   v("data", c.folder, "folder of the data set (faces needs none)");
   v("labels", c.labels, "ferplus: majority, argmax or soft votes");
   v("validation", c.validation, "fraction of the training part held out to choose the best epoch");
-  v("split_seed", c.split_seed, "seed of the validation split and of the drawn faces");
+  v("test", c.test, "fraction held out to test on, where a data set has no test part of its own");
+  v("split_seed", c.split_seed, "seed of the parts held out and of the drawn faces");
+  v("class_names", c.class_names,
+    "folder: names for its class folders, 0=angry,1=disgust, or in their order, or a file of such lines");
+  v("skip_bad", c.skip_bad, "pictures of a part that may be missing or damaged, and are named and left out");
   v("train_identities", c.train_identities, "faces: persons to train on");
   v("test_identities", c.test_identities, "faces: persons to test on");
   v("faces_per_identity", c.faces_per_identity, "faces: pictures of each person");

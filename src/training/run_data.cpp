@@ -1,0 +1,62 @@
+#include "training/run_data.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace fer {
+namespace {
+
+using LookClock = std::chrono::steady_clock;
+
+void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
+  for (const std::string& warning : dataset.info().warnings) {
+    observer.on_note(concat(dataset.info().name, ", ", name_of(dataset.info().split), ": ", warning));
+  }
+}
+
+/// Notes every ten seconds how far it is.
+ProgressFunction noting(TrainingObserver& observer) {
+  return [&observer, noted = LookClock::now()](std::int64_t done, std::int64_t all) mutable {
+    if (LookClock::now() - noted > std::chrono::seconds(10)) {
+      noted = LookClock::now();
+      observer.on_note(concat("looked at ", done, " of ", all, " pictures"));
+    }
+    return !observer.wants_stop();
+  };
+}
+
+}  // namespace
+
+RunData open_data(const DataConfig& config) {
+  const auto open = [&config](Split split) { return open_dataset(dataset_options(config, split)); };
+  return {open(Split::train), open(Split::test), config.validation > 0 ? open(Split::validation) : nullptr};
+}
+
+bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache,
+                      TrainingObserver& observer) {
+  std::string problems;
+  bool grey = data.train->info().channels == 1;
+  for (std::shared_ptr<const Dataset>* part : {&data.train, &data.validation, &data.test}) {
+    if (!*part || !(*part)->reads_files()) continue;
+    const Examination seen =
+        examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size));
+    if (!seen.finished) throw Interrupted("interrupted while looking at the pictures, before training");
+    if (part == &data.train) grey = seen.all_grey;
+    try {
+      *part = without_bad(*part, seen, config.data.skip_bad);
+    } catch (const DataError& error) {
+      problems += (problems.empty() ? "" : "\n") + std::string(error.what());
+    }
+  }
+  require<DataError>(problems.empty(), problems);
+  for (const auto& part : {data.train, data.validation, data.test}) {
+    if (part) note_warnings(*part, observer);
+  }
+  if (cache.is_full())
+    observer.on_note(concat("the pictures do not all fit into half of the memory (",
+                            SampleCache::half_of_memory() >> 20,
+                            " MiB); those beyond it are read again in every epoch"));
+  return grey;
+}
+
+}  // namespace fer
