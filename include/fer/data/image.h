@@ -72,6 +72,8 @@ Image resize(const Image& image, int height, int width);
 Image crop(const Image& image, int top, int left, int height, int width);
 
 Image flip_horizontal(const Image& image);
+/// Turned clockwise by so many quarters of a circle, 0 to 3.
+Image turn_clockwise(const Image& image, int quarters);
 /// ITU-R 601 luma, as Pillow's convert("L").
 Image to_grey(const Image& image);
 Image to_rgb(const Image& image);
