@@ -211,6 +211,20 @@ TEST_CASE("resize is Pillow's, bit for bit") {
   CHECK(resize(noise, 29, 37) == noise);
 }
 
+TEST_CASE("quarter turns are clockwise, and four of them are none") {
+  Image image(2, 3, 1);
+  image.pixels = {1, 2, 3, 4, 5, 6};
+  const Image once = turn_clockwise(image, 1);
+  CHECK(once.height == 3);
+  CHECK(once.pixels == std::vector<std::uint8_t>{4, 1, 5, 2, 6, 3});
+  CHECK(turn_clockwise(image, 2).pixels == std::vector<std::uint8_t>{6, 5, 4, 3, 2, 1});
+  CHECK(turn_clockwise(image, 0) == image);
+  CHECK(turn_clockwise(image, 3) == turn_clockwise(turn_clockwise(once, 1), 1));
+  CHECK(turn_clockwise(turn_clockwise(image, 3), 1) == image);
+  CHECK(message_of<ShapeError>([&] { turn_clockwise(image, 4); }) ==
+        "[turn_clockwise] takes 0 to 3 quarters, got 4");
+}
+
 TEST_CASE("crop, flip and channels") {
   Image image(2, 3, 1);
   image.pixels = {1, 2, 3, 4, 5, 6};
