@@ -202,7 +202,8 @@ TEST_CASE("a few bytes that claim a large picture cost little, and a limit of me
   REQUIRE(frame != std::string::npos);
   jpeg.replace(frame + 5, 4, std::string("\x40\x00\x40\x00", 4));
   std::ofstream(folder / "claim.jpg", std::ios::binary) << jpeg;
-  const Result result = predict({folder / "claim.jpg"});
+  const Result result = run({"predict", "--weights", weights(), folder / "claim.jpg"}, 0,
+                            {.memory_bytes = std::size_t{2} << 30});
   CHECK(result.code == 1);
   CHECK(result.err == "fer: '" + (folder / "claim.jpg") + "' claims 16384 x 16384 pixels, which its " +
                           std::to_string(jpeg.size()) + " bytes cannot hold\n");
