@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "data/image_decoders.h"
 #include "fer/error.h"
@@ -140,9 +141,10 @@ Image decode_with_stb(ImageBytes bytes, const ImageMarkers& markers, const std::
                              : markers.format == ImageFormat::gif ? stb_gif(bytes, markers, name)
                                                                   : stb_other(bytes);
   if (!picture.pixels) {
-    throw FormatError(
-        concat("'", name, "' is a damaged ", name_of(markers.format), ": ",
-               stb_inflates_too_much ? "its data hold more than its picture" : stbi_failure_reason()));
+    const std::string reason =
+        stb_inflates_too_much ? "its data hold more than its picture" : stbi_failure_reason();
+    if (reason == "Out of memory") throw std::bad_alloc();
+    throw FormatError(concat("'", name, "' is a damaged ", name_of(markers.format), ": ", reason));
   }
   Image image(picture.height, picture.width, picture.channels);
   std::memcpy(image.pixels.data(), picture.pixels.get(), image.pixels.size());

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "data/codecs/heif_module.h"
 #include "fer/error.h"
@@ -22,6 +23,7 @@ Image heif_module_decode(ImageBytes bytes, ImageMarkers& markers, const std::str
   const std::string_view format = name_of(markers.format);
   const auto check = [&](const heif_error& error) {
     if (error.code == heif_error_Ok) return;
+    if (error.code == heif_error_Memory_allocation_error) throw std::bad_alloc();
     const bool unsupported = error.code == heif_error_Unsupported_feature ||
                              error.code == heif_error_Unsupported_filetype ||
                              error.code == heif_error_Plugin_loading_error;

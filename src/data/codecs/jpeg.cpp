@@ -1,6 +1,7 @@
 // JPEG through libjpeg-turbo: the pixels that Pillow, and so torchvision, has of the same file.
 #include <csetjmp>
 #include <cstdio>
+#include <new>
 //
 #include <jerror.h>
 #include <jpeglib.h>
@@ -82,6 +83,7 @@ Image decode_jpeg(ImageBytes bytes, const ImageMarkers& markers, const std::stri
   JpegReader reader;
   const auto check = [&](bool succeeded) {
     if (succeeded) return;
+    if (reader.errors.manager.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
     if (reader.errors.cut) throw_truncated(name, "JPEG", "its data ends before the picture does");
     throw FormatError(concat("'", name, "' is a damaged JPEG: ", reader.errors.text));
   };
