@@ -7,6 +7,7 @@
 
 #include "app/commands.h"
 #include "fer/data/face_detector.h"
+#include "fer/data/image.h"
 #include "fer/data/video.h"
 #include "fer/error.h"
 #include "fer/tensor/backend.h"
@@ -29,6 +30,7 @@ std::string version_text() {
   const auto feature = [&text](const char* what, const std::string& name, const std::string& why) {
     text += fer::concat("  ", what, ": ", name.empty() ? "not available: " + why : name, "\n");
   };
+  text += fer::concat("  pictures: ", fer::picture_decoders(), "\n");
   const std::string detector = fer::face_detector_name(&reason);
   feature("faces in photographs", detector, reason);
   const std::string video = fer::video_library_name(&reason);

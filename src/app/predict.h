@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fer/training/face_reader.h"
+#include "fer/training/face_tracker.h"
 
 namespace fer::app {
 
@@ -32,6 +33,7 @@ struct PictureReading {
   double seconds = 0;                 ///< when that frame is shown
   int width = 0, height = 0;
   std::vector<FaceReading> faces;
+  std::vector<TrackedFace> tracked{};  ///< one a face where labels are smoothed, else none
 };
 
 /// Writes readings to the standard output, each as it comes.
@@ -45,7 +47,13 @@ class PredictionWriter {
 };
 
 enum class PredictionFormat { text, json, csv };
+/// What is told of a face only where it was asked for.
+struct PredictionDetails {
+  bool turns = false;     ///< by how many degrees the picture was turned
+  bool smoothed = false;  ///< the track and its smoothed label
+};
 std::unique_ptr<PredictionWriter> make_prediction_writer(PredictionFormat format,
-                                                         std::vector<std::string> class_names);
+                                                         std::vector<std::string> class_names,
+                                                         const PredictionDetails& details);
 
 }  // namespace fer::app

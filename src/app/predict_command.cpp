@@ -1,7 +1,9 @@
 // fer predict
 #include <omp.h>
 
+#include <algorithm>
 #include <chrono>
+#include <exception>
 #include <iomanip>
 #include <iostream>
 
@@ -24,8 +26,9 @@ struct PredictOptions {
   std::string weights, device = "cpu", precision = "float32", crop = "auto", camera, overlay;
   std::vector<std::string> inputs;
   double smallest = 0;  // 0: the default for pictures or videos
+  double smooth = 0;    // seconds; 0: labels are not smoothed
   std::int64_t every = 1, frames = 0;
-  bool json = false, csv = false, recursive = false;
+  bool json = false, csv = false, recursive = false, turns = false;
 };
 
 void create_folder(const fs::path& folder) {
@@ -45,7 +48,9 @@ class Predictor {
         writer_(make_prediction_writer(options.json  ? PredictionFormat::json
                                        : options.csv ? PredictionFormat::csv
                                                      : PredictionFormat::text,
-                                       reader_.class_names())) {}
+                                       reader_.class_names(), {options.turns, options.smooth > 0})) {
+    reader_.try_turns(options.turns);
+  }
 
   void read_files(const std::vector<PredictInput>& inputs) {
     for (std::size_t i = 0; i < inputs.size();) {
@@ -95,24 +100,39 @@ class Predictor {
     }
   }
 
+  /// Decodes each picture once. What is wrong with one is kept until it is its turn in the answer.
   void read_pictures(const std::vector<PredictInput>& inputs) {
     search_for(smallest_in_picture);
-    std::vector<Image> images(inputs.size());
-    std::vector<std::vector<FaceReading>> readings;
-    bool together = true;
-    try {
-      for (std::size_t i = 0; i < inputs.size(); ++i) images[i] = read_image(inputs[i].file);
-      readings = reader_.read(images);
-    } catch (const Error&) {
-      together = false;  // which of them it was is found one by one
-    }
+    std::vector<Image> images;
+    std::vector<ImageInfo> infos(inputs.size());
+    std::vector<std::exception_ptr> problems(inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
+      try {
+        images.push_back(read_image(inputs[i].file, &infos[i]));
+      } catch (const Error&) {
+        problems[i] = std::current_exception();
+      }
+    }
+    const auto readings = read_together(images);
+    for (std::size_t i = 0, read = 0; i < inputs.size(); ++i) {
       guarded(inputs[i].file.string(), [&] {
-        if (!together) images[i] = read_image(inputs[i].file);
-        report({inputs[i].file.string(), std::nullopt, 0, images[i].width, images[i].height,
-                together ? std::move(readings[i]) : reader_.read(images[i])},
-               images[i], inputs[i].overlay);
+        if (problems[i]) std::rethrow_exception(problems[i]);
+        const std::size_t at = read++;
+        if (infos[i].more)
+          std::cerr << inputs[i].file.string() << ": holds several pictures; the first was read\n";
+        report({inputs[i].file.string(), std::nullopt, 0, images[at].width, images[at].height,
+                readings ? std::move((*readings)[at]) : reader_.read(images[at])},
+               images[at], inputs[i].overlay);
       });
+    }
+  }
+
+  /// The faces of all pictures; none if one of them could not be searched, which is then found one by one.
+  std::optional<std::vector<std::vector<FaceReading>>> read_together(const std::vector<Image>& images) {
+    try {
+      return reader_.read(images);
+    } catch (const Error&) {
+      return std::nullopt;
     }
   }
 
@@ -123,6 +143,15 @@ class Predictor {
     }
     writer_->write(reading);
     faces_ += static_cast<std::int64_t>(reading.faces.size());
+    if (reading.faces.empty())
+      std::cerr << reading.source << ": no face found" << no_face_advice() << std::endl;
+  }
+
+  /// What else may find a face.
+  const char* no_face_advice() const {
+    return options_.crop == "none" ? ""
+           : options_.turns        ? ", turned or not; --smallest-face looks for smaller ones"
+                                   : "; --turns looks for turned ones, --smallest-face for smaller ones";
   }
 
   void read_video(const PredictInput& input) {
@@ -137,6 +166,8 @@ class Predictor {
       create_folder(overlay.parent_path());
       video = create_video(overlay, stream.frame_rate() / static_cast<double>(options_.every));
     }
+    std::optional<FaceTracker> tracker;
+    if (options_.smooth > 0) tracker.emplace(options_.smooth);
     const auto started = std::chrono::steady_clock::now();
     std::int64_t frames = 0, with_faces = 0;
     double seconds = 0;
@@ -146,12 +177,15 @@ class Predictor {
       for (VideoFrame& frame : batch) images.push_back(std::move(frame.image));
       std::vector<std::vector<FaceReading>> readings = reader_.read(images);
       for (std::size_t i = 0; i < batch.size(); ++i) {
+        PictureReading reading{source,          batch[i].index,   batch[i].seconds,
+                               images[i].width, images[i].height, std::move(readings[i])};
+        if (tracker) reading.tracked = tracker->follow(reading.faces, reading.seconds);
         if (video)
-          video->write(overlay_faces(images[i], readings[i], reader_.class_names()), batch[i].seconds);
-        with_faces += readings[i].empty() ? 0 : 1;
-        faces_ += static_cast<std::int64_t>(readings[i].size());
-        writer_->write({source, batch[i].index, batch[i].seconds, images[i].width, images[i].height,
-                        std::move(readings[i])});
+          video->write(overlay_faces(images[i], shown_faces(reading), reader_.class_names()),
+                       reading.seconds);
+        with_faces += reading.faces.empty() ? 0 : 1;
+        faces_ += static_cast<std::int64_t>(reading.faces.size());
+        writer_->write(reading);
       }
       frames += static_cast<std::int64_t>(batch.size());
       seconds = batch.back().seconds;
@@ -162,6 +196,16 @@ class Predictor {
               << std::setprecision(1) << taken << " s: " << static_cast<double>(frames) / taken
               << " frames/s, " << seconds / taken << " times real time\n"
               << std::defaultfloat;
+    if (frames > 0 && with_faces == 0)
+      std::cerr << source << ": no face found" << no_face_advice() << std::endl;
+  }
+
+  /// The faces with the labels that an overlay draws: smoothed ones, if there are.
+  static std::vector<FaceReading> shown_faces(const PictureReading& reading) {
+    std::vector<FaceReading> faces = reading.faces;
+    for (std::size_t i = 0; i < reading.tracked.size(); ++i)
+      faces[i].prediction = reading.tracked[i].smoothed;
+    return faces;
   }
 
   /// Every n-th frame, as many as are read at once; false if there are no more.
@@ -193,6 +237,12 @@ int run(const PredictOptions& options) {
                        "predict: name pictures, videos or folders of them, or --camera");
   const std::vector<PredictInput> inputs =
       predict_inputs(options.inputs, options.recursive, options.camera.empty() ? options.overlay : "");
+  require<ConfigError>(!options.turns || options.crop != "none",
+                       "predict: --turns looks for faces, which --crop none does not");
+  const bool streams = !options.camera.empty() || std::any_of(inputs.begin(), inputs.end(),
+                                                              [](const PredictInput& i) { return i.video; });
+  require<ConfigError>(options.smooth == 0 || streams,
+                       "predict: --smooth is over the frames of a video or camera, and there is none");
   const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
   Predictor predictor(options,
                       load_and_note(weights.string(), checked_device(options.device, options.precision)));
@@ -212,7 +262,7 @@ Command add_predict(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("predict", "Read the expressions of the people on pictures and videos");
   auto options = std::make_shared<PredictOptions>();
-  command->add_option("inputs", options->inputs, "PNG or JPEG pictures, videos, or folders of them");
+  command->add_option("inputs", options->inputs, "pictures, videos, or folders of them");
   command->add_option(
       "--weights", options->weights,
       "weights or checkpoint written by fer train [$FER_WEIGHTS, or those that come with fer]");
@@ -225,11 +275,20 @@ Command add_predict(CLI::App& program) {
       ->add_option("--smallest-face", options->smallest,
                    "least face looked for, as a share of the longer side [0.05; videos 0.15]")
       ->check(CLI::Range(0.001, 1.0));
+  command->add_flag("--turns", options->turns,
+                    "look for faces in the picture turned by 90, 180 and 270 degrees, too");
+  command
+      ->add_option("--smooth", options->smooth,
+                   "of a stream, also give labels smoothed over so many seconds, for each face followed")
+      ->check(CLI::Range(0.001, 3600.0));
   command->add_flag("--recursive", options->recursive, "look into the folders of folders");
   command->add_option("--overlay", options->overlay,
                       "draw faces, labels and landmarks into this file, or for several inputs this folder");
   CLI::Option* json = command->add_flag("--json", options->json, "print the result as JSON");
-  command->add_flag("--csv", options->csv, "print the result as CSV, a line a face")->excludes(json);
+  command
+      ->add_flag("--csv", options->csv,
+                 "print the result as CSV, a line a face, and one a picture or frame without")
+      ->excludes(json);
   command->add_option("--camera", options->camera, "read a camera instead: its number, or /dev/videoN");
   command->add_option("--every", options->every, "of a stream, read every n-th frame")
       ->check(CLI::Range(1, 1000000))
@@ -240,7 +299,9 @@ Command add_predict(CLI::App& program) {
   add_precision_flag(*command, options->precision);
   command->footer(
       "Exit code 0: faces were read. 1: a file could not be read (the others are, all the same). 2: wrong "
-      "usage.\n3: everything was read, but no face was found in it.");
+      "usage.\n3: everything was read, but no face was found in it. 130, 143: Ctrl-C or SIGTERM came before "
+      "the "
+      "last input.");
   return [options] { return run(*options); };
 }
 

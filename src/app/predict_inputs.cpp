@@ -12,18 +12,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Whether pictures are written under such a name.
+bool is_overlay_name(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
+}
+
 template <typename Iterator>
 std::vector<fs::path> inside(const fs::path& folder, const char* advice) {
   std::vector<fs::path> files;
   std::error_code error;
   for (Iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    if (entry->is_regular_file(ignored) && (is_picture_name(entry->path()) || is_video_name(entry->path())))
-      files.push_back(entry->path());
+    const bool video = is_video_name(entry->path()) && entry->is_regular_file(ignored);
+    if (video || is_picture_file(entry->path())) files.push_back(entry->path());
   }
   require<IoError>(!error, "cannot read the folder '", folder.string(), "': ", error.message());
-  require<DataError>(!files.empty(), "the folder '", folder.string(),
-                     "' holds no PNG or JPEG picture and no video", advice);
+  require<DataError>(!files.empty(), "the folder '", folder.string(), "' holds no picture and no video",
+                     advice);
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -38,9 +46,11 @@ bool is_missing(const fs::path& path) {
   return fs::status(path, error).type() == fs::file_type::not_found;
 }
 
-/// The name of an overlay in the folder of overlays; videos are written as MP4.
+/// The name of an overlay in the folder of overlays; videos are written as MP4, and pictures of formats that
+/// are only read as PNG.
 fs::path overlay_name(fs::path name, bool video) {
-  return video ? name.replace_extension(".mp4") : name;
+  if (video) return name.replace_extension(".mp4");
+  return is_overlay_name(name) ? name : name.replace_extension(".png");
 }
 
 void check_overlays(const std::vector<PredictInput>& inputs) {
@@ -87,6 +97,8 @@ std::vector<PredictInput> predict_inputs(const std::vector<std::string>& argumen
     require<ConfigError>(is_video_name(overlay) == inputs[0].video, "the overlay of '",
                          inputs[0].file.string(), "' cannot be '", overlay,
                          "': a picture's is a picture, a video's a video");
+    require<ConfigError>(inputs[0].video || is_overlay_name(overlay), "cannot write '", overlay,
+                         "': pictures are written as .png, .jpg or .jpeg");
     inputs[0].overlay = overlay;
   } else if (!overlay.empty()) {
     require<ConfigError>(is_missing(overlay) || is_folder(overlay), "--overlay '", overlay,

@@ -26,23 +26,40 @@ std::string time_text(double seconds) {
   return text;
 }
 
+/// Seconds to a millionth, without zeros at the end.
+std::string seconds_text(double seconds) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.6f", seconds);
+  std::string shown = text;
+  shown.erase(shown.find_last_not_of('0') + 1);
+  if (shown.ends_with('.')) shown.pop_back();
+  return shown;
+}
+
+float likeliest(const SamplePrediction& p) {
+  return p.probabilities[static_cast<std::size_t>(p.predicted)];
+}
+
 class TextWriter : public PredictionWriter {
  public:
-  explicit TextWriter(std::vector<std::string> names) : names_(std::move(names)) {}
+  TextWriter(std::vector<std::string> names, const PredictionDetails& details)
+      : names_(std::move(names)), details_(details) {}
 
   void write(const PictureReading& reading) override {
     const std::string source =
         reading.frame ? concat(reading.source, " ", time_text(reading.seconds)) : reading.source;
-    for (const FaceReading& face : reading.faces) {
+    for (std::size_t i = 0; i < reading.faces.size(); ++i) {
+      const FaceReading& face = reading.faces[i];
       std::cout << source;
       if (!is_whole(reading, face)) {
         std::cout << ", face at " << face.box.x << "," << face.box.y << " (" << face.box.width << " x "
                   << face.box.height << ")";
       }
+      if (details_.turns && face.turn != 0) std::cout << ", turned by " << face.turn << " degrees";
       write_expression(face.prediction);
+      if (!reading.tracked.empty()) write_smoothed(reading.tracked[i]);
+      std::cout << "\n";
     }
-    // what is missing from the result belongs to the messages, except in the middle of a video
-    if (reading.faces.empty() && !reading.frame) std::cerr << source << ": no face found\n";
     std::cout << std::flush;
   }
 
@@ -60,15 +77,23 @@ class TextWriter : public PredictionWriter {
       std::cout << (i == 1 ? "  (" : ", ") << names_[order[i]] << " "
                 << percent_text(p.probabilities[order[i]]);
     }
-    std::cout << (order.size() > 1 ? ")\n" : "\n");
+    if (order.size() > 1) std::cout << ")";
+  }
+
+  void write_smoothed(const TrackedFace& face) const {
+    std::cout << "; face " << face.track
+              << " smoothed: " << names_[static_cast<std::size_t>(face.smoothed.predicted)] << " "
+              << percent_text(likeliest(face.smoothed));
   }
 
   std::vector<std::string> names_;
+  PredictionDetails details_;
 };
 
 class JsonWriter : public PredictionWriter {
  public:
-  explicit JsonWriter(std::vector<std::string> names) : names_(std::move(names)) {}
+  JsonWriter(std::vector<std::string> names, const PredictionDetails& details)
+      : names_(std::move(names)), details_(details) {}
 
   void write(const PictureReading& reading) override {
     Json json{{"file", reading.source}};
@@ -79,7 +104,14 @@ class JsonWriter : public PredictionWriter {
     json["width"] = reading.width;
     json["height"] = reading.height;
     json["faces"] = Json::array();
-    for (const FaceReading& face : reading.faces) json["faces"].push_back(face_json(reading, face));
+    for (std::size_t i = 0; i < reading.faces.size(); ++i) {
+      Json face = face_json(reading, reading.faces[i]);
+      if (!reading.tracked.empty()) {
+        face["track"] = reading.tracked[i].track;
+        face["smoothed"] = expression_json(reading.tracked[i].smoothed);
+      }
+      json["faces"].push_back(std::move(face));
+    }
     append(json);
   }
 
@@ -96,16 +128,19 @@ class JsonWriter : public PredictionWriter {
               << std::flush;
   }
 
-  Json face_json(const PictureReading& reading, const FaceReading& face) const {
-    const auto predicted = static_cast<std::size_t>(face.prediction.predicted);
+  Json expression_json(const SamplePrediction& p) const {
     Json probabilities;
-    for (std::size_t c = 0; c < names_.size(); ++c)
-      probabilities[names_[c]] = face.prediction.probabilities[c];
+    for (std::size_t c = 0; c < names_.size(); ++c) probabilities[names_[c]] = p.probabilities[c];
+    return {{"expression", names_[static_cast<std::size_t>(p.predicted)]},
+            {"probability", likeliest(p)},
+            {"probabilities", std::move(probabilities)}};
+  }
+
+  Json face_json(const PictureReading& reading, const FaceReading& face) const {
     const Box& box = face.box;
-    Json json{{"box", {{"x", box.x}, {"y", box.y}, {"width", box.width}, {"height", box.height}}},
-              {"expression", names_[predicted]},
-              {"probability", face.prediction.probabilities[predicted]},
-              {"probabilities", std::move(probabilities)}};
+    Json json{{"box", {{"x", box.x}, {"y", box.y}, {"width", box.width}, {"height", box.height}}}};
+    if (details_.turns) json["turn"] = face.turn;
+    json.update(expression_json(face.prediction));
     if (face.landmarks) {
       Json points = Json::array();
       const auto pixels = [](float share, int side) { return std::round(10.0 * share * side) / 10; };
@@ -117,6 +152,7 @@ class JsonWriter : public PredictionWriter {
   }
 
   std::vector<std::string> names_;
+  PredictionDetails details_;
   std::int64_t count_ = 0;
 };
 
@@ -131,10 +167,15 @@ std::string csv_field(const std::string& text) {
   return quoted + '"';
 }
 
+/// A line a face. A picture or frame without one has a line, too, whose fields of a face are empty: so rows
+/// count frames, and a time series has no holes.
 class CsvWriter : public PredictionWriter {
  public:
-  explicit CsvWriter(std::vector<std::string> names) : names_(std::move(names)) {
-    std::cout << "file,frame,seconds,face,x,y,width,height,expression,probability";
+  CsvWriter(std::vector<std::string> names, const PredictionDetails& details)
+      : names_(std::move(names)), details_(details) {
+    std::cout << "file,frame,seconds,face,x,y,width,height" << (details_.turns ? ",turn" : "")
+              << ",expression,probability"
+              << (details_.smoothed ? ",track,smoothed_expression,smoothed_probability" : "");
     for (const std::string& name : names_) std::cout << "," << csv_field(name);
     std::cout << std::endl;
   }
@@ -142,34 +183,54 @@ class CsvWriter : public PredictionWriter {
   void write(const PictureReading& reading) override {
     for (std::size_t i = 0; i < reading.faces.size(); ++i) {
       const FaceReading& face = reading.faces[i];
-      const auto predicted = static_cast<std::size_t>(face.prediction.predicted);
-      std::cout << csv_field(reading.source) << ",";
-      if (reading.frame) std::cout << *reading.frame;
-      std::cout << ",";
-      if (reading.frame) std::cout << reading.seconds;
+      write_source(reading);
       std::cout << "," << i << "," << face.box.x << "," << face.box.y << "," << face.box.width << ","
-                << face.box.height << "," << csv_field(names_[predicted]) << ","
-                << face.prediction.probabilities[predicted];
+                << face.box.height;
+      if (details_.turns) std::cout << "," << face.turn;
+      write_expression(face.prediction);
+      if (details_.smoothed && !reading.tracked.empty()) {
+        std::cout << "," << reading.tracked[i].track;
+        write_expression(reading.tracked[i].smoothed);
+      } else if (details_.smoothed) {
+        std::cout << ",,,";
+      }
       for (const float p : face.prediction.probabilities) std::cout << "," << p;
       std::cout << "\n";
     }
-    if (reading.faces.empty() && !reading.frame) std::cerr << reading.source << ": no face found\n";
+    if (reading.faces.empty()) {
+      write_source(reading);
+      const std::size_t empty = 7 + (details_.turns ? 1 : 0) + (details_.smoothed ? 3 : 0) + names_.size();
+      std::cout << std::string(empty, ',') << "\n";
+    }
     std::cout << std::flush;
   }
 
   void failed(const std::string&, const std::string&) override {}
 
  private:
+  static void write_source(const PictureReading& reading) {
+    std::cout << csv_field(reading.source) << ",";
+    if (reading.frame) std::cout << *reading.frame;
+    std::cout << ",";
+    if (reading.frame) std::cout << seconds_text(reading.seconds);
+  }
+
+  void write_expression(const SamplePrediction& p) const {
+    std::cout << "," << csv_field(names_[static_cast<std::size_t>(p.predicted)]) << "," << likeliest(p);
+  }
+
   std::vector<std::string> names_;
+  PredictionDetails details_;
 };
 
 }  // namespace
 
 std::unique_ptr<PredictionWriter> make_prediction_writer(PredictionFormat format,
-                                                         std::vector<std::string> class_names) {
-  if (format == PredictionFormat::json) return std::make_unique<JsonWriter>(std::move(class_names));
-  if (format == PredictionFormat::csv) return std::make_unique<CsvWriter>(std::move(class_names));
-  return std::make_unique<TextWriter>(std::move(class_names));
+                                                         std::vector<std::string> class_names,
+                                                         const PredictionDetails& details) {
+  if (format == PredictionFormat::json) return std::make_unique<JsonWriter>(std::move(class_names), details);
+  if (format == PredictionFormat::csv) return std::make_unique<CsvWriter>(std::move(class_names), details);
+  return std::make_unique<TextWriter>(std::move(class_names), details);
 }
 
 }  // namespace fer::app

@@ -63,6 +63,21 @@ Image flip_horizontal(const Image& image) {
   return out;
 }
 
+Image turn_clockwise(const Image& image, int quarters) {
+  if (quarters == 0) return image;
+  require<ShapeError>(quarters > 0 && quarters < 4, "[turn_clockwise] takes 0 to 3 quarters, got ", quarters);
+  const bool lies = quarters % 2 == 1;
+  Image out(lies ? image.width : image.height, lies ? image.height : image.width, image.channels);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      const int from_y = quarters == 1 ? image.height - 1 - x : quarters == 2 ? image.height - 1 - y : x;
+      const int from_x = quarters == 1 ? y : quarters == 2 ? image.width - 1 - x : image.width - 1 - y;
+      for (int c = 0; c < image.channels; ++c) out.at(y, x, c) = image.at(from_y, from_x, c);
+    }
+  }
+  return out;
+}
+
 Image to_grey(const Image& image) {
   if (image.channels == 1) return image;
   Image out(image.height, image.width, 1);

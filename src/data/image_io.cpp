@@ -1,38 +1,24 @@
-// PNG and JPEG files through stb, with the checks that stb leaves out: truncation, checksums, orientation,
-// and colour spaces that it would guess.
+// Pictures from files and to files: one decoder for each format, and stb as the encoder.
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
-#include <memory>
+#include <new>
 
 #include "data/file_io.h"
-#include "data/image_markers.h"
+#include "data/image_decoders.h"
 #include "fer/data/image.h"
 #include "fer/error.h"
 #include "fer/formats/atomic_file.h"
 
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_PNG
-#define STBI_NO_STDIO
-#define STBI_NO_LINEAR
-#define STBI_NO_HDR
-#define STBI_FAILURE_USERMSG
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
-#include <stb_image.h>
 #include <stb_image_write.h>
 #pragma GCC diagnostic pop
 
 namespace fer {
 namespace {
-
-using detail::ImageMarkers;
 
 constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
 constexpr std::size_t most_bytes = std::size_t{1} << 30;
@@ -66,27 +52,22 @@ void write_bytes(const std::filesystem::path& path, const std::vector<std::uint8
   write_file_atomically(path, std::span(&part, 1));
 }
 
-using Pixels = std::unique_ptr<stbi_uc, void (*)(void*)>;
-
-/// stb goes on with zeros where a scan ends before its picture, as one does that was cut and then closed with
-/// an end marker. It fills a buffer of 32 bits, so of a whole scan it reads at most four bytes beyond the
-/// end. Here four are put there, and a decoder that has met the marker behind them wanted more than there is.
-/// A cut within the last few blocks may escape, where zeros for what is missing are shorter than two bytes.
-Pixels decode_jpeg(std::span<const std::uint8_t> bytes, std::size_t scan_end, const std::string& name,
-                   int wanted, int& width, int& height) {
-  std::vector<std::uint8_t> padded(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(scan_end));
-  padded.insert(padded.end(), 4, std::uint8_t{0});
-  padded.insert(padded.end(), bytes.begin() + static_cast<std::ptrdiff_t>(scan_end), bytes.end());
-  stbi__context context;
-  stbi__start_mem(&context, padded.data(), static_cast<int>(padded.size()));
-  const auto decoder = std::make_unique<stbi__jpeg>();
-  decoder->s = &context;
-  stbi__setup_jpeg(decoder.get());
-  int channels = 0;
-  Pixels pixels(load_jpeg_image(decoder.get(), &width, &height, &channels, wanted), stbi_image_free);
-  require<FormatError>(!pixels || !decoder->nomore, "'", name,
-                       "' is a truncated JPEG: its data ends before the picture does");
-  return pixels;
+Image decode_pixels(detail::ImageBytes bytes, detail::ImageMarkers& markers, const std::string& name) {
+  switch (markers.format) {
+    case detail::ImageFormat::jpeg:
+      return detail::decode_jpeg(bytes, markers, name);
+    case detail::ImageFormat::pnm:
+      return detail::decode_pnm(bytes, name);
+    case detail::ImageFormat::webp:
+      return detail::decode_webp(bytes, markers, name);
+    case detail::ImageFormat::tiff:
+      return detail::decode_tiff(bytes, markers, name);
+    case detail::ImageFormat::heic:
+    case detail::ImageFormat::avif:
+      return detail::decode_heif(bytes, markers, name);
+    default:
+      return detail::decode_with_stb(bytes, markers, name);
+  }
 }
 
 /// What stb would write wrongly: its sizes are ints, and a JPEG's sides have 16 bits.
@@ -101,34 +82,43 @@ void require_writable(const Image& image, const char* op, int longest_side) {
 
 }  // namespace
 
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name) {
-  const ImageMarkers markers = detail::read_markers(bytes, name);
-  // each is checked before their product, which then stays within 64 bits
-  const bool fits = markers.width <= most_pixels && markers.height <= most_pixels &&
-                    markers.width * markers.height <= most_pixels;
-  require<FormatError>(fits, "'", name, "' has ", markers.width, " x ", markers.height,
-                       " pixels; more than 2^28 are not read");
-  require<FormatError>(bytes.size() <= most_bytes, "'", name, "' is larger than 1 GiB");
-  const int size = static_cast<int>(bytes.size());
-  int width = 0, height = 0, channels = 0;
-  if (!stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
-    throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
-  }
-  const int wanted = channels <= 2 ? 1 : 3;
-  const Pixels data =
-      markers.scan_end > 0
-          ? decode_jpeg(bytes, markers.scan_end, name, wanted, width, height)
-          : Pixels(stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, wanted),
-                   stbi_image_free);
-  if (!data)
-    throw FormatError(concat("'", name, "' is a damaged ", markers.format, ": ", stbi_failure_reason()));
-  Image image(height, width, wanted);
-  std::memcpy(image.pixels.data(), data.get(), image.pixels.size());
-  return oriented(std::move(image), markers.orientation);
+namespace detail {
+
+void throw_no_decoder(const ImageMarkers& markers, const std::string& name, const char* library,
+                      const char* package) {
+  throw FormatError(concat("'", name, "' is a ", name_of(markers.format), ", which is read by ", library,
+                           "; this build was configured without it (Debian: ", package, ")"));
 }
 
-Image read_image(const std::filesystem::path& path) {
-  return decode_image(detail::numbers_of(read_file(path, most_bytes)), path.string());
+}  // namespace detail
+
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, ImageInfo* info) {
+  require<FormatError>(bytes.size() <= most_bytes, "'", name, "' is larger than 1 GiB");
+  detail::ImageMarkers markers = detail::read_markers(bytes, name);
+  try {
+    Image image = decode_pixels(bytes, markers, name);
+    if (info) *info = {std::string(name_of(markers.format)), markers.more};
+    return oriented(std::move(image), markers.orientation);
+  } catch (const std::bad_alloc&) {
+    throw IoError(concat("'", name, "' is too large for the memory that is left"));
+  }
+}
+
+Image read_image(const std::filesystem::path& path, ImageInfo* info) {
+  return decode_image(detail::numbers_of(read_file(path, most_bytes)), path.string(), info);
+}
+
+std::string picture_decoders() {
+  const std::string jpeg = detail::jpeg_library();
+  std::string text = concat("JPEG by ", jpeg.empty() ? "stb" : jpeg, "; PNG, GIF and BMP by stb");
+  const auto add = [&text](const char* formats, const std::string& library, const char* package) {
+    text += concat("; ", formats,
+                   library.empty() ? concat(" not read (Debian: ", package, ")") : " by " + library);
+  };
+  add("WebP", detail::webp_library(), "libwebp-dev");
+  add("TIFF", detail::tiff_library(), "libtiff-dev");
+  add("HEIC and AVIF", detail::heif_library(), "libheif-dev");
+  return text;
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {

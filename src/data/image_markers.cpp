@@ -1,139 +1,20 @@
-// JPEG (ITU-T T.81 annex B), PNG (chunks with CRC-32) and the one EXIF tag that matters here: orientation.
+// The chunks of a PNG with their CRC-32, the blocks of a GIF, the headers of a BMP, the chunks of a WebP; and
+// how many pixels a file may claim.
 //
-// stb decodes a truncated JPEG as a picture whose rest is grey and does not look at PNG checksums; a data set
-// with such files should be mended, not trained on, so both are found here. So are tables that it would not
-// survive.
+// stb does not look at PNG checksums, and fills what is missing of a GIF or BMP with black; such files are
+// found here.
 #include "data/image_markers.h"
 
 #include <array>
-#include <cstring>
-#include <string_view>
+#include <cstdlib>
 
 #include "fer/error.h"
 
 namespace fer::detail {
 namespace {
 
-using Bytes = std::span<const std::uint8_t>;
-
-bool starts_with(Bytes bytes, std::string_view prefix) {
-  return bytes.size() >= prefix.size() && std::memcmp(bytes.data(), prefix.data(), prefix.size()) == 0;
-}
-
-std::uint32_t big_endian(Bytes bytes, std::size_t at, int count) {
-  std::uint32_t value = 0;
-  for (int i = 0; i < count; ++i) value = value << 8 | bytes[at + i];
-  return value;
-}
-
-/// Orientation of a TIFF block ("II*\0..." or "MM\0*..."); 1 if it has none or makes no sense.
-int tiff_orientation(Bytes tiff) {
-  if (tiff.size() < 8) return 1;
-  const bool little = tiff[0] == 'I' && tiff[1] == 'I';
-  if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
-  const auto number = [&](std::size_t at, int count) {
-    std::uint32_t value = 0;
-    for (int i = 0; i < count; ++i) value = value << 8 | tiff[at + (little ? count - 1 - i : i)];
-    return value;
-  };
-  if (number(2, 2) != 42) return 1;
-  const std::size_t directory = number(4, 4);
-  if (directory + 2 > tiff.size()) return 1;
-  const std::size_t entries = number(directory, 2);
-  for (std::size_t i = 0; i < entries; ++i) {
-    const std::size_t entry = directory + 2 + 12 * i;
-    if (entry + 12 > tiff.size()) return 1;
-    if (number(entry, 2) != 0x0112) continue;
-    const std::uint32_t value = number(entry + 2, 2) == 3 ? number(entry + 8, 2) : number(entry + 8, 4);
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-  }
-  return 1;
-}
-
-[[noreturn]] void truncated(const std::string& name, const char* format, const char* what) {
-  throw FormatError(concat("'", name, "' is a truncated ", format, ": ", what));
-}
-
-/// Reads the segments of a JPEG up to its end marker.
-class JpegWalk {
- public:
-  JpegWalk(Bytes bytes, const std::string& name) : bytes_(bytes), name_(name) {}
-
-  ImageMarkers read() {
-    while (true) {
-      const int marker = next_marker();
-      const bool within_scan = marker >= 0xD0 && marker <= 0xD7;
-      if (in_scan_ && !within_scan) {
-        markers_.scan_end = marker_at_;
-        in_scan_ = false;
-      }
-      if (marker == 0xD9) break;                                           // end of image
-      if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue;  // without a length
-      read_segment(marker);
-    }
-    require<FormatError>(
-        components_ != 4 || adobe_, "'", name_,
-        "' is a four-component JPEG without an Adobe marker: its colours (CMYK or not, inverted "
-        "or not) are unknown");
-    return markers_;
-  }
-
- private:
-  /// The next marker's second byte, after entropy-coded data or fill bytes if there are any.
-  int next_marker() {
-    while (true) {
-      const void* found =
-          at_ < bytes_.size() ? std::memchr(bytes_.data() + at_, 0xFF, bytes_.size() - at_) : nullptr;
-      if (!found) truncated(name_, "JPEG", "its end marker is missing");
-      at_ = marker_at_ = static_cast<std::size_t>(static_cast<const std::uint8_t*>(found) - bytes_.data());
-      while (at_ < bytes_.size() && bytes_[at_] == 0xFF) ++at_;
-      if (at_ >= bytes_.size()) truncated(name_, "JPEG", "its end marker is missing");
-      if (const int marker = bytes_[at_++]; marker != 0) return marker;  // FF 00 is data
-    }
-  }
-
-  void read_segment(int marker) {
-    if (at_ + 2 > bytes_.size()) truncated(name_, "JPEG", "a segment is cut");
-    const std::size_t length = big_endian(bytes_, at_, 2);
-    if (length < 2 || at_ + length > bytes_.size()) truncated(name_, "JPEG", "a segment is cut");
-    const Bytes body = bytes_.subspan(at_ + 2, length - 2);
-    if (marker == 0xE1 && starts_with(body, std::string_view("Exif\0\0", 6))) {
-      markers_.orientation = tiff_orientation(body.subspan(6));
-    } else if (marker == 0xEE && starts_with(body, "Adobe")) {
-      adobe_ = true;
-    } else if (marker == 0xDA) {
-      in_scan_ = true;
-    } else if (marker == 0xC4) {
-      check_huffman_tables(body);
-    } else if (marker >= 0xC0 && marker <= 0xC2 && body.size() >= 6) {
-      markers_.height = big_endian(body, 1, 2);
-      markers_.width = big_endian(body, 3, 2);
-      components_ = body[5];
-    }
-    at_ += length;
-  }
-
-  /// Older versions of stb write past their table where one has more codes than there are symbols.
-  void check_huffman_tables(Bytes body) const {
-    while (!body.empty()) {
-      std::size_t codes = 0;
-      for (std::size_t length = 1; length <= 16 && length < body.size(); ++length) codes += body[length];
-      require<FormatError>(codes <= 256, "'", name_, "' is a damaged JPEG: a Huffman table has ", codes,
-                           " codes, more than there are symbols");
-      require<FormatError>(body.size() >= 17 + codes, "'", name_,
-                           "' is a damaged JPEG: a Huffman table is cut");
-      body = body.subspan(17 + codes);
-    }
-  }
-
-  Bytes bytes_;
-  const std::string& name_;
-  std::size_t at_ = 2, marker_at_ = 0;
-  bool in_scan_ = false;
-  ImageMarkers markers_{"JPEG"};
-  int components_ = 0;
-  bool adobe_ = false;
-};
+constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
+constexpr std::uint8_t gif_extension = 0x21, gif_picture = 0x2C, gif_end = 0x3B;
 
 constexpr std::array<std::uint32_t, 256> crc_table() {
   std::array<std::uint32_t, 256> table{};
@@ -145,52 +26,185 @@ constexpr std::array<std::uint32_t, 256> crc_table() {
   return table;
 }
 
-std::uint32_t crc32(Bytes bytes) {
+std::uint32_t crc32(ImageBytes bytes) {
   static constexpr auto table = crc_table();
   std::uint32_t c = 0xFFFFFFFFu;
   for (std::uint8_t byte : bytes) c = table[(c ^ byte) & 255] ^ (c >> 8);
   return ~c;
 }
 
-ImageMarkers read_png(Bytes bytes, const std::string& name) {
-  ImageMarkers markers{"PNG"};
-  for (std::size_t at = 8;;) {
-    if (at + 12 > bytes.size()) truncated(name, "PNG", "its end chunk is missing");
-    const std::size_t length = big_endian(bytes, at, 4);
-    if (length > bytes.size() - at - 12) truncated(name, "PNG", "a chunk is cut");
-    const Bytes chunk = bytes.subspan(at + 4, length + 4);
-    require<FormatError>(crc32(chunk) == big_endian(bytes, at + 8 + length, 4), "'", name,
-                         "' is a damaged PNG: the checksum of a chunk is wrong");
-    if (starts_with(chunk, "IHDR") && length >= 8) {
-      markers.width = big_endian(chunk, 4, 4);
-      markers.height = big_endian(chunk, 8, 4);
-    }
-    if (starts_with(chunk, "eXIf")) markers.orientation = tiff_orientation(chunk.subspan(4));
-    if (starts_with(chunk, "IEND")) return markers;
-    at += 12 + length;
+/// Behind the sub-blocks of a GIF that begin at `at`, each a length and its bytes; the last has length 0.
+/// Beyond the end of the file if they are cut.
+std::size_t after_sub_blocks(ImageBytes bytes, std::size_t at) {
+  while (at < bytes.size()) {
+    const std::size_t length = bytes[at];
+    at += 1 + length;
+    if (length == 0) return at;
   }
+  return bytes.size() + 1;
 }
 
-/// What a file that is neither PNG nor JPEG seems to be.
-const char* other_format(Bytes bytes) {
-  if (bytes.empty()) return "the file is empty";
-  if (starts_with(bytes, "GIF8")) return "it is a GIF";
-  if (starts_with(bytes, "BM")) return "it is a BMP";
-  if (starts_with(bytes, "RIFF") && bytes.size() >= 12 && starts_with(bytes.subspan(8), "WEBP"))
-    return "it is a WebP";
-  if (starts_with(bytes, std::string_view("II*\0", 4)) || starts_with(bytes, std::string_view("MM\0*", 4))) {
-    return "it is a TIFF";
-  }
-  if (bytes.size() >= 12 && starts_with(bytes.subspan(4), "ftyp")) return "it is a HEIC, AVIF or video file";
-  return "it begins with neither signature";
+/// Whether another picture follows; what is missing here is not missing from the first.
+bool gif_goes_on(ImageBytes bytes, std::size_t at) {
+  while (at < bytes.size() && bytes[at] == gif_extension) at = after_sub_blocks(bytes, at + 2);
+  return at < bytes.size() && bytes[at] == gif_picture;
+}
+
+std::size_t colour_table_bytes(std::uint8_t flags) {
+  return flags & 0x80 ? std::size_t{3} << ((flags & 7) + 1) : 0;
 }
 
 }  // namespace
 
-ImageMarkers read_markers(Bytes bytes, const std::string& name) {
-  if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return read_png(bytes, name);
-  if (starts_with(bytes, "\xFF\xD8\xFF")) return JpegWalk(bytes, name).read();
-  throw FormatError(concat("'", name, "' is neither PNG nor JPEG: ", other_format(bytes)));
+void throw_truncated(const std::string& name, const char* format, const char* what) {
+  throw FormatError(concat("'", name, "' is a truncated ", format, ": ", what));
+}
+
+void require_pixel_count(std::int64_t width, std::int64_t height, const std::string& name) {
+  require<FormatError>(width > 0 && height > 0, "'", name, "' has no pixels: ", width, " x ", height);
+  // each is checked before their product, which then stays within 64 bits
+  const bool fits = width <= most_pixels && height <= most_pixels && width * height <= most_pixels;
+  require<FormatError>(fits, "'", name, "' has ", width, " x ", height,
+                       " pixels; more than 2^28 are not read");
+}
+
+void require_capacity(std::int64_t pixels, double most, std::size_t bytes, const ImageMarkers& markers,
+                      const std::string& name) {
+  require<FormatError>(static_cast<double>(pixels) <= most * static_cast<double>(bytes), "'", name,
+                       "' claims ", markers.width, " x ", markers.height, " pixels, which its ", bytes,
+                       " bytes cannot hold");
+}
+
+void require_plausible_size(std::int64_t width, std::int64_t height, std::size_t bytes,
+                            const std::string& name) {
+  constexpr std::int64_t always = std::int64_t{1} << 22, most_a_byte = 4096;
+  require_pixel_count(width, height, name);
+  require<FormatError>(
+      width * height <= always || width * height / most_a_byte <= static_cast<std::int64_t>(bytes), "'", name,
+      "' claims ", width, " x ", height, " pixels in ", bytes, " bytes; more than ", most_a_byte,
+      " a byte are not read");
+}
+
+ImageMarkers read_png_markers(ImageBytes bytes, const std::string& name) {
+  ImageMarkers markers{ImageFormat::png};
+  std::size_t data = 0;
+  int bits = 0;  // a pixel
+  for (std::size_t at = 8;;) {
+    if (at + 12 > bytes.size()) throw_truncated(name, "PNG", "its end chunk is missing");
+    const std::size_t length = big_endian(bytes, at, 4);
+    if (length > bytes.size() - at - 12) throw_truncated(name, "PNG", "a chunk is cut");
+    const ImageBytes chunk = bytes.subspan(at + 4, length + 4), body = chunk.subspan(4);
+    require<FormatError>(crc32(chunk) == big_endian(bytes, at + 8 + length, 4), "'", name,
+                         "' is a damaged PNG: the checksum of a chunk is wrong");
+    if (starts_with(chunk, "IHDR") && length >= 13 && bits == 0) {
+      markers.width = big_endian(body, 0, 4);
+      markers.height = big_endian(body, 4, 4);
+      markers.interlaced = body[12] != 0;
+      const bool palette = body[9] & 1;
+      bits = body[8] * (palette ? 1 : (body[9] & 2 ? 3 : 1) + (body[9] & 4 ? 1 : 0));
+    }
+    if (starts_with(chunk, "IDAT")) data += length;
+    if (starts_with(chunk, "eXIf")) markers.orientation = exif_orientation(body);
+    if (starts_with(chunk, "acTL") && length >= 4) markers.more = big_endian(body, 0, 4) > 1;
+    if (starts_with(chunk, "IEND")) break;
+    at += 12 + length;
+  }
+  require<FormatError>(bits > 0, "'", name, "' is a damaged PNG: its header is missing");
+  require_pixel_count(markers.width, markers.height, name);
+  constexpr double most_deflated = 1032;  // bytes from one of compressed data
+  require_capacity(markers.width * markers.height, most_deflated * 8 / bits, data, markers, name);
+  return markers;
+}
+
+ImageMarkers read_gif_markers(ImageBytes bytes, const std::string& name) {
+  ImageMarkers markers{ImageFormat::gif};
+  constexpr std::size_t header = 13, descriptor = 10;
+  const auto need = [&](std::size_t end) {
+    if (end > bytes.size()) throw_truncated(name, "GIF", "its data ends before the picture does");
+  };
+  need(header);
+  markers.width = little_endian(bytes, 6, 2);
+  markers.height = little_endian(bytes, 8, 2);
+  require_plausible_size(markers.width, markers.height, bytes.size(), name);
+  std::size_t at = header + colour_table_bytes(bytes[10]);
+  for (need(at + 1); bytes[at] == gif_extension; need(at + 1)) at = after_sub_blocks(bytes, at + 2);
+  require<FormatError>(bytes[at] != gif_end, "'", name, "' is a damaged GIF: it holds no picture");
+  require<FormatError>(bytes[at] == gif_picture, "'", name, "' is a damaged GIF: it has a block of kind ",
+                       int{bytes[at]}, ", which there is not");
+  need(at + descriptor);
+  markers.frame_pixels = std::int64_t{little_endian(bytes, at + 5, 2)} * little_endian(bytes, at + 7, 2);
+  require<FormatError>(markers.frame_pixels > 0, "'", name, "' is a damaged GIF: its picture is empty");
+  // a code of 12 bits stands for 4096 pixels at best
+  require_capacity(markers.frame_pixels, 4096 * 8 / 12.0, bytes.size(), markers, name);
+  at = after_sub_blocks(bytes, at + descriptor + colour_table_bytes(bytes[at + 9]) + 1);
+  need(at);
+  markers.more = gif_goes_on(bytes, at);
+  return markers;
+}
+
+ImageMarkers read_bmp_markers(ImageBytes bytes, const std::string& name) {
+  ImageMarkers markers{ImageFormat::bmp};
+  const std::uint32_t header = little_endian(bytes, 14, 4);
+  const auto refuse = [&](const std::string& kind) {
+    throw FormatError(concat("'", name, "' is a BMP ", kind, ", which is not supported; convert it to PNG"));
+  };
+  if (header != 12 && header != 40 && header != 56 && header != 108 && header != 124)
+    refuse(concat("with a header of ", header, " bytes"));
+  if (14 + header > bytes.size()) throw_truncated(name, "BMP", "its header is cut");
+  std::int64_t bits = 0;
+  if (header == 12) {
+    markers.width = little_endian(bytes, 18, 2);
+    markers.height = little_endian(bytes, 20, 2);
+    bits = little_endian(bytes, 24, 2);
+  } else {
+    markers.width = static_cast<std::int32_t>(little_endian(bytes, 18, 4));
+    markers.height = std::abs(std::int64_t{static_cast<std::int32_t>(little_endian(bytes, 22, 4))});
+    bits = little_endian(bytes, 28, 2);
+    const std::uint32_t compression = little_endian(bytes, 30, 4);
+    if (compression == 1 || compression == 2) refuse("with run-length coding");
+    if (compression > 3) refuse("that holds another format");
+  }
+  require_pixel_count(markers.width, markers.height, name);
+  const std::int64_t stride = (markers.width * bits + 31) / 32 * 4, row = (markers.width * bits + 7) / 8;
+  const std::int64_t end = little_endian(bytes, 10, 4) + stride * (markers.height - 1) + row;
+  if (end > static_cast<std::int64_t>(bytes.size()))
+    throw_truncated(name, "BMP", "its data ends before the picture does");
+  return markers;
+}
+
+ImageMarkers read_webp_markers(ImageBytes bytes, const std::string& name) {
+  ImageMarkers markers{ImageFormat::webp};
+  const std::size_t size = little_endian(bytes, 4, 4);
+  if (bytes.size() < 20 || size > bytes.size() - 8)
+    throw_truncated(name, "WebP", "its data ends before the picture does");
+  for (std::size_t at = 12; at + 8 <= 8 + size;) {
+    const std::size_t length = little_endian(bytes, at + 4, 4);
+    if (length > bytes.size() - at - 8) throw_truncated(name, "WebP", "a chunk is cut");
+    const ImageBytes body = bytes.subspan(at + 8, length);
+    if (starts_with(bytes.subspan(at), "VP8X") && length > 0) markers.more = (body[0] & 2) != 0;
+    if (starts_with(bytes.subspan(at), "EXIF")) markers.orientation = exif_orientation(body);
+    at += 8 + length + length % 2;
+  }
+  return markers;
+}
+
+ImageMarkers read_markers(ImageBytes bytes, const std::string& name) {
+  switch (const ImageFormat format = image_format(bytes)) {
+    case ImageFormat::jpeg:
+      return read_jpeg_markers(bytes, name);
+    case ImageFormat::png:
+      return read_png_markers(bytes, name);
+    case ImageFormat::gif:
+      return read_gif_markers(bytes, name);
+    case ImageFormat::bmp:
+      return read_bmp_markers(bytes, name);
+    case ImageFormat::webp:
+      return read_webp_markers(bytes, name);
+    case ImageFormat::unknown:
+      throw FormatError(concat("'", name, "' is no picture that fer reads: ", other_content(bytes)));
+    default:
+      return {format};
+  }
 }
 
 }  // namespace fer::detail

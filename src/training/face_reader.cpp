@@ -21,15 +21,26 @@ Box clipped(const Box& box, const Image& image) {
           std::min(box.y + box.height, image.height) - top};
 }
 
-/// From fractions of `part` to fractions of the picture.
-Landmarks moved(Landmarks landmarks, const Box& part, const Image& image) {
+/// From fractions of `part` to fractions of a picture of width x height.
+Landmarks moved(Landmarks landmarks, const Box& part, int width, int height) {
   for (Point2& p : landmarks) {
-    p.x =
-        (static_cast<float>(part.x) + p.x * static_cast<float>(part.width)) / static_cast<float>(image.width);
-    p.y = (static_cast<float>(part.y) + p.y * static_cast<float>(part.height)) /
-          static_cast<float>(image.height);
+    p.x = (static_cast<float>(part.x) + p.x * static_cast<float>(part.width)) / static_cast<float>(width);
+    p.y = (static_cast<float>(part.y) + p.y * static_cast<float>(part.height)) / static_cast<float>(height);
   }
   return landmarks;
+}
+
+/// A face of a picture that was turned clockwise by so many quarters, in the picture of width x height
+/// before.
+void turn_back(FaceReading& face, int quarters, int width, int height) {
+  face.turn = 90 * quarters;
+  for (; quarters > 0; --quarters) {
+    // what was y before a quarter turn is counted from the right after it
+    const int side = quarters % 2 == 1 ? height : width;
+    face.box = {face.box.y, side - face.box.x - face.box.width, face.box.height, face.box.width};
+    if (!face.landmarks) continue;
+    for (Point2& p : *face.landmarks) p = {p.y, 1 - p.x};
+  }
 }
 
 }  // namespace
@@ -50,10 +61,22 @@ void FaceReader::set_detection(const FaceDetectorOptions& detection) {
   detector_.reset();
 }
 
-std::vector<Box> FaceReader::faces_of(const Image& image) const {
-  std::vector<Box> boxes;
-  for (const DetectedFace& face : detector_->detect(image)) boxes.push_back(face.box);
-  return boxes;
+FaceReader::Search FaceReader::look_at(const Image& image) const {
+  Search best;
+  double best_score = 0;
+  for (int quarters = 0; quarters < (turns_ ? 4 : 1); ++quarters) {
+    Search found{quarters, {}};
+    double score = 0;
+    for (const DetectedFace& face :
+         detector_->detect(quarters == 0 ? image : turn_clockwise(image, quarters))) {
+      found.boxes.push_back(face.box);
+      score += face.score;
+    }
+    if (found.boxes.empty() || (!best.boxes.empty() && score <= best_score)) continue;
+    best = std::move(found);
+    best_score = score;
+  }
+  return best;
 }
 
 std::vector<FaceReading> FaceReader::read(const Image& image) {
@@ -69,12 +92,12 @@ std::vector<std::vector<FaceReading>> FaceReader::read(const std::vector<Image>&
                                   [&](const Image& image) { return readable(image) && !whole(image); });
   if (search && !detector_) detector_ = make_face_detector(detection_);
 
-  std::vector<std::vector<Box>> boxes(images.size());
+  std::vector<Search> found(images.size());
   std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic)
   for (std::size_t i = 0; i < images.size(); ++i) {
     try {
-      if (readable(images[i]) && !whole(images[i])) boxes[i] = faces_of(images[i]);
+      if (readable(images[i]) && !whole(images[i])) found[i] = look_at(images[i]);
     } catch (...) {
 #pragma omp critical(fer_face_reader)
       failure = std::current_exception();
@@ -87,13 +110,14 @@ std::vector<std::vector<FaceReading>> FaceReader::read(const std::vector<Image>&
   std::vector<Image> crops;
   std::vector<Box> parts;
   for (std::size_t i = 0; i < images.size(); ++i) {
-    const Image& image = images[i];
+    const Image turned = found[i].quarters == 0 ? Image() : turn_clockwise(images[i], found[i].quarters);
+    const Image& image = found[i].quarters == 0 ? images[i] : turned;
     const Box all{0, 0, image.width, image.height};
     if (readable(image) && whole(image)) {
       readings[i].push_back({all, {}, {}});
       parts.push_back(all);
     }
-    for (const Box& box : boxes[i]) {
+    for (const Box& box : found[i].boxes) {
       readings[i].push_back({clipped(box, image), {}, {}});
       parts.push_back(face_crop(box, share));
     }
@@ -102,9 +126,12 @@ std::vector<std::vector<FaceReading>> FaceReader::read(const std::vector<Image>&
   std::vector<Landmarks> landmarks;
   std::vector<SamplePrediction> predictions = classifier_.predict(crops, &landmarks);
   for (std::size_t i = 0, k = 0; i < images.size(); ++i) {
+    int width = images[i].width, height = images[i].height;
+    if (found[i].quarters % 2 == 1) std::swap(width, height);
     for (FaceReading& face : readings[i]) {
       face.prediction = std::move(predictions[k]);
-      if (!landmarks.empty()) face.landmarks = moved(landmarks[k], parts[k], images[i]);
+      if (!landmarks.empty()) face.landmarks = moved(landmarks[k], parts[k], width, height);
+      turn_back(face, found[i].quarters, images[i].width, images[i].height);
       ++k;
     }
   }

@@ -68,16 +68,6 @@ void write_jpeg(const std::string& path, const fer::Image& image, std::uint8_t o
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
-fer::Image quarter_turned(const fer::Image& image) {  // anticlockwise
-  fer::Image out(image.width, image.height, 3);
-  for (int y = 0; y < out.height; ++y) {
-    for (int x = 0; x < out.width; ++x) {
-      for (int c = 0; c < 3; ++c) out.at(y, x, c) = image.at(x, image.width - 1 - y, c);
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("a photograph of several people: each is marked, in text, JSON, CSV and an overlay") {
@@ -123,7 +113,7 @@ TEST_CASE("EXIF: a photograph taken sideways gives the faces of the upright one"
   if (!have_detector()) return;
   const Folder folder("predict_exif");
   write_jpeg(folder / "upright.jpg", fer::test::group_portrait(), 1);
-  write_jpeg(folder / "sideways.jpg", quarter_turned(fer::test::group_portrait()), 6);
+  write_jpeg(folder / "sideways.jpg", fer::turn_clockwise(fer::test::group_portrait(), 3), 6);
   const Result result = predict({folder / "upright.jpg", folder / "sideways.jpg", "--json"});
   REQUIRE_MESSAGE(result.code == 0, result.err);
   const json pictures = json::parse(result.out);
@@ -138,6 +128,87 @@ TEST_CASE("EXIF: a photograph taken sideways gives the faces of the upright one"
   }
 }
 
+TEST_CASE("a turned picture without a tag: --turns finds its faces, and says where they are in it") {
+  if (!have_detector()) return;
+  const Folder folder("predict_turns");
+  const fer::Image upright = fer::test::group_portrait();
+  fer::write_image(folder / "upright.png", upright);
+  const json expected = json::parse(predict({folder / "upright.png", "--json"}).out).at(0).at("faces");
+  REQUIRE(expected.size() == 3);
+  for (int quarters = 0; quarters < 4; ++quarters) {
+    CAPTURE(quarters);
+    const std::string photo = folder / "turned.png";
+    fer::write_image(photo, fer::turn_clockwise(upright, quarters));
+    const Result result = predict({photo, "--turns", "--json"});
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+    const json picture = json::parse(result.out).at(0);
+    CHECK(picture["width"] == (quarters % 2 == 0 ? 640 : 480));
+    REQUIRE(picture["faces"].size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const json &face = picture["faces"][i], &box = face["box"], &old = expected[i]["box"];
+      CHECK(face["turn"] == (4 - quarters) % 4 * 90);
+      CHECK(face["probability"] == expected[i]["probability"]);
+      // where a point of the upright picture lies in the turned one
+      const auto turned = [&](double x, double y) {
+        if (quarters == 1) return std::pair(480 - y, x);
+        if (quarters == 2) return std::pair(640 - x, 480 - y);
+        return quarters == 3 ? std::pair(y, 640 - x) : std::pair(x, y);
+      };
+      const auto number = [](const json& j, const char* key) { return j[key].get<double>(); };
+      const auto [x, y] =
+          turned(number(old, "x") + number(old, "width") / 2, number(old, "y") + number(old, "height") / 2);
+      CHECK(number(box, "x") + number(box, "width") / 2 == doctest::Approx(x));
+      CHECK(number(box, "y") + number(box, "height") / 2 == doctest::Approx(y));
+      const json &point = face["landmarks"][30], &was = expected[i]["landmarks"][30];
+      const auto [px, py] = turned(was[0].get<double>(), was[1].get<double>());
+      CHECK(std::abs(point[0].get<double>() - px) < 0.2);
+      CHECK(std::abs(point[1].get<double>() - py) < 0.2);
+    }
+  }
+  fer::write_image(folder / "lying.png", fer::turn_clockwise(upright, 1));
+  CHECK(predict({folder / "lying.png"}).code == 3);  // as it is, nobody is found
+  const Result text = predict({folder / "lying.png", "--turns"});
+  CHECK(contains(text.out, "), turned by 270 degrees: "));
+  const Result csv = predict({folder / "lying.png", "--turns", "--csv"});
+  CHECK(
+      csv.out.starts_with("file,frame,seconds,face,x,y,width,height,turn,expression,probability,surprise,"));
+  CHECK(contains(csv.out, ",270,"));
+  const Result none = predict({folder / "lying.png", "--turns", "--crop", "none"});
+  CHECK(none.code == 2);
+  CHECK(none.err == "fer: predict: --turns looks for faces, which --crop none does not\n");
+}
+
+TEST_CASE("other formats: read in folders, and an overlay of one is a PNG; a second picture is mentioned") {
+  const Folder folder("predict_formats");
+  fs::create_directories(folder.path / "in");
+  fs::copy_file(fixture("animation.gif"), folder / "in/a.gif");
+  fs::copy_file(fixture("rgb.bmp"), folder / "in/b.bmp");
+  fs::copy_file(fixture("plain.jpg"), folder / "in/c");
+  const Result result = predict({folder / "in", "--crop", "none", "--json", "--overlay", folder / "out"});
+  REQUIRE_MESSAGE(result.code == 0, result.err);
+  CHECK(result.err == (folder / "in/a.gif") + ": holds several pictures; the first was read\n");
+  CHECK(json::parse(result.out).size() == 3);
+  for (const char* name : {"out/a.png", "out/b.png", "out/c.png"}) CHECK(fs::exists(folder / name));
+  const Result gif = predict({folder / "in/b.bmp", "--overlay", folder / "x.gif"});
+  CHECK(gif.code == 2);
+  CHECK(gif.err ==
+        "fer: cannot write '" + (folder / "x.gif") + "': pictures are written as .png, .jpg or .jpeg\n");
+}
+
+TEST_CASE("a few bytes that claim a large picture cost little, and a limit of memory holds") {
+  const Folder folder("predict_claims");
+  std::string jpeg = app_test::read_all(fixture("plain.jpg"));
+  const std::size_t frame = jpeg.find("\xff\xc0");
+  REQUIRE(frame != std::string::npos);
+  jpeg.replace(frame + 5, 4, std::string("\x40\x00\x40\x00", 4));
+  std::ofstream(folder / "claim.jpg", std::ios::binary) << jpeg;
+  const Result result = run({"predict", "--weights", weights(), folder / "claim.jpg"}, 0,
+                            {.memory_bytes = std::size_t{2} << 30});
+  CHECK(result.code == 1);
+  CHECK(result.err == "fer: '" + (folder / "claim.jpg") + "' claims 16384 x 16384 pixels, which its " +
+                          std::to_string(jpeg.size()) + " bytes cannot hold\n");
+}
+
 TEST_CASE("no face: it is said, with exit code 3") {
   if (!have_detector()) return;
   const Folder folder("predict_none");
@@ -146,12 +217,17 @@ TEST_CASE("no face: it is said, with exit code 3") {
   const Result none = predict({photo});
   CHECK(none.code == 3);
   CHECK(none.out.empty());
-  CHECK(none.err == photo + ": no face found\n");
+  CHECK(none.err ==
+        photo + ": no face found; --turns looks for turned ones, --smallest-face for smaller ones\n");
+  CHECK(predict({photo, "--turns"}).err ==
+        photo + ": no face found, turned or not; --smallest-face looks for smaller ones\n");
   const Result as_json = predict({photo, fixture("pixel.png"), "--json"});
   CHECK(as_json.code == 3);
   CHECK(json::parse(as_json.out)[0]["faces"].empty());
   CHECK(json::parse(as_json.out)[1]["faces"].empty());
-  CHECK(predict({photo, "--csv"}).code == 3);
+  const Result csv = predict({photo, "--csv"});
+  CHECK(csv.code == 3);
+  CHECK(csv.out.ends_with("\n" + photo + ",,,,,,,,,,,,,,,,\n"));
   // a face beside it makes the whole a success
   fer::write_image(folder / "group.png", fer::test::group_portrait());
   CHECK(predict({photo, folder / "group.png"}).code == 0);
@@ -184,11 +260,10 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   const Result missing = predict({folder / "none.png", folder / "face.png", folder / "none.mp4",
                                   folder / "empty", folder / "nowhere", "--json"});
   CHECK(missing.code == 1);
-  CHECK(missing.err ==
-        "fer: '" + (folder / "none.png") + "' does not exist\nfer: '" + (folder / "none.mp4") +
-            "' does not exist\nfer: the folder '" + (folder / "empty") +
-            "' holds no PNG or JPEG picture and no video; --recursive looks into its folders\n" + "fer: '" +
-            (folder / "nowhere") + "' does not exist\n");
+  CHECK(missing.err == "fer: '" + (folder / "none.png") + "' does not exist\nfer: '" + (folder / "none.mp4") +
+                           "' does not exist\nfer: the folder '" + (folder / "empty") +
+                           "' holds no picture and no video; --recursive looks into its folders\n" +
+                           "fer: '" + (folder / "nowhere") + "' does not exist\n");
   const Result device = predict({"/dev/zero", folder / "face.png"});
   CHECK(device.code == 1);
   CHECK(device.err == "fer: cannot read '/dev/zero': it is a device, not a file\n");
@@ -197,9 +272,11 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   REQUIRE(answers.size() == 5);
   CHECK(answers[0]["error"] == "'" + (folder / "none.png") + "' does not exist");
   CHECK(answers[1]["faces"].size() == 1);
-  const Result gif = predict({fixture("really_a_gif.png"), "--overlay", folder / "none.png"});
-  CHECK(gif.code == 1);
-  CHECK(contains(gif.err, "is neither PNG nor JPEG: it is a GIF"));
+  std::ofstream(folder / "drawing.png") << "<svg xmlns='http://www.w3.org/2000/svg'/>";
+  const Result svg = predict({folder / "drawing.png", "--overlay", folder / "none.png"});
+  CHECK(svg.code == 1);
+  CHECK(svg.err ==
+        "fer: '" + (folder / "drawing.png") + "' is no picture that fer reads: it is an SVG drawing\n");
   CHECK_FALSE(fs::exists(folder / "none.png"));
 }
 
@@ -224,7 +301,7 @@ TEST_CASE("folders: in order, without their folders unless --recursive; overlays
   const Result empty = predict({folder / "empty"});
   CHECK(empty.code == 1);
   CHECK(empty.err == "fer: the folder '" + (folder / "empty") +
-                         "' holds no PNG or JPEG picture and no video; --recursive looks into its folders\n");
+                         "' holds no picture and no video; --recursive looks into its folders\n");
 }
 
 TEST_CASE("wrong usage ends with 2 and writes nothing") {
@@ -256,6 +333,8 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
   CHECK(error({photo, folder / "other/a.png", "--overlay", folder / "x.png"}) ==
         "fer: --overlay '" + (folder / "x.png") + "' names one file for 2 inputs; name a folder\n");
   CHECK_FALSE(fs::exists(folder / "out"));
+  CHECK(error({photo, "--smooth", "1"}) ==
+        "fer: predict: --smooth is over the frames of a video or camera, and there is none\n");
   CHECK(contains(error({photo, "--json", "--csv"}), "--json excludes --csv"));
   CHECK(contains(error({photo, "--smallest-face", "2"}), "--smallest-face"));
   CHECK(predict({"/nowhere.png"}).err == "fer: '/nowhere.png' does not exist\n");
@@ -322,6 +401,31 @@ TEST_CASE("a video: a reading a frame, and an overlay that plays") {
   CHECK(contains(some.out, "clip.mp4,2,0.2,0,"));
   CHECK_FALSE(contains(some.out, "clip.mp4,1,"));
 
+  // every frame has a row, also one without a face
+  const Result all = predict({folder / "clip.mp4", "--csv"});
+  CHECK(std::count(all.out.begin(), all.out.end(), '\n') == 1 + 4 * 3 + 2);
+  CHECK(contains(all.out, "\n" + (folder / "clip.mp4") + ",4,0.4,,,,,,,,,,,,,,\n"));
+  CHECK(contains(all.out, "\n" + (folder / "clip.mp4") + ",5,0.5,,,,,,,,,,,,,,\n"));
+
+  const Result smooth = predict({folder / "clip.mp4", "--json", "--smooth", "0.5"});
+  REQUIRE_MESSAGE(smooth.code == 0, smooth.err);
+  const json smoothed = json::parse(smooth.out);
+  REQUIRE(smoothed.size() == 6);
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t f = 0; f < 3; ++f) {
+      const json& face = smoothed[i]["faces"][f];
+      CHECK(face["track"] == f);
+      CHECK(face["smoothed"]["probabilities"].size() == 7);
+      CHECK(face["probability"] == frames[i]["faces"][f]["probability"]);
+      if (i == 0) CHECK(face["smoothed"]["probability"] == face["probability"]);
+    }
+  }
+  const Result smooth_csv = predict({folder / "clip.mp4", "--csv", "--smooth", "0.5"});
+  CHECK(smooth_csv.out.starts_with(
+      "file,frame,seconds,face,x,y,width,height,expression,probability,track,smoothed_expression,"
+      "smoothed_probability,surprise,"));
+  CHECK(contains(smooth_csv.out, "clip.mp4,5,0.5,,,,,,,,,,,,,,,,,\n"));
+
   std::ofstream(folder / "text.mp4") << "no video";
   const Result text = predict({folder / "text.mp4", "--overlay", folder / "none.mp4"});
   CHECK(text.code == 1);
@@ -336,4 +440,5 @@ TEST_CASE("version says whether faces are found and videos read") {
   const Result version = run({"--version"});
   CHECK(contains(version.out, "  faces in photographs: "));
   CHECK(contains(version.out, "  videos and cameras: "));
+  CHECK(contains(version.out, "  pictures: JPEG by "));
 }

@@ -47,9 +47,10 @@ inline std::string read_all(const fs::path& path) {
 
 /// What a run of the program has to do with.
 struct Limits {
-  std::size_t file_bytes = 0;  ///< no file may grow larger, as on a full disk; 0: no limit
-  bool permissions = false;    ///< permissions hold for root, too
-  int signal = SIGKILL;        ///< what it is sent after `kill_after`
+  std::size_t file_bytes = 0;    ///< no file may grow larger, as on a full disk; 0: no limit
+  std::size_t memory_bytes = 0;  ///< of address space, as by `ulimit -v`; 0: no limit
+  bool permissions = false;      ///< permissions hold for root, too
+  int signal = SIGKILL;          ///< what it is sent after `kill_after`
   std::string program = FER_PROGRAM;
 
   void apply() const {
@@ -57,6 +58,10 @@ struct Limits {
       ::signal(SIGXFSZ, SIG_IGN);
       const rlimit limit{file_bytes, file_bytes};
       ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    if (memory_bytes > 0) {
+      const rlimit limit{memory_bytes, memory_bytes};
+      ::setrlimit(RLIMIT_AS, &limit);
     }
     // Root's power to write everywhere is a capability, which may be given up for what is run next.
     if (!permissions || ::geteuid() != 0) return;

@@ -2,9 +2,13 @@
 """Writes the fixtures in files/ with Pillow and NumPy, the oracles of the image and .npy readers.
 
     python3 make_files.py        (needs pillow and numpy; the results are kept in the repository)
+
+The files with arithmetic coding, HEIC and AVIF are made by jpegtran (libjpeg-turbo-progs) and heif-enc
+(libheif-examples).
 """
 import io
 import pathlib
+import subprocess
 
 import numpy as np
 from PIL import Image
@@ -66,9 +70,41 @@ for orientation, steps in stored.items():
     turned.save(here / f"orientation_{orientation}.jpg", quality=98, subsampling=0, exif=exif)
     turned.save(here / f"orientation_{orientation}.png", exif=exif)
 
+# other formats
 buffer = io.BytesIO()
 picture.save(buffer, "GIF")
 (here / "really_a_gif.png").write_bytes(buffer.getvalue())
+Image.open(here / "really_a_gif.png").convert("RGB").save(here / "gif_rgb.png")
+frames = [picture, picture.rotate(180)]
+frames[0].save(here / "animation.gif", save_all=True, append_images=frames[1:])
+frames[0].save(here / "animation.webp", save_all=True, append_images=frames[1:], lossless=True)
+frames[0].save(here / "pages.tiff", save_all=True, append_images=frames[1:], compression="tiff_lzw")
+picture.save(here / "rgb.bmp")
+picture.quantize(16).save(here / "palette.bmp")
+picture.quantize(16).convert("RGB").save(here / "palette_bmp_rgb.png")
+picture.save(here / "lossless.webp", lossless=True)
+picture.save(here / "lossy.webp", quality=90)
+Image.open(here / "lossy.webp").convert("RGB").save(here / "lossy_webp_rgb.png")
+grey.save(here / "grey.tiff", compression="packbits")
+Image.fromarray(grey16).save(here / "grey16.tiff")
+picture.convert("CMYK").save(here / "cmyk.tiff")
+Image.fromarray(scene(24, 32)[:, :, 0] > 100).save(here / "bits.tiff", compression="group4")
+Image.fromarray(((scene(24, 32)[:, :, 0] > 100) * 255).astype(np.uint8)).save(here / "bits_grey.png")
+for orientation in (3, 6):
+    turned = Image.fromarray(scene(24, 32))
+    for step in stored[orientation]:
+        turned = turned.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(here / f"orientation_{orientation}.webp", lossless=True, exif=exif)
+    turned.save(here / f"orientation_{orientation}.tiff", compression="tiff_lzw", exif=exif)
+for name, flags in (("arithmetic", []), ("arithmetic_progressive", ["-progressive"])):
+    subprocess.run(["jpegtran", "-arithmetic", *flags, "-outfile", here / f"{name}.jpg", here / "plain.jpg"], check=True)
+large = here / "large.png"
+Image.fromarray(scene(96, 128)).save(large)
+for name, flags in (("phone.heic", []), ("phone.avif", ["-A"])):
+    subprocess.run(["heif-enc", *flags, "-q", "90", "-o", here / name, large], check=True)
+large.unlink()
 
 # .npy as AffectNet has them, and what is not read
 np.save(here / "label_string.npy", np.array("3"))

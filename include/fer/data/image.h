@@ -28,18 +28,31 @@ struct Image {
   bool operator==(const Image&) const = default;
 };
 
-/// Whether the extension is one of a picture: the one list of them.
-bool is_picture_name(const std::filesystem::path& path);
+/// What a file says of its picture besides the pixels.
+struct ImageInfo {
+  std::string format;  ///< "JPEG"
+  bool more = false;   ///< the file holds other pictures, too: an animation or pages
+};
 
-/// Reads a PNG or JPEG file: grey as one channel, all else as RGB. 16-bit samples keep their high byte,
-/// palettes are expanded, alpha is dropped, CMYK is converted, and the EXIF orientation is applied. IoError
-/// if the file cannot be read; FormatError, naming it, if it is another format, damaged (PNG checksums),
-/// truncated (a JPEG without its end marker, or with a scan that ends before the picture does) or larger than
-/// 2^28 pixels.
-Image read_image(const std::filesystem::path& path);
+/// Reads a picture file by its content, not its name: JPEG, PNG, GIF, BMP and binary PNM, and with the
+/// libraries for them WebP, TIFF, HEIC and AVIF. Grey comes as one channel, all else as RGB. Of several
+/// pictures in a file the first is read. 16-bit samples keep their high byte, palettes are expanded, alpha is
+/// dropped, CMYK is converted, and the EXIF orientation is applied. IoError if the file cannot be read or
+/// memory does not suffice; FormatError, naming it, if it is another format, damaged, truncated, larger than
+/// 2^28 pixels, or claims more pixels than its bytes can hold.
+Image read_image(const std::filesystem::path& path, ImageInfo* info = nullptr);
 
 /// The same from memory; `name` stands for the file in errors.
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name);
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, ImageInfo* info = nullptr);
+
+/// Whether the extension is one of a picture, also of one that this build cannot decode.
+bool is_picture_name(const std::filesystem::path& path);
+/// Whether a regular file has such a name or, with another name, begins like a picture.
+bool is_picture_file(const std::filesystem::path& path);
+
+/// What decodes which format in this build: "JPEG by libjpeg-turbo 2.1.5; PNG, GIF and BMP by stb; ...". The
+/// pixels of a JPEG differ by a few levels between decoders, and so does what is trained on them.
+std::string picture_decoders();
 
 /// ShapeError for an empty picture, and for one of more than 2^28 pixels or, as JPEG, with a side of more
 /// than 65535.
@@ -59,7 +72,9 @@ Image resize(const Image& image, int height, int width);
 Image crop(const Image& image, int top, int left, int height, int width);
 
 Image flip_horizontal(const Image& image);
-/// The luma of ITU-R BT.601 (luma_weights).
+/// Turned clockwise by so many quarters of a circle, 0 to 3.
+Image turn_clockwise(const Image& image, int quarters);
+/// The luma of ITU-R BT.601 (luma_weights), as Pillow's convert("L").
 Image to_grey(const Image& image);
 Image to_rgb(const Image& image);
 /// Whether a picture shows no colour: one channel, or three that differ by 8 of 255 at most in every pixel,

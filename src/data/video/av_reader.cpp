@@ -27,16 +27,6 @@ int quarter_turns(const AVStream& stream) {
   return static_cast<int>(std::lround(angle / 90) % 4 + 4) % 4;
 }
 
-Image turned_clockwise(const Image& image) {
-  Image out(image.width, image.height, image.channels);
-  for (int y = 0; y < out.height; ++y) {
-    for (int x = 0; x < out.width; ++x) {
-      for (int c = 0; c < out.channels; ++c) out.at(y, x, c) = image.at(image.height - 1 - x, y, c);
-    }
-  }
-  return out;
-}
-
 class AvReader : public VideoReader {
  public:
   AvReader(std::string name, const std::string& url, const AVInputFormat* device) : name_(std::move(name)) {
@@ -62,7 +52,7 @@ class AvReader : public VideoReader {
     const std::int64_t time = decoded_->best_effort_timestamp;
     if (first_time_ == AV_NOPTS_VALUE) first_time_ = time;
     frame.image = rgb();
-    for (int i = 0; i < turns_; ++i) frame.image = turned_clockwise(frame.image);
+    if (turns_ > 0) frame.image = turn_clockwise(frame.image, turns_);
     frame.index = count_++;
     frame.seconds = time == AV_NOPTS_VALUE
                         ? static_cast<double>(frame.index) / frame_rate()

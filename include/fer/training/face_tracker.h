@@ -1,0 +1,45 @@
+// Follows faces through the frames of a video, and smooths what is read from each.
+//
+//   fer::FaceTracker tracker(0.5);
+//   for (fer::VideoFrame frame; video->next(frame);)
+//     for (const fer::TrackedFace& face : tracker.follow(reader.read(frame.image), frame.seconds)) ...
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fer/training/face_reader.h"
+
+namespace fer {
+
+struct TrackedFace {
+  std::int64_t track = 0;     ///< which face of the video, from 0 in the order of their appearance
+  SamplePrediction smoothed;  ///< means of its probabilities, and the likeliest class of these
+};
+
+class FaceTracker {
+ public:
+  /// A reading that is `memory` seconds old counts 1/e of a new one. ConfigError unless it is positive.
+  explicit FaceTracker(double memory);
+
+  /// The faces of the next frame, shown at `seconds`, in their order. A face continues the track whose last
+  /// box it overlaps most, by 0.3 of their union at least; a track ends when it was not seen for `memory` or
+  /// for a second, whichever is longer.
+  std::vector<TrackedFace> follow(const std::vector<FaceReading>& faces, double seconds);
+
+ private:
+  struct Track {
+    std::int64_t number;
+    Box box;
+    double seconds, weight;
+    std::vector<double> sums;  // of the probabilities, each times its weight
+  };
+  std::vector<Track*> matched(const std::vector<FaceReading>& faces);
+  TrackedFace update(Track& track, const FaceReading& face, double seconds) const;
+
+  double memory_;
+  std::vector<Track> tracks_;
+  std::int64_t count_ = 0;
+};
+
+}  // namespace fer
