@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "fer/autograd/ops.h"
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
+#include "formats/json_text.h"
 #include "training/thread_governor.h"
 
 namespace fer {
@@ -36,6 +36,20 @@ void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
       face[i] = {values[first + 2 * i], values[first + 2 * i + 1]};
     landmarks.push_back(face);
   }
+}
+
+/// The network of the file's configuration. FormatError if its tensors cannot fill it, before memory is taken
+/// for it; ConfigError if the configuration contradicts itself.
+std::unique_ptr<FERNet> model_for(const StateDict& tensors, const RunConfig& config,
+                                  const std::string& source) {
+  try {
+    check(config);
+    validate(config.model);
+  } catch (const ConfigError& error) {
+    throw ConfigError(concat(source, ": its configuration: ", error.what()));
+  }
+  const ParameterLimit limit(tensors.element_count(), source);
+  return std::make_unique<FERNet>(config.model);
 }
 
 }  // namespace
@@ -118,16 +132,13 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
                        "metadata); weights written by 'fer train' do");
   Classifier classifier;
   apply_json(classifier.config, config->second, path.string());
-  try {
-    classifier.class_names = nlohmann::json::parse(classes->second).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(concat(path.string(), ": 'classes' in its metadata is damaged: ", error.what()));
-  }
+  const std::string where = path.string() + ": 'classes' in its metadata";
+  classifier.class_names = json_as<std::vector<std::string>>(parse_json(classes->second, where), where);
   require<FormatError>(
       static_cast<std::int64_t>(classifier.class_names.size()) == classifier.config.model.classes,
       path.string(), ": names ", classifier.class_names.size(), " classes, the network has ",
       classifier.config.model.classes);
-  classifier.model = std::make_unique<FERNet>(classifier.config.model);
+  classifier.model = model_for(file.tensors, classifier.config, path.string());
   load_weights(file.tensors, path.string(), *classifier.model);
   classifier.model->freeze_landmarks();
   classifier.model->to(device);
