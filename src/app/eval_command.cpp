@@ -27,7 +27,7 @@ class Other {
       require_same_classes(*classifier_, dataset.info());
       return;
     }
-    const auto bytes = read_file(path);
+    const auto bytes = read_file(path, std::size_t{256} << 20);
     saved_ = evaluation_from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
     require<DataError>(saved_->confusion.class_names() == dataset.info().class_names, path,
                        ": is of other classes than the data set '", dataset.info().name, "' has");

@@ -2,31 +2,39 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
 #include <ctime>
 #include <string_view>
+
+#include "fer/stop.h"
 
 namespace fer::app {
 namespace {
 
-volatile std::sig_atomic_t first = 0;
-timespec first_at{};
+// Any thread may run the handler, and two may at once. Without locks behind them, atomics are what it may
+// use.
+std::atomic<std::int64_t> first_at{0};  // nanoseconds of a clock that began before the program
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 
 /// Calls nothing that a signal handler must not.
 void note(int signal) {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  if (first != 0) {
-    const double apart = static_cast<double>(now.tv_sec - first_at.tv_sec) +
-                         1e-9 * static_cast<double>(now.tv_nsec - first_at.tv_nsec);
-    if (apart < 1) return;
+  const int error = errno;
+  timespec clock{};
+  ::clock_gettime(CLOCK_MONOTONIC, &clock);
+  constexpr std::int64_t second = 1'000'000'000;
+  const std::int64_t now = clock.tv_sec * second + clock.tv_nsec;
+  std::int64_t first = 0;
+  if (first_at.compare_exchange_strong(first, now)) {
+    request_stop(signal);
+    constexpr std::string_view message = "\nstopping in order; another one, a second later, stops at once\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);
     ::raise(signal);  // comes as soon as this function returns
-    return;
   }
-  first_at = now;
-  first = signal;
-  constexpr std::string_view message = "\nstopping in order; another one, a second later, stops at once\n";
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  errno = error;
 }
 
 }  // namespace
@@ -44,7 +52,7 @@ InterruptCatcher::~InterruptCatcher() {
 }
 
 int interrupted() {
-  return first;
+  return stop_requested();
 }
 
 }  // namespace fer::app

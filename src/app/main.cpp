@@ -1,15 +1,23 @@
 // fer: trains, evaluates and uses the facial-expression network.
+#include <omp.h>
+
+#include <csignal>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <latch>
 #include <new>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "app/commands.h"
+#include "app/interrupt.h"
 #include "fer/data/face_detector.h"
 #include "fer/data/image.h"
 #include "fer/data/video.h"
 #include "fer/error.h"
+#include "fer/stop.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
 #include "fer/tensor/subnormal.h"
@@ -76,9 +84,33 @@ bool fully_printed() {
   return false;
 }
 
+/// OpenMP would end the program in the middle of its work where a thread cannot be started.
+void require_threads() {
+  const int wanted = omp_get_max_threads() - 1;
+  std::latch all_started(1);
+  std::vector<std::jthread> threads;
+  try {
+    while (static_cast<int>(threads.size()) < wanted) threads.emplace_back([&] { all_started.wait(); });
+  } catch (const std::system_error& error) {
+    all_started.count_down();
+    throw fer::Error(fer::concat("cannot start ", wanted, wanted == 1 ? " thread" : " threads",
+                                 " beside the first: ", error.code().message(),
+                                 "; ask for fewer with OMP_NUM_THREADS, or raise the limits of "
+                                 "processes (ulimit -u) and of memory (ulimit -v)"));
+  }
+  all_started.count_down();
+}
+
+/// That of a program that a signal has ended, where one has.
+int exit_code(int otherwise) {
+  return fer::stop_requested() ? fer::app::exit_code_of(fer::stop_requested()) : otherwise;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ,
+              SIG_IGN);     // a file that reaches its limit is an error of its writer, not the program's end
   fer::flush_subnormals();  // a training whose loss has nearly vanished is otherwise several times slower
   CLI::App program{"Facial expressions: train, evaluate and use the product-cross dual attention network."};
   program.name("fer");
@@ -119,6 +151,7 @@ int main(int argc, char** argv) {
     return fully_printed() ? 0 : 1;
   }
   try {
+    require_threads();
     for (const auto& [name, run] : commands) {
       if (!program.got_subcommand(name)) continue;
       const int code = run();
@@ -126,7 +159,7 @@ int main(int argc, char** argv) {
     }
   } catch (const fer::ConfigError& error) {
     std::cerr << "fer: " << error.what() << std::endl;
-    return 2;
+    return exit_code(2);
   } catch (const std::bad_alloc&) {
     const bool training = program.got_subcommand("train") || program.got_subcommand("ablate");
     std::cerr << "fer: out of memory"
@@ -140,7 +173,7 @@ int main(int argc, char** argv) {
     return 1;
   } catch (const std::exception& error) {
     std::cerr << "fer: " << error.what() << std::endl;
-    return 1;
+    return exit_code(1);
   }
   return 2;
 }

@@ -97,6 +97,7 @@ class Predictor {
       std::cerr << "fer: " << (named ? "" : source + ": ") << what << std::endl;
       writer_->failed(source, what);
       ++failed_;
+      unread_ = interrupted() != 0;  // it may have been a pipe that nobody writes to
     }
   }
 

@@ -39,17 +39,13 @@ std::string new_folder(const RunConfig& config) {
 RunConfig configuration(const TrainOptions& options, const SettingFlags& flags) {
   RunConfig config;
   config.model = preset(config.preset);
-  const auto read = [&config](const fs::path& path) {
-    const auto bytes = read_file(path);
-    apply_json(config, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path.string());
-  };
-  if (!options.config.empty()) read(options.config);
+  if (!options.config.empty()) read_config(config, options.config);
   if (!options.resume.empty()) {
     const fs::path file = fs::path(options.resume) / "config.json";
     std::error_code ignored;
     require<IoError>(fs::exists(file, ignored), "cannot resume '", options.resume,
                      "': it holds no config.json");
-    read(file);
+    read_config(config, file);
   }
   flags.apply(config);
   return config;

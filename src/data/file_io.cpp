@@ -1,45 +1,24 @@
 // POSIX: files mapped into memory; and what texts are cut into.
 #include "data/file_io.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 
 #include "fer/error.h"
+#include "formats/input_file.h"
 
 namespace fer::detail {
-namespace {
-
-/// Closes a file descriptor at the end of its scope.
-struct Descriptor {
-  int fd = -1;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
-[[noreturn]] void fail(const char* what, const std::filesystem::path& path, int error) {
-  throw IoError(concat("cannot ", what, " '", path.string(), "': ", std::strerror(error)));
-}
-
-}  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};  // a pipe does not make it wait
-  if (file.fd < 0) fail("read", path, errno);
-  struct stat status {};
-  if (::fstat(file.fd, &status) != 0) fail("read", path, errno);
-  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
-  require<IoError>(S_ISREG(status.st_mode), "cannot read '", path.string(), "': it is no regular file");
-  size_ = static_cast<std::size_t>(status.st_size);
+  const InputFile file(path);
+  size_ = static_cast<std::size_t>(file.size());
   if (size_ == 0) return;
-  data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (data_ == MAP_FAILED) fail("map", path, errno);
+  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  require<IoError>(mapped != MAP_FAILED, "cannot map '", path.string(), "': ", std::strerror(errno));
+  data_ = mapped;
   ::madvise(data_, size_, MADV_SEQUENTIAL);
 }
 

@@ -17,11 +17,6 @@ void require_pixels(const Image& image, const char* op) {
 
 }  // namespace
 
-bool is_picture_name(const std::filesystem::path& path) {
-  const std::string extension = detail::to_lower(path.extension().string());
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg";
-}
-
 Image::Image(int height_, int width_, int channels_, std::uint8_t value)
     : height(height_), width(width_), channels(channels_) {
   require<ShapeError>(height > 0 && width > 0 && (channels == 1 || channels == 3),

@@ -11,6 +11,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "fer/error.h"
@@ -259,8 +260,14 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
   const std::int64_t n = state_->dataset->size(), b = options.batch_size;
   // A data set smaller than one batch still gives that one.
   state_->batches = options.drop_last ? std::max<std::int64_t>(1, n / b) : (n + b - 1) / b;
-  for (int i = 0; i < options.threads; ++i)
-    state_->threads.emplace_back([s = state_.get()] { s->run_worker(); });
+  try {
+    for (int i = 0; i < options.threads; ++i)
+      state_->threads.emplace_back([s = state_.get()] { s->run_worker(); });
+  } catch (const std::system_error& error) {
+    throw ConfigError(concat("loader: cannot start thread ", state_->threads.size() + 1, " of ",
+                             options.threads, ": ", error.code().message(),
+                             "; ask for fewer 'loader_threads', or raise the limit (ulimit -u)"));
+  }
 }
 
 DataLoader::~DataLoader() = default;

@@ -1,6 +1,7 @@
 #include "fer/formats/atomic_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "fer/error.h"
+#include "fer/stop.h"
 
 namespace fer {
 namespace {
@@ -117,6 +119,16 @@ void sync_folder(const fs::path& target) {
   if (fd.valid()) ::fsync(fd.get());
 }
 
+/// Returns when the pipe has bytes or its writers are gone; IoError when this process is asked to stop.
+void wait_for_pipe(int fd, const fs::path& path) {
+  constexpr int milliseconds = 100;  // the signal may have gone to another thread
+  pollfd waiting{fd, POLLIN, 0};
+  while (::poll(&waiting, 1, milliseconds) <= 0) {
+    require<IoError>(stop_requested() == 0, "cannot read '", path.string(),
+                     "': stopped while waiting for what is written to this pipe");
+  }
+}
+
 }  // namespace
 
 void write_file_atomically(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
@@ -149,13 +161,15 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 }
 
 std::vector<std::byte> read_file(const fs::path& path, std::size_t most) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: whoever waits for a pipe waits in wait_for_pipe().
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) fail("read", path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail("read", path, errno);
   if (S_ISDIR(info.st_mode)) fail("read", path, EISDIR);
-  const bool device = S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode);
-  require<IoError>(!device, "cannot read '", path.string(), "': it is a device, not a file");
+  const bool pipe = S_ISFIFO(info.st_mode);
+  require<IoError>(pipe || S_ISREG(info.st_mode), "cannot read '", path.string(),
+                   "': it is a device, not a file");
   const auto require_size = [&](std::size_t size) {
     require<IoError>(size <= most, "cannot read '", path.string(), "': it is larger than ", most, " bytes");
   };
@@ -164,8 +178,9 @@ std::vector<std::byte> read_file(const fs::path& path, std::size_t most) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size) + 1);
   std::size_t filled = 0;
   for (;;) {
+    if (pipe) wait_for_pipe(fd.get(), path);
     const ssize_t got = ::read(fd.get(), bytes.data() + filled, bytes.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) fail("read", path, errno);
     filled += static_cast<std::size_t>(got);
     if (got == 0) break;

@@ -1,20 +1,18 @@
 #include "fer/formats/input_spec.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "fer/error.h"
+#include "formats/json_text.h"
 
 namespace fer {
 namespace {
-
-using SpecJson = nlohmann::ordered_json;
 
 // Raised when the meaning of a key changes, or a key is added that must not be ignored.
 constexpr int spec_version = 1;
 
 /// A value for an error message, cut where it is long.
-std::string shown(const SpecJson& value) {
+std::string shown(const Json& value) {
   const std::string text = value.dump();
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
@@ -24,11 +22,7 @@ class SpecReader {
  public:
   SpecReader(const std::string& text, const std::string& source)
       : where_(concat(source, ": '", input_key, "' in its metadata")) {
-    try {
-      json_ = SpecJson::parse(text);
-    } catch (const nlohmann::json::exception& error) {
-      throw FormatError(concat(where_, " is not JSON: ", error.what()));
-    }
+    json_ = parse_json(text, where_);
     require<FormatError>(json_.is_object(), where_, " must be a JSON object, got ", shown(json_));
   }
 
@@ -41,18 +35,18 @@ class SpecReader {
                            " has an unknown key '", key, "'");
   }
 
-  const SpecJson& at(const char* key) const {
+  const Json& at(const char* key) const {
     require<FormatError>(json_.contains(key), where_, " lacks '", key, "'");
     return json_[key];
   }
 
-  double number(const char* key, const SpecJson& value, double least, double most) const {
+  double number(const char* key, const Json& value, double least, double most) const {
     if (!within(value, least, most)) fail(key, concat("a number from ", least, " to ", most), value);
     return value.get<double>();
   }
 
   std::int64_t whole_number(const char* key, std::int64_t least, std::int64_t most) const {
-    const SpecJson& value = at(key);
+    const Json& value = at(key);
     const bool fits =
         value.is_number_integer() && within(value, static_cast<double>(least), static_cast<double>(most));
     if (!fits) fail(key, concat("a whole number from ", least, " to ", most), value);
@@ -60,7 +54,7 @@ class SpecReader {
   }
 
   std::array<double, 3> channels(const char* key, double least, double most) const {
-    const SpecJson& value = at(key);
+    const Json& value = at(key);
     if (!value.is_array() || value.size() != 3) fail(key, "a list of three numbers", value);
     std::array<double, 3> numbers{};
     for (std::size_t c = 0; c < 3; ++c) numbers[c] = number(key, value[c], least, most);
@@ -68,7 +62,7 @@ class SpecReader {
   }
 
   InputColour colour() const {
-    const SpecJson& value = at("colour");
+    const Json& value = at("colour");
     for (const InputColour known : {InputColour::grey, InputColour::rgb}) {
       if (value == name_of(known)) return known;
     }
@@ -76,22 +70,22 @@ class SpecReader {
   }
 
   void require_version() const {
-    const SpecJson& value = at("version");
+    const Json& value = at("version");
     require<FormatError>(value == spec_version, where_, " is of version ", shown(value),
                          ", this program reads version ", spec_version);
   }
 
  private:
-  static bool within(const SpecJson& value, double least, double most) {
+  static bool within(const Json& value, double least, double most) {
     return value.is_number() && value.get<double>() >= least && value.get<double>() <= most;
   }
 
-  [[noreturn]] void fail(const char* key, const std::string& expected, const SpecJson& value) const {
+  [[noreturn]] void fail(const char* key, const std::string& expected, const Json& value) const {
     throw FormatError(concat(where_, ": '", key, "' must be ", expected, ", got ", shown(value)));
   }
 
   std::string where_;
-  SpecJson json_;
+  Json json_;
 };
 
 }  // namespace
@@ -108,7 +102,7 @@ InputColour parse_input_colour(std::string_view name) {
 }
 
 std::string to_json(const InputSpec& spec) {
-  return SpecJson{
+  return Json{
       {"version", spec_version},       {"colour", name_of(spec.colour)},  {"size", spec.size},
       {"face_share", spec.face_share}, {"mean", spec.normalisation.mean}, {"std", spec.normalisation.std}}
       .dump();

@@ -1,17 +1,13 @@
 #include "fer/formats/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <numeric>
 
 #include "fer/formats/atomic_file.h"
+#include "formats/input_file.h"
+#include "formats/safetensors_checksums.h"
 #include "formats/safetensors_header.h"
 
 namespace fer {
@@ -23,61 +19,42 @@ static_assert(std::endian::native == std::endian::little, "files hold little-end
 constexpr std::uint64_t longest_header = 100'000'000;
 constexpr std::uint64_t length_bytes = 8;
 
+std::span<const std::byte> bytes_of(const Tensor& tensor) {
+  if (tensor.bytes() == 0) return {};
+  return {static_cast<const std::byte*>(tensor.raw()), tensor.bytes()};
+}
+
 }  // namespace
 
 struct SafetensorsFile::State {
+  explicit State(const std::filesystem::path& file) : path(file.string()), input(file) {}
+
   std::string path;
-  int descriptor = -1;
+  detail::InputFile input;
   std::uint64_t data_start = 0;
   detail::SafetensorsHeader header;
   std::unordered_map<std::string, std::size_t> index;
-
-  ~State() {
-    if (descriptor >= 0) ::close(descriptor);
-  }
-
-  /// The size of the file, which is open afterwards.
-  std::uint64_t open(const std::filesystem::path& file) {
-    path = file.string();
-    descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    require<IoError>(descriptor >= 0, "cannot read '", path, "': ", std::strerror(errno));
-    struct stat status {};
-    require<IoError>(::fstat(descriptor, &status) == 0, "cannot read '", path, "': ", std::strerror(errno));
-    require<IoError>(S_ISREG(status.st_mode), "cannot read '", path, "': it is not a regular file");
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-
-  void read(void* target, std::uint64_t bytes, std::uint64_t position) const {
-    auto* out = static_cast<std::byte*>(target);
-    while (bytes > 0) {
-      const ssize_t got = ::pread(descriptor, out, bytes, static_cast<off_t>(position));
-      if (got < 0 && errno == EINTR) continue;
-      require<IoError>(got >= 0, "cannot read '", path, "': ", std::strerror(errno));
-      require<FormatError>(got > 0, path, ": was truncated while it was read");
-      out += got;
-      bytes -= static_cast<std::uint64_t>(got);
-      position += static_cast<std::uint64_t>(got);
-    }
-  }
+  std::vector<std::uint32_t> checksums;  // of the entries; empty where the file has none
 };
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
   State& s = *state_;
-  const std::uint64_t size = s.open(path);
+  const std::uint64_t size = s.input.size();
   require<FormatError>(size >= length_bytes, s.path, ": has ", size,
                        " bytes, too few for the length of a safetensors header");
   std::uint64_t length = 0;
-  s.read(&length, length_bytes, 0);
+  s.input.read(std::as_writable_bytes(std::span(&length, 1)), 0);
   const std::uint64_t rest = size - length_bytes;
   require<FormatError>(length <= rest, s.path, ": is truncated: a header of ", length, " bytes, but ", rest,
                        " are left");
   require<FormatError>(length <= longest_header, s.path, ": a header of ", length, " bytes, the limit is ",
                        longest_header);
   std::string text(length, '\0');
-  s.read(text.data(), length, length_bytes);
+  s.input.read(std::as_writable_bytes(std::span(text)), length_bytes);
   s.data_start = length_bytes + length;
   s.header = detail::parse_safetensors_header(text, rest - length, s.path);
   for (std::size_t i = 0; i < s.header.entries.size(); ++i) s.index.emplace(s.header.entries[i].name, i);
+  s.checksums = detail::take_checksums(s.header.metadata, s.header.entries, s.path);
 }
 
 SafetensorsFile::~SafetensorsFile() = default;
@@ -90,6 +67,10 @@ const std::vector<SafetensorsEntry>& SafetensorsFile::entries() const {
 
 const Metadata& SafetensorsFile::metadata() const {
   return state_->header.metadata;
+}
+
+bool SafetensorsFile::has_checksums() const {
+  return !state_->checksums.empty();
 }
 
 bool SafetensorsFile::contains(std::string_view name) const {
@@ -105,7 +86,16 @@ const SafetensorsEntry& SafetensorsFile::entry(std::string_view name) const {
 Tensor SafetensorsFile::read(std::string_view name) const {
   const SafetensorsEntry& e = entry(name);
   Tensor tensor = Tensor::empty(e.shape, e.dtype);
-  if (e.end > e.begin) state_->read(tensor.mutable_raw(), e.end - e.begin, state_->data_start + e.begin);
+  std::span<std::byte> bytes;
+  if (e.end > e.begin) {
+    bytes = {static_cast<std::byte*>(tensor.mutable_raw()), e.end - e.begin};
+    state_->input.read(bytes, state_->data_start + e.begin);
+  }
+  const auto position = static_cast<std::size_t>(&e - entries().data());
+  const bool whole = !has_checksums() || detail::checksum_of(e, bytes) == state_->checksums[position];
+  require<FormatError>(whole, state_->path, ": tensor '", name,
+                       "' is damaged: it does not have its checksum ('", detail::checksums_key,
+                       "' in the metadata)");
   return tensor;
 }
 
@@ -135,9 +125,13 @@ void write_safetensors(const std::filesystem::path& path, const StateDict& tenso
   for (const std::size_t i : order) {
     header.entries[i].begin = std::exchange(end, end + host[i].bytes());
     header.entries[i].end = end;
-    if (host[i].bytes() > 0)
-      parts.emplace_back(static_cast<const std::byte*>(host[i].raw()), host[i].bytes());
+    if (host[i].bytes() > 0) parts.push_back(bytes_of(host[i]));
   }
+  std::vector<std::uint32_t> checksums;
+  for (std::size_t i = 0; i < host.size(); ++i)
+    checksums.push_back(detail::checksum_of(header.entries[i], bytes_of(host[i])));
+  header.metadata.erase(detail::checksums_key);
+  header.metadata[detail::checksums_key] = detail::checksums_text(header.metadata, header.entries, checksums);
   const std::string text = detail::write_safetensors_header(header, path.string());
   const std::uint64_t length = text.size();
   parts[0] = std::as_bytes(std::span(&length, 1));

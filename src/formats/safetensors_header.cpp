@@ -216,6 +216,12 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
   return header;
 }
 
+std::string description_of(const SafetensorsEntry& entry) {
+  std::string text = concat(entry.name, '\0', code_of(entry.dtype));
+  for (const std::int64_t extent : entry.shape) text += concat(' ', extent);
+  return text;
+}
+
 std::string write_safetensors_header(const SafetensorsHeader& header, const std::string& file) {
   std::string text = "{";
   const auto append = [&](const std::string& key, const Json& value) {

@@ -21,6 +21,9 @@ struct SafetensorsHeader {
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
                                            const std::string& file);
 
+/// What the header says of a tensor apart from where it is, for its checksum.
+std::string description_of(const SafetensorsEntry& entry);
+
 /// The text of a header, padded with spaces to a multiple of eight bytes.
 std::string write_safetensors_header(const SafetensorsHeader& header, const std::string& file);
 

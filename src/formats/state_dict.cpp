@@ -1,16 +1,14 @@
 #include "fer/formats/state_dict.h"
 
+#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <span>
-#include <system_error>
 
 #include "fer/formats/half.h"
 #include "fer/formats/pytorch.h"
 #include "fer/formats/safetensors.h"
 #include "fer/tensor/backend.h"
+#include "formats/input_file.h"
 #include "formats/pytorch_formats.h"
 #include "formats/pytorch_state.h"
 #include "formats/wrappers.h"
@@ -40,20 +38,6 @@ void check_layout(const std::string& name, Metadata& metadata) {
   metadata.erase(layout);
 }
 
-/// The first bytes of a file, for telling its format.
-std::array<std::byte, 16> read_head(const std::filesystem::path& path, std::size_t& count) {
-  std::error_code error;
-  require<IoError>(!std::filesystem::is_directory(path, error), "cannot read '", path.string(),
-                   "': Is a directory");
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  require<IoError>(in.good(), "cannot read '", path.string(), "': ", std::strerror(errno));
-  std::array<std::byte, 16> head{};
-  in.read(reinterpret_cast<char*>(head.data()), static_cast<std::streamsize>(head.size()));
-  count = static_cast<std::size_t>(in.gcount());
-  return head;
-}
-
 }  // namespace
 
 void StateDict::insert(std::string name, Tensor tensor) {
@@ -73,6 +57,12 @@ const Tensor& StateDict::at(std::string_view name) const {
   return *found;
 }
 
+std::int64_t StateDict::element_count() const {
+  std::int64_t count = 0;
+  for (const auto& [name, tensor] : items_) count += tensor.numel();
+  return count;
+}
+
 std::string_view name_of(FileFormat format) {
   switch (format) {
     case FileFormat::safetensors:
@@ -88,9 +78,11 @@ std::string_view name_of(FileFormat format) {
 }
 
 FileFormat detect_format(const std::filesystem::path& path) {
-  std::size_t count = 0;
-  const auto head = read_head(path, count);
-  return detail::detect_format(std::span(head).first(count), path.string());
+  const detail::InputFile file(path);
+  std::array<std::byte, 16> bytes{};
+  const auto head = std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), file.size()));
+  file.read(head, 0);
+  return detail::detect_format(head, path.string());
 }
 
 StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& options) {

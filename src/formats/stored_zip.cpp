@@ -1,9 +1,9 @@
 #include "formats/stored_zip.h"
 
-#include <array>
 #include <initializer_list>
 
 #include "fer/error.h"
+#include "fer/formats/checksum.h"
 
 namespace fer::detail {
 namespace {
@@ -19,42 +19,11 @@ void append(std::string& out, std::initializer_list<Field> fields) {
   }
 }
 
-/// Tables for eight bytes at a time: tables[k][b] is the remainder of byte b followed by k zero bytes.
-std::array<std::array<std::uint32_t, 256>, 8> crc_tables() {
-  std::array<std::array<std::uint32_t, 256>, 8> tables{};
-  for (std::uint32_t b = 0; b < 256; ++b) {
-    std::uint32_t rest = b;
-    for (int bit = 0; bit < 8; ++bit) rest = rest & 1 ? 0xEDB88320u ^ (rest >> 1) : rest >> 1;
-    tables[0][b] = rest;
-  }
-  for (std::size_t k = 1; k < 8; ++k) {
-    for (std::size_t b = 0; b < 256; ++b) {
-      tables[k][b] = tables[k - 1][b] >> 8 ^ tables[0][tables[k - 1][b] & 255];
-    }
-  }
-  return tables;
-}
-
 constexpr std::uint64_t alignment = 64;
 constexpr std::uint64_t version_needed = 10;
 constexpr std::uint64_t dos_date = 0x21;  // 1 January 1980: equal input gives equal bytes
 
 }  // namespace
-
-std::uint32_t crc32(std::span<const std::byte> bytes) {
-  static const auto tables = crc_tables();
-  const auto at = [&](std::size_t i) { return static_cast<std::uint32_t>(bytes[i]); };
-  std::uint32_t crc = ~0u;
-  std::size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) {
-    crc ^= at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24;
-    crc = tables[7][crc & 255] ^ tables[6][crc >> 8 & 255] ^ tables[5][crc >> 16 & 255] ^
-          tables[4][crc >> 24] ^ tables[3][at(i + 4)] ^ tables[2][at(i + 5)] ^ tables[1][at(i + 6)] ^
-          tables[0][at(i + 7)];
-  }
-  for (; i < bytes.size(); ++i) crc = tables[0][(crc ^ at(i)) & 255] ^ crc >> 8;
-  return ~crc;
-}
 
 void StoredZip::add(const std::string& name, std::span<const std::byte> data) {
   constexpr std::uint64_t limit = 0xFFFFFF00;

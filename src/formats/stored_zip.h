@@ -27,7 +27,4 @@ class StoredZip {
   std::uint64_t offset_ = 0, count_ = 0;
 };
 
-/// CRC-32 as zip has it (polynomial 0xEDB88320, reflected).
-std::uint32_t crc32(std::span<const std::byte> bytes);
-
 }  // namespace fer::detail

@@ -4,11 +4,14 @@
 #include <cmath>
 #include <numbers>
 #include <span>
+#include <utility>
 
 #include "fer/tensor/random.h"
 
 namespace fer {
 namespace {
+
+thread_local ParameterLimit* parameter_limit = nullptr;  // the innermost
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
@@ -182,7 +185,25 @@ void Module::initialise(std::uint64_t seed) {
   });
 }
 
+ParameterLimit::ParameterLimit(std::int64_t values, std::string source)
+    : values_(values),
+      left_(values),
+      source_(std::move(source)),
+      outer_(std::exchange(parameter_limit, this)) {}
+
+ParameterLimit::~ParameterLimit() {
+  parameter_limit = outer_;
+}
+
+void ParameterLimit::take(const std::string& name, const Shape& shape) {
+  require<FormatError>(shape.numel() <= left_, source_, ": its sizes are of a larger network than its ",
+                       values_, values_ == 1 ? " value fills" : " values fill", "; a '", name, "' of shape ",
+                       shape, " is beyond them");
+  left_ -= shape.numel();
+}
+
 Variable Module::add_parameter(std::string name, const Shape& shape, Init init) {
+  if (parameter_limit) parameter_limit->take(name, shape);
   const Tensor value = init == Init::ones    ? Tensor::full(shape, 1.0)
                        : init == Init::prelu ? Tensor::full(shape, 0.25)
                                              : Tensor::zeros(shape);
@@ -192,6 +213,7 @@ Variable Module::add_parameter(std::string name, const Shape& shape, Init init) 
 }
 
 Tensor& Module::add_buffer(std::string name, const Shape& shape, double value) {
+  if (parameter_limit) parameter_limit->take(name, shape);
   buffers_.push_back({std::move(name), std::make_unique<Tensor>(Tensor::full(shape, value)), value});
   return *buffers_.back().tensor;
 }

@@ -4,6 +4,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/models/prepared_attention.h"
+#include "models/size_checks.h"
 
 namespace fer {
 namespace {
@@ -45,11 +46,11 @@ Variable add_residual(Linear& layer, Dropout& drop, const Variable& x, const Var
 }  // namespace
 
 void validate(const DualAttentionConfig& config) {
-  require<ConfigError>(config.dim >= 1, "dim must be 1 or more, got ", config.dim);
+  detail::require_size("dim", config.dim, detail::most_channels);
   require<ConfigError>(config.heads >= 1 && config.dim % config.heads == 0, "heads must divide dim; ",
                        config.heads, " does not divide ", config.dim);
-  require<ConfigError>(config.depth >= 1, "depth must be 1 or more, got ", config.depth);
-  require<ConfigError>(config.mlp_ratio >= 1, "mlp_ratio must be 1 or more, got ", config.mlp_ratio);
+  detail::require_size("depth", config.depth, detail::most_units);
+  detail::require_size("mlp_ratio", config.mlp_ratio, detail::most_ratio);
   const std::pair<std::string_view, double> rates[] = {{"drop_attention", config.drop_attention},
                                                        {"drop_hidden", config.drop_hidden},
                                                        {"drop_mlp", config.drop_mlp}};

@@ -2,6 +2,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
+#include "models/size_checks.h"
 
 namespace fer {
 
@@ -37,27 +38,18 @@ Variable IRUnit::forward(const Variable& x) {
   return run_res_layer([&] { return (*parts_.norm2)(y, {}, shortcut); });
 }
 
-namespace {
-
-void require_positive(const std::vector<std::int64_t>& values, std::string_view field) {
-  for (const std::int64_t value : values) {
-    require<ConfigError>(value >= 1, field, " must be 1 or more, got ", value);
-  }
-}
-
-}  // namespace
-
 void validate(const IRBackboneConfig& config) {
   require<ConfigError>(
       !config.widths.empty() && config.units.size() == config.widths.size() &&
           config.strides.size() == config.widths.size(),
       "widths, units and strides of the image backbone describe one stage an entry: they have ",
       config.widths.size(), ", ", config.units.size(), " and ", config.strides.size(), " entries");
-  require_positive({config.stem}, "stem");
-  require_positive({config.stem_stride}, "stem_stride");
-  require_positive(config.widths, "widths");
-  require_positive(config.units, "units");
-  require_positive(config.strides, "strides");
+  detail::require_size("stages of the image backbone", static_cast<std::int64_t>(config.widths.size()), 16);
+  detail::require_size("stem", config.stem, detail::most_channels);
+  detail::require_size("stem_stride", config.stem_stride, detail::most_stride);
+  for (const auto width : config.widths) detail::require_size("widths", width, detail::most_channels);
+  for (const auto count : config.units) detail::require_size("units", count, detail::most_units);
+  for (const auto stride : config.strides) detail::require_size("strides", stride, detail::most_stride);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
+#include "models/size_checks.h"
 
 namespace fer {
 
@@ -60,14 +61,12 @@ Variable LandmarkHead::forward(const Variable& x) {
 }
 
 void validate(const MobileFaceNetConfig& config) {
-  require<ConfigError>(config.width >= 1, "lm_width must be 1 or more, got ", config.width);
+  detail::require_size("lm_width", config.width, detail::most_channels);
   require<ConfigError>(config.units.size() == 3,
                        "lm_units are three, the residual blocks of conv_3, conv_4 and conv_5; got ",
                        config.units.size());
-  for (const std::int64_t count : config.units) {
-    require<ConfigError>(count >= 1, "lm_units must be 1 or more, got ", count);
-  }
-  require<ConfigError>(config.outputs >= 1, "lm_outputs must be 1 or more, got ", config.outputs);
+  for (const std::int64_t count : config.units) detail::require_size("lm_units", count, detail::most_units);
+  detail::require_size("lm_outputs", config.outputs, detail::most_channels);
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fer/error.h"
+#include "models/size_checks.h"
 
 namespace fer {
 namespace {
@@ -129,8 +130,9 @@ void validate(const FERNetConfig& config) {
   validate(config.image);
   validate(config.landmarks);
   validate(config.attention);
-  require<ConfigError>(config.classes >= 1, "classes must be 1 or more, got ", config.classes);
+  detail::require_size("classes", config.classes, detail::most_channels);
   require<ConfigError>(config.image_size >= 8, "image_size must be 8 or more, got ", config.image_size);
+  detail::require_size("image_size", config.image_size, detail::most_pixels);
   std::int64_t stride = config.image.stem_stride;
   for (const std::int64_t s : config.image.strides) stride *= s;
   require<ConfigError>(

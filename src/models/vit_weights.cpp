@@ -115,7 +115,15 @@ void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAt
   config.dim = qkv.dim(1);
   config.mlp_ratio = fc1.dim(0) / fc1.dim(1);
   config.depth = 1;
-  while (tensors.contains(concat("blocks.", config.depth, ".attn.qkv.weight"))) ++config.depth;
+  const auto same = [&](const char* name, const Tensor& first) {
+    const std::string key = concat("blocks.", config.depth, name);
+    const Tensor* other = tensors.find(key);
+    require<ShapeError>(!other || other->shape() == first.shape(), source, ": '", key, "' of ",
+                        other ? other->shape() : Shape(), " is not of the shape of block 0's, ",
+                        first.shape());
+    return other != nullptr;
+  };
+  while (same(".attn.qkv.weight", qkv) && same(".mlp.fc1.weight", fc1)) ++config.depth;
   config.heads = is_old_small(tensors) ? 8 : std::max<std::int64_t>(1, config.dim / 64);
   config.qkv_bias = tensors.contains("blocks.0.attn.qkv.bias");
   config.pre_norm = tensors.contains("blocks.0.norm1.weight");

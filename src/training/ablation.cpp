@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "fer/formats/atomic_file.h"
@@ -13,16 +12,10 @@
 namespace fer {
 namespace {
 
-using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-std::string contents(const fs::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-Json parse(const fs::path& path) {
-  Json json = Json::parse(contents(path), nullptr, /*allow_exceptions=*/false);
+Json read_object(const fs::path& path) {
+  Json json = read_json(path);
   require<FormatError>(json.is_object(), path.string(), ": not a JSON object");
   return json;
 }
@@ -48,7 +41,7 @@ FolderLock claim_folder(const fs::path& folder, const Json& wanted, TrainingObse
     write_file_atomically(file, wanted.dump(2) + "\n");
     return lock;
   }
-  const Json there = parse(file).flatten(), here = wanted.flatten();
+  const Json there = read_object(file).flatten(), here = wanted.flatten();
   for (const auto& [key, value] : here.items()) {
     const Json other = there.contains(key) ? there[key] : Json(nullptr);
     require<ConfigError>(other == value, "the folder '", folder.string(),
@@ -89,17 +82,22 @@ Json settings_json(const AblationVariant& variant) {
 
 AblationCell read_cell(const fs::path& file, std::size_t index, const AblationVariant& variant,
                        std::uint64_t seed) {
-  const Json json = parse(file);
-  require<ConfigError>(json.value("settings", Json()) == settings_json(variant), file.string(),
-                       ": this cell was run with other settings (", json.value("settings", Json()).dump(),
+  const Json json = read_object(file);
+  const std::string source = file.string();
+  const Json& settings = json_at(json, "settings", source);
+  require<ConfigError>(settings == settings_json(variant), source,
+                       ": this cell was run with other settings (", excerpt_of(settings),
                        "); name another folder");
-  try {
-    EvaluationResult best = evaluation_of_json(json.at("best"), file.string());
-    EvaluationResult last = evaluation_of_json(json.at("last"), file.string());
-    return {index, seed, json.at("parameters"), json.at("seconds"), std::move(best), std::move(last)};
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(concat(file.string(), ": damaged: ", error.what()));
-  }
+  return {index,
+          seed,
+          json_at<std::int64_t>(json, "parameters", source),
+          json_at<double>(json, "seconds", source),
+          evaluation_of_json(json_at(json, "best", source), source),
+          evaluation_of_json(json_at(json, "last", source), source)};
+}
+
+std::string read_test_split(const fs::path& file) {
+  return json_value<std::string>(read_object(file), "test_split", "", file.string());
 }
 
 /// Trains a cell, or goes on with it, and writes its cell.json.
@@ -219,7 +217,7 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
       observer.on_note(label + (done ? ", done before" : ""));
       if (!done) run_cell(cell_config(base, variant, seed), variant, cell, device, observer);
       result.cells.push_back(read_cell(cell / "cell.json", i, variant, seed));
-      result.test_split = parse(cell / "cell.json").value("test_split", "");
+      result.test_split = read_test_split(cell / "cell.json");
       write_tables(result, folder);
     }
   }

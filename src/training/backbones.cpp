@@ -39,11 +39,19 @@ void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
   };
   const Tensor* first = find("conv1.conv.weight");
   require<FormatError>(first != nullptr, name, ": not a landmark backbone: 'conv1.conv.weight' is missing");
+  require<ShapeError>(first->rank() == 4, name, ": 'conv1.conv.weight' has shape ", first->shape(),
+                      ", not that of a convolution");
+  const Tensor* last = find("output_layer.linear.weight");
+  require<ShapeError>(!last || last->rank() == 2, name, ": 'output_layer.linear.weight' has shape ",
+                      last ? last->shape() : Shape(), ", not that of a linear layer");
   config.landmarks.width = first->dim(0);
-  config.landmarks.head = find("output_layer.linear.weight") != nullptr;
+  config.landmarks.head = last != nullptr;
   config.landmarks.units = {blocks("conv_3"), blocks("conv_4"),
                             config.landmarks.head ? blocks("conv_5") : config.landmarks.units.at(2)};
-  if (config.landmarks.head) config.landmarks.outputs = find("output_layer.linear.weight")->dim(0);
+  if (last) config.landmarks.outputs = last->dim(0);
+  // Made once within the file's bounds: a tensor without elements has a width, too.
+  const ParameterLimit limit(tensors.element_count(), name);
+  const MobileFaceNet fits(config.landmarks);
 }
 
 std::string load_landmarks(const fs::path& file, MobileFaceNet& net) {

@@ -1,8 +1,7 @@
 #include "fer/training/checkpoint.h"
 
-#include <nlohmann/json.hpp>
-
 #include "fer/formats/matching.h"
+#include "formats/json_text.h"
 
 namespace fer {
 namespace {
@@ -50,17 +49,17 @@ void save_checkpoint(const std::filesystem::path& path, Module& model, const Opt
   if (average) {
     for (const auto& [name, tensor] : average->state()) state.insert(optimizer_prefix + name, tensor);
   }
-  nlohmann::ordered_json counters{{"epoch", progress.epoch},
-                                  {"batch", progress.batch},
-                                  {"batches", progress.batches},
-                                  {"step", progress.step},
-                                  {"optimizer_steps", optimizer.steps()},
-                                  {"best_epoch", progress.best_epoch},
-                                  {"best_score", progress.best_score},
-                                  {"best_figures", progress.best_figures},
-                                  {"loss_sum", progress.loss_sum},
-                                  {"seconds", progress.seconds},
-                                  {"waiting", progress.waiting}};
+  Json counters{{"epoch", progress.epoch},
+                {"batch", progress.batch},
+                {"batches", progress.batches},
+                {"step", progress.step},
+                {"optimizer_steps", optimizer.steps()},
+                {"best_epoch", progress.best_epoch},
+                {"best_score", progress.best_score},
+                {"best_figures", progress.best_figures},
+                {"loss_sum", progress.loss_sum},
+                {"seconds", progress.seconds},
+                {"waiting", progress.waiting}};
   Metadata all = metadata;
   all["fer_checkpoint"] = std::to_string(checkpoint_version);
   all["progress"] = counters.dump();
@@ -87,22 +86,30 @@ Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optim
     for (auto [key, tensor] : average->state()) restore(tensor, file.tensors, optimizer_prefix + key, name);
   }
   Progress progress;
-  try {
-    const auto counters = nlohmann::json::parse(file.metadata.at("progress"));
-    progress.epoch = counters.at("epoch");
-    progress.batch = counters.at("batch");
-    progress.batches = counters.value("batches", std::int64_t{0});
-    progress.step = counters.at("step");
-    optimizer.set_steps(counters.at("optimizer_steps"));
-    progress.best_epoch = counters.at("best_epoch");
-    progress.best_score = counters.at("best_score");
-    progress.best_figures = counters.at("best_figures");
-    progress.loss_sum = counters.at("loss_sum");
-    progress.seconds = counters.at("seconds");
-    progress.waiting = counters.at("waiting");
-  } catch (const std::exception& error) {
-    throw FormatError(concat(name, ": the counters of the checkpoint are damaged: ", error.what()));
-  }
+  const auto written = file.metadata.find("progress");
+  require<FormatError>(written != file.metadata.end(), name, ": the counters of the checkpoint are missing");
+  const std::string where = name + ": the counters of the checkpoint";
+  const Json counters = parse_json(written->second, where);
+  const auto take = [&](auto& field, const char* key) {
+    using Field = std::decay_t<decltype(field)>;
+    field = json_at<Field>(counters, key, where);
+    if constexpr (std::is_integral_v<Field>) {
+      require<FormatError>(field >= 0, where, ": '", key, "' must not be negative, got ", field);
+    }
+  };
+  std::int64_t optimizer_steps = 0;
+  take(progress.epoch, "epoch");
+  take(progress.batch, "batch");
+  if (counters.contains("batches")) take(progress.batches, "batches");
+  take(progress.step, "step");
+  take(optimizer_steps, "optimizer_steps");
+  take(progress.best_epoch, "best_epoch");
+  take(progress.best_score, "best_score");
+  take(progress.best_figures, "best_figures");
+  take(progress.loss_sum, "loss_sum");
+  take(progress.seconds, "seconds");
+  take(progress.waiting, "waiting");
+  optimizer.set_steps(optimizer_steps);
   return progress;
 }
 

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <type_traits>
+
+#include "fer/formats/atomic_file.h"
+#include "formats/json_text.h"
 
 namespace fer {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-template <typename T>
-constexpr bool is_list = std::is_same_v<T, std::vector<std::int64_t>>;
 
 template <typename T>
 Json to_value(const T& field) {
@@ -23,59 +20,44 @@ Json to_value(const T& field) {
   }
 }
 
-/// What a field takes, in words.
 template <typename T>
-constexpr const char* kind_of() {
-  if constexpr (is_list<T>) return "a list of whole numbers";
-  if constexpr (std::is_same_v<T, bool>) return "true or false";
-  if constexpr (std::is_integral_v<T> && std::is_unsigned_v<T>) return "a whole number, not negative";
-  if constexpr (std::is_integral_v<T>) return "a whole number";
-  if constexpr (std::is_floating_point_v<T>) return "a number";
-  return "a text";
+void assign(T& field, const Json& value, const std::string& where) {
+  if constexpr (std::is_same_v<T, Heatmap>) {
+    field = parse_heatmap(json_as<std::string, ConfigError>(value, where));
+  } else {
+    field = json_as<T, ConfigError>(value, where);
+  }
 }
 
 template <typename T>
-void assign(T& field, const Json& value, const std::string& where) {
-  bool fits = false;
-  if constexpr (std::is_same_v<T, Heatmap>) {
-    require<ConfigError>(value.is_string(), where, " must be a text, got ", value.dump());
-    field = parse_heatmap(value.get<std::string>());
-    return;
-  } else if constexpr (is_list<T>) {
-    fits = value.is_array() &&
-           std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number_integer(); });
-  } else if constexpr (std::is_same_v<T, bool>) {
-    fits = value.is_boolean();
-  } else if constexpr (std::is_integral_v<T>) {
-    fits = value.is_number_integer() && (std::is_signed_v<T> || value.is_number_unsigned());
-  } else if constexpr (std::is_floating_point_v<T>) {
-    fits = value.is_number();
-  } else {
-    fits = value.is_string();
+Json parse_value(const std::string& json, const std::string& text, const std::string& where) {
+  try {
+    return parse_json(json, where);
+  } catch (const JsonRangeError&) {
+    throw ConfigError(concat(where, " is out of range: ", excerpt(text)));
+  } catch (const FormatError&) {
+    throw ConfigError(concat(where, " must be ", detail::json_kind<T>(), ", got '", excerpt(text), "'"));
   }
-  require<ConfigError>(fits, where, " must be ", kind_of<T>(), ", got ", value.dump());
-  if constexpr (!std::is_same_v<T, Heatmap>) field = value.get<T>();
 }
 
 template <typename T>
 void assign_text(T& field, const std::string& text, const std::string& where) {
   if constexpr (std::is_same_v<T, std::string>) {
+    require<ConfigError>(is_utf8(text), where, " is not UTF-8: '", excerpt(text), "'");
     field = text;
   } else if constexpr (std::is_same_v<T, Heatmap>) {
     assign(field, Json(text), where);
   } else {
     // Numbers and booleans are read as JSON reads them, lists with or without brackets; a bare word is none.
-    const bool bare_list = is_list<T> && (text.empty() || text.front() != '[');
-    const Json value = Json::parse(bare_list ? "[" + text + "]" : text, nullptr, /*allow_exceptions=*/false);
-    require<ConfigError>(!value.is_discarded(), where, " must be ", kind_of<T>(), ", got '", text, "'");
-    assign(field, value, where);
+    const bool bare_list = detail::is_json_list<T> && (text.empty() || text.front() != '[');
+    assign(field, parse_value<T>(bare_list ? "[" + text + "]" : text, text, where), where);
   }
 }
 
 [[noreturn]] void unknown_key(const std::string& key, const std::vector<std::string>& known,
                               const std::string& source) {
   const std::string near = nearest(key, known);
-  throw ConfigError(concat(source, ": unknown key '", key, "'",
+  throw ConfigError(concat(source, ": unknown key '", excerpt(key), "'",
                            near.empty() ? std::string() : concat("; did you mean '", near, "'?")));
 }
 
@@ -83,6 +65,8 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
   std::string best;
+  constexpr std::size_t longest = 100;  // the distance takes time by the product of the lengths
+  if (word.size() > longest) return best;
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : known) {
     std::vector<std::size_t> row(candidate.size() + 1);
@@ -119,9 +103,9 @@ std::string to_json(const RunConfig& config) {
 void apply_json(RunConfig& config, const std::string& text, const std::string& source) {
   Json json;
   try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    throw ConfigError(concat(source, ": not JSON: ", error.what()));
+    json = parse_json(text, source);
+  } catch (const FormatError& error) {
+    throw ConfigError(error.what());
   }
   require<ConfigError>(json.is_object(), source, ": a configuration is a JSON object");
   std::vector<std::string> sections{"preset"};
@@ -151,6 +135,11 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
       if (object.contains(key)) assign(field, object[key], concat(source, ": '", section, ".", key, "'"));
     });
   });
+}
+
+void read_config(RunConfig& config, const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_file(path, JsonLimits{}.bytes);
+  apply_json(config, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), path.string());
 }
 
 void apply_setting(RunConfig& config, const std::string& key, const std::string& value,

@@ -7,6 +7,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
+#include "formats/json_text.h"
 #include "training/thread_governor.h"
 
 namespace fer {
@@ -35,6 +36,20 @@ void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
       face[i] = {values[first + 2 * i], values[first + 2 * i + 1]};
     landmarks.push_back(face);
   }
+}
+
+/// The network of the file's configuration. FormatError if its tensors cannot fill it, before memory is taken
+/// for it; ConfigError if the configuration contradicts itself.
+std::unique_ptr<FERNet> model_for(const StateDict& tensors, const RunConfig& config,
+                                  const std::string& source) {
+  try {
+    check(config);
+    validate(config.model);
+  } catch (const ConfigError& error) {
+    throw ConfigError(concat(source, ": its configuration: ", error.what()));
+  }
+  const ParameterLimit limit(tensors.element_count(), source);
+  return std::make_unique<FERNet>(config.model);
 }
 
 }  // namespace
@@ -121,7 +136,7 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
   classifier.class_names = std::move(description.class_names);
   classifier.expects = description.input;
   classifier.note = std::move(description.note);
-  classifier.model = std::make_unique<FERNet>(classifier.config.model);
+  classifier.model = model_for(file.tensors, classifier.config, path.string());
   classifier.model->set_normalisation(classifier.expects.normalisation);
   load_weights(file.tensors, path.string(), *classifier.model);
   classifier.model->freeze_landmarks();

@@ -4,8 +4,6 @@
 
 namespace fer {
 
-using Json = nlohmann::ordered_json;
-
 Json confusion_json(const ConfusionMatrix& confusion) {
   Json classes = Json::array(), matrix = Json::array();
   for (int c = 0; c < confusion.classes(); ++c) {
@@ -45,23 +43,26 @@ Json evaluation_json(const EvaluationResult& result, bool with_samples) {
 EvaluationResult evaluation_of_json(const Json& json, const std::string& source) {
   try {
     std::vector<std::string> names;
-    for (const Json& c : json.at("classes")) names.push_back(c.at("name"));
+    for (const Json& c : json_at(json, "classes", source)) {
+      names.push_back(json_at<std::string>(c, "name", source + ": 'classes'"));
+    }
+    const std::size_t classes = names.size();
     EvaluationResult result{ConfusionMatrix(std::move(names)), 0, {}};
+    const Json& cross_entropy = json_at(json, "cross_entropy", source);
     result.cross_entropy =
-        json.at("cross_entropy").is_null() ? std::nan("") : json["cross_entropy"].get<double>();
-    for (const Json& sample : json.at("predictions")) {
-      SamplePrediction p{sample.at("index"), sample.at("label"), sample.at("predicted"),
-                         sample.at("probabilities")};
-      require<FormatError>(p.probabilities.size() == json["classes"].size(), source, ": sample ", p.index,
-                           " has ", p.probabilities.size(), " probabilities for ", json["classes"].size(),
-                           " classes");
+        cross_entropy.is_null() ? std::nan("") : json_at<double>(json, "cross_entropy", source);
+    for (const Json& sample : json_at(json, "predictions", source)) {
+      const std::string where = concat(source, ": prediction ", result.samples.size() + 1);
+      SamplePrediction p{json_at<std::int64_t>(sample, "index", where),
+                         json_at<std::int64_t>(sample, "label", where),
+                         json_at<std::int64_t>(sample, "predicted", where),
+                         json_at<std::vector<float>>(sample, "probabilities", where)};
+      require<FormatError>(p.probabilities.size() == classes, where, " has ", p.probabilities.size(),
+                           " probabilities for ", classes, " classes");
       result.confusion.add(p.label, p.predicted);
       result.samples.push_back(std::move(p));
     }
     return result;
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(concat(
-        source, ": not an evaluation with its predictions, as 'fer eval --save' writes it: ", error.what()));
   } catch (const DataError& error) {
     throw FormatError(concat(source, ": ", error.what()));
   }
@@ -72,8 +73,9 @@ std::string evaluation_to_json(const EvaluationResult& result, bool with_samples
 }
 
 EvaluationResult evaluation_from_json(const std::string& text, const std::string& source) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  require<FormatError>(json.is_object(), source, ": not a JSON object");
+  const Json json = parse_json(text, source);
+  require<FormatError>(json.is_object() && json.contains("predictions"), source,
+                       ": not an evaluation with its predictions, as 'fer eval --save' writes it");
   return evaluation_of_json(json, source);
 }
 

@@ -3,29 +3,17 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "fer/formats/atomic_file.h"
 
 namespace fer {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 // JSON has no NaN: a figure that is not defined (recall of a class without samples) is null.
 Json to_object(const Figures& figures) {
   Json object = Json::object();
   for (const auto& [name, value] : figures) object[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
   return object;
-}
-
-Figures to_figures(const Json& object) {
-  Figures figures;
-  for (const auto& [name, value] : object.items()) {
-    figures.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));
-  }
-  return figures;
 }
 
 }  // namespace
@@ -39,16 +27,44 @@ std::string figures_to_json(const Figures& figures) {
   return to_object(figures).dump();
 }
 
-Figures figures_from_json(const std::string& text) {
-  return to_figures(Json::parse(text));
+Figures figures_of_json(const Json& object) {
+  Figures figures;
+  for (const auto& [name, value] : object.items()) {
+    figures.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));
+  }
+  return figures;
+}
+
+Figures figures_from_json(const std::string& text, const std::string& source) {
+  const Json json = parse_json(text, source);
+  require<FormatError>(json.is_object() || json.empty(), source, ": not a JSON object");
+  return figures_of_json(json);
+}
+
+void read_json_lines(const std::filesystem::path& path,
+                     const std::function<void(std::string_view, const Json&, const std::string&)>& take) {
+  constexpr std::size_t most = std::size_t{1} << 30;
+  const std::vector<std::byte> bytes = read_file(path, most);
+  std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const std::size_t end = rest.find('\n');
+    const bool complete = end != std::string_view::npos;
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(complete ? end + 1 : rest.size());
+    const std::string where = concat(path.string(), ": line ", number);
+    Json value;
+    try {
+      value = parse_json(line, where);
+    } catch (const FormatError&) {
+      if (complete) throw;
+      return;
+    }
+    require<FormatError>(value.is_object(), where, " is not a JSON object");
+    take(line, value, where);
+  }
 }
 
 MetricsLog::MetricsLog(std::filesystem::path path) : path_(std::move(path)) {}
-
-std::string MetricsLog::contents() const {
-  const std::vector<std::byte> bytes = read_file(path_);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 void MetricsLog::append(const std::string& line) {
   if (!out_.is_open()) out_.open(path_, std::ios::app);
@@ -82,16 +98,14 @@ void MetricsLog::epoch(const EpochReport& report) {
 
 void MetricsLog::keep_until(const std::string& stage, const Progress& progress) {
   if (!std::filesystem::exists(path_)) return;
-  std::istringstream lines(contents());
-  std::string kept, line;
-  while (std::getline(lines, line)) {
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded() || !json.contains("step")) continue;
-    const bool later = json["step"].get<std::int64_t>() > progress.step ||
-                       (json.value("kind", "") == "epoch" && json.value("epoch", 0) > progress.epoch);
-    if (later && stage_name(json.value("stage", "")) == stage) continue;
-    kept += line + "\n";
-  }
+  std::string kept;
+  read_json_lines(path_, [&](std::string_view line, const Json& value, const std::string& where) {
+    const bool epoch = json_at<std::string>(value, "kind", where) == "epoch";
+    const bool later = json_at<std::int64_t>(value, "step", where) > progress.step ||
+                       (epoch && json_at<std::int64_t>(value, "epoch", where) > progress.epoch);
+    if (later && stage_name(json_at<std::string>(value, "stage", where)) == stage) return;
+    kept.append(line) += '\n';
+  });
   out_.close();
   write_file_atomically(path_, kept);
 }
@@ -99,14 +113,11 @@ void MetricsLog::keep_until(const std::string& stage, const Progress& progress) 
 Figures MetricsLog::last_epoch_figures(const std::string& stage) const {
   Figures figures;
   if (!std::filesystem::exists(path_)) return figures;
-  std::istringstream lines(contents());
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded() || json.value("kind", "") != "epoch" ||
-        stage_name(json.value("stage", "")) != stage)
-      continue;
-    figures = to_figures(json["figures"]);
-  }
+  read_json_lines(path_, [&](std::string_view, const Json& value, const std::string& where) {
+    if (json_at<std::string>(value, "kind", where) != "epoch") return;
+    if (stage_name(json_at<std::string>(value, "stage", where)) != stage) return;
+    figures = figures_of_json(json_at(value, "figures", where));
+  });
   return figures;
 }
 

@@ -4,10 +4,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "fer/training/checkpoint.h"
 #include "fer/training/loop.h"
+#include "formats/json_text.h"
 
 namespace fer {
 
@@ -24,7 +27,6 @@ class MetricsLog {
 
  private:
   void append(const std::string& line);
-  std::string contents() const;
 
   std::filesystem::path path_;
   std::ofstream out_;
@@ -34,6 +36,15 @@ class MetricsLog {
 std::string stage_name(std::string written);
 
 std::string figures_to_json(const Figures& figures);
-Figures figures_from_json(const std::string& text);
+/// FormatError, naming `source`, unless `text` is an object; what is no number in it is NaN.
+Figures figures_from_json(const std::string& text, const std::string& source);
+Figures figures_of_json(const Json& object);
+
+/// Calls `take` with each line, its value, an object, and "PATH: line N". A last line without its end, which
+/// a kill has left, is passed over where it is no JSON. FormatError, naming file and line, if another one is
+/// damaged.
+void read_json_lines(
+    const std::filesystem::path& path,
+    const std::function<void(std::string_view line, const Json& value, const std::string& where)>& take);
 
 }  // namespace fer

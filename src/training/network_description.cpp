@@ -1,22 +1,9 @@
 #include "fer/training/network_description.h"
 
-#include <nlohmann/json.hpp>
-
 #include "fer/data/face_detector.h"
+#include "formats/json_text.h"
 
 namespace fer {
-namespace {
-
-std::vector<std::string> parse_classes(const std::string& text, const std::string& source) {
-  try {
-    return nlohmann::json::parse(text).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception& error) {
-    throw FormatError(concat(source, ": 'classes' in its metadata is damaged: ", error.what()));
-  }
-}
-
-}  // namespace
-
 bool describes_network(const Metadata& metadata) {
   const auto config = metadata.find("config");
   return config != metadata.end() && config->second.starts_with('{') && metadata.contains("classes");
@@ -28,7 +15,8 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
                        "metadata); weights written by 'fer train' do");
   NetworkDescription description;
   apply_json(description.config, metadata.at("config"), source);
-  description.class_names = parse_classes(metadata.at("classes"), source);
+  const std::string where = source + ": 'classes' in its metadata";
+  description.class_names = json_as<std::vector<std::string>>(parse_json(metadata.at("classes"), where), where);
   const FERNetConfig& model = description.config.model;
   require<FormatError>(static_cast<std::int64_t>(description.class_names.size()) == model.classes, source,
                        ": names ", description.class_names.size(), " classes, the network has ",
@@ -60,7 +48,7 @@ std::string description_of(const NetworkDescription& description) {
 
 Metadata to_metadata(const NetworkDescription& description) {
   return {{"config", to_json(description.config)},
-          {"classes", nlohmann::json(description.class_names).dump()},
+          {"classes", Json(description.class_names).dump()},
           {input_key, to_json(description.input)}};
 }
 

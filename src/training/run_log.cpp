@@ -1,50 +1,41 @@
 #include "fer/training/run_log.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "fer/formats/atomic_file.h"
 #include "training/metrics_log.h"
 
 namespace fer {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string contents(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+/// null is what JSON has for NaN.
+double figure(const Json& line, const char* key, const std::string& where) {
+  return json_at(line, key, where).is_null() ? std::nan("") : json_at<double>(line, key, where);
 }
 
-double number(const Json& line, const char* key) {
-  return line.at(key).is_null() ? std::nan("") : line.at(key).get<double>();
-}
-
-StepReport step_of(const Json& line) {
+StepReport step_of(const Json& line, const std::string& where) {
   StepReport report;
-  report.stage = stage_name(line.at("stage"));
-  report.step = line.at("step");
-  report.epoch = line.at("epoch");
-  report.loss = number(line, "loss");
-  report.lr = number(line, "lr");
-  report.parts = figures_from_json(line.at("parts").dump());
-  report.images_per_second = number(line, "images_per_second");
+  report.stage = stage_name(json_at<std::string>(line, "stage", where));
+  report.step = json_at<std::int64_t>(line, "step", where);
+  report.epoch = json_at<std::int64_t>(line, "epoch", where);
+  report.loss = figure(line, "loss", where);
+  report.lr = figure(line, "lr", where);
+  report.parts = figures_of_json(json_at(line, "parts", where));
+  report.images_per_second = figure(line, "images_per_second", where);
   return report;
 }
 
-EpochReport epoch_of(const Json& line) {
+EpochReport epoch_of(const Json& line, const std::string& where) {
   EpochReport report;
-  report.stage = stage_name(line.at("stage"));
-  report.step = line.at("step");
-  report.epoch = line.at("epoch");
-  report.train_loss = number(line, "train_loss");
-  report.lr = number(line, "lr");
-  report.seconds = number(line, "seconds");
-  report.images_per_second = number(line, "images_per_second");
-  report.waiting = number(line, "waiting");
-  report.best = line.at("best");
-  report.evaluation.figures = figures_from_json(line.at("figures").dump());
+  report.stage = stage_name(json_at<std::string>(line, "stage", where));
+  report.step = json_at<std::int64_t>(line, "step", where);
+  report.epoch = json_at<std::int64_t>(line, "epoch", where);
+  report.train_loss = figure(line, "train_loss", where);
+  report.lr = figure(line, "lr", where);
+  report.seconds = figure(line, "seconds", where);
+  report.images_per_second = figure(line, "images_per_second", where);
+  report.waiting = figure(line, "waiting", where);
+  report.best = json_at<bool>(line, "best", where);
+  report.evaluation.figures = figures_of_json(json_at(line, "figures", where));
   return report;
 }
 
@@ -56,24 +47,13 @@ RunLog read_run(const std::filesystem::path& folder) {
   std::error_code error;
   require<IoError>(std::filesystem::exists(folder / "config.json", error), "'", folder.string(),
                    "' is no run folder: it holds no config.json");
-  apply_json(log.config, contents(folder / "config.json"), (folder / "config.json").string());
-  const std::filesystem::path path = folder / "metrics.jsonl";
-  const std::string text = contents(path);
-  std::istringstream lines(text);
-  std::size_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    const bool incomplete = lines.eof();  // no newline: the writer was killed in the middle of it
-    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (incomplete && json.is_discarded()) break;
-    try {
-      require<FormatError>(json.is_object(), path.string(), ": line ", number, " is not a JSON object");
-      if (json.at("kind") == "step") log.steps.push_back(step_of(json));
-      if (json.at("kind") == "epoch") log.epochs.push_back(epoch_of(json));
-    } catch (const nlohmann::json::exception& damage) {
-      throw FormatError(concat(path.string(), ": line ", number, ": ", damage.what()));
-    }
-  }
+  read_config(log.config, folder / "config.json");
+  read_json_lines(folder / "metrics.jsonl",
+                  [&log](std::string_view, const Json& line, const std::string& where) {
+                    const std::string kind = json_at<std::string>(line, "kind", where);
+                    if (kind == "step") log.steps.push_back(step_of(line, where));
+                    if (kind == "epoch") log.epochs.push_back(epoch_of(line, where));
+                  });
   return log;
 }
 

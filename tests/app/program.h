@@ -55,7 +55,6 @@ struct Limits {
 
   void apply() const {
     if (file_bytes > 0) {
-      ::signal(SIGXFSZ, SIG_IGN);
       const rlimit limit{file_bytes, file_bytes};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }

@@ -62,13 +62,95 @@ TEST_CASE("safetensors: all types, in order, with metadata, aligned") {
 TEST_CASE("safetensors: the bytes of a file by hand, read and written") {
   const TemporaryFolder folder;
   const std::string header =
-      R"({"__metadata__":{"a":"b"},"w":{"data_offsets":[0,8],"dtype":"F32","shape":[2]}})";
+      R"({"__metadata__":{"a":"b","crc32":"f515465fad689cb5"},"w":{"data_offsets":[0,8],"dtype":"F32","shape":[2]}})";
   const std::string padded = header + std::string((8 - header.size() % 8) % 8, ' ');
   const std::string expected = safetensors_of(padded, elements({1.0f, -2.0f}));
   StateDict state;
   state.insert("w", Tensor::from<float>({2}, {1, -2}));
   write_safetensors(folder / "a.safetensors", state, {{"a", "b"}});
   CHECK(contents(folder / "a.safetensors") == expected);
+}
+
+TEST_CASE("safetensors: no flipped bit goes unnoticed") {
+  const TemporaryFolder folder;
+  const StateDict state = one_of_each_type();
+  const Metadata metadata{{"epoch", "3"}, {"note", "\"quoted\"\n\xC3\xA9"}};
+  const auto path = folder / "a.safetensors";
+  write_safetensors(path, state, metadata);
+  CHECK(SafetensorsFile(path).has_checksums());
+  const std::string whole = contents(path);
+  int unnoticed = 0;
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1 << at % 8);
+    try {
+      const SafetensorsFile file(folder.file("b.safetensors", damaged));
+      const StateDict read = file.read_all();
+      // In the name of the entry of the checksums: the tensors are whole.
+      CHECK(!file.has_checksums());
+      for (const auto& [name, tensor] : state) CHECK(identical(tensor, read.at(name)));
+      ++unnoticed;
+    } catch (const FormatError& error) {
+      CHECK(std::string_view(error.what()).starts_with((folder / "b.safetensors").string() + ": "));
+    }
+  }
+  CHECK(unnoticed <= 5);
+}
+
+TEST_CASE("safetensors: what is damaged is named") {
+  const TemporaryFolder folder;
+  StateDict state;
+  state.insert("w", Tensor::from<float>({2}, {1, -2}));
+  state.insert("v", Tensor::from<float>({1}, {3}));
+  const auto path = folder / "a.safetensors";
+  write_safetensors(path, state, {{"a", "b"}});
+  const std::string whole = contents(path);
+  const auto changed = [&](const std::string& before, const std::string& after) {
+    std::string text = whole.substr(8);
+    REQUIRE(text.find(before) != std::string::npos);
+    std::uint64_t length = 0;
+    std::memcpy(&length, whole.data(), sizeof length);
+    length += after.size() - before.size();
+    return folder.file("a.safetensors",
+                       little(length) + text.replace(text.find(before), before.size(), after));
+  };
+  const SafetensorsFile file(changed(little(-2.0f), little(2.0f)));
+  CHECK(identical(file.read("v"), state.at("v")));
+  const std::string name = path.string();
+  CHECK_MESSAGE_OF(file.read("w"), FormatError,
+                   name + ": tensor 'w' is damaged: it does not have its checksum ('crc32' in the metadata)");
+  CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("w":{)", R"("x":{)")).read("x"), FormatError,
+                   name + ": tensor 'x' is damaged: it does not have its checksum ('crc32' in the metadata)");
+  CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("a":"b")", R"("a":"c")")), FormatError,
+                   name + ": is damaged: its metadata does not have its checksum");
+  CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("crc32":")", R"("crc32":"z)")), FormatError,
+                   name + ": is damaged: its checksums are not hexadecimal");
+  CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("crc32":")", R"("crc32":"01234567)")), FormatError,
+                   name +
+                       ": is damaged, or was changed by a program that kept its checksums ('crc32' in its "
+                       "metadata): they are of 3 tensors, and it holds 2");
+}
+
+TEST_CASE("safetensors: checksums hold wherever a tensor lies, and files without them are read") {
+  const std::string data = elements({1.0f, -2.0f, 3.0f});
+  const auto header = [](const std::string& checksums) {
+    return R"({"v":{"data_offsets":[8,12],"dtype":"F32","shape":[1]},"w":{"data_offsets":[0,8],"dtype":"F32","shape":[2]},)"
+           R"("__metadata__":{"a":"b")" +
+           checksums + "}}";
+  };
+  const TemporaryFolder folder;
+  StateDict state;
+  state.insert("w", Tensor::from<float>({2}, {1, -2}));
+  state.insert("v", Tensor::from<float>({1}, {3}));
+  write_safetensors(folder / "a.safetensors", state, {{"a", "b"}});
+  const std::string written = contents(folder / "a.safetensors");
+  const std::string checksums = written.substr(written.find(",\"crc32\":\""), 11 + 24 + 1);
+  const SafetensorsFile moved(folder.file("b.safetensors", safetensors_of(header(checksums), data)));
+  CHECK(moved.has_checksums());
+  CHECK(identical(moved.read("w"), state.at("w")));
+  const SafetensorsFile older(folder.file("c.safetensors", safetensors_of(header(""), data)));
+  CHECK(!older.has_checksums());
+  CHECK(identical(older.read("v"), state.at("v")));
 }
 
 TEST_CASE("safetensors: an empty file of no tensors") {
@@ -201,7 +283,7 @@ TEST_CASE("safetensors: files that cannot be opened or written") {
   CHECK_MESSAGE_OF(SafetensorsFile(folder / "none"), IoError,
                    concat("cannot read '", (folder / "none").string(), "': No such file or directory"));
   CHECK_MESSAGE_OF(SafetensorsFile(folder.path()), IoError,
-                   concat("cannot read '", folder.path().string(), "': it is not a regular file"));
+                   concat("cannot read '", folder.path().string(), "': Is a directory"));
   StateDict reserved;
   reserved.insert("__metadata__", Tensor::scalar(1));
   const auto path = folder / "a.safetensors";

@@ -22,8 +22,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// Throws what writing `path` would throw now, and writes nothing: for what takes hours to compute.
 void require_writable_file(const std::filesystem::path& path);
 
-/// The whole file, or all that comes through a pipe. IoError, naming `path` and the reason, if it cannot be
-/// opened or read, is a device, which may have no end, or has more than `most` bytes.
+/// The whole file, or all that comes through a pipe, which stop.h cuts short. IoError, naming `path` and the
+/// reason, if it cannot be opened or read, is a device, which may have no end, or has more than `most` bytes.
 std::vector<std::byte> read_file(const std::filesystem::path& path,
                                  std::size_t most = std::numeric_limits<std::size_t>::max());
 

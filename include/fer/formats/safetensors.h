@@ -43,10 +43,13 @@ class SafetensorsFile {
   /// In the order of the header.
   const std::vector<SafetensorsEntry>& entries() const;
   const Metadata& metadata() const;
+  /// Whether it says the checksums of its tensors, as files that fer wrote do.
+  bool has_checksums() const;
   bool contains(std::string_view name) const;
   /// FormatError, naming the file, if there is no such tensor.
   const SafetensorsEntry& entry(std::string_view name) const;
-  /// Reads one tensor onto the CPU. Several threads may read at once.
+  /// Reads one tensor onto the CPU. FormatError if it does not have its checksum. Several threads may read at
+  /// once.
   Tensor read(std::string_view name) const;
   /// Reads all of them.
   StateDict read_all() const;
@@ -56,9 +59,10 @@ class SafetensorsFile {
   std::unique_ptr<State> state_;
 };
 
-/// Writes `tensors` (any device) in their own layout; atomic, see atomic_file.h. Header and metadata keep
-/// their order, and bytes are laid out by descending element size so that every tensor is aligned.
-/// FormatError for a name or metadata that is not UTF-8 or a tensor called "__metadata__".
+/// Writes `tensors` (any device) in their own layout, with a checksum of each among the metadata ("crc32",
+/// which other programs pass over); atomic, see atomic_file.h. Header and metadata keep their order, and
+/// bytes are laid out by descending element size so that every tensor is aligned. FormatError for a name or
+/// metadata that is not UTF-8 or a tensor called "__metadata__".
 void write_safetensors(const std::filesystem::path& path, const StateDict& tensors,
                        const Metadata& metadata = {});
 

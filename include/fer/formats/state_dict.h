@@ -41,6 +41,8 @@ class StateDict {
 
   std::size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
+  /// Elements of all tensors together.
+  std::int64_t element_count() const;
   std::vector<Item>::const_iterator begin() const { return items_.begin(); }
   std::vector<Item>::const_iterator end() const { return items_.end(); }
 

@@ -39,6 +39,25 @@ struct NamedBuffer {
   Tensor* buffer;
 };
 
+/// While one is alive, the modules that this thread makes may have `values` parameters and statistics in all:
+/// for sizes that come from a file, which must not ask for more than its tensors fill. What is beyond is
+/// refused before it is allocated, with a FormatError that begins with `source`.
+class ParameterLimit {
+ public:
+  ParameterLimit(std::int64_t values, std::string source);
+  ~ParameterLimit();
+  ParameterLimit(const ParameterLimit&) = delete;
+  ParameterLimit& operator=(const ParameterLimit&) = delete;
+
+ private:
+  friend class Module;
+  void take(const std::string& name, const Shape& shape);
+
+  std::int64_t values_, left_;
+  std::string source_;
+  ParameterLimit* outer_;
+};
+
 class Module {
  public:
   Module() = default;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "fer/data/augment.h"
@@ -155,6 +156,8 @@ std::string to_json(const RunConfig& config);
 /// Overwrites the fields that `text` names. ConfigError, naming `source`, for an unknown section or key (with
 /// the nearest known one), a value of the wrong type, or text that is not JSON.
 void apply_json(RunConfig& config, const std::string& text, const std::string& source);
+/// apply_json() of a file. IoError if it cannot be read.
+void read_config(RunConfig& config, const std::filesystem::path& path);
 /// Overwrites one field given as text: "lr", "3e-5". ConfigError as above.
 void apply_setting(RunConfig& config, const std::string& key, const std::string& value,
                    const std::string& source);
