@@ -1,6 +1,7 @@
 // fer info
 #include <iomanip>
 #include <iostream>
+#include <string_view>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
@@ -21,7 +22,7 @@ struct Row {
   std::string why;
 };
 
-const ModuleInfo& find(const std::vector<ModuleInfo>& infos, const std::string& path) {
+const ModuleInfo& find(const std::vector<ModuleInfo>& infos, std::string_view path) {
   for (const ModuleInfo& info : infos) {
     if (info.path == path) return info;
   }
