@@ -1,8 +1,8 @@
 // fer info
 #include <iomanip>
 #include <iostream>
-#include <string_view>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "app/commands.h"
 #include "fer/models/info.h"

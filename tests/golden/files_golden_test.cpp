@@ -1,4 +1,5 @@
-// Every file in the folders of golden files is one that some test reads, and the repository's own are all there.
+// Every file in the folders of golden files is one that some test reads, and the repository's own are all
+// there.
 #include <doctest/doctest.h>
 
 #include "tests/golden/golden.h"
@@ -9,7 +10,8 @@ namespace {
 TEST_CASE("golden: every file in the folders is known") {
   for (const std::filesystem::path& folder : golden_folders()) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      CHECK_MESSAGE(kind_of(entry.path()) != GoldenFile::unknown, entry.path().string(), " is read by no test");
+      CHECK_MESSAGE(kind_of(entry.path()) != GoldenFile::unknown, entry.path().string(),
+                    " is read by no test");
     }
     CHECK_MESSAGE(files_of(GoldenFile::ops, folder).size() == 1, folder.string(), " has no ops.safetensors");
   }
@@ -22,11 +24,20 @@ TEST_CASE("golden: the repository's own files are complete, and small") {
     names.insert(entry.path().filename().string());
     bytes += entry.file_size();
   }
-  const std::set<std::string> expected{
-      "README.md", "checkpoint_dataparallel.pth.tar", "checkpoint_legacy.pth", "checkpoint_zip.pth",
-      "model_mini.safetensors", "model_paper.safetensors", "model_small.safetensors", "model_tiny.safetensors",
-      "model_tiny_abs_sum.safetensors", "model_tiny_extras.safetensors", "model_tiny_no_cross.safetensors",
-      "model_tiny_no_product.safetensors", "model_tiny_sum.safetensors", "ops.safetensors"};
+  const std::set<std::string> expected{"README.md",
+                                       "checkpoint_dataparallel.pth.tar",
+                                       "checkpoint_legacy.pth",
+                                       "checkpoint_zip.pth",
+                                       "model_mini.safetensors",
+                                       "model_paper.safetensors",
+                                       "model_small.safetensors",
+                                       "model_tiny.safetensors",
+                                       "model_tiny_abs_sum.safetensors",
+                                       "model_tiny_extras.safetensors",
+                                       "model_tiny_no_cross.safetensors",
+                                       "model_tiny_no_product.safetensors",
+                                       "model_tiny_sum.safetensors",
+                                       "ops.safetensors"};
   CHECK(names == expected);
   CHECK(bytes < 4'000'000);
 }

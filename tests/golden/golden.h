@@ -1,6 +1,6 @@
-// Where the golden files are: in tests/data/golden, and in one more folder if there is one, which $FER_GOLDEN_DIR
-// names (or ../shared/golden beside the source tree). What a test checks comes from the files found there, so that
-// other cases can be tried unchanged.
+// Where the golden files are: in tests/data/golden, and in one more folder if there is one, which
+// $FER_GOLDEN_DIR names (or ../shared/golden beside the source tree). What a test checks comes from the files
+// found there, so that other cases can be tried unchanged.
 #pragma once
 
 #include <cstdlib>

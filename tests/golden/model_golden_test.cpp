@@ -1,6 +1,6 @@
-// Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, landmarks, gradients,
-// running statistics, the loss curve of a training), the checkpoints, and the real landmark net. Weights and images
-// are filled by name as the reference does.
+// Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, landmarks,
+// gradients, running statistics, the loss curve of a training), the checkpoints, and the real landmark net.
+// Weights and images are filled by name as the reference does.
 #include <cstdlib>
 #include <set>
 
@@ -184,7 +184,8 @@ class ModelCase {
   }
 
   /// `got` in our layout against the file's in PyTorch's, of which the file may hold only the first channels
-  /// of a map or the first elements of a gradient. `summary_tolerance` is for the file's summary of all of it.
+  /// of a map or the first elements of a gradient. `summary_tolerance` is for the file's summary of all of
+  /// it.
   void compare(const std::string& name, const Tensor& got, double tolerance, double summary_tolerance) {
     if (!file_.contains(name)) {
       problems_.push_back("the file has no " + name);
