@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 
 #include "app/commands.h"
 #include "fer/models/info.h"
@@ -24,7 +25,7 @@ struct Row {
   std::string why;
 };
 
-const ModuleInfo& find(const std::vector<ModuleInfo>& infos, const std::string& path) {
+const ModuleInfo& find(const std::vector<ModuleInfo>& infos, std::string_view path) {
   for (const ModuleInfo& info : infos) {
     if (info.path == path) return info;
   }

@@ -105,8 +105,8 @@ bool starts_fresh(const std::string& name) {
 }  // namespace
 
 void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAttentionConfig& config) {
-  const Tensor& qkv = needed(tensors, source, "blocks.0.attn.qkv.weight");
-  const Tensor& fc1 = needed(tensors, source, "blocks.0.mlp.fc1.weight");
+  const Tensor qkv = needed(tensors, source, "blocks.0.attn.qkv.weight");
+  const Tensor fc1 = needed(tensors, source, "blocks.0.mlp.fc1.weight");
   require<ShapeError>(qkv.rank() == 2 && fc1.rank() == 2 && qkv.dim(0) == 3 * qkv.dim(1) &&
                           fc1.dim(1) == qkv.dim(1) && fc1.dim(0) % fc1.dim(1) == 0,
                       source, ": 'blocks.0.attn.qkv.weight' of ", qkv.shape(),

@@ -4,6 +4,7 @@
 #include "formats/json_text.h"
 
 namespace fer {
+
 bool describes_network(const Metadata& metadata) {
   const auto config = metadata.find("config");
   return config != metadata.end() && config->second.starts_with('{') && metadata.contains("classes");

@@ -69,20 +69,6 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// The golden checkpoints, sorted by name; none, with a word in the log, where there are no golden files.
-inline std::vector<std::filesystem::path> golden_checkpoints() {
-  std::vector<std::filesystem::path> found;
-  const auto folder = reference_folder("FER_GOLDEN_DIR", "golden");
-  if (std::filesystem::is_directory(folder)) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.path().filename().string().starts_with("checkpoint_")) found.push_back(entry.path());
-    }
-  }
-  std::sort(found.begin(), found.end());
-  if (found.empty()) MESSAGE("skipped: no golden checkpoints; FER_GOLDEN_DIR names their folder");
-  return found;
-}
-
 /// Same type, shape and bytes.
 inline bool identical(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() &&

@@ -6,6 +6,7 @@
 
 #include "fer/formats/half.h"
 #include "tests/formats/format_test.h"
+#include "tests/golden/golden.h"
 
 namespace fer::test {
 namespace {
@@ -224,14 +225,13 @@ std::vector<std::pair<std::string, Tensor>> tensors_of(const PyValue& root) {
   return found;
 }
 
-TEST_CASE("pytorch: golden checkpoints hold the same tensors in every format") {
-  const auto paths = golden_checkpoints();
-  if (paths.empty()) return;
+void check_golden_checkpoints(const std::vector<std::filesystem::path>& paths) {
+  REQUIRE(!paths.empty());
   bool zip = false, legacy = false, nested = false;
   const auto first = tensors_of(read_pytorch(paths.front()).root);
   CHECK(first.size() > 100);
   for (const auto& path : paths) {
-    CAPTURE(path.filename().string());
+    CAPTURE(path.string());
     const PytorchFile file = read_pytorch(path);
     zip |= file.format == FileFormat::pytorch_zip;
     legacy |= file.format == FileFormat::pytorch_legacy;
@@ -253,6 +253,12 @@ TEST_CASE("pytorch: golden checkpoints hold the same tensors in every format") {
   CHECK(zip);
   CHECK(legacy);
   CHECK(nested);
+}
+
+TEST_CASE("pytorch: golden checkpoints hold the same tensors in every format") {
+  for (const auto& folder : golden_folders()) {
+    check_golden_checkpoints(files_of(GoldenFile::checkpoint, folder));
+  }
 }
 
 TEST_CASE("pytorch: the bytes of a file by hand, as they are written") {

@@ -1,21 +1,45 @@
-// Every file in the folder of golden files is one that some test reads.
+// Every file in the folders of golden files is one that some test reads, and the repository's own are all
+// there.
 #include <doctest/doctest.h>
-
-#include <string>
 
 #include "tests/golden/golden.h"
 
 namespace fer::test {
 namespace {
 
-TEST_CASE("golden: every file in the folder is known") {
-  bool has_ops = false;
-  for (const auto& entry : std::filesystem::directory_iterator(golden_folder())) {
-    const GoldenFile kind = kind_of(entry.path());
-    CHECK_MESSAGE(kind != GoldenFile::unknown, entry.path().filename().string(), " is read by no test");
-    has_ops |= kind == GoldenFile::ops;
+TEST_CASE("golden: every file in the folders is known") {
+  for (const std::filesystem::path& folder : golden_folders()) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      CHECK_MESSAGE(kind_of(entry.path()) != GoldenFile::unknown, entry.path().string(),
+                    " is read by no test");
+    }
+    CHECK_MESSAGE(files_of(GoldenFile::ops, folder).size() == 1, folder.string(), " has no ops.safetensors");
   }
-  CHECK_MESSAGE(has_ops, "ops.safetensors is missing");
+}
+
+TEST_CASE("golden: the repository's own files are complete, and small") {
+  std::set<std::string> names;
+  std::uintmax_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(own_golden_folder())) {
+    names.insert(entry.path().filename().string());
+    bytes += entry.file_size();
+  }
+  const std::set<std::string> expected{"README.md",
+                                       "checkpoint_dataparallel.pth.tar",
+                                       "checkpoint_legacy.pth",
+                                       "checkpoint_zip.pth",
+                                       "model_mini.safetensors",
+                                       "model_paper.safetensors",
+                                       "model_small.safetensors",
+                                       "model_tiny.safetensors",
+                                       "model_tiny_abs_sum.safetensors",
+                                       "model_tiny_extras.safetensors",
+                                       "model_tiny_no_cross.safetensors",
+                                       "model_tiny_no_product.safetensors",
+                                       "model_tiny_sum.safetensors",
+                                       "ops.safetensors"};
+  CHECK(names == expected);
+  CHECK(bytes < 4'000'000);
 }
 
 TEST_CASE("golden: an unknown file is told from a known one") {

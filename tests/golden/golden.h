@@ -1,26 +1,37 @@
-// The folder of golden files: $FER_GOLDEN_DIR, or else ../shared/golden beside the source tree. What a test
-// checks comes from the files found there, so that another folder of cases can be tried unchanged.
+// Where the golden files are: in tests/data/golden, and in one more folder if there is one, which
+// $FER_GOLDEN_DIR names (or ../shared/golden beside the source tree). What a test checks comes from the files
+// found there, so that other cases can be tried unchanged.
 #pragma once
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/paths.h"
 
 namespace fer::test {
 
-/// Null unless the caller named a folder.
-inline const char* golden_folder_asked_for() {
-  const char* folder = std::getenv("FER_GOLDEN_DIR");
-  return folder && *folder ? folder : nullptr;
+/// The folder of this repository.
+inline std::filesystem::path own_golden_folder() {
+  return source_folder() / "tests" / "data" / "golden";
 }
 
-inline std::filesystem::path golden_folder() {
+/// The other one, which need not exist.
+inline std::filesystem::path other_golden_folder() {
   return reference_folder("FER_GOLDEN_DIR", "golden");
 }
 
-/// What a file of the folder is for.
+/// Those that exist, the repository's own first.
+inline std::vector<std::filesystem::path> golden_folders() {
+  std::vector<std::filesystem::path> folders{own_golden_folder()};
+  if (std::filesystem::is_directory(other_golden_folder())) folders.push_back(other_golden_folder());
+  return folders;
+}
+
+/// What a file of such a folder is for.
 enum class GoldenFile { ops, model, checkpoint, landmarks, documentation, unknown };
 
 inline GoldenFile kind_of(const std::filesystem::path& file) {
@@ -36,6 +47,29 @@ inline GoldenFile kind_of(const std::filesystem::path& file) {
     return GoldenFile::documentation;
   }
   return GoldenFile::unknown;
+}
+
+/// The files of one kind in a folder, by name.
+inline std::vector<std::filesystem::path> files_of(GoldenFile kind, const std::filesystem::path& folder) {
+  std::set<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (kind_of(entry.path()) == kind) found.insert(entry.path());
+  }
+  return {found.begin(), found.end()};
+}
+
+inline std::vector<std::filesystem::path> files_of(GoldenFile kind) {
+  std::vector<std::filesystem::path> found;
+  for (const std::filesystem::path& folder : golden_folders()) {
+    for (const std::filesystem::path& file : files_of(kind, folder)) found.push_back(file);
+  }
+  return found;
+}
+
+/// "model_tiny.safetensors", or "other/model_tiny.safetensors" if it is not the repository's.
+inline std::string title_of(const std::filesystem::path& file) {
+  const bool own = file.parent_path() == own_golden_folder();
+  return (own ? "" : "other/") + file.filename().string();
 }
 
 }  // namespace fer::test

@@ -1,6 +1,6 @@
-// Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, gradients,
-// running statistics, the loss curve of a training), the checkpoints, and the real landmark net. Weights and
-// images are filled by name as the reference does.
+// Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, landmarks,
+// gradients, running statistics, the loss curve of a training), the checkpoints, and the real landmark net.
+// Weights and images are filled by name as the reference does.
 #include <cstdlib>
 #include <set>
 
@@ -9,6 +9,7 @@
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
 #include "fer/models/info.h"
+#include "fer/training/config.h"
 #include "fer/training/optimizer.h"
 #include "tests/golden/golden.h"
 #include "tests/models/reference_fill.h"
@@ -25,10 +26,30 @@ struct Tolerances {
 // In float32 single elements of the paper model's gradients get twice what their norms get: where the input
 // of one of the millions of rectifiers rounds to the other side of zero, every gradient upstream of it shifts
 // by some 0.002, while their norms stay.
-Tolerances tolerances(DType dtype, const std::string& preset_name) {
+Tolerances tolerances(DType dtype, const FERNetConfig& config) {
   if (dtype == DType::float64) return {1e-8, 1e-8, 1e-8, 1e-6};
-  if (preset_name == "paper") return {1e-3, 1e-2, 5e-3, 0.02};
+  if (config.image == IRBackboneConfig{}) return {1e-3, 1e-2, 5e-3, 0.02};
   return {1e-3, 2e-3, 2e-3, 0.02};
+}
+
+std::string metadata(const SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  require<DataError>(found != file.metadata().end(), "the file has no metadata '", key, "'");
+  return found->second;
+}
+
+/// The network that a model file is about, without dropout.
+FERNetConfig network_of(const SafetensorsFile& file) {
+  RunConfig run;
+  if (file.metadata().contains("config")) {
+    apply_json(run, metadata(file, "config"), "config");
+  } else {
+    run.model = preset(metadata(file, "preset"), std::stoll(metadata(file, "classes")));
+    run.model.image_size = std::stoll(metadata(file, "size"));
+  }
+  DualAttentionConfig& attention = run.model.attention;
+  attention.drop_attention = attention.drop_hidden = attention.drop_mlp = 0;
+  return run.model;
 }
 
 /// A model file, the run that it describes, and what is wrong with ours.
@@ -36,13 +57,13 @@ class ModelCase {
  public:
   ModelCase(const std::filesystem::path& path, Device device, DType dtype)
       : file_(path),
-        preset_(metadata("preset")),
-        salt_(metadata("salt")),
-        size_(std::stoll(metadata("size"))),
+        config_(network_of(file_)),
+        salt_(metadata(file_, "salt")),
         device_(device),
         dtype_(dtype),
-        tolerance_(tolerances(dtype, preset_)),
-        loss_({.weight = std::stod(metadata("weight")), .neutral = std::stoll(metadata("neutral"))}) {}
+        tolerance_(tolerances(dtype, config_)),
+        loss_({.weight = std::stod(metadata(file_, "weight")),
+               .neutral = std::stoll(metadata(file_, "neutral"))}) {}
 
   /// forward_only: evaluation alone; what else the file holds is not looked at.
   std::vector<std::string> problems(bool forward_only) {
@@ -69,17 +90,8 @@ class ModelCase {
   const std::string& worst_name() const { return worst_name_; }
 
  private:
-  std::string metadata(const std::string& key) const {
-    const auto found = file_.metadata().find(key);
-    require<DataError>(found != file_.metadata().end(), "the file has no metadata '", key, "'");
-    return found->second;
-  }
-
   std::unique_ptr<FERNet> make_model() const {
-    FERNetConfig config = preset(preset_, std::stoll(metadata("classes")));
-    config.image_size = size_;
-    config.attention.drop_attention = config.attention.drop_hidden = config.attention.drop_mlp = 0;
-    auto model = std::make_unique<FERNet>(config);
+    auto model = std::make_unique<FERNet>(config_);
     model->to(DType::float64);
     fill_as_reference(*model, salt_);
     model->to(dtype_);
@@ -89,7 +101,7 @@ class ModelCase {
   }
 
   Variable input(std::int64_t n, int batch) const {
-    const Tensor x = filled(concat(salt_, "input", batch), {n, size_, size_, 3});
+    const Tensor x = filled(concat(salt_, "input", batch), {n, config_.image_size, config_.image_size, 3});
     return Variable(x.to(dtype_).to(device_));
   }
 
@@ -114,6 +126,9 @@ class ModelCase {
     compare(key + "cross_entropy", loss.cross_entropy.value(), tolerance_.values);
     compare(key + "neaa", add(loss.anchor, loss.neutral).value(), tolerance_.values);
     compare(key + "loss", loss.total.value(), tolerance_.values);
+    if (file_.contains(key + "landmarks")) {
+      compare(key + "landmarks", model.landmarks(x).value(), tolerance_.values);
+    }
     if (mode != "train") return;
     loss.total.backward();
     for (const NamedVariable& p : model.named_parameters()) {
@@ -123,8 +138,9 @@ class ModelCase {
         problems_.push_back(key + ": no gradient for " + p.name);
         continue;
       }
-      compare(key + "grad/" + p.name, gradient, tolerance_.gradients);
-      compare(key + "gradnorm/" + p.name, norm_of(gradient), tolerance_.norms);
+      compare(key + "grad/" + p.name, gradient, tolerance_.gradients, tolerance_.norms);
+      const std::string norm = key + "gradnorm/" + p.name;
+      if (file_.contains(norm)) compare(norm, norm_of(gradient), tolerance_.norms);
     }
   }
 
@@ -138,8 +154,8 @@ class ModelCase {
   void train() {
     const auto model = make_model();
     model->train();
-    const std::int64_t n = std::stoll(metadata("curve_batch"));
-    const double rate = std::stod(metadata("curve_lr"));
+    const std::int64_t n = std::stoll(metadata(file_, "curve_batch"));
+    const double rate = std::stod(metadata(file_, "curve_lr"));
     const std::vector<double> curve = numbers(expected("curve/loss"));
     const Variable x = input(n, 0);
     const Tensor labels = fixed_labels(n).to(device_);
@@ -163,15 +179,24 @@ class ModelCase {
     return Tensor::from<std::int64_t>({n}, labels);
   }
 
-  /// `got` in our layout against the file's in PyTorch's, of which the file may hold only the first channels
-  /// of a map or the first elements of a gradient.
   void compare(const std::string& name, const Tensor& got, double tolerance) {
+    compare(name, got, tolerance, tolerance);
+  }
+
+  /// `got` in our layout against the file's in PyTorch's, of which the file may hold only the first channels
+  /// of a map or the first elements of a gradient. `summary_tolerance` is for the file's summary of all of
+  /// it.
+  void compare(const std::string& name, const Tensor& got, double tolerance, double summary_tolerance) {
     if (!file_.contains(name)) {
       problems_.push_back("the file has no " + name);
       return;
     }
     const Tensor want = expected(name);
     Tensor mine = to_pytorch_layout(got.to(Device::cpu));
+    const std::string summary = "summary/" + name;
+    if (file_.contains(summary)) {
+      note(summary, test::difference(summary_of(summary, mine), expected(summary)), summary_tolerance);
+    }
     if (want.rank() == 1 && mine.numel() > want.numel()) {
       mine = mine.reshape({-1}).slice(0, want.numel());
     } else if (want.rank() == 4 && mine.dim(1) > want.dim(1)) {
@@ -180,6 +205,17 @@ class ModelCase {
       mine = first;
     }
     note(name, test::difference(mine, want), tolerance);
+  }
+
+  /// The norm of x, and its inner product with the numbers of a name.
+  static Tensor summary_of(const std::string& name, const Tensor& x) {
+    const std::vector<double> values = numbers(x), weights = splitmix64_uniform(name, x.numel());
+    double squares = 0, product = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      squares += values[i] * values[i];
+      product += values[i] * weights[i];
+    }
+    return Tensor::from<double>({2}, {std::sqrt(squares), product});
   }
 
   void note(const std::string& name, double error, double tolerance) {
@@ -191,8 +227,8 @@ class ModelCase {
   }
 
   SafetensorsFile file_;
-  std::string preset_, salt_;
-  std::int64_t size_;
+  FERNetConfig config_;
+  std::string salt_;
   Device device_;
   DType dtype_;
   Tolerances tolerance_;
@@ -203,19 +239,11 @@ class ModelCase {
   std::string worst_name_;
 };
 
-std::vector<std::filesystem::path> files_of(GoldenFile kind) {
-  std::set<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(golden_folder())) {
-    if (kind_of(entry.path()) == kind) found.insert(entry.path());
-  }
-  return {found.begin(), found.end()};
-}
-
 void check_model(const std::filesystem::path& path, Device device, DType dtype) {
-  const std::string name = path.filename().string();
+  const std::string name = title_of(path);
   // The executor runs a thread after the other: of the paper model, its forward pass in float32 is what it
   // can do in a test.
-  const bool forward_only = device == Device::simt && name == "model_paper.safetensors";
+  const bool forward_only = device == Device::simt && path.filename() == "model_paper.safetensors";
   if (forward_only && dtype == DType::float64) {
     MESSAGE("skipped: ", name, " in float64 on simt, which runs kernels thread by thread");
     return;
@@ -236,7 +264,7 @@ TEST_CASE("golden: models") {
   for (const Device device : test_devices()) {
     for (const auto& path : files) {
       for (const DType dtype : {DType::float64, DType::float32}) {
-        const std::string title = concat(name_of(device), " ", path.filename().string(), " ", name_of(dtype));
+        const std::string title = concat(name_of(device), " ", title_of(path), " ", name_of(dtype));
         SUBCASE(title.c_str()) {
           check_model(path, device, dtype);
         }
@@ -262,25 +290,37 @@ void load(Module& module, const std::filesystem::path& path, const NameMap& name
   for (NamedBuffer& b : module.named_buffers()) b.buffer->copy_from(values.at(b.name));
 }
 
-TEST_CASE("golden: checkpoints hold the tiny model, and give its scores") {
-  const auto checkpoints = files_of(GoldenFile::checkpoint);
-  const SafetensorsFile reference(golden_folder() / "model_tiny.safetensors");
-  const std::string salt = reference.metadata().at("salt");
+/// The model file whose weights the folder's checkpoints hold.
+SafetensorsFile network_of_checkpoints(const std::filesystem::path& folder) {
+  const std::filesystem::path mini = folder / "model_mini.safetensors";
+  return SafetensorsFile(std::filesystem::exists(mini) ? mini : folder / "model_tiny.safetensors");
+}
+
+void check_checkpoint(const std::filesystem::path& path, const SafetensorsFile& reference) {
+  const std::string salt = metadata(reference, "salt");
+  const FERNetConfig config = network_of(reference);
+  FERNet model(config), filled_model(config);
+  load(model, path, fernet_names());
+  fill_as_reference(filled_model, salt);
+  const auto got = model.named_parameters(), want = filled_model.named_parameters();
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CHECK_MESSAGE(numbers(got[i].variable.value()) == numbers(want[i].variable.value()), got[i].name);
+  }
+  model.eval();
+  NoGrad no_grad;
   const Tensor scores = reference.read("batch0/eval/scores");
-  CHECK(checkpoints.size() >= 3);
-  for (const auto& path : checkpoints) {
-    CAPTURE(path.filename().string());
-    FERNet model(preset("tiny", 7)), filled_model(preset("tiny", 7));
-    load(model, path, fernet_names());
-    fill_as_reference(filled_model, salt);
-    const auto got = model.named_parameters(), want = filled_model.named_parameters();
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      CHECK_MESSAGE(numbers(got[i].variable.value()) == numbers(want[i].variable.value()), got[i].name);
+  const Tensor images = filled(salt + "input0", {scores.dim(0), config.image_size, config.image_size, 3});
+  CHECK(difference(model(Variable(images.to(DType::float32))).scores.value(), scores) < 1e-3);
+}
+
+TEST_CASE("golden: checkpoints hold a model's weights, and give its scores") {
+  for (const std::filesystem::path& folder : golden_folders()) {
+    const auto checkpoints = files_of(GoldenFile::checkpoint, folder);
+    CHECK(checkpoints.size() >= 3);
+    for (const auto& path : checkpoints) {
+      CAPTURE(path.string());
+      check_checkpoint(path, network_of_checkpoints(folder));
     }
-    model.eval();
-    NoGrad no_grad;
-    const Variable x(filled(salt + "input0", {scores.dim(0), 112, 112, 3}).to(DType::float32));
-    CHECK(difference(model(x).scores.value(), scores) < 1e-3);
   }
 }
 

@@ -47,7 +47,7 @@ Tensor OpCase::read(const std::string& kind, const std::string& name) const {
 }
 
 bool OpCase::lists(const char* list, const std::string& name) const {
-  const nlohmann::json& names = description_.at(list);
+  const auto names = description_.at(list).get<std::vector<std::string>>();
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 

@@ -72,6 +72,20 @@ void heatmap_product_case(OpCase& c) {
   c.output("fusion", heatmap_product(c.input("f_lm", moved), c.input("f_img", moved), kind), moved);
 }
 
+void permute_case(OpCase& c) {
+  c.output("y", permute(c.input("x"), c.attribute<std::vector<int>>("order")));
+}
+
+void slice_case(OpCase& c) {
+  c.output("y", slice(c.input("x"), c.attribute<int>("dim"), c.attribute<std::int64_t>("start"),
+                      c.attribute<std::int64_t>("length")));
+}
+
+/// An operation that takes a shape.
+void to_shape(OpCase& c, Variable (*f)(const Variable&, const Shape&)) {
+  c.output("y", f(c.input("x"), Shape(c.attribute<std::vector<std::int64_t>>("shape"))));
+}
+
 void transpose_case(OpCase& c) {
   const Variable x = c.input("x");
   const int from = c.attribute<int>("flatten_from");
@@ -158,6 +172,9 @@ OpRunners make_runners() {
   run["linear"] = [](OpCase& c) {
     c.output("y", linear(c.input("x"), c.input("weight"), c.optional_input("bias")));
   };
+  run["linear_gelu"] = [](OpCase& c) {
+    c.output("y", linear_gelu(c.input("x"), c.input("weight"), c.input("bias")));
+  };
   run["matmul"] = [](OpCase& c) { c.output("y", matmul(c.input("a"), c.input("b"))); };
   run["attention"] = [](OpCase& c) {
     c.output("y", attention(c.input("q"), c.input("k"), c.input("v"), c.attribute<int>("heads")));
@@ -172,12 +189,20 @@ OpRunners make_runners() {
   };
   run["global_avg_pool2d"] = [](OpCase& c) { c.output("y", global_avg_pool2d(c.input("x", moved))); };
   run["add"] = [](OpCase& c) { c.output("y", add(c.input("a"), c.input("b"))); };
+  run["sub"] = [](OpCase& c) { c.output("y", sub(c.input("a"), c.input("b"))); };
   run["mul"] = [](OpCase& c) { c.output("y", mul(c.input("a"), c.input("b"))); };
   run["concat"] = [](OpCase& c) {
     c.output("y", concat({c.input("a"), c.input("b")}, c.attribute<int>("dim")));
   };
   run["transpose"] = transpose_case;
+  run["permute"] = permute_case;
+  run["slice"] = slice_case;
+  run["reshape"] = [](OpCase& c) { to_shape(c, &reshape); };
+  run["broadcast_to"] = [](OpCase& c) { to_shape(c, &broadcast_to); };
+  run["sum_to"] = [](OpCase& c) { to_shape(c, &sum_to); };
+  run["sum"] = [](OpCase& c) { unary(c, &sum); };
   run["mean"] = [](OpCase& c) { unary(c, &mean); };
+  run["scale"] = [](OpCase& c) { c.output("y", scale(c.input("x"), c.attribute<double>("alpha"))); };
   run["dropout_mask"] = dropout_mask_case;
   run["cross_entropy"] = [](OpCase& c) {
     c.output("loss", cross_entropy(c.input("scores"), c.integers("labels"),

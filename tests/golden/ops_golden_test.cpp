@@ -15,12 +15,23 @@ using nlohmann::json;
 
 OP_TEST("golden: ops") {
   for (DType dtype : {DType::float64, DType::float32}) {
-    const OpsReport report = run_ops_file(golden_folder() / "ops.safetensors", device, dtype);
-    for (const std::string& problem : report.problems) FAIL_CHECK(problem);
-    CHECK(report.cases > 0);
-    MESSAGE(report.cases, " cases on ", name_of(device), " in ", name_of(dtype), ": differ by at most ",
-            report.worst, " (", report.worst_case, ")");
+    for (const std::filesystem::path& file : files_of(GoldenFile::ops)) {
+      const OpsReport report = run_ops_file(file, device, dtype);
+      for (const std::string& problem : report.problems) FAIL_CHECK(title_of(file), ": ", problem);
+      CHECK(report.cases > 0);
+      MESSAGE(title_of(file), ": ", report.cases, " cases on ", name_of(device), " in ", name_of(dtype),
+              ": differ by at most ", report.worst, " (", report.worst_case, ")");
+    }
   }
+}
+
+TEST_CASE("golden: the repository's own file has every operation that the runner knows") {
+  const SafetensorsFile file(own_golden_folder() / "ops.safetensors");
+  std::set<std::string> with_case;
+  for (const json& description : json::parse(file.metadata().at("cases"))) {
+    with_case.insert(description.at("op").get<std::string>());
+  }
+  for (const auto& [op, runner] : op_runners()) CHECK_MESSAGE(with_case.contains(op), op, " has no case");
 }
 
 /// A file of one case, removed at the end.
