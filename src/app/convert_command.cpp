@@ -6,6 +6,7 @@
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
 #include "fer/models/onnx_export.h"
+#include "fer/nearest.h"
 #include "fer/training/evaluate.h"
 
 namespace fer::app {
@@ -20,7 +21,7 @@ NameMap name_map(const std::string& kind) {
   if (kind == "ir50") return ir50_names();
   if (kind == "mobilefacenet") return mobilefacenet_names();
   if (kind == "fernet") return fernet_names();
-  throw ConfigError(concat("convert: unknown names '", kind, "'; known are ir50, mobilefacenet, fernet"));
+  throw ConfigError("convert: " + unknown_name("names", kind, {"ir50", "mobilefacenet", "fernet"}));
 }
 
 /// What the network of `kind` wants, under fer's names.
