@@ -122,14 +122,22 @@ Command add_convert(CLI::App& program) {
       "convert", "Convert weights between PyTorch (.pth, .pt, .tar) and .safetensors, or export to .onnx");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("input", options->input, "weights in any known format, recognised by content")
+      ->type_name("PATH")
       ->required();
-  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference");
+  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference")
+      ->type_name("PATH");
   command->add_option("--key", options->key,
                       "dictionary of a nested checkpoint that holds the tensors (ema.model)");
-  command->add_option("--names", options->names,
-                      "rename to fer's names and check shapes: ir50, mobilefacenet or fernet");
+  command
+      ->add_option("--names", options->names,
+                   "rename to fer's names and check shapes: ir50, mobilefacenet or fernet")
+      ->check(known_words({"ir50", "mobilefacenet", "fernet"}));
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
+  add_examples(*command, {{"fer convert model.pth --list", "what is in a checkpoint"},
+                          {"fer convert model.pth model.safetensors", "PyTorch's format to safetensors"},
+                          {"fer convert runs/mine/best.safetensors model.onnx",
+                           "the inference graph, for other programs"}});
   return [options] { return run(*options); };
 }
 
