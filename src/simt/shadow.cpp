@@ -88,6 +88,10 @@ void shadow_allocated(const void* data, std::size_t bytes, bool initialised) {
   set_state(data, bytes, word_allocated | (initialised ? 0xf : 0));
 }
 
+bool is_shadow_used() {
+  return heap.state != nullptr;
+}
+
 void shadow_released(const void* data, std::size_t bytes) {
   if (heap.state != nullptr) set_state(data, bytes, 0);
 }
