@@ -62,6 +62,9 @@ Device parse_device(std::string_view text) {
   for (Device device : {Device::cpu, Device::simt, Device::cuda}) {
     if (text == name_of(device)) return device;
   }
+  // As near to cpu as a word can be, and not what was meant.
+  if (text == "gpu")
+    throw ConfigError("unknown device 'gpu'; known are cpu, simt, cuda; did you mean 'cuda'?");
   throw ConfigError(unknown_name("device", text, {"cpu", "simt", "cuda"}));
 }
 
