@@ -56,6 +56,28 @@ TEST_CASE("a thread that waits for another thread's write without a barrier neve
   must_pass([&] { gpu::launch(writes_before_a_barrier, 1, 64, 0, nullptr, flag.data()); });
 }
 
+__global__ void last_thread_spins(volatile int* flag) {
+  if (threadIdx.x == 63) {
+    while (*flag == 0) {
+    }
+  }
+  __syncthreads();
+}
+
+TEST_CASE("the report names the threads that wait meanwhile") {
+  Options o = options();
+  o.time_limit = 0.1;
+  o.order = LaneOrder::forward;
+  const OptionsScope scope(o);
+  Array<int> flag(std::vector<int>{0});
+  const std::string message =
+      message_of([&] { gpu::launch(last_thread_spins, 1, 64, 0, nullptr, flag.data()); });
+  CAPTURE(message);
+  CHECK(message.find("block (0,0,0): thread (63,0,0) is still running after 0.1 s") != std::string::npos);
+  CHECK(message.find("\n  63 threads wait at __syncthreads (time_limit_test.cpp:") != std::string::npos);
+  CHECK(message.ends_with("), thread (0,0,0) the first"));
+}
+
 __global__ void barrier_for_ever(int* rounds, bool wrong) {
   for (int i = 0; wrong || i < 10; ++i) {
     __syncthreads();
@@ -78,7 +100,7 @@ __global__ void shuffle_for_ever(int* y) {
   y[threadIdx.x] = value;
 }
 
-TEST_CASE("a loop of shuffles that never ends, with who waits meanwhile") {
+TEST_CASE("a loop of shuffles that never ends") {
   const OptionsScope scope = limited_to(0.1);
   Array<int> y(64);
   const std::string message = message_of([&] { gpu::launch(shuffle_for_ever, 1, 64, 0, nullptr, y.data()); });
