@@ -58,12 +58,16 @@ std::string unknown_flag(const CLI::App& command, const std::string& word) {
       near.empty() ? "; " + full_name(command) + " --help lists them" : "; did you mean " + near + "?", "\n");
 }
 
+std::vector<std::string> command_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CommandUsage& below : usage_of(command).commands)
+    names.push_back(below.name.substr(below.name.rfind(' ') + 1));
+  return names;
+}
+
 /// "fer: unknown command 'trian'; did you mean 'train'?", or figure, below `fer figure`.
 std::string unknown_command(const CLI::App& command, const std::string& word) {
-  std::vector<std::string> names;
-  for (const CommandUsage& known : usage_of(command).commands)
-    names.push_back(known.name.substr(known.name.rfind(' ') + 1));
-  const std::string near = nearest(word, names);
+  const std::string near = nearest(word, command_names(command));
   const std::string kind = command.get_parent() == nullptr ? "command" : command.get_name();
   return concat(full_name(command), ": unknown ", kind, " '", word, "'; ",
                 near.empty() ? full_name(command) + " --help lists them" : "did you mean '" + near + "'?",
@@ -117,7 +121,8 @@ std::string unknown_words(const CLI::App& program) {
 Command add_help(CLI::App& program) {
   CLI::App* command = program.add_subcommand("help", "Help of a command");
   auto words = std::make_shared<std::vector<std::string>>();
-  command->add_option("command", *words, "a command, and a command below it");
+  command->add_option("command", *words, "a command, and a command below it")
+      ->check(known_words(command_names(program)));
   add_examples(*command, {{"fer help train", "the same as fer train --help"}, {"fer help figure cam", ""}});
   return [&program, words] {
     const CLI::App* found = find_command(program, *words);
@@ -140,11 +145,11 @@ CommandLine::CommandLine()
   app_.set_help_all_flag("--help-all", "Help of all commands");
   app_.set_version_flag("--version", version_text, "The version, and what this build has");
   commands_ = {
-      {"train", add_train(app_)},           {"eval", add_eval(app_)},     {"predict", add_predict(app_)},
-      {"convert", add_convert(app_)},       {"info", add_info(app_)},     {"gradcheck", add_gradcheck(app_)},
-      {"faces", add_faces(app_)},           {"bench", add_bench(app_)},   {"ablate", add_ablate(app_)},
-      {"figure", add_figure(app_)},         {"report", add_report(app_)}, {"help", add_help(app_)},
-      {"completion", add_completion(app_)}, {"man", add_man(app_)},
+      {"train", add_train(app_)},     {"eval", add_eval(app_)},     {"predict", add_predict(app_)},
+      {"convert", add_convert(app_)}, {"info", add_info(app_)},     {"gradcheck", add_gradcheck(app_)},
+      {"faces", add_faces(app_)},     {"bench", add_bench(app_)},   {"ablate", add_ablate(app_)},
+      {"figure", add_figure(app_)},   {"report", add_report(app_)}, {"completion", add_completion(app_)},
+      {"man", add_man(app_)},         {"help", add_help(app_)},
   };
   add_examples(app_, {{"fer train", "draws faces and trains on them; no data needed"},
                       {"fer predict photograph.jpg", "the expression of every face"},

@@ -63,10 +63,8 @@ void write_bash_command(std::ostream& out, const CommandUsage& command) {
   for (const FlagUsage& flag : command.flags) flags.insert(flags.end(), flag.names.begin(), flag.names.end());
   out << "    '" << command.name << "')\n      flags='" << joined(flags) << "'\n";
   if (!command.commands.empty()) out << "      words='" << joined(names_below(command)) << "'\n";
-  for (const FlagUsage& argument : command.arguments) {
-    out << "      " << bash_kind(argument) << "\n";
-    break;  // those that follow the first are of its kind
-  }
+  // Arguments that follow the first are of its kind.
+  if (!command.arguments.empty()) out << "      " << bash_kind(command.arguments[0]) << "\n";
   out << "      ;;\n";
 }
 

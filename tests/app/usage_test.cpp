@@ -167,7 +167,7 @@ TEST_CASE("every flag, command and known word has its near miss named") {
       words.pop_back();
       CommandLine line;
       CHECK_THROWS_AS(line.app().parse(words), CLI::ParseError);
-      CHECK(unknown_words(line.app()) ==
+      CHECK(fer::app::unknown_words(line.app()) ==
             command.name + ": unknown flag " + name + "q; did you mean " + name + "?\n");
     }
   });
