@@ -1,5 +1,6 @@
 // Checks the gradient of rms_norm on every device there is, in float64 against central differences, and that
-// the check finds its wrong twin. Prints what the README shows. Exit code 0 if all is as it should be, else 1.
+// the check finds its wrong twin. Prints what the README shows. Exit code 0 if all is as it should be,
+// else 1.
 #include <fer/autograd/gradcheck.h>
 #include <fer/tensor/backend.h>
 
