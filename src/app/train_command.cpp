@@ -143,7 +143,7 @@ Command add_train(CLI::App& program) {
       program.add_subcommand("train", "Train the network; without flags, small on drawn faces");
   auto options = std::make_shared<TrainOptions>();
   CLI::Option* config =
-      command->add_option("--config", options->config, "JSON file of settings; flags go before it")
+      command->add_option("--config", options->config, "JSON file of settings; flags override it")
           ->type_name("PATH");
   CLI::Option* run_dir =
       command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]")
