@@ -3,11 +3,12 @@
 // A Tensor is a block of numbers with a shape. A Variable is a tensor that remembers how it came about, so
 // that backward() can say how a result changes with each number that went into it.
 #include <cmath>
+#include <exception>
 #include <iostream>
 
 #include "fer/autograd/ops.h"
 
-int main() {
+int main() try {
   // Two rows of three numbers. Rows are positions, the last extent is the channels: so it is everywhere in
   // fer.
   const fer::Tensor x = fer::Tensor::from<float>({2, 3}, {1, 2, 3, 4, 5, 6});
@@ -43,5 +44,8 @@ int main() {
     std::cerr << "as it should be: " << error.what() << "\n";
     return 0;
   }
+  return 1;
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
   return 1;
 }

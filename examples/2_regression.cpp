@@ -3,12 +3,13 @@
 // Points on the line y = 3 x - 1 with some noise; slope and intercept are found by gradient descent. No
 // module, no optimizer: only the three steps that every training loop has.
 #include <cmath>
+#include <exception>
 #include <iostream>
 #include <vector>
 
 #include "fer/autograd/ops.h"
 
-int main() {
+int main() try {
   constexpr std::int64_t count = 64;
   std::vector<float> xs, ys;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -42,4 +43,7 @@ int main() {
   const double slope = weight.value().to_vector<float>()[0], intercept = bias.value().to_vector<float>()[0];
   std::cout << "y = " << slope << " x + " << intercept << "  (drawn from y = 3 x - 1)\n";
   return std::abs(slope - 3) < 0.1 && std::abs(intercept + 1) < 0.1 ? 0 : 1;
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

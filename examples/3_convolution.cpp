@@ -2,6 +2,7 @@
 //
 // New here: a module (parameters with names), a data set and its loader, an optimizer, and a test on persons
 // that the network has not seen. fer train begins in the same way, with the landmark backbone of the paper.
+#include <exception>
 #include <iostream>
 
 #include "fer/data/loader.h"
@@ -68,7 +69,7 @@ double test_error(SmallNet& net, fer::DataLoader& loader) {
 
 }  // namespace
 
-int main() {
+int main() try {
   fer::DataLoader train(faces(fer::Split::train), loader_options(true));
   fer::DataLoader test(faces(fer::Split::test), loader_options(false));
   SmallNet net;
@@ -96,4 +97,7 @@ int main() {
               << "  test error " << after << std::endl;
   }
   return after < before / 4 ? 0 : 1;
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <vector>
 
@@ -85,7 +86,7 @@ double looked_at(const fer::Tensor& weights, const Task& task) {
 
 }  // namespace
 
-int main() {
+int main() try {
   LookUp net;
   net.initialise(/*seed=*/1);
   std::cout << net.block.describe() << ", " << net.block.parameter_count() << " parameters\n\n";
@@ -146,4 +147,7 @@ int main() {
   const double loss = fer::cross_entropy(scores, task.answers).item();
   std::printf("on new samples: loss %.3f, looks most at the place asked for: %.0f %%\n", loss, 100 * share);
   return loss < 0.1 && share > 0.9 && difference < 1e-5f ? 0 : 1;
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

@@ -4,6 +4,7 @@
 // written with what is needed to use them, and read again as `fer predict` would.
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <numeric>
@@ -14,7 +15,7 @@
 #include "fer/training/loop.h"
 #include "fer/training/optimizer.h"
 
-int main() {
+int main() try {
   // The configuration that fer train writes into config.json, here with the preset for tests.
   fer::RunConfig config;
   config.preset = "tiny";
@@ -72,4 +73,7 @@ int main() {
   }
   const float total = std::accumulate(p.probabilities.begin(), p.probabilities.end(), 0.0f);
   return std::abs(total - 1) < 1e-4f ? 0 : 1;
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

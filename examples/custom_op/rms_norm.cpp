@@ -1,5 +1,5 @@
-// The operation on the tape: a fer::Function that looks up the kernels of the device where its input lies,
-// and the kernels of the CPU, as loops.
+// The operation on the tape, a fer::Function that looks up the kernels of its input's device, and the CPU's
+// kernels, which are plain loops.
 #include "rms_norm.h"
 
 #include <fer/autograd/function.h>
@@ -51,7 +51,7 @@ class RmsNorm : public fer::Function {
   double eps_;
 };
 
-/// The derivative of a quotient with its second half forgotten.
+/// Forgets the second half of the quotient's derivative.
 class WrongRmsNorm : public RmsNorm {
  public:
   using RmsNorm::RmsNorm;

@@ -1,9 +1,9 @@
 // The kernels, one source for two devices: nvcc compiles this file for a GPU, the host compiler compiles it
 // (through rms_norm_simt.cpp) for the executor that runs CUDA kernels on the CPU.
 //
-// A warp takes a row, its lanes neighbouring channels, so that what the 32 of them read is one piece of
-// memory; sums go over the lanes by shuffles. A block has four rows. Floor in float: 8 bytes an element
-// forward, 12 backward.
+// Each warp processes one row. Its lanes read neighbouring channels, so that reads are coalesced, and are
+// summed with shuffles. A block has four rows. Least memory traffic in float: 8 bytes per element forward, 12
+// backward.
 #include <fer/simt/gpu.h>
 #include <fer/tensor/backend.h>
 
@@ -21,7 +21,7 @@ constexpr int threads = 128, rows_per_block = threads / warp_size;
 template <typename T>
 __global__ void rms_norm_kernel(const T* x, double eps, T* y, T* inverse, long long rows, int channels) {
   const long long row = static_cast<long long>(blockIdx.x) * rows_per_block + warp_id();
-  if (row >= rows) return;  // the same for all lanes of a warp, so that none is missed below
+  if (row >= rows) return;  // for all lanes of a warp or none: the shuffles below need all of them
   x += row * channels;
   y += row * channels;
   double squares = 0;
@@ -49,7 +49,7 @@ __global__ void rms_norm_backward_kernel(const T* y, const T* inverse, const T* 
   for (int c = lane_id(); c < channels; c += warp_size) dx[c] = scale * (dy[c] - y[c] * mean);
 }
 
-/// Launches on fer's stream: behind what fer has queued for the device, and before what it queues next.
+/// Launches on fer's stream, so that the kernel runs in order with fer's own work on the device.
 template <typename... Parameters, typename... Arguments>
 void launch_rows(const Tensor& x, void (*kernel)(Parameters...), long long rows, Arguments... arguments) {
   if (rows == 0) return;

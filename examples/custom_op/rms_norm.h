@@ -18,13 +18,13 @@ fer::Variable rms_norm(const fer::Variable& x, double eps = 1e-6);
 /// Its wrong twin, whose backward treats rms(x) as a constant: dx = dy / rms(x).
 fer::Variable wrong_rms_norm(const fer::Variable& x, double eps = 1e-6);
 
-/// What a device must be able to do for it. inverse: 1 / rms(x), one a row.
+/// The kernels of one device. inverse: 1 / rms(x), one value per row.
 struct RmsNormKernels {
   void (*forward)(const fer::Tensor& x, double eps, fer::Tensor& y, fer::Tensor& inverse);
   void (*backward)(const fer::Tensor& y, const fer::Tensor& inverse, const fer::Tensor& dy, fer::Tensor& dx);
 };
 
-/// Registers a device's kernels; returns true, so that a file can do so before main begins.
+/// Registers a device's kernels. Returns true, so that a static variable can call it before main begins.
 bool add_kernels(fer::Device device, const RmsNormKernels& kernels);
 
 }  // namespace example

@@ -1,2 +1,2 @@
-// The kernels as the executor runs them: the same text, compiled as C++.
+// The kernels for the executor: the same source, compiled as C++.
 #include "rms_norm.cu"

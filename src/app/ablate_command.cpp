@@ -68,9 +68,11 @@ Command add_ablate(CLI::App& program) {
   command
       ->add_option("table", options->table,
                    "modules (Table 1), depth (Table 2), loss (Table 3) or heatmap (Table 4)")
+      ->check(known_words(ablation_names()))
       ->required();
-  command->add_option("--out", options->out,
-                      "folder of the table; what it holds is not run again [runs/TABLE]");
+  command
+      ->add_option("--out", options->out, "folder of the table; what it holds is not run again [runs/TABLE]")
+      ->type_name("DIR");
   command->add_option("--seeds", options->seeds, "seeds, each a run of every row")
       ->delimiter(',')
       ->check(whole_number())
@@ -90,6 +92,10 @@ Command add_ablate(CLI::App& program) {
   command->footer(
       "An interrupted table goes on when the same command is given again; more seeds or rows may be\n"
       "asked for later.");
+  add_examples(*command,
+               {{"fer ablate modules --seeds 1,2,3", "Table 1, three runs a row"},
+                {"fer ablate loss --weights 0.001,0.01 --csv", "Table 3 with two values of lambda, as CSV"},
+                {"fer ablate depth --list", "the rows of Table 2"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

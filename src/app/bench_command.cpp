@@ -236,8 +236,10 @@ Command add_bench(CLI::App& program) {
           "what", flags->what,
           "ops, model (inference), train (a whole step) or scaling (inference against batch and threads)")
       ->required()
-      ->check(CLI::IsMember({"ops", "model", "train", "scaling"}));
-  command->add_option("--preset", flags->options.preset, "paper, small, ...")->capture_default_str();
+      ->check(one_of({"ops", "model", "train", "scaling"}));
+  command->add_option("--preset", flags->options.preset, "paper, small, ...")
+      ->check(known_words(preset_names()))
+      ->capture_default_str();
   command
       ->add_option("--batch", flags->options.batches,
                    "batch sizes [ops and train: 16, model: 1 8, scaling: 1 to 64]")
@@ -252,10 +254,14 @@ Command add_bench(CLI::App& program) {
   command->add_flag(
       "--cpu-time", flags->options.cpu_time,
       "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");
-  command->add_option("--svg", flags->svg, "scaling: draw a chart into this file");
+  command->add_option("--svg", flags->svg, "scaling: draw a chart into this file")->type_name("PATH");
   add_device_flag(*command, flags->device);
   add_precision_flag(*command, flags->precision);
   command->add_flag("--json", flags->json, "print the result as JSON");
+  add_examples(*command, {{"fer bench ops --only conv2d", "some operations, beside this machine's peaks"},
+                          {"fer bench model --preset small --batch 1 8", "inference"},
+                          {"fer bench train --preset paper --batch 16 --json", "a training step, as JSON"},
+                          {"fer bench scaling --svg scaling.svg", "batches and threads, with a chart"}});
   return [flags] {
     return run(flags->options, flags->what, flags->device, flags->precision, flags->svg, flags->json);
   };

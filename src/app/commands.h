@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/usage.h"
 #include "fer/tensor/device.h"
 #include "fer/training/config.h"
 #include "fer/training/evaluate.h"
@@ -14,9 +15,6 @@
 namespace fer::app {
 
 using Command = std::function<int()>;
-
-/// "; did you mean --epochs?" for a flag that the command does not have, or nothing.
-std::string flag_advice(const CLI::App& command, const std::string& unknown);
 
 Command add_train(CLI::App& program);
 Command add_eval(CLI::App& program);
@@ -33,6 +31,16 @@ Command add_data(CLI::App& program);
 
 /// A check of flags whose numbers count things: digits alone. Elsewhere -1 becomes 2^64 - 1, and nothing 0.
 const CLI::Validator& whole_number();
+
+/// The words that --help and completion offer for a flag whose value the library checks.
+CLI::Validator known_words(const std::vector<std::string>& words);
+/// The same, and the flag takes no other word.
+CLI::Validator one_of(const std::vector<std::string>& words);
+/// Of --split.
+const std::vector<std::string>& split_names();
+
+/// Adds examples to the help of a command, behind what its footer says so far. Every command has some.
+void add_examples(CLI::App& command, const std::vector<Example>& examples);
 
 /// --device cpu|simt|cuda|cuda:N and --math native|library.
 void add_device_flag(CLI::App& command, std::string& device);

@@ -6,6 +6,7 @@
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
 #include "fer/models/onnx_export.h"
+#include "fer/nearest.h"
 #include "fer/training/evaluate.h"
 
 namespace fer::app {
@@ -21,7 +22,7 @@ NameMap name_map(const std::string& kind) {
   if (kind == "ir50") return ir50_names();
   if (kind == "mobilefacenet") return mobilefacenet_names();
   if (kind == "fernet") return fernet_names();
-  throw ConfigError(concat("convert: unknown names '", kind, "'; known are ir50, mobilefacenet, fernet"));
+  throw ConfigError("convert: " + unknown_name("names", kind, {"ir50", "mobilefacenet", "fernet"}));
 }
 
 /// What the network of `kind` wants, under fer's names.
@@ -141,23 +142,31 @@ Command add_convert(CLI::App& program) {
       "convert", "Convert weights between PyTorch (.pth, .pt, .tar) and .safetensors, or export to .onnx");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("input", options->input, "weights in any known format, recognised by content")
+      ->type_name("PATH")
       ->required();
-  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference");
+  command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference")
+      ->type_name("PATH");
   command->add_option("--key", options->key,
                       "dictionary of a nested checkpoint that holds the tensors (ema.model)");
-  command->add_option("--names", options->names,
-                      "rename to fer's names and check shapes: ir50, mobilefacenet or fernet");
+  command
+      ->add_option("--names", options->names,
+                   "rename to fer's names and check shapes: ir50, mobilefacenet or fernet")
+      ->check(known_words({"ir50", "mobilefacenet", "fernet"}));
   command
       ->add_option(
           "--colour", options->colour,
           "what the network expects, written into its weights in place of what they say: grey or rgb")
-      ->check(CLI::IsMember({"grey", "rgb"}));
+      ->check(one_of({"grey", "rgb"}));
   command
       ->add_option("--face-share", options->face_share,
                    "the same of the part of its pictures' side that the detector's box of a face takes")
       ->check(CLI::Range(0.1, 2.0));
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
+  add_examples(*command, {{"fer convert model.pth --list", "what is in a checkpoint"},
+                          {"fer convert model.pth model.safetensors", "PyTorch's format to safetensors"},
+                          {"fer convert runs/mine/best.safetensors model.onnx",
+                           "the inference graph, for other programs"}});
   return [options] { return run(*options); };
 }
 

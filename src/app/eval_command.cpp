@@ -93,18 +93,29 @@ Command add_eval(CLI::App& program) {
   CLI::App* command = program.add_subcommand("eval", "Measure a trained network on a data set");
   auto options = std::make_shared<EvalOptions>();
   command->add_option("--weights", options->weights, "weights or run folder written by fer train")
+      ->type_name("PATH")
       ->required();
   command->add_option("--split", options->split, "train, validation, test, public_test or private_test")
+      ->check(known_words(split_names()))
       ->capture_default_str();
-  command->add_option("--save", options->save,
-                      "write everything, with each sample's prediction, to this JSON file");
-  command->add_option("--compare", options->compare,
-                      "other weights, run folder or saved JSON: how the two differ on the same samples");
+  command
+      ->add_option("--save", options->save,
+                   "write everything, with each sample's prediction, to this JSON file")
+      ->type_name("PATH");
+  command
+      ->add_option("--compare", options->compare,
+                   "other weights, run folder or saved JSON: how the two differ on the same samples")
+      ->type_name("PATH");
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->footer("The data set is that of the training unless flags name another.");
+  add_examples(*command, {{"fer eval --weights runs/mine", "the run's own test part"},
+                          {"fer eval --weights runs/mine/best.safetensors --split validation --json",
+                           "another part, as JSON"},
+                          {"fer eval --weights runs/mine --compare runs/other",
+                           "whether two networks differ by more than chance"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

@@ -77,8 +77,10 @@ Command add_faces(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("faces", "Draw faces: a folder for training, or one sheet to look at");
   auto options = std::make_shared<FacesOptions>();
-  command->add_option("--out", options->folder, "folder for <expression>/<person>-<number>.png");
-  command->add_option("--sheet", options->sheet, "one picture, a person a row (.png or .jpg)");
+  command->add_option("--out", options->folder, "folder for <expression>/<person>-<number>.png")
+      ->type_name("DIR");
+  command->add_option("--sheet", options->sheet, "one picture, a person a row (.png or .jpg)")
+      ->type_name("PATH");
   command->add_option("--seed", options->seed, "seed of persons and pictures")
       ->check(whole_number())
       ->capture_default_str();
@@ -93,6 +95,9 @@ Command add_faces(CLI::App& program) {
   command->add_option("--size", options->size, "side of a picture in pixels")
       ->check(CLI::Range(16, 2048))
       ->capture_default_str();
+  add_examples(*command, {{"fer faces --sheet faces.png --identities 3", "a picture to look at"},
+                          {"fer faces --out drawn/train --identities 100 --per-identity 21",
+                           "a folder that fer train --dataset folder --data drawn reads"}});
   return [options] { return run(*options); };
 }
 

@@ -114,9 +114,11 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
                    const char* help, Kind kind, Command& chosen) {
   CLI::App* command = figure.add_subcommand(name, help);
   command->add_option("--weights", options->weights, "weights or run folder written by fer train")
+      ->type_name("PATH")
       ->required();
-  command->add_option("--out", options->out, "the figure: .svg, .png or .jpg")->required();
+  command->add_option("--out", options->out, "the figure: .svg, .png or .jpg")->type_name("PATH")->required();
   command->add_option("--split", options->split, "train, validation, test, public_test or private_test")
+      ->check(known_words(split_names()))
       ->capture_default_str();
   command->add_option("--zoom", options->zoom, "pixels a point, of .png and .jpg")
       ->check(CLI::Range(0.25, 8.0))
@@ -128,7 +130,8 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
 }
 
 void add_faces_flags(CLI::App& command, FigureOptions& options) {
-  auto* pictures = command.add_option("--pictures", options.pictures, "PNG or JPEG files of one face each");
+  auto* pictures = command.add_option("--pictures", options.pictures, "PNG or JPEG files of one face each")
+                       ->type_name("PATH");
   command.add_option("--samples", options.samples, "numbers of samples of the data set")
       ->delimiter(',')
       ->check(whole_number())
@@ -148,10 +151,13 @@ Command add_figure(CLI::App& program) {
   const auto kind = [&](const char* name, const char* help, Kind run) {
     return add_kind(*figure, options, name, help, run, *chosen);
   };
-  add_faces_flags(*kind("landmarks", "landmarks and heat map over faces (Figure 2)", landmarks), *options);
+  CLI::App* command = kind("landmarks", "landmarks and heat map over faces (Figure 2)", landmarks);
+  add_faces_flags(*command, *options);
+  add_examples(*command,
+               {{"fer figure landmarks --weights runs/mine --out landmarks.svg", "faces of its data set"}});
 
-  CLI::App* command = kind("cam", "Grad-CAM before and after the attention (Figure 6)",
-                           [](const FigureOptions& o, const SettingFlags& f) { return cam(o, f); });
+  command = kind("cam", "Grad-CAM before and after the attention (Figure 6)",
+                 [](const FigureOptions& o, const SettingFlags& f) { return cam(o, f); });
   add_faces_flags(*command, *options);
   command
       ->add_option("--layers", options->cam.layers, "stage1, stage2, ..., f_img (before), f_fusion (after)")
@@ -159,7 +165,12 @@ Command add_figure(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--class", options->cam.target, "whose score: predicted, true, or a class by its name")
       ->capture_default_str();
-  command->add_option("--compare", options->compare, "a second network, its last layer as a further row");
+  command->add_option("--compare", options->compare, "a second network, its last layer as a further row")
+      ->type_name("PATH");
+  add_examples(*command,
+               {{"fer figure cam --weights runs/mine --out cam.png", "one face a class"},
+                {"fer figure cam --weights runs/mine --out cam.svg --pictures me.png --layers f_fusion",
+                 "a picture of one's own, after the attention"}});
 
   command = kind("attention", "where each landmark query looks, head by head (attention rollout)", attention);
   add_faces_flags(*command, *options);
@@ -167,16 +178,25 @@ Command add_figure(CLI::App& program) {
       ->add_option("--points", options->attention.points, "landmarks, 0 to 67, instead of parts of the face")
       ->delimiter(',');
 
-  kind("confusion", "confusion matrix (Figure 7)", confusion);
+  add_examples(*command, {{"fer figure attention --weights runs/mine --out attention.svg --points 30,48",
+                           "from the tip of the nose and a corner of the mouth"}});
+
+  command = kind("confusion", "confusion matrix (Figure 7)", confusion);
+  add_examples(*command, {{"fer figure confusion --weights runs/mine --out confusion.svg", ""}});
 
   command = kind("changes", "the faces that a network mends and those that it breaks (Figure 8)", changes);
-  command->add_option("--compare", options->compare, "the network before: weights or run folder")->required();
+  command->add_option("--compare", options->compare, "the network before: weights or run folder")
+      ->type_name("PATH")
+      ->required();
   command->add_option("--count", options->count, "faces of each kind at most")
       ->check(CLI::Range(1, 60))
       ->capture_default_str();
+  add_examples(*command,
+               {{"fer figure changes --weights runs/mine --compare runs/before --out changes.png", ""}});
 
   command = kind("tokens", "class tokens in two dimensions, with arousal where known", tokens);
   command->add_option("--methods", options->tokens.methods, "pca, tsne")
+      ->check(known_words({"pca", "tsne"}))
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--count", options->tokens.count, "faces at most")
@@ -185,6 +205,9 @@ Command add_figure(CLI::App& program) {
   command->add_option("--perplexity", options->tokens.perplexity, "of t-SNE: about how many neighbours count")
       ->check(CLI::Range(1.0, 500.0))
       ->capture_default_str();
+  add_examples(*command, {{"fer figure tokens --weights runs/mine --out tokens.svg --methods tsne", ""}});
+  add_examples(*figure,
+               {{"fer figure cam --weights runs/mine --out cam.png", "where a trained network looks"}});
   return [chosen] { return (*chosen)(); };
 }
 

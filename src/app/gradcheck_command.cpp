@@ -83,6 +83,9 @@ Command add_gradcheck(CLI::App& program) {
   command->add_flag("--list", options->list, "list the cases");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->footer("Exit code 1 if a gradient is wrong.");
+  add_examples(*command, {{"fer gradcheck", "every case, on the CPU"},
+                          {"fer gradcheck --only conv2d --device simt",
+                           "the CUDA kernels of one operation, run by the executor"}});
   return [options] { return run(*options); };
 }
 

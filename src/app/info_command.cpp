@@ -149,6 +149,8 @@ Command add_info(CLI::App& program) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"model"});
+  add_examples(*command, {{"fer info --preset paper", "the paper's network, beside the paper's own counts"},
+                          {"fer info --preset small --levels 3 --json", "deeper, as JSON"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

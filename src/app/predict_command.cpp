@@ -263,14 +263,17 @@ Command add_predict(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("predict", "Read the expressions of the people on pictures and videos");
   auto options = std::make_shared<PredictOptions>();
-  command->add_option("inputs", options->inputs, "pictures, videos, or folders of them");
-  command->add_option(
-      "--weights", options->weights,
-      "weights or checkpoint written by fer train [$FER_WEIGHTS, or those that come with fer]");
+  command->add_option("inputs", options->inputs, "pictures, videos, or folders of them")
+      ->type_name("PATH");
+  command
+      ->add_option("--weights", options->weights,
+                   "weights or checkpoint written by fer train [$FER_WEIGHTS, or those that come with fer]")
+      ->type_name("PATH");
   command
       ->add_option("--crop", options->crop,
                    "what a face is: detect (look for faces), none (the whole picture), or auto (none for a "
                    "square of at most 256 pixels a side, else detect)")
+      ->check(known_words({"auto", "detect", "none"}))
       ->capture_default_str();
   command
       ->add_option("--smallest-face", options->smallest,
@@ -283,14 +286,17 @@ Command add_predict(CLI::App& program) {
                    "of a stream, also give labels smoothed over so many seconds, for each face followed")
       ->check(CLI::Range(0.001, 3600.0));
   command->add_flag("--recursive", options->recursive, "look into the folders of folders");
-  command->add_option("--overlay", options->overlay,
-                      "draw faces, labels and landmarks into this file, or for several inputs this folder");
+  command
+      ->add_option("--overlay", options->overlay,
+                   "draw faces, labels and landmarks into this file, or for several inputs this folder")
+      ->type_name("PATH");
   CLI::Option* json = command->add_flag("--json", options->json, "print the result as JSON");
   command
       ->add_flag("--csv", options->csv,
                  "print the result as CSV, a line a face, and one a picture or frame without")
       ->excludes(json);
-  command->add_option("--camera", options->camera, "read a camera instead: its number, or /dev/videoN");
+  command->add_option("--camera", options->camera, "read a camera instead: its number, or /dev/videoN")
+      ->type_name("PATH");
   command->add_option("--every", options->every, "of a stream, read every n-th frame")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -303,6 +309,11 @@ Command add_predict(CLI::App& program) {
       "usage.\n3: everything was read, but no face was found in it. 130, 143: Ctrl-C or SIGTERM came before "
       "the "
       "last input.");
+  add_examples(*command, {{"fer predict photograph.jpg --overlay marked.jpg",
+                           "every face, and a copy of the picture with marks"},
+                          {"fer predict --weights runs/mine --recursive pictures --csv",
+                           "a folder and its folders, a line a face"},
+                          {"fer predict --camera 0 --every 5", "a camera, one frame in five"}});
   return [options] { return run(*options); };
 }
 

@@ -74,16 +74,25 @@ Command add_report(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("report", "One HTML page about a run, or about several compared");
   auto options = std::make_shared<ReportOptions>();
-  command->add_option("runs", options->runs, "run folders written by fer train")->required();
-  command->add_option("--out", options->out, "the page")->capture_default_str();
+  command->add_option("runs", options->runs, "run folders written by fer train")
+      ->type_name("DIR")
+      ->required();
+  command->add_option("--out", options->out, "the page")->type_name("PATH")->capture_default_str();
   command->add_option("--split", options->study.split, "train, validation, test, public_test or private_test")
+      ->check(known_words(split_names()))
       ->capture_default_str();
   command->add_option("--gallery", options->study.gallery, "faces in each gallery at most")
       ->check(CLI::Range(0, 200))
       ->capture_default_str();
-  command->add_option("--tensorboard", options->tensorboard,
-                      "instead of the page, write event files for TensorBoard into this folder");
+  command
+      ->add_option("--tensorboard", options->tensorboard,
+                   "instead of the page, write event files for TensorBoard into this folder")
+      ->type_name("DIR");
   add_device_flag(*command, options->device);
+  add_examples(*command,
+               {{"fer report runs/mine", "one run"},
+                {"fer report runs/mine runs/other --out compared.html", "two runs beside each other"},
+                {"fer report runs/mine --tensorboard events", "event files instead of a page"}});
   return [options] { return run(*options); };
 }
 

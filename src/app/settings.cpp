@@ -6,6 +6,7 @@
 #include <iostream>
 #include <limits>
 
+#include "fer/nearest.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
 #include "fer/tensor/precision.h"
@@ -44,13 +45,14 @@ void add_device_flag(CLI::App& command, std::string& device) {
   command
       .add_option("--device", device,
                   "cpu, simt (the CUDA kernels, run on the CPU), cuda, or cuda:1 for a second GPU")
+      ->check(known_words({"cpu", "simt", "cuda"}))
       ->capture_default_str();
   command
       .add_option_function<std::string>(
           "--math", [](const std::string& text) { chosen_math() = parse_math_mode(text); },
           "who computes products and convolutions of device cuda: native (fer's kernels) or library (cuBLAS, "
           "cuDNN)")
-      ->check(CLI::IsMember({"native", "library"}))
+      ->check(one_of({"native", "library"}))
       ->default_str("native");
 }
 
@@ -74,6 +76,7 @@ void add_precision_flag(CLI::App& command, std::string& precision) {
       .add_option(
           "--precision", precision,
           "how products and convolutions multiply: float32, or tf32 or bf16 on tensor cores (simt, cuda)")
+      ->check(known_words({"float32", "tf32", "bf16"}))
       ->capture_default_str();
 }
 
@@ -90,25 +93,54 @@ Classifier load_and_note(const std::string& weights, Device device) {
   return classifier;
 }
 
-std::string flag_advice(const CLI::App& command, const std::string& unknown) {
-  if (!unknown.starts_with("--")) return "";
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  }
-  const std::string near = nearest(unknown.substr(0, unknown.find('=')), known);
-  return near.empty() ? "" : "; did you mean " + near + "?";
+CLI::Validator known_words(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "{" : ",") + word;
+  return CLI::Validator([](std::string&) { return std::string(); }, list + "}", "known words");
+}
+
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  CLI::Validator validator = known_words(words);
+  validator.operation([words](std::string& text) {
+    const bool known = std::find(words.begin(), words.end(), text) != words.end();
+    return known ? std::string() : unknown_name("word", text, words);
+  });
+  return validator;
+}
+
+const std::vector<std::string>& split_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Split split :
+         {Split::train, Split::validation, Split::test, Split::public_test, Split::private_test})
+      all.emplace_back(name_of(split));
+    return all;
+  }();
+  return names;
+}
+
+void add_examples(CLI::App& command, const std::vector<Example>& examples) {
+  std::string text = command.get_footer();
+  text += text.empty() ? "Examples:" : "\n\nExamples:";
+  for (const Example& example : examples)
+    text += "\n  " + example.command + (example.note.empty() ? "" : "  " + example.note);
+  command.footer(text);
 }
 
 SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& sections, bool show_defaults) {
   const auto add = [&](const std::string& group, const SettingInfo& info, bool show_default) {
     auto flag = std::make_unique<Flag>();
     flag->key = info.key;
-    const std::string shown = show_default && !info.value.empty() ? " [" + info.value + "]" : "";
-    flag->option = command.add_option(flag_name(info.key), flag->value, info.help + shown);
-    flag->option->group(group)->type_name("")->take_last();  // a script's flag gives way to the user's
-    // A switch may stand alone: --overfit-batch is --overfit-batch true.
-    if (info.value == "true" || info.value == "false") flag->option->expected(0, 1);
+    // A switch may stand alone: --overfit-batch is --overfit-batch true. CLI11 would take a default for its
+    // value.
+    const bool is_switch = info.type == "BOOL";
+    const bool in_text = is_switch && show_default;
+    flag->option = command.add_option(flag_name(info.key), flag->value,
+                                      in_text ? info.help + " [" + info.value + "]" : info.help);
+    flag->option->group(group)->type_name(info.type)->take_last();  // a script's flag gives way to the user's
+    if (is_switch) flag->option->expected(0, 1);
+    if (show_default && !is_switch) flag->option->default_str(info.value);
+    if (!info.choices.empty()) flag->option->check(known_words(info.choices));
     flags_.push_back(std::move(flag));
   };
   const RunConfig defaults;
@@ -119,7 +151,10 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     const bool model = info.section == "model";
     const std::string group = model ? "model, whose defaults are the preset's" : info.section;
     if (model && !has_preset) {
-      add(group, {"", "preset", "tiny, small, paper and their variants", defaults.preset}, true);
+      add(group,
+          {"", "preset", "tiny (tests), small (a CPU), paper (the equations) or a variant", defaults.preset,
+           "TEXT", preset_names()},
+          true);
       has_preset = true;
     }
     add(group, info, show_defaults && !model);

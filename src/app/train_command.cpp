@@ -143,16 +143,21 @@ Command add_train(CLI::App& program) {
       program.add_subcommand("train", "Train the network; without flags, small on drawn faces");
   auto options = std::make_shared<TrainOptions>();
   CLI::Option* config =
-      command->add_option("--config", options->config, "JSON file of settings; flags go before it");
+      command->add_option("--config", options->config, "JSON file of settings; flags override it")
+          ->type_name("PATH");
   CLI::Option* run_dir =
-      command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]");
+      command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]")
+          ->type_name("DIR");
   command->add_option("--resume", options->resume, "go on with the run in this folder, with its settings")
+      ->type_name("DIR")
       ->excludes(config)
       ->excludes(run_dir);
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
-  command->add_option("--profile", options->profile,
-                      "print where the time of some steps goes, and write a Chrome trace to this file");
+  command
+      ->add_option("--profile", options->profile,
+                   "print where the time of some steps goes, and write a Chrome trace to this file")
+      ->type_name("PATH");
   command->add_option("--profile-steps", options->profile_steps, "steps of the profile")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
@@ -162,13 +167,14 @@ Command add_train(CLI::App& program) {
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
       ->capture_default_str();
-  command->footer(
-      "Examples:\n"
-      "  fer train                                    drawn faces, no data needed\n"
-      "  fer train --dataset ferplus --data DIR --landmarks mobilefacenet_model_best.pth.tar\n"
-      "  fer train --config run.json --lr 3e-4        the file's settings but for one\n"
-      "  fer train --resume runs/mine                 on from its newest checkpoint");
   auto flags = std::make_shared<SettingFlags>(*command);
+  add_examples(*command,
+               {{"fer train", "drawn faces, no data needed"},
+                {"fer train --dataset ferplus --data DIR --landmarks mobilefacenet_model_best.pth.tar",
+                 "a data set, with a landmark backbone that is trained already"},
+                {"fer train --config run.json --lr 3e-4", "the file's settings but for one"},
+                {"fer train --resume runs/mine", "on from its newest checkpoint"},
+                {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

@@ -6,15 +6,10 @@
 
 #include "data/dataset_parts.h"
 #include "fer/error.h"
+#include "fer/nearest.h"
 
 namespace fer {
 namespace {
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
 
 class SubsetDataset : public Dataset {
  public:
@@ -82,7 +77,7 @@ Split parse_split(std::string_view name) {
     if (name == name_of(split)) return split;
   }
   throw ConfigError(
-      concat("unknown split '", name, "'; known are train, validation, test, public_test, private_test"));
+      unknown_name("split", name, {"train", "validation", "test", "public_test", "private_test"}));
 }
 
 std::string_view name_of(LabelMode mode) {
@@ -93,7 +88,7 @@ LabelMode parse_label_mode(std::string_view name) {
   for (LabelMode mode : {LabelMode::majority, LabelMode::argmax, LabelMode::soft}) {
     if (name == name_of(mode)) return mode;
   }
-  throw ConfigError(concat("unknown label mode '", name, "'; known are majority, argmax, soft"));
+  throw ConfigError(unknown_name("label mode", name, {"majority", "argmax", "soft"}));
 }
 
 const std::vector<std::string>& dataset_names() {
@@ -128,8 +123,8 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
                        "there is no validation split: its fraction is 0");
   const std::string& name = options.name;
   const auto& known = dataset_names();
-  require<ConfigError>(std::find(known.begin(), known.end(), name) != known.end(), "unknown data set '", name,
-                       "'; known are ", joined(known));
+  require<ConfigError>(std::find(known.begin(), known.end(), name) != known.end(),
+                       unknown_name("data set", name, known));
   const bool two_tests = name == "ferplus" || name == "fer2013";
   const bool of_two = options.split == Split::public_test || options.split == Split::private_test;
   require<ConfigError>(two_tests || !of_two, "data set '", name, "' has no split '", name_of(options.split),

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "data/file_io.h"
 #include "fer/error.h"
 #include "fer/formats/input_spec.h"
 #include "tensor/resize_image.h"

@@ -1,5 +1,7 @@
 #include "fer/losses/fer_loss.h"
 
+#include "fer/nearest.h"
+
 #include <cmath>
 
 namespace fer {
@@ -20,7 +22,7 @@ AuxiliaryLoss parse_auxiliary_loss(std::string_view text) {
   for (const AuxiliaryLoss kind : {AuxiliaryLoss::none, AuxiliaryLoss::anchor, AuxiliaryLoss::neaa}) {
     if (text == name_of(kind)) return kind;
   }
-  throw ConfigError(concat("unknown auxiliary loss '", text, "'; known are none, anchor, neaa"));
+  throw ConfigError(unknown_name("auxiliary loss", text, {"none", "anchor", "neaa"}));
 }
 
 FERLoss::FERLoss(const FERLossConfig& config) : config_(config), cross_entropy_(config.label_smoothing) {

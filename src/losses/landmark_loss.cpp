@@ -1,5 +1,7 @@
 #include "fer/losses/landmark_loss.h"
 
+#include "fer/nearest.h"
+
 #include <cmath>
 
 namespace fer {
@@ -36,7 +38,7 @@ LandmarkLossKind parse_landmark_loss(std::string_view text) {
   for (const LandmarkLossKind kind : {LandmarkLossKind::mse, LandmarkLossKind::smooth_l1}) {
     if (text == name_of(kind)) return kind;
   }
-  throw ConfigError(concat("unknown landmark loss '", text, "'; known are mse, smooth_l1"));
+  throw ConfigError(unknown_name("landmark loss", text, {"mse", "smooth_l1"}));
 }
 
 LandmarkLoss::LandmarkLoss(LandmarkLossKind kind, double beta) : kind_(kind), beta_(beta) {

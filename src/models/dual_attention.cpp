@@ -4,6 +4,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/models/prepared_attention.h"
+#include "fer/nearest.h"
 #include "models/size_checks.h"
 
 namespace fer {
@@ -87,7 +88,7 @@ Heatmap parse_heatmap(std::string_view text) {
   for (const Heatmap kind : all_heatmaps) {
     if (text == name_of(kind)) return kind;
   }
-  throw ConfigError(concat("unknown heat map '", text, "'; known are max, sum, abs_sum, conv"));
+  throw ConfigError(unknown_name("heat map", text, {"max", "sum", "abs_sum", "conv"}));
 }
 
 Tensor attention_weights(const Variable& q, const Variable& k, int heads) {

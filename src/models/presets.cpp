@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fer/error.h"
+#include "fer/nearest.h"
 #include "models/size_checks.h"
 
 namespace fer {
@@ -100,12 +101,6 @@ const std::vector<Preset>& presets() {
   return all;
 }
 
-std::string joined_names() {
-  std::string text;
-  for (const std::string& name : preset_names()) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 }  // namespace
 
 const std::vector<std::string>& preset_names() {
@@ -120,7 +115,7 @@ const std::vector<std::string>& preset_names() {
 FERNetConfig preset(std::string_view name, std::int64_t classes) {
   const auto found = std::find_if(presets().begin(), presets().end(),
                                   [&](const Preset& entry) { return entry.name == name; });
-  require<ConfigError>(found != presets().end(), "unknown preset '", name, "'; known are ", joined_names());
+  require<ConfigError>(found != presets().end(), unknown_name("preset", name, preset_names()));
   FERNetConfig config = found->config;
   config.classes = classes;
   return config;

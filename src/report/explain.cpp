@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "fer/autograd/ops.h"
+#include "fer/nearest.h"
 
 namespace fer {
 namespace {
@@ -130,9 +131,7 @@ std::vector<HeatMap> grad_cam(FERNet& model, const Tensor& x, const std::string&
                               const std::vector<std::int64_t>& classes) {
   const std::size_t stage = stage_number(layer, model.config());
   if (stage == 0 && layer != "f_img" && layer != "f_fusion") {
-    std::string known;
-    for (const std::string& name : cam_layers(model.config())) known += (known.empty() ? "" : ", ") + name;
-    throw ConfigError(concat("unknown layer '", layer, "'; known are ", known));
+    throw ConfigError(unknown_name("layer", layer, cam_layers(model.config())));
   }
   const FrozenParameters frozen(model);
   Variable f_lm, features;

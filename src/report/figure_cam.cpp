@@ -1,6 +1,7 @@
 // Figure 6: which pixels spoke for a class, at layers before and after the attention.
 #include <algorithm>
 
+#include "fer/nearest.h"
 #include "fer/report/explain.h"
 #include "report/figure_parts.h"
 
@@ -21,10 +22,9 @@ std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sampl
       classes.push_back(faces[i].label);
     } else {
       const auto found = std::find(net.class_names.begin(), net.class_names.end(), target);
-      std::string known;
-      for (const std::string& name : net.class_names) known += ", " + name;
-      require<ConfigError>(found != net.class_names.end(), "unknown class '", target,
-                           "'; known are predicted, true", known);
+      std::vector<std::string> known{"predicted", "true"};
+      known.insert(known.end(), net.class_names.begin(), net.class_names.end());
+      require<ConfigError>(found != net.class_names.end(), unknown_name("class", target, known));
       classes.push_back(found - net.class_names.begin());
     }
   }

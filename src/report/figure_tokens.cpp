@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fer/nearest.h"
 #include "fer/report/embedding.h"
 #include "fer/training/loop.h"
 #include "report/figure_parts.h"
@@ -65,8 +66,7 @@ std::string neutral_note(const Tensor& tokens, const std::vector<Sample>& faces,
 Drawing plot(const std::string& method, const Tensor& tokens, const std::vector<Sample>& faces,
              const std::vector<double>& sizes, const Classifier& net, const TokensOptions& options,
              bool legend) {
-  require<ConfigError>(method == "pca" || method == "tsne", "unknown method '", method,
-                       "'; known are pca, tsne");
+  require<ConfigError>(method == "pca" || method == "tsne", unknown_name("method", method, {"pca", "tsne"}));
   Scatter scatter;
   scatter.groups = net.class_names;
   scatter.size = 380;

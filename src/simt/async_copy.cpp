@@ -36,6 +36,7 @@ const char* objection(const Block& block, const void* shared, const void* global
 
 void async_copy(void* shared, const void* global, int bytes, int source_bytes, Where where) {
   Block& block = block_here("cp_async");
+  block.check_time(where);
   if (const char* why = objection(block, shared, global, bytes, source_bytes)) {
     block.raise(block.thread_name(block.now), ": cp_async<", bytes, "> (", place_name(where), "): ", why,
                 block.shared.contains(shared) ? "; destination: " : "",
@@ -58,13 +59,16 @@ void async_copy(void* shared, const void* global, int bytes, int source_bytes, W
   block.lane().async.copies.push_back(copy);
 }
 
-void async_commit(Where) {
-  AsyncQueue& queue = block_here("cp_async_commit").lane().async;
+void async_commit(Where where) {
+  Block& block = block_here("cp_async_commit");
+  block.check_time(where);
+  AsyncQueue& queue = block.lane().async;
   queue.group_ends.push_back(queue.copies.size());
 }
 
-void async_wait(int pending, Where) {
+void async_wait(int pending, Where where) {
   Block& block = block_here("cp_async_wait");
+  block.check_time(where);
   AsyncQueue& queue = block.lane().async;
   const auto keep = static_cast<std::size_t>(pending);
   if (queue.group_ends.size() <= keep) return;

@@ -36,6 +36,7 @@ void Block::begin_launch(const Launch& of) {
   }
   shared.begin_launch(of.request->shared_bytes, of.request->allowed_shared, of.options.shared_limit);
   if (fault_stack < 0) fault_stack = stacks.take();
+  timer.set_limit(of.options.time_limit);
 }
 
 void Block::run(uint3 block_index, std::int64_t block_position) {
@@ -59,6 +60,8 @@ void Block::run(uint3 block_index, std::int64_t block_position) {
   last_finished = -1;
   failure = {};
   fault_signal = 0;
+  out_of_time = false;
+  runs = runs + 1;
   shared.begin_block();
   serial = static_cast<std::uint32_t>(launch->first_serial + static_cast<std::uint64_t>(block_position));
   events = barrier_event = 0;

@@ -16,6 +16,7 @@
 #include "fer/simt/gpu_simt.h"
 #include "simt/context.h"
 #include "simt/shared_arena.h"
+#include "simt/time_limit.h"
 
 namespace fer::simt::detail {
 
@@ -88,6 +89,9 @@ struct Failure {
   bool raised = false;
 };
 
+/// "conv2d.cu:81"
+std::string place_name(const Where& where);
+
 struct Block {
   Block();
   ~Block();
@@ -125,9 +129,19 @@ struct Block {
   }
   [[noreturn]] void leave();
 
+  /// Ends the block if its time is up. Every operation that a loop may repeat calls it (time_limit.h).
+  void check_time(const Where& where) {
+    if (!out_of_time) [[likely]]
+      return;
+    raise_time_limit(place_name(where));
+    leave();
+  }
+  /// `place`: where the running lane is, or "@1" for failure.place[0].
+  void raise_time_limit(const std::string& place);
+
   std::string thread_name(int thread) const;  ///< "thread (3,0,0)"
-  /// What each unfinished thread waits for, a line a group.
-  std::string waiting_threads() const;
+  /// What each thread that waits is waiting for, a line a group. `running`: one that is not; -1: all wait.
+  std::string waiting_threads(int running = -1) const;
 
   // --- state -----------------------------------------------------------------------------------------
   const Launch* launch = nullptr;
@@ -156,6 +170,12 @@ struct Block {
   bool fault_misaligned = false;
   void* fault_code = nullptr;
   int fault_stack = -1;
+  // The time limit (time_limit.cpp). The signal handler of this OS thread reads and writes these.
+  volatile bool out_of_time = false;
+  volatile std::uint64_t runs = 0;  ///< blocks begun
+  std::uint64_t timed_run = 0;      ///< the run that the handler saw last, and how often in a row
+  int ticks = 0;
+  BlockTimer timer;
 
   SharedArena shared;
   std::array<Warp, max_warps> warps;
@@ -223,7 +243,4 @@ Block& block_of_this_thread();
 inline bool same_place(const Where& a, const Where& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
-/// "conv2d.cu:81"
-std::string place_name(const Where& where);
-
 }  // namespace fer::simt::detail

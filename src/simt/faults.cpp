@@ -12,13 +12,49 @@
 
 #include "simt/block.h"
 
-#if !FER_SIMT_ASAN && defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
-#define FER_SIMT_CATCH_FAULTS 1
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#define FER_SIMT_DIVERT 1
 #else
-#define FER_SIMT_CATCH_FAULTS 0
+#define FER_SIMT_DIVERT 0
 #endif
+#define FER_SIMT_CATCH_FAULTS (FER_SIMT_DIVERT && !FER_SIMT_ASAN)
 
 namespace fer::simt::detail {
+
+#if FER_SIMT_DIVERT
+
+void* code_of(void* context) {
+  const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<void*>(registers.gregs[REG_RIP]);
+#else
+  return reinterpret_cast<void*>(registers.pc);
+#endif
+}
+
+void divert(Block& block, void* context, void (*landing)()) {
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
+  block.fault_code = code_of(context);
+  const auto top =
+      reinterpret_cast<std::uintptr_t>(block.stacks.top(block.fault_stack)) & ~std::uintptr_t{63};
+#if defined(__x86_64__)
+  registers.gregs[REG_RIP] = reinterpret_cast<greg_t>(landing);
+  registers.gregs[REG_RSP] = static_cast<greg_t>(top - 8);  // as if called
+  registers.gregs[REG_EFL] &= ~greg_t{0x400};               // direction flag: code expects it clear
+#else
+  registers.pc = reinterpret_cast<std::uintptr_t>(landing);
+  registers.sp = top;
+#endif
+}
+
+#else
+
+void* code_of(void*) {
+  return nullptr;
+}
+void divert(Block&, void*, void (*)()) {}
+
+#endif
 
 #if FER_SIMT_CATCH_FAULTS
 
@@ -60,23 +96,10 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     }
     return;
   }
-  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
   block->fault_signal = signal;
   block->fault_address = info->si_addr;
   block->fault_misaligned = info->si_code == SI_KERNEL || (signal == SIGBUS && info->si_code == BUS_ADRALN);
-  const auto top =
-      reinterpret_cast<std::uintptr_t>(block->stacks.top(block->fault_stack)) & ~std::uintptr_t{63};
-  const auto landing = reinterpret_cast<std::uintptr_t>(&fault_landing);
-#if defined(__x86_64__)
-  block->fault_code = reinterpret_cast<void*>(registers.gregs[REG_RIP]);
-  registers.gregs[REG_RIP] = static_cast<greg_t>(landing);
-  registers.gregs[REG_RSP] = static_cast<greg_t>(top - 8);  // as if called
-  registers.gregs[REG_EFL] &= ~greg_t{0x400};               // direction flag: code expects it clear
-#else
-  block->fault_code = reinterpret_cast<void*>(registers.pc);
-  registers.pc = landing;
-  registers.sp = top;
-#endif
+  divert(*block, context, &fault_landing);
 }
 
 }  // namespace

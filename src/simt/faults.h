@@ -4,6 +4,14 @@
 
 namespace fer::simt::detail {
 
+struct Block;
+
+/// The code that a signal has interrupted, by the handler's third argument; null where that is not known.
+void* code_of(void* context);
+/// Lets the interrupted code go on in `landing`, on the block's stack for that, once the handler returns;
+/// block.fault_code is where it was. Does nothing where that is not known.
+void divert(Block& block, void* context, void (*landing)());
+
 /// While one exists, signals of kernels are caught; others go to whoever handled them before.
 class FaultGuard {
  public:

@@ -103,6 +103,23 @@ void check_red_zones(const LaunchRequest& request) {
   }
 }
 
+/// What a kernel without checks has written is unknown: all that it can reach counts as initialised.
+void note_unchecked_writes(const LaunchRequest& request) {
+  if (!is_shadow_used()) return;
+  const auto written = [](const void* p) {
+    const DeviceHeap::Allocation all = DeviceHeap::instance().find(p);
+    if (all.data != nullptr) shadow_written(all.data, all.bytes);
+  };
+  for (int i = 0; i < request.pointer_count; ++i) {
+    const PointerArgument& argument = request.pointers[i];
+    if (argument.object != nullptr) {
+      for_each_pointer_inside(argument, written);
+    } else if (argument.writable && argument.value != nullptr) {
+      written(argument.value);
+    }
+  }
+}
+
 std::string message_of(const Launch& launch, const Block& block) {
   const LaunchRequest& request = *launch.request;
   std::string text = block.failure.text;
@@ -257,6 +274,7 @@ void run(const LaunchRequest& request) {
   if (error.other != nullptr) std::rethrow_exception(error.other);
   if (!error.message.empty()) throw CheckError(error.message);
   check_red_zones(request);
+  if (!request.instrumented) note_unchecked_writes(request);
 }
 
 }  // namespace fer::simt::detail

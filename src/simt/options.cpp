@@ -13,8 +13,8 @@
 namespace fer::simt {
 namespace {
 
-template <typename Integer>
-bool parse(std::string_view text, Integer* value) {
+template <typename Number>
+bool parse(std::string_view text, Number* value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -53,6 +53,12 @@ Options options_from_environment() {
     require<ConfigError>(parse(std::string_view(value), &kibibytes) && kibibytes >= 1 && kibibytes <= 1024,
                          "FER_SIMT_SHARED_LIMIT is '", value, "'; it must be a number of KiB, 1 to 1024");
     options.shared_limit = kibibytes * 1024;
+  }
+  if (const char* value = std::getenv("FER_SIMT_TIME_LIMIT")) {
+    require<ConfigError>(parse(std::string_view(value), &options.time_limit) && options.time_limit >= 0 &&
+                             options.time_limit <= 1e6,
+                         "FER_SIMT_TIME_LIMIT is '", value,
+                         "'; it must be a number of seconds, 0 (no limit) to 1000000");
   }
   return options;
 }

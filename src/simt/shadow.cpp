@@ -88,6 +88,10 @@ void shadow_allocated(const void* data, std::size_t bytes, bool initialised) {
   set_state(data, bytes, word_allocated | (initialised ? 0xf : 0));
 }
 
+bool is_shadow_used() {
+  return heap.state != nullptr;
+}
+
 void shadow_released(const void* data, std::size_t bytes) {
   if (heap.state != nullptr) set_state(data, bytes, 0);
 }
@@ -324,6 +328,11 @@ struct Checker {
 
 void check_access(Block& block, const void* data, std::size_t bytes, Access kind, const void* place) {
   if (bytes == 0) return;
+  if (block.out_of_time) [[unlikely]] {
+    block.failure.place[0] = place;
+    block.raise_time_limit("@1");
+    block.leave();
+  }
   const auto relative = static_cast<std::int32_t>(static_cast<const char*>(place) - code_origin());
   if (block.shared.contains(data)) {
     BlockShadow& shadow = *block.shadow;

@@ -46,6 +46,8 @@ struct BlockShadow {
 };
 
 // --- life of device memory ---------------------------------------------------------------------------------
+/// Whether this program has kernels that report to the checker.
+bool is_shadow_used();
 void shadow_allocated(const void* data, std::size_t bytes, bool initialised);
 void shadow_released(const void* data, std::size_t bytes);
 /// The host wrote it.

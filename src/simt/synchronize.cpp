@@ -26,6 +26,7 @@ std::string place_name(const Where& where) {
 // ------------------------------------------------------------------------------------
 
 void Block::barrier_arrive(const char* operation, Where where) {
+  check_time(where);
   if (arrived == 0) {
     barrier_first = now;
     barrier_where = where;
@@ -99,6 +100,7 @@ std::string lane_list(unsigned mask) {
 
 void Block::join(const char* operation, bool strict, unsigned mask, void* operand, Collective::Finish finish,
                  Where where) {
+  check_time(where);
   Warp& w = warp();
   const unsigned bit = lane_bit();
   if ((mask & bit) == 0) {
@@ -158,17 +160,20 @@ void warp_barrier(unsigned mask, Where where) {
 // --- deadlock
 // ---------------------------------------------------------------------------------------------------
 
-std::string Block::waiting_threads() const {
+std::string Block::waiting_threads(int running) const {
   struct Group {
     const Lane* first;
     int first_thread, warp, count;
     unsigned lanes;
   };
   std::vector<Group> groups;
+  int unstarted = 0;
   for (int i = 0; i < threads; ++i) {
     const Warp& w = warps[static_cast<std::size_t>(i >> 5)];
     const unsigned bit = 1u << (i & 31);
     if ((w.finished & bit) != 0) continue;
+    if ((w.started & bit) == 0) ++unstarted;
+    if ((w.started & bit) == 0 || (w.runnable & bit) != 0 || i == running) continue;
     const Lane& lane = lanes[static_cast<std::size_t>(i)];
     const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
       return g.first->operation == lane.operation && g.first->mask == lane.mask &&
@@ -197,6 +202,8 @@ std::string Block::waiting_threads() const {
   if (groups.size() > 8) out << "\n  ... and " << groups.size() - 8 << " more groups";
   if (finished > 0)
     out << "\n  " << finished << (finished == 1 ? " thread has" : " threads have") << " returned";
+  if (unstarted > 0)
+    out << "\n  " << unstarted << (unstarted == 1 ? " thread has" : " threads have") << " not begun";
   return out.str();
 }
 

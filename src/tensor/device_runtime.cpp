@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "fer/nearest.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/current_op.h"
 
@@ -71,7 +72,7 @@ MathMode parse_math_mode(std::string_view text) {
   for (const MathMode mode : {MathMode::native, MathMode::library}) {
     if (text == name_of(mode)) return mode;
   }
-  throw ConfigError(concat("unknown math mode '", text, "'; known are native, library"));
+  throw ConfigError(unknown_name("math mode", text, {"native", "library"}));
 }
 
 std::ostream& operator<<(std::ostream& out, MathMode mode) {

@@ -1,5 +1,6 @@
 #include "fer/tensor/dtype.h"
 
+#include "fer/nearest.h"
 #include "fer/tensor/device.h"
 
 namespace fer {
@@ -61,7 +62,10 @@ Device parse_device(std::string_view text) {
   for (Device device : {Device::cpu, Device::simt, Device::cuda}) {
     if (text == name_of(device)) return device;
   }
-  throw ConfigError(concat("unknown device '", text, "'; known are cpu, simt, cuda"));
+  // As near to cpu as a word can be, and not what was meant.
+  if (text == "gpu")
+    throw ConfigError("unknown device 'gpu'; known are cpu, simt, cuda; did you mean 'cuda'?");
+  throw ConfigError(unknown_name("device", text, {"cpu", "simt", "cuda"}));
 }
 
 std::ostream& operator<<(std::ostream& out, Device device) {

@@ -1,5 +1,7 @@
 #include "fer/tensor/precision.h"
 
+#include "fer/nearest.h"
+
 #include <atomic>
 
 namespace fer {
@@ -30,7 +32,7 @@ Precision parse_precision(std::string_view text) {
   for (Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
     if (text == name_of(precision)) return precision;
   }
-  throw ConfigError(concat("unknown precision '", text, "'; known are float32, tf32, bf16"));
+  throw ConfigError(unknown_name("precision", text, {"float32", "tf32", "bf16"}));
 }
 
 std::ostream& operator<<(std::ostream& out, Precision precision) {

@@ -1,6 +1,7 @@
 // Which settings make up the rows of the paper's tables, and what the paper reports for them.
 #include <algorithm>
 
+#include "fer/nearest.h"
 #include "fer/training/ablation.h"
 
 namespace fer {
@@ -87,7 +88,7 @@ AblationTable ablation_table(const std::string& name, const AblationOptions& opt
   if (name == "depth") return depth(options);
   if (name == "loss") return loss(options);
   if (name == "heatmap") return heatmap();
-  throw ConfigError(concat("unknown table '", name, "'; known are ", joined(ablation_names())));
+  throw ConfigError(unknown_name("table", name, ablation_names()));
 }
 
 AblationTable only_variants(AblationTable table, const std::vector<std::string>& names) {

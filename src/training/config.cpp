@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <type_traits>
 
 #include "fer/formats/atomic_file.h"
@@ -56,37 +57,46 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
 
 [[noreturn]] void unknown_key(const std::string& key, const std::vector<std::string>& known,
                               const std::string& source) {
-  const std::string near = nearest(key, known);
-  throw ConfigError(concat(source, ": unknown key '", excerpt(key), "'",
-                           near.empty() ? std::string() : concat("; did you mean '", near, "'?")));
+  throw ConfigError(concat(source, ": unknown key '", excerpt(key), "'", advice(key, known)));
+}
+
+/// The words that a text setting may be; empty if it is free.
+const std::vector<std::string>& choices_of(const std::string& key) {
+  static const std::map<std::string, std::vector<std::string>> choices{
+      {"preset", preset_names()},
+      {"dataset", dataset_names()},
+      {"labels", {"majority", "argmax", "soft"}},
+      {"optimizer", {"adam", "adamw", "sgd"}},
+      {"schedule", {"constant", "exponential", "cosine"}},
+      {"colour", {"auto", "grey", "rgb"}},
+      {"loss", {"neaa", "anchor", "none"}},
+      {"heatmap", {"max", "sum", "abs_sum", "conv"}},
+  };
+  static const std::vector<std::string> none;
+  const auto found = choices.find(key);
+  return found == choices.end() ? none : found->second;
+}
+
+void check_choice(const std::string& key, const std::string& value) {
+  const std::vector<std::string>& known = choices_of(key);
+  if (std::find(known.begin(), known.end(), value) != known.end()) return;
+  std::string list;
+  for (const std::string& word : known) list += (list.empty() ? "" : ", ") + word;
+  throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'", advice(value, known)));
+}
+
+/// What --help calls the values of a field.
+template <typename T>
+constexpr const char* type_of(std::string_view key) {
+  if constexpr (is_list<T>) return "LIST";
+  if constexpr (std::is_same_v<T, bool>) return "BOOL";
+  if constexpr (std::is_integral_v<T>) return std::is_unsigned_v<T> ? "UINT" : "INT";
+  if constexpr (std::is_floating_point_v<T>) return "FLOAT";
+  const bool path = key == "data" || key == "landmarks" || key == "image_backbone" || key == "vit";
+  return path ? "PATH" : "TEXT";
 }
 
 }  // namespace
-
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  constexpr std::size_t longest = 100;  // the distance takes time by the product of the lengths
-  if (word.size() > longest) return best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    std::vector<std::size_t> row(candidate.size() + 1);
-    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= word.size(); ++i) {
-      std::size_t diagonal = row[0];
-      row[0] = i;
-      for (std::size_t j = 1; j <= candidate.size(); ++j) {
-        const std::size_t change = diagonal + (word[i - 1] != candidate[j - 1]);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
-    }
-  }
-  return best;
-}
 
 std::string to_json(const RunConfig& config) {
   RunConfig copy = config;
@@ -168,7 +178,8 @@ std::vector<SettingInfo> settings_of(const RunConfig& config) {
   visit_sections(copy, [&infos](const char* section, auto& fields) {
     visit_fields(fields, [&](const char* key, auto& field, const char* help) {
       const Json value = to_value(field);
-      infos.push_back({section, key, help, value.is_string() ? value.get<std::string>() : value.dump()});
+      infos.push_back({section, key, help, value.is_string() ? value.get<std::string>() : value.dump(),
+                       type_of<std::remove_cvref_t<decltype(field)>>(key), choices_of(key)});
     });
   });
   return infos;
@@ -209,20 +220,16 @@ void check(const RunConfig& config) {
                             {"momentum", t.momentum}}) {
     require<ConfigError>(value >= 0 && value < 1, "'", key, "' must be in [0, 1), got ", value);
   }
-  const auto one_of = [](const char* key, const std::string& value, const std::vector<std::string>& known) {
-    if (std::find(known.begin(), known.end(), value) != known.end()) return;
-    std::string list;
-    for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
-    throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'"));
-  };
   require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
                        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
-  one_of("colour", t.colour, {"auto", "grey", "rgb"});
-  one_of("optimizer", t.optimizer, {"adam", "adamw", "sgd"});
-  one_of("loss", t.loss, {"neaa", "anchor", "none"});
-  one_of("schedule", t.schedule, {"constant", "exponential", "cosine"});
-  one_of("labels", config.data.labels, {"majority", "argmax", "soft"});
-  one_of("dataset", config.data.dataset, dataset_names());
+  for (const auto& [key, value] : {std::pair{"colour", t.colour},
+                                   {"optimizer", t.optimizer},
+                                   {"loss", t.loss},
+                                   {"schedule", t.schedule},
+                                   {"labels", config.data.labels},
+                                   {"dataset", config.data.dataset}}) {
+    check_choice(key, value);
+  }
   require<ConfigError>(t.loader_threads >= 0 && t.loader_threads <= 64,
                        "'loader_threads' must be 0 to 64, got ", t.loader_threads);
   require<ConfigError>(t.save_every >= 0, "'save_every' must not be negative, got ", t.save_every);

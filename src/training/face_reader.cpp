@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "fer/error.h"
+#include "fer/nearest.h"
 
 namespace fer {
 namespace {
@@ -49,7 +50,7 @@ CropMode parse_crop_mode(std::string_view text) {
   if (text == "auto") return CropMode::automatic;
   if (text == "detect") return CropMode::detect;
   if (text == "none") return CropMode::none;
-  throw ConfigError(concat("unknown crop mode '", text, "'; known are auto, detect, none"));
+  throw ConfigError(unknown_name("crop mode", text, {"auto", "detect", "none"}));
 }
 
 FaceReader::FaceReader(Classifier classifier, CropMode mode, FaceDetectorOptions detection)

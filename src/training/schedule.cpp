@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "fer/error.h"
+#include "fer/nearest.h"
 
 namespace fer {
 
@@ -13,8 +14,8 @@ Schedule::Schedule(const ScheduleSettings& settings, std::int64_t steps_per_epoc
       steps_per_epoch_(static_cast<double>(steps_per_epoch)),
       total_steps_(static_cast<double>(steps_per_epoch * epochs)) {
   const std::string& kind = settings.kind;
-  require<ConfigError>(kind == "constant" || kind == "exponential" || kind == "cosine", "unknown schedule '",
-                       kind, "'; known are constant, exponential, cosine");
+  require<ConfigError>(kind == "constant" || kind == "exponential" || kind == "cosine",
+                       unknown_name("schedule", kind, {"constant", "exponential", "cosine"}));
   require<ConfigError>(settings.lr > 0 && std::isfinite(settings.lr), "lr must be positive, got ",
                        settings.lr);
   require<ConfigError>(settings.gamma > 0 && settings.gamma <= 1, "gamma must be in (0, 1], got ",

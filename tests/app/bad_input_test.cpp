@@ -250,10 +250,11 @@ TEST_CASE("bad input: configurations") {
   check_error(message(R"({"training": {"epochs": "ten"}})"),
               path + ": 'training.epochs' must be a whole number, got \"ten\"", 2);
   check_error(message(R"({"training": {"lr": -1}})"), "'lr' must be positive, got -1", 2);
-  check_error(
-      message(R"({"data": {"dataset": "rafdbb"}})"),
-      "'dataset' must be one of rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces; got 'rafdbb'",
-      2);
+  check_error(message(R"({"data": {"dataset": "rafdbb"}})"),
+              "'dataset' must be one of rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces; got "
+              "'rafdbb'; did you "
+              "mean 'rafdb'?",
+              2);
   CHECK(!fs::exists(folder / "run"));
 }
 

@@ -60,7 +60,7 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
   CHECK(run({"figure"}).err == "fer figure: A subcommand is required; fer figure --help says more\n");
   const Result flag = run({"train", "--epochz", "3"});
   CHECK(flag.code == 2);
-  CHECK(flag.err == "fer train: unknown argument '--epochz'; did you mean --epochs?\n");
+  CHECK(flag.err == "fer train: unknown flag --epochz; did you mean --epochs?\n");
   CHECK(run({"train", "--resume", "runs/x", "--config", "run.json"}).code == 2);
   const Result preset = run({"train", "--preset", "huge", "--run-dir", "unused"});
   CHECK(preset.code == 2);

@@ -1,5 +1,6 @@
 # cmake -DBUILD=... -DSOURCE=... -DWORK=... [-DSANITIZE=...] -P run.cmake: installs the build into a folder of its own,
 # then configures, builds and runs the consumer, and the example of a kernel of one's own, against nothing but that folder.
+# Manual pages and completion scripts must lie where man and the shells look.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
@@ -22,3 +23,10 @@ run(${CMAKE_COMMAND} -S ${CUSTOM_OP} -B ${WORK}/custom_op ${options})
 run(${CMAKE_COMMAND} --build ${WORK}/custom_op)
 run(${WORK}/custom_op/custom_op)
 run(${WORK}/prefix/bin/fer --version)
+foreach(file man/man1/fer.1 man/man1/fer-train.1 man/man1/fer-figure-cam.1 bash-completion/completions/fer
+             zsh/site-functions/_fer fish/vendor_completions.d/fer.fish)
+  file(SIZE ${WORK}/prefix/share/${file} bytes)
+  if(bytes LESS 500)
+    message(FATAL_ERROR "${file} is not what it should be: ${bytes} bytes")
+  endif()
+endforeach()

@@ -9,12 +9,14 @@ namespace {
 TEST_CASE("unknown names, splits and options") {
   CHECK(
       open_error<ConfigError>("rafdbb", "/tmp") ==
-      "unknown data set 'rafdbb'; known are rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces");
+      "unknown data set 'rafdbb'; known are rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces; "
+      "did you mean 'rafdb'?");
   CHECK(open_error<ConfigError>("rafdb", "") == "data set 'rafdb': name its folder with --data");
   CHECK(open_error<IoError>("rafdb", "/nonexistent/raf") ==
         "data set 'rafdb': the folder '/nonexistent/raf' does not exist");
   CHECK(message_of<ConfigError>([] { parse_split("tets"); }) ==
-        "unknown split 'tets'; known are train, validation, test, public_test, private_test");
+        "unknown split 'tets'; known are train, validation, test, public_test, private_test; did you mean "
+        "'test'?");
   CHECK(message_of<ConfigError>([] { parse_label_mode("hard"); }) ==
         "unknown label mode 'hard'; known are majority, argmax, soft");
   for (Split s : {Split::train, Split::validation, Split::test, Split::public_test, Split::private_test}) {

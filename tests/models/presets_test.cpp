@@ -16,7 +16,7 @@ TEST_CASE("presets: every one makes a model, with the classes asked for") {
   }
   CHECK_MESSAGE_OF(preset("papper"), ConfigError,
                    "unknown preset 'papper'; known are paper, paper_pretrained, small, tiny, tiny_sum, "
-                   "tiny_abs_sum, tiny_no_product, tiny_no_cross, tiny_extras");
+                   "tiny_abs_sum, tiny_no_product, tiny_no_cross, tiny_extras; did you mean 'paper'?");
 }
 
 TEST_CASE("presets: paper is the equations, with the recipe's dropout") {

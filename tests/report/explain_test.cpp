@@ -123,9 +123,10 @@ TEST_CASE("every layer can be asked, in batches too, and parameters keep no grad
   for (std::size_t i = 0; i < stage.size(); ++i) CHECK(stage[i] == doctest::Approx(f_img[i]).epsilon(1e-3));
   for (const fer::NamedVariable& p : model.named_parameters()) CHECK_FALSE(p.variable.grad().defined());
   CHECK(model.head().requires_grad());
-  CHECK_THROWS_WITH_AS(fer::grad_cam(model, x, "stage9", {1, 3}),
-                       "unknown layer 'stage9'; known are stage1, stage2, stage3, f_img, f_fusion",
-                       fer::ConfigError);
+  CHECK_THROWS_WITH_AS(
+      fer::grad_cam(model, x, "stage9", {1, 3}),
+      "unknown layer 'stage9'; known are stage1, stage2, stage3, f_img, f_fusion; did you mean 'stage1'?",
+      fer::ConfigError);
 }
 
 TEST_CASE("the heat map is the maximum of the landmark feature's channels") {

@@ -10,6 +10,22 @@ using test::counting;
 using test::must_catch;
 using test::must_pass;
 
+// --- loops that never end ----------------------------------------------------------------------------------
+
+__global__ void waits_for_ever(volatile int* flag) {
+  while (*flag == 0) {
+  }
+}
+
+TEST_CASE("a loop of checked accesses that never ends") {
+  Options limited = options();
+  limited.time_limit = 0.1;
+  const OptionsScope scope(limited);
+  Array<int> flag(std::vector<int>{0});
+  must_catch({"waits_for_ever", "is still running after 0.1 s of processor time (race_test.cpp:"},
+             [&] { gpu::launch(waits_for_ever, 1, 32, 0, nullptr, flag.data()); });
+}
+
 // --- races in shared memory ------------------------------------------------------------------------------
 
 __global__ void read_neighbour(float* y, bool barrier) {

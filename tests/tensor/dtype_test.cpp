@@ -52,7 +52,8 @@ TEST_CASE("dispatch_floating calls the right instance and refuses the rest by na
 TEST_CASE("devices are read and written by name") {
   for (Device device : {Device::cpu, Device::simt, Device::cuda})
     CHECK(parse_device(name_of(device)) == device);
-  CHECK_THROWS_WITH_AS(parse_device("gpu"), "unknown device 'gpu'; known are cpu, simt, cuda", ConfigError);
+  CHECK_THROWS_WITH_AS(parse_device("gpu"),
+                       "unknown device 'gpu'; known are cpu, simt, cuda; did you mean 'cuda'?", ConfigError);
   CHECK_THROWS_WITH_AS(parse_device(""), "unknown device ''; known are cpu, simt, cuda", ConfigError);
 }
 

@@ -28,11 +28,14 @@ struct Options {
   int threads = 0;                        ///< OS threads that run blocks; 0: as many as OpenMP has
   std::size_t shared_limit = 227 * 1024;  ///< bytes of shared memory a block may have; of an sm_90
   std::size_t memory_limit = 0;           ///< bytes of device memory; 0: no limit but the machine's
+  /// Seconds of processor time that a block may take, so that an endless loop ends with an error; 0: no
+  /// limit.
+  double time_limit = 60;
 };
 
 /// The defaults, changed by the environment: FER_SIMT_ORDER (forward, reverse, shuffled or shuffled:<seed>),
-/// FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS (a number), FER_SIMT_SHARED_LIMIT (KiB). ConfigError
-/// if one is malformed.
+/// FER_SIMT_ASYNC_COPY (early, late), FER_SIMT_THREADS (a number), FER_SIMT_SHARED_LIMIT (KiB),
+/// FER_SIMT_TIME_LIMIT (seconds). ConfigError if one is malformed.
 Options options_from_environment();
 /// The options in force; at first those of the environment.
 Options options();

@@ -38,6 +38,7 @@ struct PointerArgument {
   const void* value;   ///< the pointer
   const void* object;  ///< the structure; null for a plain pointer
   std::size_t bytes;   ///< of the structure
+  bool writable;       ///< the kernel may write there: no pointer to const
 };
 
 /// All that launch() knows.
@@ -170,14 +171,15 @@ void launch_as_is(void (*kernel)(Parameters...), Grid grid, dim3 block, std::siz
       using Value = std::remove_cvref_t<decltype(value)>;
       if constexpr (std::is_pointer_v<Value> && !std::is_function_v<std::remove_pointer_t<Value>>) {
         const void* address = const_cast<const void*>(static_cast<const volatile void*>(value));
-        pointers[static_cast<std::size_t>(pointer_count++)] = {index, address, nullptr, 0};
+        pointers[static_cast<std::size_t>(pointer_count++)] = {
+            index, address, nullptr, 0, !std::is_const_v<std::remove_pointer_t<Value>>};
       } else if constexpr (std::is_class_v<Value> && !std::is_empty_v<Value>) {
 #if __has_builtin(__builtin_clear_padding)
         // What lies between members shall not be taken for a pointer. In large arrays of structures GCC 12
         // clears what is no padding, so these are left as they are.
         if constexpr (sizeof(Value) <= 256) __builtin_clear_padding(&value);
 #endif
-        pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value)};
+        pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value), true};
       }
       ++index;
     };

@@ -9,6 +9,7 @@
 #include "fer/data/augment.h"
 #include "fer/data/dataset.h"
 #include "fer/models/presets.h"
+#include "fer/nearest.h"
 
 namespace fer {
 
@@ -161,9 +162,11 @@ void read_config(RunConfig& config, const std::filesystem::path& path);
 /// Overwrites one field given as text: "lr", "3e-5". ConfigError as above.
 void apply_setting(RunConfig& config, const std::string& key, const std::string& value,
                    const std::string& source);
-/// The known keys, with their help texts and defaults as text.
+/// A known key, with its help text and its default as text.
 struct SettingInfo {
   std::string section, key, help, value;
+  std::string type{};                  ///< INT, UINT, FLOAT, BOOL, LIST, PATH or TEXT
+  std::vector<std::string> choices{};  ///< of a text that must be one of these words
 };
 std::vector<SettingInfo> settings_of(const RunConfig& config);
 
@@ -172,8 +175,5 @@ void check(const RunConfig& config);
 
 /// Data set options of a split.
 DatasetOptions dataset_options(const DataConfig& config, Split split);
-
-/// The word of `known` nearest to `word` by edit distance, or "" if none is near.
-std::string nearest(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace fer

@@ -1,0 +1,72 @@
+// What the command line takes, read from CLI11's tree of commands. --help, the manual pages and the shells'
+// completions are all made from it, so none of them can lag behind the flags.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace fer::app {
+
+struct FlagUsage {
+  std::vector<std::string> names;  ///< "-h", "--help"; of an argument its one name
+  std::string group;               ///< "Options", or a section of the configuration
+  std::string help;
+  std::string type;                  ///< INT, UINT, FLOAT, BOOL, LIST, PATH, DIR or TEXT; empty for a switch
+  std::vector<std::string> choices;  ///< the words that it takes
+  std::string range;                 ///< "1 to 4096", where its numbers are limited
+  std::string default_value;
+  bool argument = false;  ///< has a place instead of a name
+  bool required = false;
+  bool repeated = false;        ///< takes several values
+  bool value_optional = false;  ///< may stand alone
+
+  bool takes_value() const { return !type.empty(); }
+  /// "INT", or "{cpu,simt,cuda}" if that is short.
+  std::string value_name() const;
+  /// The help with what follows from its type: "epochs [10; 1 to 4096]".
+  std::string full_help() const;
+};
+
+struct Example {
+  std::string command, note;
+};
+
+struct CommandUsage {
+  std::string name;     ///< "fer figure cam"
+  std::string summary;  ///< one line
+  std::vector<FlagUsage> arguments, flags;
+  std::vector<CommandUsage> commands;
+  std::vector<std::string> notes;  ///< paragraphs
+  std::vector<Example> examples;
+
+  /// "fer figure cam [FLAGS] TABLE"
+  std::string synopsis() const;
+  /// The flags by their groups, in the order of the first flag of each.
+  std::vector<std::pair<std::string, std::vector<FlagUsage>>> groups() const;
+};
+
+/// "fer figure cam"
+std::string full_name(const CLI::App& command);
+CommandUsage usage_of(const CLI::App& command);
+/// Calls visit(CommandUsage) for a command and for all below it.
+template <typename Visit>
+void for_each_command(const CommandUsage& command, const Visit& visit) {
+  visit(command);
+  for (const CommandUsage& below : command.commands) for_each_command(below, visit);
+}
+
+/// What --help prints. Commands are made with it as their formatter.
+std::string help_text(const CommandUsage& command);
+/// The help of a command and of all below it.
+std::string help_of_all(const CommandUsage& command);
+
+/// The shells that completion_script() writes for.
+const std::vector<std::string>& completion_shells();
+/// ConfigError for another shell.
+std::string completion_script(const CommandUsage& program, const std::string& shell);
+
+/// A manual page in man's macros; `version`: "fer 0.1.0".
+std::string manual_page(const CommandUsage& command, const CommandUsage& program, const std::string& version);
+
+}  // namespace fer::app

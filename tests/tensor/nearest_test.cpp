@@ -1,0 +1,30 @@
+#include <doctest/doctest.h>
+
+#include "fer/nearest.h"
+
+using fer::nearest;
+using fer::unknown_name;
+
+TEST_CASE("nearest: letters changed, left out, put in or swapped; two of four make another word") {
+  const std::vector<std::string> known{"--lr", "--epochs", "--batch-size", "--seed"};
+  CHECK(nearest("--lear", known) == "--lr");
+  CHECK(nearest("--epcohs", known) == "--epochs");
+  CHECK(nearest("--bathsize", known) == "--batch-size");
+  CHECK(nearest("--quiet", known) == "");
+  CHECK(nearest("tets", {"train", "test"}) == "test");
+  CHECK(nearest("mean", {"max", "sum"}) == "");
+  CHECK(nearest("sgb", {"adam", "sgd"}) == "sgd");
+  CHECK(nearest("", {"a", "bc"}) == "");
+  CHECK(nearest("abc", {}) == "");
+}
+
+TEST_CASE("nearest: of several that are as near, the first") {
+  CHECK(nearest("stage9", {"stage1", "stage2"}) == "stage1");
+  CHECK(nearest("adamw", {"adam", "adamw"}) == "adamw");
+}
+
+TEST_CASE("unknown_name lists what is known, and what was probably meant") {
+  CHECK(unknown_name("fruit", "aple", {"apple", "pear"}) ==
+        "unknown fruit 'aple'; known are apple, pear; did you mean 'apple'?");
+  CHECK(unknown_name("fruit", "kiwi", {"apple", "pear"}) == "unknown fruit 'kiwi'; known are apple, pear");
+}
