@@ -88,7 +88,7 @@ void check_choice(const std::string& key, const std::string& value) {
 /// What --help calls the values of a field.
 template <typename T>
 constexpr const char* type_of(std::string_view key) {
-  if constexpr (is_list<T>) return "LIST";
+  if constexpr (detail::is_json_list<T>) return "LIST";
   if constexpr (std::is_same_v<T, bool>) return "BOOL";
   if constexpr (std::is_integral_v<T>) return std::is_unsigned_v<T> ? "UINT" : "INT";
   if constexpr (std::is_floating_point_v<T>) return "FLOAT";
