@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
+#include "fer/models/known_networks.h"
 #include "fer/models/onnx_export.h"
 #include "fer/nearest.h"
 #include "fer/training/evaluate.h"
@@ -14,6 +15,7 @@ namespace {
 
 struct ConvertOptions {
   std::string input, output, key, names, colour;
+  std::vector<std::string> strip;
   double face_share = 0;
   bool list = false, json = false;
 };
@@ -38,21 +40,29 @@ std::vector<NamedShape> wanted_by(const std::string& kind) {
   return wanted;
 }
 
-void list(const StateFile& file, bool json) {
-  if (json) {
-    nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
-    for (const auto& [name, tensor] : file.tensors) {
-      tensors.push_back({{"name", name},
-                         {"dtype", name_of(tensor.dtype())},
-                         {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())}});
-    }
-    std::cout << nlohmann::ordered_json{{"format", name_of(file.format)},
-                                        {"metadata", file.metadata},
-                                        {"tensors", tensors}}
-                     .dump(2)
-              << "\n";
-    return;
-  }
+/// What is said of the file beside its tensors.
+nlohmann::ordered_json json_of(const ConvertOptions& options, const StateFile& file,
+                               const KnownNetworks& found) {
+  nlohmann::ordered_json json{{"input", options.input},
+                              {"format", name_of(file.format)},
+                              {"tensors", file.tensors.size()},
+                              {"found_under", file.found_under}};
+  if (!file.module.empty()) json["module"] = file.module;
+  json["taken_off"] = nlohmann::ordered_json::array();
+  for (const TakenOff& t : file.taken_off)
+    json["taken_off"].push_back({{"prefix", t.prefix}, {"names", t.names}});
+  json["networks"] = nlohmann::ordered_json::array();
+  for (const auto& share : found.shares)
+    json["networks"].push_back({{"title", share.title}, {"names", share.names}});
+  json["unknown"] = found.unknown;
+  json["skipped"] = file.skipped;
+  json["inert"] = file.inert;
+  json["widened"] = file.widened;
+  json["other_weights"] = file.others;
+  return json;
+}
+
+void list(const StateFile& file) {
   for (const auto& [name, tensor] : file.tensors) {
     std::cout << name << "  " << tensor.dtype() << " " << to_pytorch_layout(tensor).shape() << "\n";
   }
@@ -73,11 +83,21 @@ std::optional<NetworkDescription> description(const ConvertOptions& options, con
   return description;
 }
 
+nlohmann::ordered_json listed(const StateFile& file) {
+  nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
+  for (const auto& [name, tensor] : file.tensors) {
+    tensors.push_back({{"name", name},
+                       {"dtype", name_of(tensor.dtype())},
+                       {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())}});
+  }
+  return tensors;
+}
+
 /// The inference graph of a file that describes its network.
 void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
   require<ConfigError>(
-      options.key.empty() && options.names.empty(),
-      "convert: --key and --names do not go with .onnx, which takes weights written by 'fer train'");
+      options.key.empty() && options.names.empty() && options.strip.empty(),
+      "convert: --key, --names and --strip do not go with .onnx, which takes weights written by 'fer train'");
   const Classifier classifier = load_classifier(options.input, Device::cpu);
   OnnxModel model = onnx_model(*classifier.model, parse_input_spec(metadata.at(input_key), options.input),
                                {{"classes", metadata.at("classes")}, {"config", metadata.at("config")}});
@@ -85,14 +105,24 @@ void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
   write_onnx(options.output, model);
 }
 
-void print_head(const ConvertOptions& options, const StateFile& file,
+void print_head(const ConvertOptions& options, const StateFile& file, const KnownNetworks& found,
                 const std::optional<NetworkDescription>& network) {
   std::cout << options.input << ": " << name_of(file.format) << ", " << file.tensors.size() << " tensors"
-            << (file.found_under.empty() ? "" : " under '" + file.found_under + "'")
-            << (file.stripped_prefix.empty() ? "" : ", prefix '" + file.stripped_prefix + "' taken off")
-            << "\n";
-  for (const std::string& name : file.skipped) std::cout << "left aside, no tensor: " << name << "\n";
+            << (file.found_under.empty() ? "" : " under '" + file.found_under + "'") << "\n";
+  for (const KnownNetworks::Share& share : found.shares) {
+    std::cout << "  " << share.names << (share.names == 1 ? " name" : " names") << " of: " << share.title
+              << "\n";
+  }
+  for (const std::string& note : notes(file)) std::cout << "  " << note << "\n";
   if (network) std::cout << description_of(*network) << "\n";
+}
+
+/// To stderr, so that a script that looks at the exit code alone leaves a trace.
+void warn_of_unknown(const ConvertOptions& options, const StateFile& file, const KnownNetworks& found) {
+  if (found.unknown.empty()) return;
+  std::cerr << "note: " << options.input << ": " << found.unknown.size() << " of " << file.tensors.size()
+            << " names are of no network that fer knows: " << some_of(found.unknown)
+            << "; --names, --strip and --key may help\n";
 }
 
 /// The tensors under fer's names, and the report of what matched.
@@ -110,27 +140,31 @@ int run(const ConvertOptions& options) {
   require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
   LoadOptions load;
   load.key = options.key;
-  StateFile file = read_state_file(options.input, load);
+  load.strip = options.strip;
+  KnownNetworks found;
+  StateFile file = read_known_state(options.input, load, &found);
   const std::optional<NetworkDescription> network = description(options, file);
-  if (!options.json) print_head(options, file, network);
-  if (options.list) list(file, options.json);
-  if (options.output.empty()) return 0;
+  nlohmann::ordered_json json = json_of(options, file, found);
+  if (!options.json) print_head(options, file, found, network);
+  if (options.list && options.json) {
+    json["metadata"] = file.metadata;
+    json["tensors"] = listed(file);
+  } else if (options.list) {
+    list(file);
+  }
+  if (options.names.empty()) warn_of_unknown(options, file, found);
   if (network) file.metadata[input_key] = to_json(network->input);  // what older programs did not write
-  nlohmann::ordered_json json{{"input", options.input},
-                              {"format", name_of(file.format)},
-                              {"tensors", file.tensors.size()},
-                              {"skipped", file.skipped},
-                              {"output", options.output}};
   if (std::filesystem::path(options.output).extension() == ".onnx") {
     export_to_onnx(options, file.metadata);
-  } else {
+  } else if (!options.output.empty()) {
     const StateDict tensors = options.names.empty() ? file.tensors : renamed(options, file, json);
     save_state_dict(options.output, tensors, file.metadata);
   }
-  if (!options.json) {
-    std::cout << "wrote " << options.output << "\n";
-  } else if (!options.list) {
+  if (!options.output.empty()) json["output"] = options.output;
+  if (options.json) {
     std::cout << json.dump(2) << "\n";
+  } else if (!options.output.empty()) {
+    std::cout << "wrote " << options.output << "\n";
   }
   return 0;
 }
@@ -161,6 +195,10 @@ Command add_convert(CLI::App& program) {
       ->add_option("--face-share", options->face_share,
                    "the same of the part of its pictures' side that the detector's box of a face takes")
       ->check(CLI::Range(0.1, 2.0));
+  command
+      ->add_option("--strip", options->strip,
+                   "prefix to take off the names that begin with it (student.); may be repeated")
+      ->take_all();
   command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
   add_examples(*command, {{"fer convert model.pth --list", "what is in a checkpoint"},

@@ -11,9 +11,9 @@
 namespace fer::detail {
 
 struct ElementType {
-  std::string_view name;     ///< PyTorch's: "float32", "complex64"
-  std::string_view storage;  ///< its typed storage, "FloatStorage"; empty if it has none
-  std::size_t bytes;         ///< of one element
+  std::string_view name;         ///< PyTorch's: "float32", "complex64"
+  std::string_view storage;      ///< its typed storage, "FloatStorage"; empty if it has none
+  std::size_t bytes;             ///< of one element
   std::optional<DType> read_as;  ///< none: no network of floats can use it
   /// Widens `count` elements to `read_as`; null where the bytes are the same.
   void (*widen)(const std::byte* from, void* to, std::int64_t count) = nullptr;

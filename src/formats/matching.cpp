@@ -182,7 +182,8 @@ std::string MatchReport::text() const {
 void MatchReport::require_complete(std::string_view what) const {
   std::vector<std::string> lines;
   for (const WrongShape& w : wrong_shape) {
-    lines.push_back(concat("'", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape));
+    lines.push_back(
+        concat("'", w.held, "' has shape ", w.held_shape, ", '", w.wanted, "' needs ", w.wanted_shape));
   }
   require<ShapeError>(lines.empty(), what, ": ", lines.size(),
                       lines.size() == 1 ? " tensor has another shape:\n" : " tensors have another shape:\n",
@@ -193,10 +194,10 @@ void MatchReport::require_complete(std::string_view what) const {
   for (const Aside& a : left_aside) {
     if (a.reason.empty()) strangers.push_back("'" + a.held + "'");
   }
-  throw FormatError(concat(what, ": ", names.size(),
-                           names.size() == 1 ? " tensor is missing:\n  " : " tensors are missing:\n  ",
-                           some_of(names), strangers.empty() ? "" : "\n  the file has, unknown to the model: ",
-                           some_of(strangers)));
+  throw FormatError(
+      concat(what, ": ", names.size(),
+             names.size() == 1 ? " tensor is missing:\n  " : " tensors are missing:\n  ", some_of(names),
+             strangers.empty() ? "" : "\n  the file has, unknown to the model: ", some_of(strangers)));
 }
 
 StateDict matched_tensors(const MatchReport& report, const StateDict& file, std::string_view what) {

@@ -13,7 +13,8 @@ void PickleMachine::reduce() {
   if (node(arguments).kind != Kind::tuple)
     fail("calls ", printable(pickle_.name(callable)), " without a tuple of arguments");
   charge(node(arguments).children.size());
-  const std::vector<NodeId> values = node(arguments).children;  // a copy: a call makes nodes, which may move them
+  const std::vector<NodeId> values =
+      node(arguments).children;  // a copy: a call makes nodes, which may move them
   stack_.push_back(apply(callable, values));
 }
 
@@ -30,8 +31,10 @@ NodeId PickleMachine::apply(NodeId callable, const std::vector<NodeId>& argument
       fail("calls ", pickle_.name(callable), " without a tensor");
     }
     case Global::rebuild_from_type: {
-      const bool fits = arguments.size() == 4 && is_callable(arguments[0]) && node(arguments[2]).kind == Kind::tuple;
-      if (!fits) fail("calls ", pickle_.name(callable), " without a function, a class, arguments and a state");
+      const bool fits =
+          arguments.size() == 4 && is_callable(arguments[0]) && node(arguments[2]).kind == Kind::tuple;
+      if (!fits)
+        fail("calls ", pickle_.name(callable), " without a function, a class, arguments and a state");
       // The function must rebuild a tensor, so that calls do not nest.
       const Global function = node(arguments[0]).global;
       const bool tensor = node(arguments[0]).kind == Kind::global && function >= Global::rebuild_tensor &&

@@ -51,11 +51,11 @@ class PickleMachine {
   void add_to_set();
   void duplicate() { stack_.push_back(top()); }
 
-  void reduce();                        // callable, arguments -> result
+  void reduce();                         // callable, arguments -> result
   void instantiate(bool with_keywords);  // class, arguments[, keywords] -> object
-  void instantiate_from_mark();         // mark, class, arguments... -> object
+  void instantiate_from_mark();          // mark, class, arguments... -> object
   void instantiate_from_mark(std::string_view module, std::string_view name);  // mark, arguments... -> object
-  void build();                         // object, state -> object
+  void build();                                                                // object, state -> object
   void push_extension(std::uint64_t code);
   void push_out_of_band();
   void push_storage();  // persistent id -> storage

@@ -11,8 +11,8 @@ namespace fer::detail {
 
 using Kind = PickleNode::Kind;
 
-/// The element type of dtype('f4', False, True) with the state (3, '<', ...); null if it is not read: big byte
-/// order, records, texts, dates, objects.
+/// The element type of dtype('f4', False, True) with the state (3, '<', ...); null if it is not read: big
+/// byte order, records, texts, dates, objects.
 const ElementType* PickleMachine::numpy_type(NodeId dtype) const {
   if (node(dtype).kind != Kind::object) return nullptr;
   const ObjectRef& object = pickle_.object(node(dtype));
@@ -54,7 +54,8 @@ std::optional<NodeId> PickleMachine::numpy_array(NodeId dtype, NodeId shape, Nod
   for (std::size_t i = 0; i < tensor.size.size(); ++i) {
     const std::size_t axis = fortran ? i : tensor.size.size() - 1 - i;
     tensor.stride[axis] = stride;
-    if (tensor.size[axis] < 0 || __builtin_mul_overflow(stride, std::max<std::int64_t>(tensor.size[axis], 1), &stride))
+    if (tensor.size[axis] < 0 ||
+        __builtin_mul_overflow(stride, std::max<std::int64_t>(tensor.size[axis], 1), &stride))
       fail("has an array of no possible shape");
   }
   StorageRef storage;

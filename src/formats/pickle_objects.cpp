@@ -69,7 +69,8 @@ void PickleMachine::push_nameless(const std::string& name) {
   stack_.push_back(make_object(type, {}));
 }
 
-/// Extensions are numbers that a program registers for its own classes; what they stand for is not in the file.
+/// Extensions are numbers that a program registers for its own classes; what they stand for is not in the
+/// file.
 void PickleMachine::push_extension(std::uint64_t code) {
   push_global("", concat("extension ", code));
 }

@@ -13,7 +13,8 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   const std::size_t needed = function == Global::rebuild_tensor      ? 4
                              : function == Global::rebuild_tensor_v2 ? 6
                                                                      : 7;
-  if (arguments.size() < needed) fail("calls ", pickle_.name(callable), " with ", arguments.size(), " arguments");
+  if (arguments.size() < needed)
+    fail("calls ", pickle_.name(callable), " with ", arguments.size(), " arguments");
   const Kind storage_kind = node(arguments[0]).kind;
   if (storage_kind == Kind::unread || storage_kind == Kind::object) {
     return make_unread("a tensor whose values are not in the file as torch.save puts them");
@@ -27,7 +28,8 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   if (function == Global::rebuild_tensor_v3) {
     const PickleNode& dtype = node(arguments[6]);
     if (dtype.kind != Kind::global || dtype.global != Global::dtype) {
-      if (is_callable(arguments[6])) return make_unread("a tensor of " + printable(pickle_.name(arguments[6])));
+      if (is_callable(arguments[6]))
+        return make_unread("a tensor of " + printable(pickle_.name(arguments[6])));
       fail("rebuilds a tensor of no known type");
     }
     tensor.type = dtype.type;

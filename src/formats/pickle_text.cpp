@@ -73,7 +73,8 @@ std::optional<std::string> parse_decimal(std::string_view digits) {
     }
   }
   const auto top_bit = [&bytes](std::size_t i) { return (bytes[i] & 0x80) != 0; };
-  while (bytes.size() > 1 && static_cast<unsigned char>(bytes.back()) == (top_bit(bytes.size() - 2) ? 255 : 0)) {
+  while (bytes.size() > 1 &&
+         static_cast<unsigned char>(bytes.back()) == (top_bit(bytes.size() - 2) ? 255 : 0)) {
     bytes.pop_back();
   }
   return bytes;

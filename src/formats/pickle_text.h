@@ -7,8 +7,8 @@
 
 namespace fer::detail {
 
-/// An integer in decimal, with or without Python 2's L at its end, as the fewest bytes of its two's complement,
-/// the lowest first. None if it is not one, or has more than 300 digits.
+/// An integer in decimal, with or without Python 2's L at its end, as the fewest bytes of its two's
+/// complement, the lowest first. None if it is not one, or has more than 300 digits.
 std::optional<std::string> parse_decimal(std::string_view digits);
 /// A text in quotes, with Python's escapes. None without the quotes.
 std::optional<std::string> parse_string(std::string_view quoted);

@@ -399,7 +399,8 @@ class Interpreter {
     const std::string_view digits = cursor_.line();
     std::uint64_t index = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-    if (error != std::errc() || end != digits.data() + digits.size()) machine_.fail("has no number of a memo");
+    if (error != std::errc() || end != digits.data() + digits.size())
+      machine_.fail("has no number of a memo");
     return index;
   }
 

@@ -115,8 +115,9 @@ PytorchFile read_pytorch_legacy(std::span<const std::byte> bytes, const std::str
   const Pickle magic = parts.pickle("first pickle");
   const PickleNode& number = magic.node(magic.root);
   if (number.kind != Kind::big_integer || number.text != magic_number) {
-    require<FormatError>(parts.left() == 0, what, ": is a pickle, but not one that torch.save wrote: ",
-                         parts.left(), " bytes follow it");
+    require<FormatError>(parts.left() == 0, what,
+                         ": is a pickle, but not one that torch.save wrote: ", parts.left(),
+                         " bytes follow it");
     NoStorages none(what);
     PytorchFile file = build_tree(magic, none, what, bytes.size());
     file.format = FileFormat::pickle;

@@ -19,7 +19,9 @@ std::string_view other_format(std::string_view head) {
       {"version https://", "is a pointer of Git LFS, not the file itself; 'git lfs pull' fetches it"},
       {"<", "is a page of HTML or XML, as a failed download leaves it"},
       {"\x1f\x8b", "is compressed with gzip; unpack it first"},
-      {"\xfd" "7zXZ", "is compressed with xz; unpack it first"},
+      {"\xfd"
+       "7zXZ",
+       "is compressed with xz; unpack it first"},
       {"7z\xbc\xaf", "is a 7z archive; unpack it first"},
       {"Rar!", "is a RAR archive; unpack it first"},
       {"\x89HDF", "is an HDF5 file, as Keras writes it, not a PyTorch checkpoint"},

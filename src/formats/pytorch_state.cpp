@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <optional>
 #include <cctype>
+#include <charconv>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <unordered_set>
@@ -27,7 +27,8 @@ std::optional<std::string> name_of_key(const PyValue& key) {
 std::string list_keys(const PyValue& dict) {
   std::vector<std::string> keys;
   for (const PyItem& item : dict.items()) {
-    keys.push_back(concat(name_of_key(item.key).value_or(item.key.describe()), " (", item.value.describe(), ")"));
+    keys.push_back(
+        concat(name_of_key(item.key).value_or(item.key.describe()), " (", item.value.describe(), ")"));
   }
   return keys.empty() ? "none" : some_of(keys);
 }
@@ -54,7 +55,8 @@ const PyValue* step(const PyValue& value, const std::string& part) {
   if (!has_elements(value)) return value.find(part);
   std::size_t index = 0;
   const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-  const bool fits = error == std::errc() && end == part.data() + part.size() && index < value.elements().size();
+  const bool fits =
+      error == std::errc() && end == part.data() + part.size() && index < value.elements().size();
   return fits ? &value.elements()[index] : nullptr;
 }
 
@@ -80,12 +82,14 @@ struct Candidate {
   std::size_t tensors;
 };
 
-void find_candidates(const PyValue& value, const std::string& path, int depth, std::vector<Candidate>& found) {
+void find_candidates(const PyValue& value, const std::string& path, int depth,
+                     std::vector<Candidate>& found) {
   constexpr int deepest = 4;
   constexpr std::size_t most_elements = 64;
   const std::size_t tensors = count_tensors(value);
   // What an object that is no module holds is its own business: what an optimizer keeps, or a result.
-  if (tensors > 0 && (value.is(PyValue::Kind::dict) || is_module(value))) found.push_back({path, &value, tensors});
+  if (tensors > 0 && (value.is(PyValue::Kind::dict) || is_module(value)))
+    found.push_back({path, &value, tensors});
   if (depth == deepest || is_module(value)) return;
   const auto descend = [&](const std::string& part, const PyValue& next) {
     if (part.find('.') != std::string::npos) return;  // no path leads through it
@@ -115,7 +119,8 @@ bool is_average(const Candidate& c) {
 }
 /// What training keeps beside the weights.
 bool is_of_training(const Candidate& c) {
-  constexpr std::array<std::string_view, 7> words{"optim", "sched", "scaler", "rng", "loss", "metric", "recorder"};
+  constexpr std::array<std::string_view, 7> words{"optim", "sched",  "scaler",  "rng",
+                                                  "loss",  "metric", "recorder"};
   return speaks_of(c.path, words);
 }
 
@@ -154,15 +159,15 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
     require<FormatError>(root.items().empty(), name, ": holds no weights; its keys are ", list_keys(root));
     return root;
   }
-  const auto most = std::max_element(chosen.begin(), chosen.end(), [](const Candidate& a, const Candidate& b) {
-    return a.tensors < b.tensors;
-  });
+  const auto most =
+      std::max_element(chosen.begin(), chosen.end(),
+                       [](const Candidate& a, const Candidate& b) { return a.tensors < b.tensors; });
   std::vector<std::string> rivals;
   for (const Candidate& c : chosen) {
     if (4 * c.tensors >= most->tensors) rivals.push_back(concat("'", c.path, "' (", c.tensors, " tensors)"));
   }
-  require<FormatError>(rivals.size() == 1 || most->path.empty(), name, ": holds several sets of weights: ",
-                       some_of(rivals), "; --key takes one");
+  require<FormatError>(rivals.size() == 1 || most->path.empty(), name,
+                       ": holds several sets of weights: ", some_of(rivals), "; --key takes one");
   found_under = most->path;
   return *most->value;
 }
@@ -178,7 +183,8 @@ std::vector<std::string> other_weights(const PyValue& root, const PyValue& dict)
     const std::unordered_set<std::string> names = bare_names(*c.value);
     const auto shared = static_cast<std::size_t>(std::count_if(
         names.begin(), names.end(), [&taken](const std::string& n) { return taken.contains(n); }));
-    if ((shared > 0 && 2 * shared >= taken.size()) || (is_average(c) && c.tensors > 1)) others.push_back(c.path);
+    if ((shared > 0 && 2 * shared >= taken.size()) || (is_average(c) && c.tensors > 1))
+      others.push_back(c.path);
   }
   return others;
 }

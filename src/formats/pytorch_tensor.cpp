@@ -147,7 +147,8 @@ Tensor TensorLoader::make(const TensorRef& tensor, const std::string& what) {
   if (is_contiguous(tensor) && !type.widen) return values.slice(first, count).reshape(shape);
 
   const std::size_t result_bytes = size_of(*type.read_as);
-  const std::uint64_t bytes = static_cast<std::uint64_t>(count) * (type.bytes + (type.widen ? result_bytes : 0));
+  const std::uint64_t bytes =
+      static_cast<std::uint64_t>(count) * (type.bytes + (type.widen ? result_bytes : 0));
   require<FormatError>(bytes <= copy_budget_, what, " of shape ", shape,
                        " would expand to far more memory than the file has");
   copy_budget_ -= bytes;
@@ -168,8 +169,8 @@ Tensor TensorLoader::make(const TensorRef& tensor, const std::string& what) {
 std::vector<std::string> TensorLoader::widened() const {
   std::vector<std::string> said;
   for (const auto& [type, count] : widened_) {
-    said.push_back(concat(count, count == 1 ? " tensor of " : " tensors of ", type->name, " read as ",
-                          *type->read_as));
+    said.push_back(
+        concat(count, count == 1 ? " tensor of " : " tensors of ", type->name, " read as ", *type->read_as));
   }
   return said;
 }

@@ -30,8 +30,8 @@ class TensorLoader {
 
   const Pickle& pickle_;
   StorageSource& source_;
-  std::uint64_t storage_budget_;          // bytes that storages may still take: all of them are in the file
-  std::uint64_t copy_budget_;             // bytes that copies of strided tensors may still take
+  std::uint64_t storage_budget_;  // bytes that storages may still take: all of them are in the file
+  std::uint64_t copy_budget_;     // bytes that copies of strided tensors may still take
   std::map<std::string, std::pair<Tensor, const ElementType*>> loaded_;  // by the storage's key
   std::map<std::size_t, Tensor> tensors_;
   std::map<const ElementType*, std::size_t> widened_;  // how many tensors of each type

@@ -98,10 +98,10 @@ class TreeBuilder {
     }
     being_built_[id] = true;
     objects_around_ += is_object;
-    PyValue built = is_object                    ? object(id)
-                    : node.kind == Kind::list    ? PyValue::list(elements(node))
-                    : node.kind == Kind::tuple   ? PyValue::tuple(elements(node))
-                                                 : PyValue::dict(items(node.children));
+    PyValue built = is_object                  ? object(id)
+                    : node.kind == Kind::list  ? PyValue::list(elements(node))
+                    : node.kind == Kind::tuple ? PyValue::tuple(elements(node))
+                                               : PyValue::dict(items(node.children));
     objects_around_ -= is_object;
     being_built_[id] = false;
     return built;

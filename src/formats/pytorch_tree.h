@@ -22,9 +22,9 @@ class StorageSource {
   virtual void read(const std::string& key, std::span<std::byte> out) = 0;
 };
 
-/// Builds the value of the pickle's root, and says what is inert. `what` is the file in messages; `file_bytes`
-/// bounds the memory that its tensors may take.
+/// Builds the value of the pickle's root, and says what is inert. `what` is the file in messages;
+/// `file_bytes` bounds the memory that its tensors may take.
 PytorchFile build_tree(const Pickle& pickle, StorageSource& source, const std::string& what,
-                   std::uint64_t file_bytes);
+                       std::uint64_t file_bytes);
 
 }  // namespace fer::detail

@@ -12,8 +12,8 @@ namespace fer {
 namespace {
 
 /// Components that no network has of its own.
-constexpr std::array<std::string_view, 4> wrappers_anywhere{
-    "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"};
+constexpr std::array<std::string_view, 4> wrappers_anywhere{"_orig_mod", "_fsdp_wrapped_module",
+                                                            "_checkpoint_wrapped_module", "_forward_module"};
 /// Components that wrappers and training programs use, and networks, too.
 constexpr std::array<std::string_view, 3> wrappers_perhaps{"module", "model", "net"};
 
@@ -92,7 +92,8 @@ std::string some_of(const std::vector<std::string>& names, std::size_t most) {
 
 std::vector<std::string> notes(const StateFile& file) {
   std::vector<std::string> lines;
-  if (!file.module.empty()) lines.push_back("the parameters and buffers of a pickled module of class " + file.module);
+  if (!file.module.empty())
+    lines.push_back("the parameters and buffers of a pickled module of class " + file.module);
   if (!file.taken_off.empty()) lines.push_back("taken off: " + text_of(file.taken_off));
   if (!file.widened.empty()) lines.push_back(some_of(file.widened));
   if (!file.skipped.empty()) lines.push_back("left aside, no tensor: " + some_of(file.skipped));
@@ -168,38 +169,45 @@ void detail::strip_prefix(StateFile& file, const std::string& prefix, const std:
   rename_tensors(file, names, what);
 }
 
-FreedNames free_names(const std::vector<std::string>& names, const KnownName& known) {
-  FreedNames freed;
-  freed.names = names;
-  const auto count_known = [&known](const std::vector<std::string>& list) {
-    return std::count_if(list.begin(), list.end(), known);
+void free_names(StateFile& file, const KnownName& known, const std::string& what) {
+  std::vector<std::string> held;
+  for (const auto& [name, tensor] : file.tensors) held.push_back(name);
+  if (held.empty()) return;
+  const auto count_known = [&known](const std::vector<std::string>& names) {
+    return std::count_if(names.begin(), names.end(), known);
   };
-  // What all names share goes from all of them, also from those that stay unknown.
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view word : wrappers_perhaps) {
-      const std::string prefix = std::string(word) + ".";
-      std::vector<std::string> without_prefix;
-      for (const std::string& name : freed.names) {
-        if (name.size() > prefix.size() && name.starts_with(prefix)) without_prefix.push_back(name.substr(prefix.size()));
-      }
-      const bool shared = !names.empty() && without_prefix.size() == names.size();
-      if (!shared || count_known(without_prefix) < count_known(freed.names)) continue;
-      freed.names = std::move(without_prefix);
-      for (std::size_t i = 0; i < names.size(); ++i) detail::add_taken_off(freed.taken_off, prefix);
-      found = true;
-    }
+  // What all names begin with goes from all of them, also from those that stay unknown.
+  std::vector<std::string> names = held;
+  std::string taken_from_all;
+  std::string prefix;
+  for (const std::string_view part : components(held.front())) {
+    prefix += concat(part, ".");
+    const bool shared = is_one_of(wrappers_perhaps, part) &&
+                        std::all_of(held.begin(), held.end(), [&prefix](const std::string& name) {
+                          return name.size() > prefix.size() && name.starts_with(prefix);
+                        });
+    if (!shared) break;
+    std::vector<std::string> bare;
+    for (const std::string& name : held) bare.push_back(name.substr(prefix.size()));
+    if (count_known(bare) <= count_known(names)) continue;
+    names = std::move(bare);
+    taken_from_all = prefix;
   }
-  for (std::string& name : freed.names) {
-    if (known(name)) continue;
-    if (auto one = free_of_wrappers(name, known)) {
-      detail::add_taken_off(freed.taken_off, one->taken_off);
-      name = std::move(one->name);
+  std::vector<TakenOff> taken_off = file.taken_off;
+  for (std::string& name : names) {
+    std::string taken = taken_from_all;
+    if (!known(name)) {
+      if (auto freed = free_of_wrappers(name, known)) {
+        name = std::move(freed->name);
+        taken += freed->taken_off;
+      }
     }
+    if (!taken.empty()) detail::add_taken_off(taken_off, taken);
   }
   // A network that is not known keeps its names, lest a few that chance to fit come apart from the others.
-  if (2 * count_known(freed.names) < static_cast<std::ptrdiff_t>(names.size())) return {names, {}};
-  return freed;
+  if (names == held || 2 * count_known(names) < static_cast<std::ptrdiff_t>(names.size())) return;
+  detail::rename_tensors(file, names, what);
+  file.taken_off = std::move(taken_off);
 }
 
 }  // namespace fer

@@ -1,5 +1,6 @@
 // Backbones that were trained elsewhere: their sizes, and their weights under other projects' names.
 #include "fer/formats/matching.h"
+#include "fer/models/known_networks.h"
 #include "fer/training/experiment.h"
 
 namespace fer {
@@ -9,7 +10,8 @@ namespace fs = std::filesystem;
 
 /// Fills a backbone's parameters and statistics from a file; returns the report of what matched.
 std::string load_backbone(const fs::path& file, Module& net, const NameMap& names) {
-  const StateDict tensors = load_state_dict(file);
+  const StateFile read = read_known_state(file);
+  const StateDict& tensors = read.tensors;
   std::vector<NamedShape> wanted;
   for (const NamedVariable& p : net.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
   for (const NamedBuffer& b : net.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
@@ -18,13 +20,15 @@ std::string load_backbone(const fs::path& file, Module& net, const NameMap& name
   const StateDict found = matched_tensors(report, tensors, file.string());
   for (NamedVariable& p : net.named_parameters()) p.variable.mutable_value().copy_from(found.at(p.name));
   for (const NamedBuffer& b : net.named_buffers()) b.buffer->copy_from(found.at(b.name));
-  return report.text();
+  std::string text = report.text();
+  for (const std::string& note : notes(read)) text += "  " + note + "\n";
+  return text;
 }
 
 }  // namespace
 
 void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
-  const StateDict tensors = load_state_dict(file);
+  const StateDict tensors = read_known_state(file).tensors;
   const std::string name = file.string();
   const auto find = [&tensors](const std::string& key) -> const Tensor* {
     for (const char* prefix : {"", "landmark_backbone.", "face_landback."}) {

@@ -8,6 +8,7 @@
 #include "fer/formats/atomic_file.h"
 #include "fer/formats/folder_lock.h"
 #include "fer/losses/losses.h"
+#include "fer/models/known_networks.h"
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
 #include "training/evaluation_json.h"
@@ -291,7 +292,8 @@ RunConfig completed(RunConfig config, const Dataset& train) {
     adopt_landmark_sizes(config.landmarks.file, config.model);
   }
   if (!config.training.vit.empty()) {
-    adopt_vit_sizes(load_state_dict(config.training.vit), config.training.vit, config.model.attention);
+    adopt_vit_sizes(read_known_state(config.training.vit).tensors, config.training.vit,
+                    config.model.attention);
   }
   validate(config.model);
   // What the loss lacks is said now, not after the landmark stage.
@@ -308,7 +310,7 @@ std::vector<std::string> load_named_weights(const RunConfig& config, FERNet& mod
     reports.push_back("image backbone: " + file + "\n" + load_image_backbone(file, model.image_backbone()));
   if (const std::string& file = config.training.vit; !file.empty()) {
     reports.push_back("attention blocks: " + file + " (what it lacks starts fresh)\n" +
-                      load_vit(model.attention(), load_state_dict(file), file).text());
+                      load_vit(model.attention(), read_known_state(file).tensors, file).text());
   }
   return reports;
 }

@@ -72,8 +72,75 @@ TEST_CASE("matching: what is missing, of another shape or unforeseen is said") {
         "  b has shape (3), the model needs (2)\n");
   CHECK_MESSAGE_OF(report.require_complete("x.pth"), ShapeError,
                    "x.pth: 1 tensor has another shape:\n  'b' has shape (3), 'b' needs (2)");
-  CHECK_MESSAGE_OF(match(named({"a", "c"}), held).require_complete("x.pth"), FormatError,
+  CHECK_MESSAGE_OF(match(named({"a", "c"}), named({"a"})).require_complete("x.pth"), FormatError,
                    "x.pth: 1 tensor is missing:\n  'c'");
+  CHECK_MESSAGE_OF(
+      match(named({"a", "c", "d"}), held).require_complete("x.pth"), FormatError,
+      "x.pth: 2 tensors are missing:\n  'c', 'd'\n  the file has, unknown to the model: 'extra', 'b'");
+}
+
+TEST_CASE("matching: messages show ten names and a count") {
+  std::vector<NamedShape> wanted, narrow;
+  for (int i = 0; i < 395; ++i) {
+    wanted.push_back({concat("w", i), {2}});
+    narrow.push_back({concat("w", i), {1}});
+  }
+  CHECK_MESSAGE_OF(
+      match(wanted, {}).require_complete("x.pth"), FormatError,
+      "x.pth: 395 tensors are missing:\n  'w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9' and "
+      "385 more");
+  std::string lines = "x.pth: 395 tensors have another shape:";
+  for (int i = 0; i < 10; ++i) lines += concat("\n  'w", i, "' has shape (1), 'w", i, "' needs (2)");
+  CHECK_MESSAGE_OF(match(wanted, narrow).require_complete("x.pth"), ShapeError, lines + "\n  and 385 more");
+  CHECK(match({}, wanted).text() ==
+        "weights: 0 tensors matched, 395 left aside\n"
+        "  left aside (not known to this model): w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 and 385 more\n");
+}
+
+TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without them") {
+  const auto wanted = named({"conv.weight", "stage.model.0.weight", "bn.running_mean"});
+  const auto held = named({"module.model.conv.weight", "net.stage.module.model.0._orig_mod.weight",
+                           "module.bn.running_mean", "module.bn.num_batches_tracked", "model.extra"});
+  const MatchReport report = match(wanted, held);
+  CHECK(report.complete());
+  CHECK(report.text() ==
+        "weights: 3 tensors matched, 2 left aside\n"
+        "  taken off: 'module.model.' from 1 name, 'net.module._orig_mod.' from 1 name, 'module.' from 2 "
+        "names\n"
+        "  left aside (a counter no result depends on): module.bn.num_batches_tracked\n"
+        "  left aside (not known to this model): model.extra\n");
+  CHECK_MESSAGE_OF(match(wanted, named({"conv.weight", "module.conv.weight"})), FormatError,
+                   "'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");
+  // What a wrapper hides is refused as it is without one.
+  CHECK_MESSAGE_OF(
+      match({}, named({"module.body.0.res_layer.5.fc1.weight"}), ir50_names()), FormatError,
+      "'module.body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate that IR50 lacks");
+  std::string hostile;
+  for (int i = 0; i < 100; ++i) hostile += "module.";
+  CHECK(match(wanted, std::vector<NamedShape>{{hostile + "conv.weight", {2}}}).matched.empty());
+}
+
+TEST_CASE("matching: names of a file are freed of prefixes, unless the network is not known") {
+  const KnownName known = [](const std::string& name) { return name == "a" || name == "b" || name == "c"; };
+  const auto freed = [&known](std::initializer_list<const char*> names) {
+    StateFile file;
+    for (const char* name : names) file.tensors.insert(name, Tensor::zeros({1}));
+    free_names(file, known, "x.pth");
+    std::vector<std::string> after;
+    for (const auto& [name, tensor] : file.tensors) after.push_back(name);
+    return std::pair(after, file.taken_off);
+  };
+  using Names = std::vector<std::string>;
+  using Off = std::vector<TakenOff>;
+  CHECK(freed({"model.a", "model.x"}) == std::pair(Names{"a", "x"}, Off{{"model.", 2}}));
+  CHECK(freed({"module.a", "b", "model.net.c"}) ==
+        std::pair(Names{"a", "b", "c"}, Off{{"module.", 1}, {"model.net.", 1}}));
+  CHECK(freed({"model.a", "model.x", "model.y", "model.z"}).second.empty());
+  CHECK(freed({"a", "model.x"}).second.empty());
+  StateFile file;
+  for (const char* name : {"a", "b", "module.a"}) file.tensors.insert(name, Tensor::zeros({1}));
+  CHECK_MESSAGE_OF(free_names(file, known, "x.pth"), FormatError,
+                   "x.pth: 'module.a' and 'a' both become 'a' without their prefixes");
 }
 
 TEST_CASE("matching: two names that become one are refused") {

@@ -87,15 +87,22 @@ TEST_CASE("state: tensors are found where training programs keep them") {
     CHECK(file.tensors.at("w").numel() == 2);
     CHECK(file.metadata == Metadata{{"epoch", "3"}, {"arch", "ir50"}});
   }
+  // Under names of a program's own, deep within, in a pair, and beside what an optimizer keeps.
+  const std::string nested = py_dict({{"ema", py_dict({{"net", w}})}});
+  CHECK(read_state_file(checkpoint(folder, nested)).found_under == "ema.net");
+  CHECK(read_state_file(checkpoint(folder, py_tuple({w, py_dict({{"lr", py_int(1)}})}))).found_under == "0");
+  CHECK(read_state_file(checkpoint(folder, py_dict({{"optimizer", w}, {"generator", w}}))).found_under ==
+        "generator");
   LoadOptions deep;
   deep.key = "ema.net";
-  const std::string nested = py_dict({{"ema", py_dict({{"net", w}})}});
   CHECK(read_state_file(checkpoint(folder, nested), deep).found_under == "ema.net");
   const std::string path = (folder / "x.pth").string();
-  CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, nested)), FormatError,
-                   path +
-                       ": holds no tensors at its top or under state_dict, model_state_dict or model; its "
-                       "keys are ema (a dict of 1)");
+  CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"lr", py_int(1)}}))), FormatError,
+                   path + ": holds no weights; its keys are lr (an int)");
+  CHECK_MESSAGE_OF(
+      read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
+      path + ": holds several sets of weights: 'a' (1 tensors), 'b' (1 tensors); --key takes one");
+  checkpoint(folder, nested);
   deep.key = "ema.nets";
   CHECK_MESSAGE_OF(read_state_file(path, deep), FormatError,
                    path + ": has no 'nets' of 'ema.nets'; the keys are net (a dict of 1)");
@@ -106,18 +113,52 @@ TEST_CASE("state: tensors are found where training programs keep them") {
                    path + ": holds a list of 0, not a dictionary of tensors");
 }
 
-TEST_CASE("state: prefixes that wrappers put before every name are taken off, others are not") {
+TEST_CASE("state: other weights of the same network are mentioned, an optimizer's tensors are not") {
   const TemporaryFolder folder;
+  const std::string w = py_dict({{"w", py_floats("0", 2)}}), m = py_dict({{"module.w", py_floats("0", 2)}});
+  const StateFile file =
+      read_state_file(checkpoint(folder, py_dict({{"state_dict", w},
+                                                  {"ema_state_dict", m},
+                                                  {"best", py_dict({{"model", w}})},
+                                                  {"optimizer", py_dict({{"w", py_floats("0", 2)}})},
+                                                  {"other", py_dict({{"x", py_floats("0", 2)}})}})));
+  CHECK(file.others == std::vector<std::string>{"ema_state_dict", "best.model"});
+  CHECK(notes(file) ==
+        std::vector<std::string>{"it also holds other weights of this network, which this takes: "
+                                 "--key ema_state_dict, --key best.model"});
+}
+
+TEST_CASE("state: prefixes of wrappers are taken off, those that a network may have are not") {
+  const TemporaryFolder folder;
+  LoadOptions options;
   const auto names = [&](const std::string& a, const std::string& b) {
-    return read_state_file(checkpoint(folder, py_dict({{a, py_floats("0", 2)}, {b, py_floats("0", 2)}})));
+    return read_state_file(checkpoint(folder, py_dict({{a, py_floats("0", 2)}, {b, py_floats("0", 2)}})),
+                           options);
   };
   const StateFile wrapped = names("module.a", "module.b");
-  CHECK(wrapped.stripped_prefix == "module.");
+  CHECK(wrapped.taken_off == std::vector<TakenOff>{{"module.", 2}});
   CHECK(wrapped.tensors.contains("a"));
   CHECK(names("module._orig_mod.a", "module._orig_mod.b").tensors.contains("b"));
+  CHECK(names("a._orig_mod.b", "c").tensors.contains("a.b"));
+  CHECK(names("_fsdp_wrapped_module.a._checkpoint_wrapped_module.b", "c").tensors.contains("a.b"));
+  CHECK(names("_orig_mod", "c").tensors.contains("_orig_mod"));  // a name of its own
   const StateFile plain = names("module.a", "b");
-  CHECK(plain.stripped_prefix.empty());
+  CHECK(plain.taken_off.empty());
   CHECK(plain.tensors.contains("module.a"));
+  const std::string path = (folder / "x.pth").string();
+  CHECK_MESSAGE_OF(names("_orig_mod.a", "a"), FormatError,
+                   path + ": 'a' and '_orig_mod.a' both become 'a' without their prefixes");
+  options.strip = {"student", "net."};
+  const StateFile stripped = names("student.net.a", "student.b");
+  CHECK(stripped.tensors.contains("a"));
+  CHECK(stripped.tensors.contains("b"));
+  CHECK(notes(stripped) ==
+        std::vector<std::string>{"taken off: 'student.' from 2 names, 'net.' from 1 name"});
+  CHECK_MESSAGE_OF(names("a", "students.b"), FormatError,
+                   path + ": no name begins with 'student.'; the names are a, students.b");
+  options.strip = {"x"};
+  CHECK_MESSAGE_OF(names("a", "x.a"), FormatError,
+                   path + ": 'x.a' and 'a' both become 'a' without their prefixes");
 }
 
 TEST_CASE("state: entries that are no tensors are listed") {

@@ -56,18 +56,15 @@ using KnownName = std::function<bool(const std::string& name)>;
 struct FreedName {
   std::string name, taken_off;  ///< "conv1.weight", "module."
 };
-/// `name` without some of the components that wrappers and training programs put into names (`module`, `model`,
-/// `net`, `_orig_mod`; before it, or within it as in backbone.module.conv), so that it is known: the fewest
-/// that do. None if there is no such name.
+/// `name` without some of the components that wrappers and training programs put into names (`module`,
+/// `model`, `net`, `_orig_mod`; before it, or within it as in backbone.module.conv), so that it is known: the
+/// fewest that do. None if there is no such name.
 std::optional<FreedName> free_of_wrappers(const std::string& name, const KnownName& known);
 
-struct FreedNames {
-  std::vector<std::string> names;  ///< one for each name given, in order
-  std::vector<TakenOff> taken_off;
-};
-/// The same for all names of a file. What all of them begin with is taken off all of them. The names stay as
-/// they are if most would be unknown even so.
-FreedNames free_names(const std::vector<std::string>& names, const KnownName& known);
+/// The same for all names of a file; `taken_off` of the file says what was done. What all of them begin with
+/// is taken off all of them. The names stay as they are if most would be unknown even so. FormatError, naming
+/// `what`, if two names become one.
+void free_names(StateFile& file, const KnownName& known, const std::string& what);
 /// "'module.' from 12 names".
 std::string text_of(const std::vector<TakenOff>& taken_off);
 
@@ -100,7 +97,8 @@ struct MatchReport {
   bool complete() const { return missing.empty() && wrong_shape.empty(); }
   /// Some lines for people: counts, and names in groups.
   std::string text() const;
-  /// ShapeError naming wrong shapes, or FormatError naming missing tensors, ten and a count; `what` is the file.
+  /// ShapeError naming wrong shapes, or FormatError naming missing tensors, ten and a count; `what` is the
+  /// file.
   void require_complete(std::string_view what) const;
 };
 

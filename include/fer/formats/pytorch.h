@@ -1,5 +1,5 @@
-// PyTorch checkpoints without Python: the zip format of torch.save since 1.6, the legacy format before it, and
-// plain pickles of NumPy arrays. A checkpoint is a pickle, that is, a program for a small stack machine.
+// PyTorch checkpoints without Python: the zip format of torch.save since 1.6, the legacy format before it,
+// and plain pickles of NumPy arrays. A checkpoint is a pickle, that is, a program for a small stack machine.
 // pickle_vm.h runs its operations, but calls nothing: what rebuilds tensors and containers has its meaning
 // here, and any other class or function becomes an inert object, which has a name and keeps what it was
 // given. So loading a file can neither run code nor build anything but the values below.
@@ -29,11 +29,24 @@ struct PyItem;
 struct PyObject;
 
 /// A value of a checkpoint: what Python's None, bool, int, float, str, bytes, list, tuple (torch.Size too),
-/// dict (OrderedDict and defaultdict too) and Tensor (Parameter too) hold, and inert objects. A set is a list, a
-/// frozenset a tuple, a number of NumPy's a number, an array of NumPy's a tensor.
+/// dict (OrderedDict and defaultdict too) and Tensor (Parameter too) hold, and inert objects. A set is a
+/// list, a frozenset a tuple, a number of NumPy's a number, an array of NumPy's a tensor.
 class PyValue {
  public:
-  enum class Kind { none, boolean, integer, big_integer, real, text, bytes, tensor, list, tuple, dict, object };
+  enum class Kind {
+    none,
+    boolean,
+    integer,
+    big_integer,
+    real,
+    text,
+    bytes,
+    tensor,
+    list,
+    tuple,
+    dict,
+    object
+  };
 
   PyValue() = default;  ///< None
   static PyValue boolean(bool value);
@@ -80,8 +93,8 @@ struct PyItem {
 
 /// What a checkpoint says of an object whose class or function fer does not have. Nothing of it has run.
 struct PyObject {
-  std::string type;          ///< "__main__.RecorderMeter"; empty for a tensor that is not read
-  std::string description;   ///< "an inert __main__.RecorderMeter", "a tensor of complex64"
+  std::string type;         ///< "__main__.RecorderMeter"; empty for a tensor that is not read
+  std::string description;  ///< "an inert __main__.RecorderMeter", "a tensor of complex64"
   /// A pickled torch.nn.Module: its parameters and persistent buffers under the names that state_dict() gives
   /// them. Otherwise the object's arguments and elements under 0, 1, ..., its items and its attributes.
   std::vector<PyItem> items;
@@ -96,12 +109,12 @@ struct PytorchFile {
   std::vector<std::string> widened;  ///< "2 tensors of bool read as uint8"
 };
 
-/// Reads a checkpoint of either format, or a plain pickle, onto the CPU. Contiguous tensors of one storage share
-/// its memory, as they did in PyTorch; others are copied into row-major order. float64, float32, float16,
-/// bfloat16, int64, int32 and uint8 are kept; bool becomes uint8, int8, int16 and uint16 int32, uint32 int64,
-/// float8 (e4m3fn and e5m2) float32. Tensors of complex and quantised types, and sparse ones, are inert objects.
-/// IoError if the file cannot be read. FormatError, naming the file and where it is known the tensor, if it
-/// is truncated or inconsistent, or would expand to far more memory than the file has.
+/// Reads a checkpoint of either format, or a plain pickle, onto the CPU. Contiguous tensors of one storage
+/// share its memory, as they did in PyTorch; others are copied into row-major order. float64, float32,
+/// float16, bfloat16, int64, int32 and uint8 are kept; bool becomes uint8, int8, int16 and uint16 int32,
+/// uint32 int64, float8 (e4m3fn and e5m2) float32. Tensors of complex and quantised types, and sparse ones,
+/// are inert objects. IoError if the file cannot be read. FormatError, naming the file and where it is known
+/// the tensor, if it is truncated or inconsistent, or would expand to far more memory than the file has.
 PytorchFile read_pytorch(const std::filesystem::path& path);
 /// The same from memory; `name` stands for the file in messages.
 PytorchFile read_pytorch(std::span<const std::byte> bytes, const std::string& name);

@@ -61,9 +61,9 @@ FileFormat detect_format(const std::filesystem::path& path);
 struct LoadOptions {
   bool from_pytorch_layout = true;  ///< false: tensors as they are in the file
   bool widen_halves = true;         ///< float16 and bfloat16 become float32; false: kept
-  /// Which dictionary or pickled module of a nested PyTorch checkpoint holds the tensors, components joined by
-  /// dots ("ema.model"). Empty: `state_dict`, `model_state_dict`, `model` or another usual name, the first that
-  /// is there; or else wherever most tensors are, but for optimizers and averages.
+  /// Which dictionary or pickled module of a nested PyTorch checkpoint holds the tensors, components joined
+  /// by dots ("ema.model"). Empty: `state_dict`, `model_state_dict`, `model` or another usual name, the first
+  /// that is there; or else wherever most tensors are, but for optimizers and averages.
   std::string key;
   /// Prefixes to take off the names that begin with them ("student."), in this order.
   std::vector<std::string> strip;
@@ -83,8 +83,8 @@ struct StateFile {
   /// texts and numbers beside the tensors' dictionary ("epoch", "arch"), as text.
   Metadata metadata;
   FileFormat format = FileFormat::safetensors;
-  std::string found_under;           ///< "state_dict"; empty if the tensors were at the top
-  std::string module;                ///< the class of the pickled module whose tensors these are; usually empty
+  std::string found_under;  ///< "state_dict"; empty if the tensors were at the top
+  std::string module;       ///< the class of the pickled module whose tensors these are; usually empty
   std::vector<TakenOff> taken_off;   ///< prefixes that the names no longer have
   std::vector<std::string> skipped;  ///< entries beside the tensors that are not read: "n (an int)"
   std::vector<std::string> inert;    ///< classes and functions that the file names; none of them was called
