@@ -105,8 +105,10 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
   std::optional<NetworkDescription> network;
   if (!options.weights.empty()) {
     const std::string file = weight_file(options.weights).string();
-    network = parse_description(read_state_file(file).metadata, file);
+    const StateFile held = read_state_file(file);
+    network = parse_description(held.metadata, file);
     config = network->config;
+    (void)make_network(config, held.tensors, file);  // or it asks for more than it holds
   }
   flags.apply(config);
   FERNet model(config.model);

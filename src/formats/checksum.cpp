@@ -34,6 +34,7 @@ std::string file_sha256(const std::filesystem::path& path) {
 }
 
 std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before) {
+  if (bytes.empty()) return before;  // which zlib does not do for a null pointer
   return static_cast<std::uint32_t>(
       ::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }

@@ -38,20 +38,6 @@ void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
   }
 }
 
-/// The network of the file's configuration. FormatError if its tensors cannot fill it, before memory is taken
-/// for it; ConfigError if the configuration contradicts itself.
-std::unique_ptr<FERNet> model_for(const StateDict& tensors, const RunConfig& config,
-                                  const std::string& source) {
-  try {
-    check(config);
-    validate(config.model);
-  } catch (const ConfigError& error) {
-    throw ConfigError(concat(source, ": its configuration: ", error.what()));
-  }
-  const ParameterLimit limit(tensors.element_count(), source);
-  return std::make_unique<FERNet>(config.model);
-}
-
 }  // namespace
 
 EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device) {
@@ -136,7 +122,7 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
   classifier.class_names = std::move(description.class_names);
   classifier.expects = description.input;
   classifier.note = std::move(description.note);
-  classifier.model = model_for(file.tensors, classifier.config, path.string());
+  classifier.model = make_network(classifier.config, file.tensors, path.string());
   classifier.model->set_normalisation(classifier.expects.normalisation);
   load_weights(file.tensors, path.string(), *classifier.model);
   classifier.model->freeze_landmarks();

@@ -12,6 +12,7 @@
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
 #include "training/evaluation_json.h"
+#include "training/resume_check.h"
 #include "training/run_data.h"
 #include "training/run_input.h"
 
@@ -343,6 +344,7 @@ class ResumedSettings final : public TrainingObserver {
 ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
                                 TrainingObserver& user) {
   check(config);
+  if (resume) require_resumable(folder);
   if (config.training.overfit_batch) {
     config.augment = AugmentOptions::none();
     config.model.attention.drop_attention = config.model.attention.drop_hidden =
@@ -442,7 +444,8 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   const FolderLock lock(folder);
   if (!lock.missing().empty()) observer.on_note(lock.missing());
   const bool settled = config.training.colour != "auto";
-  settle_colour(config, !settled && all_grey(*open_dataset(dataset_options(config.data, Split::train))), observer);
+  settle_colour(config, !settled && all_grey(*open_dataset(dataset_options(config.data, Split::train))),
+                observer);
   FERNetConfig sizes = config.model;
   sizes.landmarks.head = true;
   FERNet model(sizes);

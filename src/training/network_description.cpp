@@ -17,7 +17,8 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   NetworkDescription description;
   apply_json(description.config, metadata.at("config"), source);
   const std::string where = source + ": 'classes' in its metadata";
-  description.class_names = json_as<std::vector<std::string>>(parse_json(metadata.at("classes"), where), where);
+  description.class_names =
+      json_as<std::vector<std::string>>(parse_json(metadata.at("classes"), where), where);
   const FERNetConfig& model = description.config.model;
   require<FormatError>(static_cast<std::int64_t>(description.class_names.size()) == model.classes, source,
                        ": names ", description.class_names.size(), " classes, the network has ",
@@ -37,6 +38,18 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
                "', which is grey, so pictures are turned grey ('fer convert' writes that into it)");
   }
   return description;
+}
+
+std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& tensors,
+                                     const std::string& source) {
+  try {
+    check(config);
+    validate(config.model);
+  } catch (const ConfigError& error) {
+    throw ConfigError(concat(source, ": its configuration: ", error.what()));
+  }
+  const ParameterLimit limit(tensors.element_count(), source);
+  return std::make_unique<FERNet>(config.model);
 }
 
 std::string description_of(const NetworkDescription& description) {

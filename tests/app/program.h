@@ -49,6 +49,7 @@ inline std::string read_all(const fs::path& path) {
 struct Limits {
   std::size_t file_bytes = 0;    ///< no file may grow larger, as on a full disk; 0: no limit
   std::size_t memory_bytes = 0;  ///< of address space, as by `ulimit -v`; 0: no limit
+  bool no_threads = false;       ///< no thread can be started beside the first
   bool permissions = false;      ///< permissions hold for root, too
   int signal = SIGKILL;          ///< what it is sent after `kill_after`
   std::string program = FER_PROGRAM;
@@ -61,6 +62,13 @@ struct Limits {
     if (memory_bytes > 0) {
       const rlimit limit{memory_bytes, memory_bytes};
       ::setrlimit(RLIMIT_AS, &limit);
+    }
+    if (no_threads) {  // the stack of each would be larger than what is left of the memory
+      const rlimit memory{std::size_t{3} << 30, std::size_t{3} << 30};
+      ::setrlimit(RLIMIT_AS, &memory);
+      const rlimit stack{std::size_t{4} << 30, std::size_t{4} << 30};
+      ::setrlimit(RLIMIT_STACK, &stack);
+      ::setenv("OMP_NUM_THREADS", "4", 1);
     }
     // Root's power to write everywhere is a capability, which may be given up for what is run next.
     if (!permissions || ::geteuid() != 0) return;

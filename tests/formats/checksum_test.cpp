@@ -30,6 +30,7 @@ TEST_CASE("SHA-256 of files") {
 TEST_CASE("CRC-32, at once and in parts") {
   CHECK(crc32(bytes_of("123456789")) == 0xCBF43926u);
   CHECK(crc32(bytes_of("")) == 0);
+  CHECK(crc32({}, 0xCBF43926u) == 0xCBF43926u);
   CHECK(crc32(bytes_of("56789"), crc32(bytes_of("1234"))) == 0xCBF43926u);
 }
 

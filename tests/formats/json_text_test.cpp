@@ -130,7 +130,7 @@ TEST_CASE("JSON: fields take what they can hold") {
 TEST_CASE("JSON: excerpts are short and printable") {
   CHECK(excerpt(std::string(81, 'x')) == std::string(80, 'x') + "...");
   CHECK(excerpt("tab\tand \x1b[31m") == "tab?and ?[31m");
-  CHECK(excerpt("\xff\xfe!") == "??!");
+  CHECK(excerpt("\xff\xfe.") == "??.");
   CHECK(excerpt(std::string(79, 'x') + "\xc3\xa9y") == std::string(79, 'x') + "...");
 }
 

@@ -86,15 +86,15 @@ TEST_CASE("safetensors: no flipped bit goes unnoticed") {
     try {
       const SafetensorsFile file(folder.file("b.safetensors", damaged));
       const StateDict read = file.read_all();
-      // In the name of the entry of the checksums: the tensors are whole.
-      CHECK(!file.has_checksums());
+      // In the name of the checksums' entry, or from small to capital hexadecimal digits: the tensors are
+      // whole.
       for (const auto& [name, tensor] : state) CHECK(identical(tensor, read.at(name)));
       ++unnoticed;
     } catch (const FormatError& error) {
       CHECK(std::string_view(error.what()).starts_with((folder / "b.safetensors").string() + ": "));
     }
   }
-  CHECK(unnoticed <= 5);
+  CHECK(unnoticed <= 12);
 }
 
 TEST_CASE("safetensors: what is damaged is named") {
@@ -144,7 +144,7 @@ TEST_CASE("safetensors: checksums hold wherever a tensor lies, and files without
   state.insert("v", Tensor::from<float>({1}, {3}));
   write_safetensors(folder / "a.safetensors", state, {{"a", "b"}});
   const std::string written = contents(folder / "a.safetensors");
-  const std::string checksums = written.substr(written.find(",\"crc32\":\""), 11 + 24 + 1);
+  const std::string checksums = written.substr(written.find(",\"crc32\":\""), 10 + 24 + 1);
   const SafetensorsFile moved(folder.file("b.safetensors", safetensors_of(header(checksums), data)));
   CHECK(moved.has_checksums());
   CHECK(identical(moved.read("w"), state.at("w")));

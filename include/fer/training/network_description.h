@@ -2,11 +2,13 @@
 // classes in the order of its scores, and what it expects of a picture.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "fer/formats/input_spec.h"
 #include "fer/formats/state_dict.h"
+#include "fer/models/fernet.h"
 #include "fer/training/config.h"
 
 namespace fer {
@@ -27,6 +29,11 @@ bool describes_network(const Metadata& metadata);
 /// training is (fer2013, ferplus), and a face's share is the data set's. FormatError or ConfigError, naming
 /// `source`, if metadata are missing, damaged, or contradict each other.
 NetworkDescription parse_description(const Metadata& metadata, const std::string& source);
+
+/// The network that a file describes, to be filled from its tensors. FormatError, before memory is taken for
+/// it, if they are too few for it; ConfigError, naming `source`, if the configuration contradicts itself.
+std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& tensors,
+                                     const std::string& source);
 
 /// "network small for 7 classes (surprise, ...), trained on 'rafdb'; expects colour pictures of 112 x 112,
 /// ...".
