@@ -65,13 +65,6 @@ class FileDataset : public Dataset {
   std::vector<LabelledFile> files_;
 };
 
-std::vector<std::int64_t> labels_of(const std::vector<LabelledFile>& files) {
-  std::vector<std::int64_t> labels;
-  labels.reserve(files.size());
-  for (const LabelledFile& file : files) labels.push_back(file.label);
-  return labels;
-}
-
 /// Of samples with these labels, those held out for `purpose`: of each class the same fraction.
 std::vector<bool> held_out_by_class(const std::vector<std::int64_t>& labels, double fraction,
                                     std::uint64_t seed, const char* purpose) {

@@ -42,7 +42,7 @@ MODELS = dict(
     tiny_extras=(TINY | EXTRAS, 4, 1, 64, 0),
     small=(SMALL, 4, 1, 112, 0),
     mini=(dict(classes=8, stem=4, widths=(6, 8, 10), units=(1, 1, 1), lm_width=3, lm_units=(1, 1, 1), dim=18, heads=3,
-               depth=1), 5, 1, 72, 0),
+               mlp_ratio=2), 6, 1, 64, 0),
     paper=({}, 2, 1, 112, 0))
 CHECKPOINTS = "mini"  # the network whose weights are in the checkpoints
 NEUTRAL, WEIGHT, RATE = 6, 0.01, 1e-3
