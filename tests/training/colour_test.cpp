@@ -86,7 +86,7 @@ fs::path write_weights(const TempFolder& folder, const std::string& dataset, con
 /// A data set of kind `folder` with `count` pictures a class, each made by `change`.
 void write_folder(const fs::path& path, Image (*change)(const Image&), const char* extension = ".png") {
   for (const char* split : {"train", "test"}) {
-    for (const char* name : {"a", "b"}) {
+    for (const char* name : {"anger", "neutral"}) {
       fs::create_directories(path / split / name);
       for (std::uint64_t i = 0; i < 4; ++i)
         write_image(path / split / name / concat(i, extension), change(drawn(*name == 'a' ? 1 : 2, i, 56)));
