@@ -50,6 +50,10 @@ Command add_data(CLI::App& program) {
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"});
   command->footer("Every picture is read once. The exit code is 1 where a part or a picture cannot be read.");
+  add_examples(*command, {{"fer data check --dataset folder --data DIR", "a folder of one's own"},
+                          {"fer data check --dataset ferplus --data DIR --json > check.json",
+                           "every group of duplicates"}});
+  add_examples(*data, {{"fer data check --dataset folder --data DIR", "before a training"}});
   return [options, flags] { return check(*options, *flags); };
 }
 

@@ -129,6 +129,8 @@ DatasetInfo new_info(const DatasetOptions& options, std::vector<std::string> cla
   info.split = options.split;
   info.class_names = std::move(class_names);
   info.neutral = neutral;
+  if (!options.class_names.empty() && options.name != "folder")
+    info.warnings.push_back("class names are for the data set 'folder' and change nothing here");
   return info;
 }
 

@@ -11,6 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// By its ending; without one, by what is in it. Other endings, as of copies and notes, are no pictures.
+bool is_sample(const fs::path& path) {
+  return is_picture_name(path) || (!path.has_extension() && is_picture_file(path));
+}
+
 /// Why an entry that is neither a folder nor a picture to read is left out.
 std::string rule_of(const fs::directory_entry& entry) {
   std::error_code error;
@@ -34,7 +39,7 @@ FolderContents FolderTree::read(const fs::path& folder) {
       contents.others.push_back({path, "hidden"});
     } else if (entry->is_directory(unreadable)) {
       contents.folders.push_back(path);
-    } else if (entry->is_regular_file(unreadable) && is_picture_name(path)) {
+    } else if (entry->is_regular_file(unreadable) && is_sample(path)) {
       contents.pictures.push_back(path);
     } else {
       contents.others.push_back({path, rule_of(*entry)});

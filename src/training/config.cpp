@@ -220,6 +220,8 @@ void check(const RunConfig& config) {
                             {"momentum", t.momentum}}) {
     require<ConfigError>(value >= 0 && value < 1, "'", key, "' must be in [0, 1), got ", value);
   }
+  require<ConfigError>(config.data.skip_bad >= 0, "'skip_bad' must not be negative, got ",
+                       config.data.skip_bad);
   require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
                        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
   for (const auto& [key, value] : {std::pair{"colour", t.colour},

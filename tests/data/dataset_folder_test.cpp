@@ -97,8 +97,10 @@ TEST_CASE("folder: what systems leave behind is no sample and no class") {
 
 TEST_CASE("folder: other files are counted, empty class folders are no classes") {
   const TempFolder folder;
-  for (const char* name : {"train/a/1.png", "train/a/2.xcf", "train/a/3.XCF", "train/b/4.png", "train/5.png"})
+  for (const char* name :
+       {"train/a/1.png", "train/a/2.xcf", "train/a/3.XCF", "train/b/4.png", "train/5.png", "train/b/6"})
     put_picture(folder / name);
+  write_text(folder / "train/b/LICENSE", "no picture");
   fs::create_directories(folder / "train/contempt");
   fs::create_directories(folder / "train/c");
   fs::create_directories(folder / "logs");
@@ -106,11 +108,14 @@ TEST_CASE("folder: other files are counted, empty class folders are no classes")
   fs::create_symlink(folder / "nowhere.png", folder / "train/a/7.png");
   const auto train = open("folder", folder.path());
   CHECK(train->info().class_names == Names{"a", "b", "c"});
-  CHECK(train->info().warnings ==
-        Names{"the class folder 'contempt' holds no picture and is no class",
-              concat("the folder '", (folder / "logs").string(), "' is none of train, validation and test"),
-              "4 files or folders left aside: 1 a picture beside the class folders, 2 .xcf, 1 a broken link",
-              "class 'c' has no samples"});
+  CHECK(train->info().class_counts == Counts{1, 2, 0});  // one by what is in it
+  CHECK(
+      train->info().warnings ==
+      Names{"the class folder 'contempt' holds no picture and is no class",
+            concat("the folder '", (folder / "logs").string(), "' is none of train, validation and test"),
+            "5 files or folders left aside: 1 a picture beside the class folders, 2 .xcf, 1 a broken link, 1 "
+            "without an ending",
+            "class 'c' has no samples"});
 }
 
 TEST_CASE("folder: class folders alone, of which parts are held out by seed") {

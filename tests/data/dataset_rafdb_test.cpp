@@ -59,9 +59,11 @@ TEST_CASE("rafdb: what is wrong in its list") {
   options.name = "rafdb";
   options.folder = folder.path();
   options.skip_bad = 1;
+  options.class_names = "1=joy";
   const auto kept = open_dataset(options);
   CHECK(kept->size() == 1);
-  CHECK(kept->info().warnings.at(0) == "left out: " + missing);
+  CHECK(kept->info().warnings.at(0) == "class names are for the data set 'folder' and change nothing here");
+  CHECK(kept->info().warnings.at(1) == "left out: " + missing);
   std::string many = "train_00001.jpg 5\n", lines;
   for (int i = 2; i < 14; ++i) {
     many += concat("train_", i, ".jpg 1\n");
