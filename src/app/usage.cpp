@@ -95,7 +95,8 @@ void read_footer(const std::string& footer, CommandUsage& command) {
 std::string FlagUsage::value_name() const {
   std::string words;
   for (const std::string& word : choices) words += (words.empty() ? "{" : ",") + word;
-  return choices.empty() || words.size() > 30 ? type : words + "}";
+  const std::string one = choices.empty() || words.size() > 30 ? type : words + "}";
+  return repeated && !argument ? one + "..." : one;
 }
 
 std::string FlagUsage::full_help() const {

@@ -22,7 +22,7 @@ struct FlagUsage {
   bool value_optional = false;  ///< may stand alone
 
   bool takes_value() const { return !type.empty(); }
-  /// "INT", or "{cpu,simt,cuda}" if that is short.
+  /// "INT", "INT..." for several, or "{cpu,simt,cuda}" if that is short.
   std::string value_name() const;
   /// The help with what follows from its type: "epochs [10; 1 to 4096]".
   std::string full_help() const;
