@@ -82,7 +82,8 @@ class Run {
     result.steps = progress_.step;
     result.best_epoch = progress_.best_epoch;
     result.holds_best = holds_best_;
-    result.best = {figures_from_json(progress_.best_figures), progress_.best_score};
+    result.best = {figures_from_json(progress_.best_figures, "figures of the best epoch"),
+                   progress_.best_score};
     result.last = last_;
     result.seconds = progress_.seconds;
     result.waiting = progress_.seconds > 0 ? progress_.waiting / progress_.seconds : 0;
