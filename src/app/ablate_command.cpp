@@ -23,9 +23,7 @@ void print_list(const AblationTable& table) {
 }
 
 int run(const AblateOptions& options, const SettingFlags& flags) {
-  RunConfig config;
-  config.model = preset(config.preset);
-  flags.apply(config);
+  RunConfig config = flags.configuration("");
   AblationOptions choices{"", options.weights};
   // In this table the transformer's weights are a row of their own, not where all rows start.
   if (options.table == "depth") std::swap(choices.vit, config.training.vit);

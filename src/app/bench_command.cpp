@@ -14,6 +14,7 @@
 #include "fer/tensor/device_runtime.h"
 #include "fer/training/gradient_graph.h"
 #include "fer/training/optimizer.h"
+#include "formats/json_document.h"
 #include "training/thread_governor.h"
 
 namespace fer::app {
@@ -207,13 +208,14 @@ int run(BenchOptions options, const std::string& what, const std::string& device
                       {"process_memory_bytes", m.process_memory},
                       {"state_memory_bytes", m.state_memory}});
     }
-    std::cout << nlohmann::ordered_json{{"machine", machine},
-                                        {"precision", precision},
-                                        {"preset", options.preset},
-                                        {"crowded", crowded},
-                                        {"peak_gflops", peaks.gflops},
-                                        {"peak_gigabytes_per_second", peaks.gigabytes},
-                                        {"measurements", list}}
+    std::cout << json_document("benchmark", 1,
+                               {{"machine", machine},
+                                {"precision", precision},
+                                {"preset", options.preset},
+                                {"crowded", crowded},
+                                {"peak_gflops", peaks.gflops},
+                                {"peak_gigabytes_per_second", peaks.gigabytes},
+                                {"measurements", list}})
                      .dump(2)
               << "\n";
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -28,6 +29,13 @@ Command add_ablate(CLI::App& program);
 Command add_figure(CLI::App& program);
 Command add_report(CLI::App& program);
 Command add_data(CLI::App& program);
+
+/// The last parts of the paths, as many as tell them apart: "mine", or "none/seed-1" and "all/seed-1". For
+/// captions, in which the rest of a path says nothing.
+std::vector<std::string> distinct_names(const std::vector<std::string>& paths);
+
+/// A whole file as text.
+std::string read_text(const std::filesystem::path& path);
 
 /// A check of flags whose numbers count things: digits alone. Elsewhere -1 becomes 2^64 - 1, and nothing 0.
 const CLI::Validator& whole_number();
@@ -64,6 +72,9 @@ class SettingFlags {
   explicit SettingFlags(CLI::App& command, const std::vector<std::string>& sections = {},
                         bool show_defaults = true);
   void apply(RunConfig& config) const;
+  /// The defaults, over them the settings of a JSON file (none: empty), over them the flags. Where these name
+  /// weights to start from, the defaults are those of fine_tuning().
+  RunConfig configuration(const std::string& file) const;
   /// ConfigError if --classes was given and the data set of `config` has another number of them.
   void check_classes(const RunConfig& config) const;
 

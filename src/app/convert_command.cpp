@@ -9,6 +9,7 @@
 #include "fer/models/onnx_export.h"
 #include "fer/nearest.h"
 #include "fer/training/evaluate.h"
+#include "formats/json_document.h"
 
 namespace fer::app {
 namespace {
@@ -43,10 +44,11 @@ std::vector<NamedShape> wanted_by(const std::string& kind) {
 /// What is said of the file beside its tensors.
 nlohmann::ordered_json json_of(const ConvertOptions& options, const StateFile& file,
                                const KnownNetworks& found) {
-  nlohmann::ordered_json json{{"input", options.input},
-                              {"format", name_of(file.format)},
-                              {"tensors", file.tensors.size()},
-                              {"found_under", file.found_under}};
+  nlohmann::ordered_json json = json_document("conversion", 1,
+                                              {{"input", options.input},
+                                               {"format", name_of(file.format)},
+                                               {"tensors", file.tensors.size()},
+                                               {"found_under", file.found_under}});
   if (!file.module.empty()) json["module"] = file.module;
   json["taken_off"] = nlohmann::ordered_json::array();
   for (const TakenOff& t : file.taken_off)

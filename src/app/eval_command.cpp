@@ -17,6 +17,14 @@ struct EvalOptions {
   bool json = false;
 };
 
+/// The classes that the network and the data set share, as the data set spells them.
+std::vector<std::string> classes_compared(const Classifier& classifier, const DatasetInfo& data) {
+  std::vector<std::string> names;
+  for (const ClassMap::Pair& p : common_classes(classifier, data).common)
+    names.push_back(data.class_names[static_cast<std::size_t>(p.first)]);
+  return names;
+}
+
 /// What the network is compared with: an evaluation saved as JSON, or weights that are still to be evaluated.
 /// Both are read and held against the data set before the first evaluation, which may take long.
 class Other {
@@ -24,33 +32,38 @@ class Other {
   Other(const std::string& path, const Dataset& dataset, Device device) {
     if (std::filesystem::path(path).extension() != ".json") {
       classifier_ = load_and_note(path, device);
-      require_same_classes(*classifier_, dataset.info());
+      classes_ = classes_compared(*classifier_, dataset.info());
       return;
     }
     const auto bytes = read_file(path, std::size_t{256} << 20);
     saved_ = evaluation_from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
-    require<DataError>(saved_->confusion.class_names() == dataset.info().class_names, path,
-                       ": is of other classes than the data set '", dataset.info().name, "' has");
-    require<DataError>(static_cast<std::int64_t>(saved_->samples.size()) == dataset.size(), path, ": is of ",
-                       saved_->samples.size(), " samples, and the ", name_of(dataset.info().split),
-                       " part of '", dataset.info().name, "' has ", dataset.size(),
+    classes_ = saved_->confusion.class_names();
+    const DatasetInfo& data = dataset.info();
+    const EvaluationSubject& subject = saved_->subject;
+    require<DataError>(subject.labels.empty() || subject.labels == data.labels, path, ": its labels are ",
+                       subject.labels, ", those of the ", name_of(data.split), " part of '", data.name,
+                       "' are ", data.labels, "; they must be the same");
+    const std::int64_t samples = saved_->confusion.total() + subject.left_out;
+    require<DataError>(samples == dataset.size(), path, ": is of ", samples, " samples, and the ",
+                       name_of(data.split), " part of '", data.name, "' has ", dataset.size(),
                        "; they must be of the same ones");
   }
+  /// Those that the network tells apart and the data set has.
+  const std::vector<std::string>& classes() const { return classes_; }
   EvaluationResult evaluation(const std::shared_ptr<const Dataset>& dataset) const {
     return saved_ ? *saved_ : evaluate(*classifier_, dataset);
   }
 
  private:
+  std::vector<std::string> classes_;
   std::optional<EvaluationResult> saved_;
   std::optional<Classifier> classifier_;
 };
 
-void print(const EvaluationResult& result, const Dataset& dataset) {
-  for (const std::string& warning : dataset.info().warnings) std::cerr << warning << "\n";
+void print(const EvaluationResult& result) {
   std::cout << result.confusion.text() << "\n"
-            << dataset.size() << " samples of " << dataset.info().name << " ("
-            << name_of(dataset.info().split) << ")\n"
-            << "accuracy             " << percent_text(result.confusion.accuracy()) << "\n"
+            << subject_text(result) << "accuracy             " << percent_text(result.confusion.accuracy())
+            << "\n"
             << "mean class accuracy  " << percent_text(result.confusion.mean_class_accuracy()) << "\n"
             << "macro F1             " << percent_text(result.confusion.macro_f1()) << "\n"
             << "cross-entropy        " << result.cross_entropy << "\n";
@@ -59,29 +72,36 @@ void print(const EvaluationResult& result, const Dataset& dataset) {
 int run(const EvalOptions& options, const SettingFlags& flags) {
   const Device device = checked_device(options.device, options.precision);
   const Classifier classifier = load_and_note(options.weights, device);
+  const Split split = parse_split(options.split);
   RunConfig config = classifier.config;
+  config.data = evaluation_data(config.data, split);
   flags.apply(config);
-  const auto dataset = open_readable(dataset_options(config.data, parse_split(options.split)));
-  require_same_classes(classifier, dataset->info());
+  const auto dataset = open_readable(dataset_options(config.data, split));
+  for (const std::string& warning : dataset->info().warnings) std::cerr << warning << "\n";
+  const std::vector<std::string> classes = classes_compared(classifier, dataset->info());
   std::optional<Other> compared;
-  if (!options.compare.empty()) compared.emplace(options.compare, *dataset, device);
+  if (!options.compare.empty()) {
+    compared.emplace(options.compare, *dataset, device);
+    comparable_classes(compared->classes(), classes);
+  }
   if (!options.save.empty()) require_writable_file(options.save);
-  const EvaluationResult result = evaluate(classifier, dataset);
+  EvaluationResult result = evaluate(classifier, dataset);
   if (!options.save.empty()) write_file_atomically(options.save, evaluation_to_json(result, true));
   if (!compared) {
     if (options.json) {
       std::cout << evaluation_to_json(result, false);
     } else {
-      print(result, *dataset);
+      print(result);
     }
     return 0;
   }
-  const EvaluationResult other = compared->evaluation(dataset);
+  EvaluationResult other = compared->evaluation(dataset);
+  restrict_to_common_classes(other, result);
   const PredictionComparison comparison = compare_predictions(other, result);
   if (options.json) {
     std::cout << comparison_to_json(comparison, other, result);
   } else {
-    print(result, *dataset);
+    print(result);
     std::cout << "\n" << comparison_text(comparison, other, result, options.compare, options.weights);
   }
   return 0;
@@ -110,12 +130,17 @@ Command add_eval(CLI::App& program) {
   add_precision_flag(*command, options->precision);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
-  command->footer("The data set is that of the training unless flags name another.");
-  add_examples(*command, {{"fer eval --weights runs/mine", "the run's own test part"},
-                          {"fer eval --weights runs/mine/best.safetensors --split validation --json",
-                           "another part, as JSON"},
-                          {"fer eval --weights runs/mine --compare runs/other",
-                           "whether two networks differ by more than chance"}});
+  command->footer(
+      "The data set is that of the training unless flags name another. Classes are matched by name (angry\n"
+      "is anger); where they are not the same, those in common are measured. Tests of a network that was\n"
+      "trained on soft votes count the majority of the votes, unless --labels says otherwise.");
+  add_examples(
+      *command,
+      {{"fer eval --weights runs/mine", "the run's own test part"},
+       {"fer eval --weights runs/mine --dataset fer2013 --data DIR", "other data, on the classes in common"},
+       {"fer eval --weights runs/mine/best.safetensors --split validation --json", "another part, as JSON"},
+       {"fer eval --weights runs/mine --compare runs/other",
+        "whether two networks differ by more than chance"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

@@ -32,19 +32,28 @@ struct Subject {
       : net(load_and_note(options.weights, checked_device(options.device))),
         config(net.config),
         device(net.device) {
+    config.data = evaluation_data(config.data, parse_split(options.split));
     flags.apply(config);
     require_writable_file(options.out);
   }
   std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
-    auto opened = open_readable(dataset_options(config.data, parse_split(options.split)));
-    require_same_classes(net, opened->info());
-    return opened;
+    return open_readable(dataset_options(config.data, parse_split(options.split)));
+  }
+  /// The data set's samples of the network's classes, under its names and numbers.
+  std::shared_ptr<const Dataset> relabelled_dataset(const FigureOptions& options) const {
+    auto data = dataset(options);
+    std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
+    std::vector<std::int64_t> known = samples_with_place(*data, places);
+    return relabelled(subset(std::move(data), std::move(known)), net.class_names, std::move(places));
   }
   std::vector<Sample> faces(const FigureOptions& options) const {
     if (!options.pictures.empty()) return read_faces({options.pictures.begin(), options.pictures.end()});
+    if (options.samples.empty()) return choose_faces(*relabelled_dataset(options), options.count);
     const auto data = dataset(options);
-    return options.samples.empty() ? choose_faces(*data, options.count)
-                                   : choose_faces(*data, options.samples);
+    const std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
+    std::vector<Sample> faces = choose_faces(*data, options.samples);
+    for (Sample& face : faces) face.label = places[static_cast<std::size_t>(face.label)];  // -1: none of its
+    return faces;
   }
 };
 
@@ -87,23 +96,24 @@ int confusion(const FigureOptions& options, const SettingFlags& flags) {
   const EvaluationResult result = evaluate(subject.net, dataset);
   const std::string title =
       concat(dataset->info().name, ", ", name_of(dataset->info().split), ": ",
-             percent_text(result.confusion.accuracy()), " of ", dataset->size(), " right");
+             percent_text(result.confusion.accuracy()), " of ", result.confusion.total(), " right");
   return finish(options, draw_confusion(result.confusion, title), "Confusion matrix");
 }
 
 int changes(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
   const auto dataset = subject.dataset(options);
-  const EvaluationResult second = evaluate(subject.net, dataset);
-  const EvaluationResult first = evaluate(load_and_note(options.compare, subject.device), dataset);
-  return finish(options,
-                changes_figure(*dataset, first, second, options.compare, options.weights, options.count),
+  EvaluationResult second = evaluate(subject.net, dataset);
+  EvaluationResult first = evaluate(load_and_note(options.compare, subject.device), dataset);
+  restrict_to_common_classes(first, second);
+  const std::vector<std::string> names = distinct_names({options.compare, options.weights});
+  return finish(options, changes_figure(*dataset, first, second, names[0], names[1], options.count),
                 "Faces mended and broken");
 }
 
 int tokens(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
-  return finish(options, tokens_figure(subject.net, *subject.dataset(options), options.tokens),
+  return finish(options, tokens_figure(subject.net, *subject.relabelled_dataset(options), options.tokens),
                 "Class tokens");
 }
 

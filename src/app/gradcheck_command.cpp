@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "fer/autograd/gradcheck_cases.h"
 #include "fer/models/gradcheck_cases.h"
+#include "formats/json_document.h"
 
 namespace fer::app {
 namespace {
@@ -62,7 +63,7 @@ int run(const GradcheckCommandOptions& options) {
     }
   }
   require<ConfigError>(ran > 0, "no gradient check has '", options.only, "' in its name; --list shows all");
-  if (options.json) std::cout << results.dump(2) << "\n";
+  if (options.json) std::cout << json_document("gradient check", 1, {{"cases", results}}).dump(2) << "\n";
   if (!options.list && !options.json) {
     std::cout << ran - failed << " of " << ran << " gradients agree with central differences in float64 on "
               << device << "\n";

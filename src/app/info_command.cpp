@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "fer/models/info.h"
 #include "fer/training/evaluate.h"
+#include "formats/json_document.h"
 
 namespace fer::app {
 namespace {
@@ -121,7 +122,8 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
                          {"parameters", info.parameters},
                          {"macs", info.macs}});
     }
-    nlohmann::ordered_json json{{"preset", config.preset}, {"modules", modules}};
+    nlohmann::ordered_json json =
+        json_document("model", 1, {{"preset", config.preset}, {"modules", modules}});
     if (network) {
       json["classes"] = network->class_names;
       json[input_key] = nlohmann::ordered_json::parse(to_json(network->input));

@@ -8,6 +8,7 @@
 
 #include "app/console.h"
 #include "app/predict.h"
+#include "formats/json_document.h"
 
 namespace fer::app {
 namespace {
@@ -96,7 +97,7 @@ class JsonWriter : public PredictionWriter {
       : names_(std::move(names)), details_(details) {}
 
   void write(const PictureReading& reading) override {
-    Json json{{"file", reading.source}};
+    Json json = json_document("prediction", 1, {{"file", reading.source}});
     if (reading.frame) {
       json["frame"] = *reading.frame;
       json["seconds"] = reading.seconds;
@@ -116,7 +117,7 @@ class JsonWriter : public PredictionWriter {
   }
 
   void failed(const std::string& source, const std::string& message) override {
-    append({{"file", source}, {"error", message}});
+    append(json_document("prediction", 1, {{"file", source}, {"error", message}}));
   }
 
   void finish() override { std::cout << (count_ > 0 ? "\n]" : "[]") << std::endl; }

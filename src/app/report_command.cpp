@@ -1,6 +1,5 @@
 // fer report
 #include <iostream>
-#include <set>
 
 #include "app/commands.h"
 #include "fer/formats/atomic_file.h"
@@ -16,32 +15,9 @@ struct ReportOptions {
   StudyOptions study;
 };
 
-/// The last parts of the folders' paths, as many as tell them apart: "mine", or "none/seed-1" and
-/// "all/seed-1".
-std::vector<std::string> names_of(const std::vector<std::string>& folders) {
-  std::vector<std::filesystem::path> rest;
-  std::vector<std::string> names(folders.size());
-  rest.reserve(folders.size());
-  for (const std::string& folder : folders) {
-    const std::filesystem::path path = std::filesystem::path(folder).lexically_normal();
-    rest.push_back(path.has_filename() ? path : path.parent_path());
-  }
-  for (bool alike = true; alike;) {
-    bool longer = false;
-    for (std::size_t i = 0; i < rest.size(); ++i) {
-      if (!rest[i].has_filename()) continue;
-      names[i] = rest[i].filename().string() + (names[i].empty() ? "" : "/" + names[i]);
-      rest[i] = rest[i].parent_path();
-      longer = true;
-    }
-    alike = longer && std::set<std::string>(names.begin(), names.end()).size() < names.size();
-  }
-  return names;
-}
-
 /// A folder for each run, so that TensorBoard shows them beside one another.
 void write_tensorboard(const ReportOptions& options) {
-  const std::vector<std::string> names = names_of(options.runs);
+  const std::vector<std::string> names = distinct_names(options.runs);
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::filesystem::path folder = std::filesystem::path(options.tensorboard) / names[i];
     const std::filesystem::path written = write_events(read_run(options.runs[i]), folder);
@@ -56,7 +32,7 @@ int run(const ReportOptions& options) {
   }
   require_writable_file(options.out);
   const Device device = checked_device(options.device);
-  const std::vector<std::string> names = names_of(options.runs);
+  const std::vector<std::string> names = distinct_names(options.runs);
   std::vector<RunStudy> studies;
   studies.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -5,11 +5,14 @@
 #include <charconv>
 #include <iostream>
 #include <limits>
+#include <set>
 
+#include "fer/formats/atomic_file.h"
 #include "fer/nearest.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
 #include "fer/tensor/precision.h"
+#include "fer/training/experiment.h"
 
 namespace fer::app {
 namespace {
@@ -26,6 +29,32 @@ MathMode& chosen_math() {
 }
 
 }  // namespace
+
+std::string read_text(const std::filesystem::path& path) {
+  const auto bytes = read_file(path, std::size_t{256} << 20);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::vector<std::string> distinct_names(const std::vector<std::string>& paths) {
+  std::vector<std::filesystem::path> rest;
+  std::vector<std::string> names(paths.size());
+  rest.reserve(paths.size());
+  for (const std::string& text : paths) {
+    const std::filesystem::path path = std::filesystem::path(text).lexically_normal();
+    rest.push_back(path.has_filename() ? path : path.parent_path());
+  }
+  for (bool alike = true; alike;) {
+    bool longer = false;
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      if (!rest[i].has_filename()) continue;
+      names[i] = rest[i].filename().string() + (names[i].empty() ? "" : "/" + names[i]);
+      rest[i] = rest[i].parent_path();
+      longer = true;
+    }
+    alike = longer && std::set<std::string>(names.begin(), names.end()).size() < names.size();
+  }
+  return names;
+}
 
 const CLI::Validator& whole_number() {
   static const CLI::Validator validator(
@@ -159,6 +188,19 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     }
     add(group, info, show_defaults && !model);
   }
+}
+
+RunConfig SettingFlags::configuration(const std::string& file) const {
+  const std::string text = file.empty() ? "" : read_text(file);
+  const auto overwritten = [&](RunConfig config) {
+    if (!file.empty()) apply_json(config, text, file);
+    apply(config);
+    return config;
+  };
+  RunConfig defaults;
+  defaults.model = preset(defaults.preset);
+  RunConfig config = overwritten(defaults);
+  return config.training.init.empty() ? config : overwritten(fine_tuning(config.training.init));
 }
 
 void SettingFlags::check_classes(const RunConfig& config) const {

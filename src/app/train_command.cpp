@@ -36,24 +36,24 @@ std::string new_folder(const RunConfig& config) {
   return unique;
 }
 
-RunConfig configuration(const TrainOptions& options, const SettingFlags& flags) {
+/// The settings that the run was begun with, but for those that flags change.
+RunConfig resumed_configuration(const std::string& folder, const SettingFlags& flags) {
+  const fs::path file = fs::path(folder) / "config.json";
+  std::error_code ignored;
+  require<IoError>(fs::exists(file, ignored), "cannot resume '", folder, "': it holds no config.json");
   RunConfig config;
   config.model = preset(config.preset);
-  if (!options.config.empty()) read_config(config, options.config);
-  if (!options.resume.empty()) {
-    const fs::path file = fs::path(options.resume) / "config.json";
-    std::error_code ignored;
-    require<IoError>(fs::exists(file, ignored), "cannot resume '", options.resume,
-                     "': it holds no config.json");
-    read_config(config, file);
-  }
+  read_config(config, file);
+  const std::string init = config.training.init;
   flags.apply(config);
+  require<ConfigError>(config.training.init == init, "--init begins a run; '", folder,
+                       "' goes on from its own checkpoint");
   return config;
 }
 
 /// A few pictures of the test split and what the trained network says of them.
 void show_predictions(const ExperimentResult& result, const RunConfig& config, int count) {
-  const auto test = open_readable(dataset_options(config.data, Split::test));
+  const auto test = open_readable(dataset_options(evaluation_data(config.data, Split::test), Split::test));
   const auto& samples = result.best.samples;
   count = std::min<int>(count, static_cast<int>(samples.size()));
   std::cout << "\nSome pictures of the test split:\n";
@@ -100,7 +100,8 @@ std::string flags_of_device(const TrainOptions& options, Device device) {
 }
 
 int run(const TrainOptions& options, const SettingFlags& flags) {
-  const RunConfig config = configuration(options, flags);
+  const RunConfig config = options.resume.empty() ? flags.configuration(options.config)
+                                                  : resumed_configuration(options.resume, flags);
   flags.check_classes(config);
   const Device device = checked_device(options.device, options.precision);
   const bool resume = !options.resume.empty();
@@ -173,6 +174,8 @@ Command add_train(CLI::App& program) {
                 {"fer train --dataset ferplus --data DIR --landmarks mobilefacenet_model_best.pth.tar",
                  "a data set, with a landmark backbone that is trained already"},
                 {"fer train --config run.json --lr 3e-4", "the file's settings but for one"},
+                {"fer train --init weights/small-ferplus.safetensors --dataset folder --data DIR",
+                 "on from trained weights, on pictures of your own"},
                 {"fer train --resume runs/mine", "on from its newest checkpoint"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] { return run(*options, *flags); };

@@ -128,7 +128,7 @@ std::string Profiler::table(int module_depth) const {
 
 std::string Profiler::chrome_trace() const {
   std::ostringstream out;
-  out << "{\"traceEvents\": [\n";
+  out << "{\"document\": \"fer trace\", \"version\": 1, \"traceEvents\": [\n";
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const Event& event = events_[i];
     out << (i ? ",\n" : "") << "{\"name\": " << quoted(event.op) << ", \"cat\": \"" << name_of(event.phase)

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "data/csv.h"
+#include "fer/data/class_map.h"
 #include "fer/error.h"
 
 namespace fer::detail {
@@ -87,11 +88,9 @@ std::vector<std::string> ClassNames::without_folder(const std::vector<std::strin
 }
 
 bool is_expression_word(std::string_view word) {
-  static const std::set<std::string> words{"anger",   "angry",      "disgust",  "disgusted",   "fear",
-                                           "fearful", "afraid",     "scared",   "happy",       "happiness",
-                                           "joy",     "sad",        "sadness",  "surprise",    "surprised",
-                                           "neutral", "neutrality", "contempt", "contemptuous"};
-  return words.contains(to_lower(word));
+  static const std::set<std::string> expressions{"neutral", "happiness", "surprise", "sadness",
+                                                 "anger",   "disgust",   "fear",     "contempt"};
+  return expressions.contains(canonical_class(word));
 }
 
 }  // namespace fer::detail

@@ -6,6 +6,7 @@
 
 #include "data/dataset_parts.h"
 #include "fer/data/data_check.h"
+#include "formats/json_document.h"
 
 namespace fer {
 namespace {
@@ -172,7 +173,7 @@ std::string to_text(const DataCheck& check) {
 std::string to_json(const DataCheck& check) {
   CheckJson parts = CheckJson::array();
   for (const PartCheck& part : check.parts) parts.push_back(part_json(part));
-  CheckJson json{{"version", 1}, {"dataset", check.dataset}, {"folder", check.folder}};
+  CheckJson json = json_document("data check", 1, {{"dataset", check.dataset}, {"folder", check.folder}});
   if (!check.labels.empty()) json["labels"] = check.labels;
   json["sound"] = is_sound(check);
   json["parts"] = parts;

@@ -17,6 +17,7 @@ class FacesDataset : public Dataset {
         "faces: numbers of persons and of pictures must be positive");
     info_.name = "faces";
     info_.split = options.split;
+    info_.labels = "as drawn";
     info_.class_names = expression_names();
     info_.neutral = static_cast<int>(Expression::neutral);
     info_.has_landmarks = info_.has_arousal = true;

@@ -179,6 +179,7 @@ std::shared_ptr<const Dataset> open_fer2013(const DatasetOptions& options) {
       plus ? 0 : 6);
   info.channels = 1;
   info.soft_labels = plus && options.label_mode == LabelMode::soft;
+  if (plus) info.labels = vote_rule(options.label_mode);
   const Usage usage = wanted_usage(*table, info);
   const std::vector<Votes> votes = plus ? read_votes(options.folder, *table) : std::vector<Votes>{};
 

@@ -10,6 +10,7 @@
 #include "data/class_names.h"
 #include "data/dataset_parts.h"
 #include "data/file_io.h"
+#include "fer/data/class_map.h"
 #include "fer/error.h"
 
 namespace fer::detail {
@@ -183,9 +184,8 @@ class FolderReader {
                      "' holds no folder '", name_of(wanted), "'");
     find_classes();
     info_ = new_info(options_, names_.of(classes_.folders), -1);
-    for (std::size_t c = 0; c < info_.class_names.size(); ++c) {
-      if (to_lower(info_.class_names[c]) == "neutral") info_.neutral = static_cast<int>(c);
-    }
+    info_.neutral = neutral_class(info_.class_names);
+    info_.labels = "class folders";
     warn_of_names();
     std::vector<LabelledFile> files = files_of(wanted);
     leave_out_others(info_, pictures(wanted).left_out);

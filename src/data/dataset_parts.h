@@ -111,6 +111,8 @@ struct Votes {
 Votes parse_votes(const std::vector<std::string_view>& fields, const std::array<std::size_t, 10>& columns,
                   const std::string& where);
 
+/// DatasetInfo::labels of that mode.
+std::string vote_rule(LabelMode mode);
 /// What becomes of a row of votes by DatasetOptions::label_mode.
 struct VoteLabel {
   std::optional<std::int64_t> label{};

@@ -51,6 +51,12 @@ Votes parse_votes(const std::vector<std::string_view>& fields, const std::array<
   return votes;
 }
 
+std::string vote_rule(LabelMode mode) {
+  return mode == LabelMode::majority ? "majority of the votes"
+         : mode == LabelMode::argmax ? "most votes"
+                                     : "shares of the votes; the class of most votes counts as right";
+}
+
 VoteLabel vote_label(const Votes& votes, LabelMode mode) {
   const bool majority = mode == LabelMode::majority;
   if (!majority && !votes.named) return {{}, "without an image name"};
@@ -95,6 +101,7 @@ std::shared_ptr<const Dataset> open_ferplus_folders(const DatasetOptions& option
   DatasetInfo info = new_info(options, ferplus_classes(), 0);
   info.channels = 1;
   info.soft_labels = options.label_mode == LabelMode::soft;
+  info.labels = vote_rule(options.label_mode);
   const CsvFile file(*list);
   PictureList pictures(info, options);
   std::int64_t tied = 0;

@@ -31,11 +31,6 @@ std::string label_of(const Classifier& net, const Sample& face) {
   return net.class_names[static_cast<std::size_t>(face.label)];
 }
 
-std::string said(const Classifier& net, const SamplePrediction& prediction) {
-  const auto c = static_cast<std::size_t>(prediction.predicted);
-  return net.class_names[c] + " " + percent(prediction.probabilities[c]);
-}
-
 std::vector<Landmarks> landmarks_of(const Classifier& net, const std::vector<Sample>& faces,
                                     std::string& source) {
   std::vector<Landmarks> all;

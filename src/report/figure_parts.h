@@ -19,8 +19,6 @@ std::vector<Image> pictures_of(const std::vector<Sample>& faces);
 std::string percent(double share);
 /// "happiness", or "" for a face without a label.
 std::string label_of(const Classifier& net, const Sample& face);
-/// "happiness 94 %", the prediction.
-std::string said(const Classifier& net, const SamplePrediction& prediction);
 
 /// Landmarks of each face: the network's own if it has a landmark head, else the data set's; an empty list if
 /// there are none of either. `source` becomes "network", "data set" or "".

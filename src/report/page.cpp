@@ -241,7 +241,7 @@ void run_section(std::ostringstream& out, const RunStudy& run, std::size_t numbe
     return;
   }
   const ConfusionMatrix& confusion = run.evaluation->confusion;
-  out << "<h3>By class</h3>\n";
+  out << "<p class=note>" << html(subject_text(*run.evaluation)) << "</p>\n<h3>By class</h3>\n";
   class_table(out, confusion);
   out << "<h3>Confusion matrix</h3>\n<div class=\"scroll wide\" tabindex=0 role=region "
          "aria-label=\"Confusion "

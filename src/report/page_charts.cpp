@@ -37,6 +37,20 @@ double figure(const Figures& figures, const std::string& name) {
   return std::nan("");
 }
 
+/// Validation losses lie where their epochs end on the axis of steps.
+Series validation_loss(const RunLog& log, const std::string& name) {
+  Series series;
+  series.name = name;
+  for (const EpochReport& epoch : log.epochs) {
+    const double value = figure(epoch.evaluation.figures, "cross_entropy");
+    if (!epoch.stage.empty() || !std::isfinite(value)) continue;
+    series.x.push_back(static_cast<double>(epoch.step));
+    series.y.push_back(value);
+  }
+  series.marks = series.x.size() <= 60;
+  return series;
+}
+
 Series of_epochs(const RunLog& log, const std::string& stage, const std::string& key,
                  const std::string& name) {
   Series series;
@@ -53,14 +67,22 @@ Series of_epochs(const RunLog& log, const std::string& stage, const std::string&
 }
 
 const auto loss = [](const StepReport& step) { return step.loss; };
+/// Of the expressions' stage; without parts it is the loss itself.
+const auto cross_entropy = [](const StepReport& step) {
+  const double value = figure(step.parts, "cross_entropy");
+  return std::isfinite(value) ? value : step.loss;
+};
 
 }  // namespace
 
 std::vector<LineChart> training_charts(const RunStudy& run) {
   const RunLog& log = run.log;
   std::vector<LineChart> charts;
-  LineChart total = blank("Training loss", "step");
-  total.series.push_back(of_steps(log, "", "", loss));
+  // The cross-entropy of both, as the other terms of the loss are not computed on the validation split.
+  LineChart total = blank("Training loss and validation loss (cross-entropy)", "step");
+  total.series.push_back(of_steps(log, "", "training", cross_entropy));
+  if (Series validation = validation_loss(log, "validation"); !validation.x.empty())
+    total.series.push_back(std::move(validation));
   charts.push_back(std::move(total));
 
   Figures parts;
@@ -107,15 +129,17 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
 
 std::vector<LineChart> comparison_charts(const std::vector<RunStudy>& runs) {
   LineChart total = blank("Training loss", "step"),
+            validation = blank("Validation loss (cross-entropy)", "step"),
             accuracy = blank("Accuracy on the validation split", "epoch");
   accuracy.percent = true;
   for (const RunStudy& run : runs) {
     Series series = of_steps(run.log, "", run.name, loss);
     series.low.clear(), series.high.clear();
     total.series.push_back(std::move(series));
+    validation.series.push_back(validation_loss(run.log, run.name));
     accuracy.series.push_back(of_epochs(run.log, "", "accuracy", run.name));
   }
-  return {total, accuracy};
+  return {total, validation, accuracy};
 }
 
 }  // namespace fer::detail

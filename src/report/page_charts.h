@@ -8,10 +8,10 @@
 
 namespace fer::detail {
 
-/// Loss, its parts, accuracy, learning rate and throughput; points of the landmark backbone's training if
-/// there was one.
+/// Loss of training and validation, its parts, accuracy, learning rate and throughput; points of the landmark
+/// backbone's training if there was one.
 std::vector<LineChart> training_charts(const RunStudy& run);
-/// Loss and validation accuracy of all runs.
+/// Losses and validation accuracy of all runs.
 std::vector<LineChart> comparison_charts(const std::vector<RunStudy>& runs);
 
 }  // namespace fer::detail

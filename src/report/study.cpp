@@ -12,8 +12,11 @@
 namespace fer {
 namespace {
 
-double loss_of(const SamplePrediction& p) {
-  return -std::log(std::max(1e-12, static_cast<double>(p.probabilities[static_cast<std::size_t>(p.label)])));
+/// A sample's name for a caption: within its data set's folder, and without the folders above it.
+std::string caption_of(const std::string& name, const std::filesystem::path& folder) {
+  const std::filesystem::path within = std::filesystem::path(name).lexically_relative(folder);
+  const bool inside = !within.empty() && within.begin()->string() != ".." && within != ".";
+  return inside ? within.string() : std::filesystem::path(name).filename().string();
 }
 
 /// Classes, the most probable first.
@@ -36,7 +39,7 @@ std::vector<SamplePrediction> most_wrong(const EvaluationResult& result, std::si
     if (p.predicted != p.label) wrong.push_back(p);
   }
   std::stable_sort(wrong.begin(), wrong.end(), [](const SamplePrediction& a, const SamplePrediction& b) {
-    return loss_of(a) > loss_of(b);
+    return sample_loss(a) > sample_loss(b);
   });
   wrong.resize(std::min(count, wrong.size()));
   return wrong;
@@ -52,26 +55,30 @@ std::vector<SamplePrediction> least_certain(const EvaluationResult& result, std:
 }
 
 std::vector<GalleryFace> gallery(const Classifier& net, const Dataset& dataset,
+                                 const std::vector<std::string>& names,
                                  const std::vector<SamplePrediction>& chosen) {
+  // The network's number of each class of the evaluation.
+  const std::vector<std::int64_t> outputs =
+      match_classes({"the evaluation", names}, {"the network", net.class_names}).second_of_first();
   std::vector<GalleryFace> faces;
   for (const SamplePrediction& p : chosen) {
     const Sample sample = dataset.sample(p.index);
     const Tensor x = net.input({sample.image});
     const auto order = ranked(p);
     GalleryFace face;
-    face.name = sample.name;
-    face.label = net.class_names[static_cast<std::size_t>(p.label)];
-    face.prediction = detail::said(net, p);
+    face.name = caption_of(sample.name, net.config.data.folder);
+    face.label = names[static_cast<std::size_t>(p.label)];
+    face.prediction = names[order[0]] + " " + detail::percent(p.probabilities[order[0]]);
     for (std::size_t i = 1; i < std::min<std::size_t>(3, order.size()); ++i) {
-      face.alternatives.push_back(net.class_names[order[i]] + " " +
-                                  detail::percent(p.probabilities[order[i]]));
+      face.alternatives.push_back(names[order[i]] + " " + detail::percent(p.probabilities[order[i]]));
     }
-    face.loss = loss_of(p);
+    face.loss = sample_loss(p);
     face.picture = detail::canvas(sample.image);
     if (net.config.model.attention.product) {
       face.heat = overlay_heat(face.picture, normalised(landmark_heat(*net.model, x)[0]));
     }
-    face.cam = overlay_heat(face.picture, normalised(grad_cam(*net.model, x, "f_fusion", {p.predicted})[0]));
+    face.cam =
+        overlay_heat(face.picture, normalised(grad_cam(*net.model, x, "f_fusion", {outputs[order[0]]})[0]));
     faces.push_back(std::move(face));
   }
   return faces;
@@ -88,11 +95,13 @@ RunStudy study_run(const std::filesystem::path& folder, Device device, const Stu
   if (!std::filesystem::exists(folder / "best.safetensors", error)) return study;
   const Classifier net = load_classifier(folder, device);
   study.parameters = net.model->parameter_count();
-  const auto dataset = open_readable(dataset_options(net.config.data, parse_split(options.split)));
+  const Split split = parse_split(options.split);
+  const auto dataset = open_readable(dataset_options(evaluation_data(net.config.data, split), split));
   study.split = std::string(name_of(dataset->info().split));
   study.evaluation = evaluate(net, dataset);
-  study.wrong = gallery(net, *dataset, most_wrong(*study.evaluation, options.gallery));
-  study.uncertain = gallery(net, *dataset, least_certain(*study.evaluation, options.gallery));
+  const std::vector<std::string>& names = study.evaluation->confusion.class_names();
+  study.wrong = gallery(net, *dataset, names, most_wrong(*study.evaluation, options.gallery));
+  study.uncertain = gallery(net, *dataset, names, least_certain(*study.evaluation, options.gallery));
   return study;
 }
 

@@ -7,6 +7,7 @@
 
 #include "fer/formats/atomic_file.h"
 #include "fer/formats/folder_lock.h"
+#include "formats/json_document.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
@@ -24,7 +25,7 @@ Json read_object(const fs::path& path) {
 Json identity(const AblationTable& table, const RunConfig& config) {
   Json json = Json::parse(to_json(config));
   json["training"].erase("seed");
-  return {{"table", table.name}, {"configuration", std::move(json)}};
+  return json_document("ablation", 1, {{"table", table.name}, {"configuration", std::move(json)}});
 }
 
 /// Takes an empty folder, or one with cells of the same table, for this process alone.
@@ -41,8 +42,12 @@ FolderLock claim_folder(const fs::path& folder, const Json& wanted, TrainingObse
     write_file_atomically(file, wanted.dump(2) + "\n");
     return lock;
   }
-  const Json there = read_object(file).flatten(), here = wanted.flatten();
+  const Json found = read_object(file);
+  require_document(found, "ablation", 1, file.string());
+  const Json there = found.flatten(), here = wanted.flatten();
   for (const auto& [key, value] : here.items()) {
+    const std::string name = key.substr(key.rfind('/') + 1);
+    if ((name == "document" || name == "version") && !there.contains(key)) continue;  // older folders
     const Json other = there.contains(key) ? there[key] : Json(nullptr);
     require<ConfigError>(other == value, "the folder '", folder.string(),
                          "' holds cells of another table: ", key.substr(1), " is ", other.dump(),
@@ -84,6 +89,7 @@ AblationCell read_cell(const fs::path& file, std::size_t index, const AblationVa
                        std::uint64_t seed) {
   const Json json = read_object(file);
   const std::string source = file.string();
+  require_document(json, "ablation cell", 1, source);
   const Json& settings = json_at(json, "settings", source);
   require<ConfigError>(settings == settings_json(variant), source,
                        ": this cell was run with other settings (", excerpt_of(settings),
@@ -106,15 +112,16 @@ void run_cell(const RunConfig& config, const AblationVariant& variant, const fs:
   std::error_code error;
   const bool begun = fs::exists(folder / "config.json", error);
   const ExperimentResult result = run_experiment(config, folder, begun, device, observer);
-  const Json json{{"variant", variant.name},
-                  {"settings", settings_json(variant)},
-                  {"seed", config.training.seed},
-                  {"parameters", result.parameters},
-                  {"seconds", result.training.seconds},
-                  {"best_epoch", result.training.best_epoch},
-                  {"test_split", result.test_split},
-                  {"best", evaluation_json(result.best, true)},
-                  {"last", evaluation_json(result.last, true)}};
+  const Json json = json_document("ablation cell", 1,
+                                  {{"variant", variant.name},
+                                   {"settings", settings_json(variant)},
+                                   {"seed", config.training.seed},
+                                   {"parameters", result.parameters},
+                                   {"seconds", result.training.seconds},
+                                   {"best_epoch", result.training.best_epoch},
+                                   {"test_split", result.test_split},
+                                   {"best", evaluation_json(result.best, true)},
+                                   {"last", evaluation_json(result.last, true)}});
   write_file_atomically(folder / "cell.json", json.dump() + "\n");
   // The optimizer's state is twice the size of the weights, and a finished cell is never resumed.
   fs::remove(folder / "last.safetensors", error);

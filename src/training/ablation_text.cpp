@@ -6,6 +6,7 @@
 
 #include "fer/training/ablation.h"
 #include "fer/training/comparison.h"
+#include "formats/json_document.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
@@ -183,13 +184,14 @@ std::string to_json(const AblationResult& result) {
     }
     variants.push_back(std::move(json));
   }
-  return Json{{"table", table.name},
-              {"title", table.title},
-              {"reference", table.variants[table.reference].name},
-              {"test_split", result.test_split},
-              {"seeds", result.seeds},
-              {"variants", std::move(variants)},
-              {"configuration", Json::parse(to_json(result.config))}}
+  return json_document("ablation table", 1,
+                       {{"table", table.name},
+                        {"title", table.title},
+                        {"reference", table.variants[table.reference].name},
+                        {"test_split", result.test_split},
+                        {"seeds", result.seeds},
+                        {"variants", std::move(variants)},
+                        {"configuration", Json::parse(to_json(result.config))}})
              .dump(2) +
          "\n";
 }

@@ -5,6 +5,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "formats/json_document.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
@@ -84,19 +85,18 @@ std::string comparison_to_json(const PredictionComparison& comparison, const Eva
     for (const std::size_t i : positions) list.push_back(second.samples[i].index);
     return list;
   };
-  return nlohmann::ordered_json{{"first", evaluation_json(first, false)},
-                                {"second", evaluation_json(second, false)},
-                                {"mcnemar",
-                                 {{"both_right", t.both_right},
-                                  {"only_first_right", t.only_first},
-                                  {"only_second_right", t.only_second},
-                                  {"both_wrong", t.both_wrong},
-                                  {"difference", json_number(t.difference())},
-                                  {"p", t.p}}},
-                                {"mended", indices(comparison.mended)},
-                                {"broken", indices(comparison.broken)}}
-             .dump(2) +
-         "\n";
+  nlohmann::ordered_json json = json_document("comparison", 2);
+  json["first"] = evaluation_json(first, false);
+  json["second"] = evaluation_json(second, false);
+  json["mcnemar"] = {{"both_right", t.both_right},
+                     {"only_first_right", t.only_first},
+                     {"only_second_right", t.only_second},
+                     {"both_wrong", t.both_wrong},
+                     {"difference", json_number(t.difference())},
+                     {"p", t.p}};
+  json["mended"] = indices(comparison.mended);
+  json["broken"] = indices(comparison.broken);
+  return json.dump(2) + "\n";
 }
 
 std::string p_text(double p) {

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "fer/formats/atomic_file.h"
+#include "formats/json_document.h"
 #include "formats/json_text.h"
 
 namespace fer {
@@ -92,7 +93,8 @@ constexpr const char* type_of(std::string_view key) {
   if constexpr (std::is_same_v<T, bool>) return "BOOL";
   if constexpr (std::is_integral_v<T>) return std::is_unsigned_v<T> ? "UINT" : "INT";
   if constexpr (std::is_floating_point_v<T>) return "FLOAT";
-  const bool path = key == "data" || key == "landmarks" || key == "image_backbone" || key == "vit";
+  const bool path =
+      key == "data" || key == "landmarks" || key == "init" || key == "image_backbone" || key == "vit";
   return path ? "PATH" : "TEXT";
 }
 
@@ -100,7 +102,7 @@ constexpr const char* type_of(std::string_view key) {
 
 std::string to_json(const RunConfig& config) {
   RunConfig copy = config;
-  Json json;
+  Json json = json_document("configuration", 1);
   json["preset"] = config.preset;
   visit_sections(copy, [&json](const char* section, auto& fields) {
     Json& object = json[section] = Json::object();
@@ -118,6 +120,9 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
     throw ConfigError(error.what());
   }
   require<ConfigError>(json.is_object(), source, ": a configuration is a JSON object");
+  require_document<ConfigError>(json, "configuration", 1, source);
+  json.erase("document");
+  json.erase("version");
   std::vector<std::string> sections{"preset"};
   visit_sections(config, [&sections](const char* section, auto&) { sections.emplace_back(section); });
   for (const auto& [section, value] : json.items()) {
@@ -187,7 +192,8 @@ std::vector<SettingInfo> settings_of(const RunConfig& config) {
 
 std::int64_t image_epochs(const RunConfig& config) {
   if (config.landmarks.image_epochs >= 0) return config.landmarks.image_epochs;
-  const bool fresh = config.landmarks.file.empty() && config.training.image_backbone.empty();
+  const bool fresh =
+      config.training.init.empty() && config.landmarks.file.empty() && config.training.image_backbone.empty();
   return fresh ? config.landmarks.epochs : 0;
 }
 
@@ -208,6 +214,13 @@ void check(const RunConfig& config) {
                        config.landmarks.image_epochs);
   require<ConfigError>(config.landmarks.image_epochs <= 0 || config.training.image_backbone.empty(),
                        "'image_epochs' would overwrite the weights of 'image_backbone'; give one of the two");
+  for (const auto& [key, given] : {std::pair{"landmarks", !config.landmarks.file.empty()},
+                                   {"image_backbone", !t.image_backbone.empty()},
+                                   {"vit", !t.vit.empty()},
+                                   {"image_epochs", config.landmarks.image_epochs > 0}}) {
+    require<ConfigError>(t.init.empty() || !given, "'init' brings the whole network's weights; leave '", key,
+                         "' out");
+  }
   for (auto [key, value] : {std::pair{"weight_decay", t.weight_decay},
                             {"sam_rho", t.sam_rho},
                             {"clip_norm", t.clip_norm},
@@ -237,6 +250,12 @@ void check(const RunConfig& config) {
   require<ConfigError>(t.save_every >= 0, "'save_every' must not be negative, got ", t.save_every);
   require<ConfigError>(t.max_steps >= 0, "'max_steps' must not be negative, got ", t.max_steps);
   config.augment.check();
+}
+
+DataConfig evaluation_data(DataConfig config, Split split) {
+  const bool of_training = split == Split::train || split == Split::validation;
+  if (!of_training && config.labels == name_of(LabelMode::soft)) config.labels = name_of(LabelMode::majority);
+  return config;
 }
 
 DatasetOptions dataset_options(const DataConfig& config, Split split) {

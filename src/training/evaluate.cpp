@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 
 #include "fer/autograd/ops.h"
+#include "fer/formats/checksum.h"
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
 #include "formats/json_text.h"
@@ -38,26 +40,59 @@ void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
   }
 }
 
+/// Some columns of N x K scores.
+Tensor columns_of(const Tensor& scores, const std::vector<std::int64_t>& columns) {
+  const auto values = scores.to_vector<float>();
+  const auto width = static_cast<std::size_t>(scores.dim(1));
+  std::vector<float> chosen;
+  chosen.reserve(static_cast<std::size_t>(scores.dim(0)) * columns.size());
+  for (std::size_t row = 0; row < values.size(); row += width) {
+    for (const std::int64_t c : columns) chosen.push_back(values[row + static_cast<std::size_t>(c)]);
+  }
+  return Tensor::from<float>({scores.dim(0), static_cast<std::int64_t>(columns.size())}, chosen);
+}
+
 }  // namespace
 
-EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device) {
+double sample_loss(const SamplePrediction& p) {
+  const auto of_class = [&p](std::size_t c) {
+    return -std::log(std::max(1e-30, static_cast<double>(p.probabilities[c])));
+  };
+  if (p.target.empty()) return of_class(static_cast<std::size_t>(p.label));
+  double loss = 0;
+  for (std::size_t c = 0; c < p.target.size(); ++c) loss += static_cast<double>(p.target[c]) * of_class(c);
+  return loss;
+}
+
+EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
+                          const std::vector<std::int64_t>& outputs) {
   NoGrad no_grad;
   const bool was_training = model.is_training();
   model.eval();
-  EvaluationResult result{ConfusionMatrix(loader.dataset().info().class_names), 0, {}};
+  const DatasetInfo& data = loader.dataset().info();
+  EvaluationResult result{ConfusionMatrix(data.class_names), 0, {}};
+  result.subject.dataset = data.name;
+  result.subject.split = name_of(data.split);
+  result.subject.labels = data.labels;
+  result.subject.dataset_classes = result.subject.network_classes = data.class_names;
   double loss_sum = 0;
   StepThreads threads(device);
   for (loader.start(0); std::optional<Batch> batch = loader.next();) {
     threads.before_step();
     const FERNetOutput out = model(Variable(network_input(*batch, device)));
     const auto labels = batch->labels.to_vector<std::int64_t>();
-    auto predictions = predictions_of(out.scores.value());
+    const auto targets = batch->targets.defined() ? batch->targets.to_vector<float>() : std::vector<float>{};
+    const Tensor scores = out.scores.value();
+    auto predictions = predictions_of(outputs.empty() ? scores : columns_of(scores, outputs));
     for (std::size_t i = 0; i < predictions.size(); ++i) {
       SamplePrediction& p = predictions[i];
       p.index = batch->indices[i];
       p.label = labels[i];
-      loss_sum -=
-          std::log(std::max(1e-30, static_cast<double>(p.probabilities[static_cast<std::size_t>(p.label)])));
+      if (!targets.empty()) {
+        const auto row = targets.begin() + static_cast<std::ptrdiff_t>(i * p.probabilities.size());
+        p.target.assign(row, row + static_cast<std::ptrdiff_t>(p.probabilities.size()));
+      }
+      loss_sum += sample_loss(p);
       result.confusion.add(p.label, p.predicted);
       result.samples.push_back(std::move(p));
     }
@@ -129,26 +164,54 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
   classifier.model->to(device);
   classifier.model->eval();
   classifier.device = device;
+  classifier.file = path;
   return classifier;
 }
 
-void require_same_classes(const Classifier& classifier, const DatasetInfo& data) {
-  const auto list = [](const std::vector<std::string>& names) {
-    std::string text;
-    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-    return text;
-  };
-  require<DataError>(data.class_names == classifier.class_names, "the data set '", data.name,
-                     "' has the classes ", list(data.class_names), "; the network, trained on '",
-                     classifier.config.data.dataset, "', tells apart ", list(classifier.class_names));
+ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data) {
+  ClassMap map = match_classes({concat("the data set '", data.name, "'"), data.class_names},
+                               {"the network", classifier.class_names});
+  require<DataError>(map.common.size() >= 2, "the data set '", data.name, "' has the classes ",
+                     class_list_text(data.class_names), "; the network, trained on '",
+                     classifier.config.data.dataset, "', tells apart ",
+                     class_list_text(classifier.class_names), "; a measure needs two classes in common");
+  return map;
 }
 
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset) {
-  require_same_classes(classifier, dataset->info());
+  const ClassMap map = common_classes(classifier, dataset->info());
+  const DatasetInfo data = dataset->info();
+  std::vector<std::int64_t> numbers, outputs;  // of samples, where some are left out; of scores
+  if (!map.identical()) {
+    std::vector<std::int64_t> places(data.class_names.size(), -1);
+    std::vector<std::string> names;
+    for (const ClassMap::Pair& p : map.common) {
+      places[static_cast<std::size_t>(p.first)] = static_cast<std::int64_t>(names.size());
+      names.push_back(data.class_names[static_cast<std::size_t>(p.first)]);
+      outputs.push_back(p.second);
+    }
+    numbers = samples_with_place(*dataset, places);
+    require<DataError>(!numbers.empty(), "no sample of the data set '", data.name,
+                       "' is of a class that the network knows: ", class_list_text(names));
+    dataset = relabelled(subset(dataset, numbers), std::move(names), std::move(places));
+  }
   LoaderOptions options = evaluation_loader_options(classifier.config);
   options.follow(classifier.expects);
   DataLoader loader(std::move(dataset), options);
-  return evaluate(*classifier.model, loader, classifier.device);
+  EvaluationResult result = evaluate(*classifier.model, loader, classifier.device, outputs);
+  for (SamplePrediction& p : result.samples) {
+    if (!numbers.empty()) p.index = numbers[static_cast<std::size_t>(p.index)];
+  }
+  result.subject.dataset_classes = data.class_names;
+  result.subject.network_classes = classifier.class_names;
+  if (!map.identical())
+    result.subject.left_out = std::accumulate(data.class_counts.begin(), data.class_counts.end(),
+                                              -static_cast<std::int64_t>(numbers.size()));
+  if (!classifier.file.empty()) {
+    result.subject.weights = classifier.file.filename().string();
+    result.subject.sha256 = file_sha256(classifier.file);
+  }
+  return result;
 }
 
 }  // namespace fer

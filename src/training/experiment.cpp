@@ -6,12 +6,15 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/formats/atomic_file.h"
+#include "fer/formats/checksum.h"
 #include "fer/formats/folder_lock.h"
 #include "fer/losses/losses.h"
 #include "fer/models/known_networks.h"
 #include "fer/models/points_net.h"
 #include "fer/models/vit_weights.h"
+#include "formats/json_document.h"
 #include "training/evaluation_json.h"
+#include "training/initial_weights.h"
 #include "training/resume_check.h"
 #include "training/run_data.h"
 #include "training/run_input.h"
@@ -258,6 +261,13 @@ EvaluationResult evaluate_best(FERNet& model, DataLoader& loader, const fs::path
   return evaluate(model, loader, device);
 }
 
+/// `result` as one of the weights in a file.
+EvaluationResult of_weights(EvaluationResult result, const fs::path& file) {
+  result.subject.weights = file.filename().string();
+  result.subject.sha256 = file_sha256(file);
+  return result;
+}
+
 }  // namespace
 
 LoaderOptions training_loader_options(const RunConfig& config) {
@@ -285,9 +295,11 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
 namespace {
 
 /// The settings with what the data and the files of weights decide: the number of classes, sizes of parts.
-RunConfig completed(RunConfig config, const Dataset& train) {
+RunConfig completed(RunConfig config, const Dataset& train, bool begins = true) {
   config.model.classes = train.classes();
-  if (config.landmarks.file.empty()) {
+  if (const std::string& file = config.training.init; !file.empty()) {
+    if (begins) require_network_of(file, config.model);
+  } else if (config.landmarks.file.empty()) {
     config.model.landmarks.head = true;  // the head is what the backbone learns its points through
   } else {
     adopt_landmark_sizes(config.landmarks.file, config.model);
@@ -303,8 +315,10 @@ RunConfig completed(RunConfig config, const Dataset& train) {
 }
 
 /// Loads the files of weights that the settings name; returns what to say of each.
-std::vector<std::string> load_named_weights(const RunConfig& config, FERNet& model) {
+std::vector<std::string> load_named_weights(const RunConfig& config, const DatasetInfo& data, FERNet& model) {
   std::vector<std::string> reports;
+  if (const std::string& file = config.training.init; !file.empty())
+    reports.push_back(load_initial_weights(file, model, data.class_names));
   if (const std::string& file = config.landmarks.file; !file.empty())
     reports.push_back("landmark backbone: " + file + "\n" + load_landmarks(file, model.landmark_backbone()));
   if (const std::string& file = config.training.image_backbone; !file.empty())
@@ -355,12 +369,16 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   const auto pictures = std::make_shared<SampleCache>();
   const bool all_grey = look_at_pictures(sets, config, *pictures, user);
   const DatasetInfo& data = train->info();
-  config = completed(std::move(config), *train);
+  if (resume) require_classes_of_run(folder, data);
+  const bool begins = !resume || !has_checkpoint(folder);
+  config = completed(std::move(config), *train, begins);
   settle_colour(config, all_grey, user);
   if (resume) require_input_of_run(folder, config);
   FERNet model(config.model);
   model.initialise(config.training.seed);
-  const std::vector<std::string> loaded = load_named_weights(config, model);
+  const bool named = begins || config.training.init.empty();
+  const std::vector<std::string> loaded =
+      named ? load_named_weights(config, data, model) : std::vector<std::string>{};
   const FolderLock lock = prepare_folder(folder, resume, user);
   const std::string settings = to_json(config);
   if (!resume) write_file_atomically(folder / "config.json", settings);
@@ -373,7 +391,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   std::optional<DrawnFaces> drawn;
   const auto faces = [&]() -> DrawnFaces& { return drawn ? *drawn : drawn.emplace(points_stage(config, 1)); };
   std::optional<LoopResult> landmark_result;
-  if (config.landmarks.file.empty()) {
+  if (config.landmarks.file.empty() && config.training.init.empty()) {
     observer.on_note(
         "landmark backbone: no checkpoint given, training it on the points of drawn faces first");
     landmark_result = train_landmarks(model, config, faces(), folder, device, observer);
@@ -398,12 +416,16 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                           sets.validation ? sets.validation->size() : 0, " to choose the epoch by, ",
                           sets.test->size(), " to test on (", name_of(sets.test->info().split), "); ",
                           data.class_names.size(), " classes, ", model.parameter_count(), " parameters"));
+  if (data.labels != sets.test->info().labels)
+    observer.on_note(concat("labels: ", data.labels, "; of the test: ", sets.test->info().labels));
   ExpressionTask task(model, validation_loader ? &*validation_loader : nullptr, config, data, device);
   LoopResult training = run_training(task, train_loader, config.training, folder, observer);
   EvaluationResult last = evaluate(model, test_loader, device);
   EvaluationResult best = last;
   if (training.best_epoch > 0 && !training.holds_best)
     best = evaluate_best(model, test_loader, folder, device);
+  last = of_weights(std::move(last), folder / "last.safetensors");
+  if (training.best_epoch > 0) best = of_weights(std::move(best), folder / "best.safetensors");
   ExperimentResult result{folder,
                           std::move(landmark_result),
                           std::move(training),
@@ -427,16 +449,17 @@ void check_experiments(const std::vector<RunConfig>& configs) {
     }
     const RunConfig whole = completed(config, *sets.train);
     const bool named = !whole.landmarks.file.empty() || !whole.training.image_backbone.empty() ||
-                       !whole.training.vit.empty();
+                       !whole.training.vit.empty() || !whole.training.init.empty();
     if (!named) continue;
     FERNet model(whole.model);
-    load_named_weights(whole, model);
+    load_named_weights(whole, sets.train->info(), model);
   }
 }
 
 RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,
                           TrainingObserver& observer) {
-  const bool landmarks = config.landmarks.file.empty(), image = image_epochs(config) > 0;
+  const bool landmarks = config.landmarks.file.empty() && config.training.init.empty(),
+             image = image_epochs(config) > 0;
   if (!landmarks && !image) return config;
   std::error_code error;
   fs::create_directories(folder, error);
@@ -471,10 +494,15 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
 }
 
 std::string result_to_json(const ExperimentResult& result) {
-  Json json{{"folder", result.folder.string()},         {"parameters", result.parameters},
-            {"steps", result.training.steps},           {"seconds", result.training.seconds},
-            {"waiting", result.training.waiting},       {"peak_memory_bytes", result.training.peak_memory},
-            {"best_epoch", result.training.best_epoch}, {"test_split", result.test_split}};
+  Json json = json_document("training result", 1);
+  json["folder"] = result.folder.string();
+  json["parameters"] = result.parameters;
+  json["steps"] = result.training.steps;
+  json["seconds"] = result.training.seconds;
+  json["waiting"] = result.training.waiting;
+  json["peak_memory_bytes"] = result.training.peak_memory;
+  json["best_epoch"] = result.training.best_epoch;
+  json["test_split"] = result.test_split;
   json["last"] = evaluation_json(result.last, false);
   json["best"] = evaluation_json(result.best, false);
   return json.dump(2) + "\n";

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fer/formats/atomic_file.h"
+#include "formats/json_document.h"
 
 namespace fer {
 namespace {
@@ -67,7 +68,12 @@ void read_json_lines(const std::filesystem::path& path,
 MetricsLog::MetricsLog(std::filesystem::path path) : path_(std::move(path)) {}
 
 void MetricsLog::append(const std::string& line) {
-  if (!out_.is_open()) out_.open(path_, std::ios::app);
+  if (!out_.is_open()) {
+    std::error_code none;
+    const bool fresh = !std::filesystem::exists(path_, none) || std::filesystem::file_size(path_, none) == 0;
+    out_.open(path_, std::ios::app);
+    if (fresh) out_ << json_document("metrics", 1, {{"kind", "head"}}).dump() << "\n";
+  }
   out_ << line << "\n";
   out_.flush();
   require<IoError>(out_.good(), "cannot write '", path_.string(), "': ", std::strerror(errno));
@@ -100,9 +106,10 @@ void MetricsLog::keep_until(const std::string& stage, const Progress& progress) 
   if (!std::filesystem::exists(path_)) return;
   std::string kept;
   read_json_lines(path_, [&](std::string_view line, const Json& value, const std::string& where) {
-    const bool epoch = json_at<std::string>(value, "kind", where) == "epoch";
-    const bool later = json_at<std::int64_t>(value, "step", where) > progress.step ||
-                       (epoch && json_at<std::int64_t>(value, "epoch", where) > progress.epoch);
+    const std::string kind = json_at<std::string>(value, "kind", where);
+    const bool later = kind != "head" &&
+                       (json_at<std::int64_t>(value, "step", where) > progress.step ||
+                        (kind == "epoch" && json_at<std::int64_t>(value, "epoch", where) > progress.epoch));
     if (later && stage_name(json_at<std::string>(value, "stage", where)) == stage) return;
     kept.append(line) += '\n';
   });

@@ -1,4 +1,5 @@
-// metrics.jsonl: a JSON object a line, {"kind": "step" | "epoch", "stage": Task::stage(), "step": n, ...}.
+// metrics.jsonl: a JSON object a line, first {"document": "fer metrics", "version": 1, "kind": "head"}, then
+// {"kind": "step" | "epoch", "stage": Task::stage(), "step": n, ...}.
 // Lines are appended and flushed; resuming cuts off what lies after the checkpoint.
 #pragma once
 

@@ -28,7 +28,9 @@ ProgressFunction noting(TrainingObserver& observer) {
 }  // namespace
 
 RunData open_data(const DataConfig& config) {
-  const auto open = [&config](Split split) { return open_dataset(dataset_options(config, split)); };
+  const auto open = [&config](Split split) {
+    return open_dataset(dataset_options(evaluation_data(config, split), split));
+  };
   return {open(Split::train), open(Split::test), config.validation > 0 ? open(Split::validation) : nullptr};
 }
 

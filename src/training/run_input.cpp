@@ -1,5 +1,6 @@
 #include "training/run_input.h"
 
+#include "fer/data/class_map.h"
 #include "fer/formats/safetensors.h"
 #include "fer/training/network_description.h"
 
@@ -14,10 +15,26 @@ void settle_colour(RunConfig& config, bool all_grey, TrainingObserver& observer)
                           "the network is fed grey pictures; colour ones are turned grey"));
 }
 
-void require_input_of_run(const std::filesystem::path& folder, const RunConfig& config) {
-  const std::filesystem::path file = folder / "last.safetensors";
+bool has_checkpoint(const std::filesystem::path& folder) {
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return;
+  return std::filesystem::exists(folder / "last.safetensors", error);
+}
+
+void require_classes_of_run(const std::filesystem::path& folder, const DatasetInfo& data) {
+  if (!has_checkpoint(folder)) return;
+  const std::filesystem::path file = folder / "last.safetensors";
+  const Metadata metadata = SafetensorsFile(file).metadata();
+  if (!describes_network(metadata)) return;  // load_checkpoint() says what the file lacks
+  const std::vector<std::string> learnt = parse_description(metadata, file.string()).class_names;
+  require<DataError>(
+      learnt == data.class_names, file.string(), ": the run learns the classes ", class_list_text(learnt),
+      "; the data set '", data.name, "' now has ", class_list_text(data.class_names),
+      "; resume with the data that it was begun with, or begin another run with --init ", folder.string());
+}
+
+void require_input_of_run(const std::filesystem::path& folder, const RunConfig& config) {
+  if (!has_checkpoint(folder)) return;
+  const std::filesystem::path file = folder / "last.safetensors";
   const Metadata metadata = SafetensorsFile(file).metadata();
   const auto stated = metadata.find(input_key);
   if (stated == metadata.end()) return;  // of an older program

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "formats/json_document.h"
 #include "training/metrics_log.h"
 
 namespace fer {
@@ -51,6 +52,7 @@ RunLog read_run(const std::filesystem::path& folder) {
   read_json_lines(folder / "metrics.jsonl",
                   [&log](std::string_view, const Json& line, const std::string& where) {
                     const std::string kind = json_at<std::string>(line, "kind", where);
+                    if (kind == "head") require_document(line, "metrics", 1, where);
                     if (kind == "step") log.steps.push_back(step_of(line, where));
                     if (kind == "epoch") log.epochs.push_back(epoch_of(line, where));
                   });

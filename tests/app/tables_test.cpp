@@ -240,7 +240,7 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
   }
   const std::string classes =
       "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', tells apart "
-      "surprise, fear, disgust, happiness, sadness, anger, neutral";
+      "surprise, fear, disgust, happiness, sadness, anger, neutral; a measure needs two classes in common";
   refused({"--dataset", "folder", "--data", r.folder / "two"}, classes);
   const Result figure = run({"figure", "confusion", "--weights", r.folder / "neaa", "--out",
                              r.folder / "x.svg", "--dataset", "folder", "--data", r.folder / "two"});
@@ -318,11 +318,15 @@ TEST_CASE("report: one page, all of it inside") {
   REQUIRE_MESSAGE(made.code == 0, made.err);
   const std::string page = read_all(r.folder / "report.html");
   for (const char* part :
-       {"<h2 id=summary>", "<h2 id=comparison>", "Training loss", "Learning rate", "Throughput",
-        "Confusion matrix", "Most wrong", "Least certain", "McNemar p", "prefers-color-scheme"}) {
+       {"<h2 id=summary>", "<h2 id=comparison>", "Training loss and validation loss (cross-entropy)",
+        "Validation loss (cross-entropy)", "Learning rate", "Throughput", "Confusion matrix", "Most wrong",
+        "Least certain", "McNemar p", "prefers-color-scheme"}) {
     CHECK_MESSAGE(contains(page, part), part);
   }
   CHECK(contains(page, "<th scope=row>loss</th><td>neaa</td><td>none</td>"));
+  // What is measured is said, and captions name files, not where they lie.
+  CHECK(contains(page, "14 samples of faces (test), labels: as drawn"));
+  CHECK(contains(page, "best.safetensors, SHA-256 "));
   // Nothing is fetched: no address but those that name SVG's language.
   CHECK(count(page, "http") == count(page, "http://www.w3.org/2000/svg"));
   CHECK_FALSE(contains(page, "src=\"/"));

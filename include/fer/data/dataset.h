@@ -68,6 +68,7 @@ struct DatasetInfo {
   int neutral = -1;                        ///< index of the neutral class, -1: none
   std::vector<std::int64_t> class_counts;  ///< samples of each class in this split
   int channels = 3;                        ///< 1 if every picture is grey
+  std::string labels = "published";        ///< where they come from: "class folders", "majority of the votes"
   bool soft_labels = false, has_landmarks = false, has_arousal = false;
   std::vector<std::string> warnings;  ///< classes without samples, rows left aside: for the caller to show
   std::vector<LeftOut> left_out;      ///< of this part; also what is no news, such as hidden files
@@ -116,8 +117,8 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       std::vector<std::int64_t> indices);
 
-/// Whether every picture shows no colour (is_grey). Reads them, on all threads, up to one that does. If none does,
-/// IoError or FormatError for one that cannot be read.
+/// Whether every picture shows no colour (is_grey). Reads them, on all threads, up to one that does. If none
+/// does, IoError or FormatError for one that cannot be read.
 bool all_grey(const Dataset& dataset);
 
 /// A sample that cannot be read, and why; the reason names its file.

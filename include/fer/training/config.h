@@ -27,7 +27,7 @@ struct DataConfig {
 struct TrainingConfig {
   std::string colour = "auto";
   double face_share = 0;
-  std::string image_backbone, vit;
+  std::string init, image_backbone, vit;
   std::int64_t epochs = 10, batch_size = 48;
   std::string optimizer = "adam";
   double lr = 1e-3;
@@ -81,6 +81,9 @@ void visit_fields(TrainingConfig& c, Visitor&& v) {
     "how wide faces are cut out of photographs later: the part of a training picture's side that the "
     "detector's box "
     "of a face takes; 0: that of the data set");
+  v("init", c.init,
+    "weights or run folder of fer that the whole network starts from, classes matched by name; its sizes come "
+    "along, and the defaults are lr 5e-5, batch_size 16, epochs 15, validation 0");
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
   v("vit", c.vit,
@@ -173,6 +176,9 @@ std::vector<SettingInfo> settings_of(const RunConfig& config);
 /// Checks ranges across the sections; ConfigError names the first field that is out of its range.
 void check(const RunConfig& config);
 
+/// The settings of a split as the data set is tested: where a network learns from soft votes, the test parts
+/// have the majority's labels. Train and validation keep theirs, as other labels would part them otherwise.
+DataConfig evaluation_data(DataConfig config, Split split);
 /// Data set options of a split.
 DatasetOptions dataset_options(const DataConfig& config, Split split);
 

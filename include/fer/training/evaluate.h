@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fer/data/class_map.h"
 #include "fer/data/faces.h"
 #include "fer/data/loader.h"
 #include "fer/models/fernet.h"
@@ -20,16 +21,51 @@ struct SamplePrediction {
   std::int64_t index = 0;  ///< in the data set
   std::int64_t label = -1, predicted = 0;
   std::vector<float> probabilities;  ///< one a class
+  std::vector<float> target = {};    ///< soft labels only: one a class
+};
+
+/// Cross-entropy of one sample, natural logarithm: of its label, or against its soft labels.
+double sample_loss(const SamplePrediction& prediction);
+
+/// What an evaluation is of, for its reader.
+struct EvaluationSubject {
+  std::string dataset, split;
+  std::string labels;           ///< DatasetInfo::labels
+  std::string weights, sha256;  ///< name and checksum of the weight file; empty: a network in memory
+  std::vector<std::string> dataset_classes = {}, network_classes = {};
+  std::int64_t left_out = 0;  ///< samples of the split whose class is not among those of the confusion matrix
 };
 
 struct EvaluationResult {
   ConfusionMatrix confusion;
-  double cross_entropy = 0;  ///< mean over the samples, natural logarithm
+  double cross_entropy = 0;  ///< mean over the samples, natural logarithm; of soft labels, against them
   std::vector<SamplePrediction> samples;
+  EvaluationSubject subject = {};
 };
 
-/// Runs `model` in evaluation mode over one epoch of `loader`, without gradients.
-EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device);
+/// Runs `model` in evaluation mode over one epoch of `loader`, without gradients. With `outputs`, the numbers
+/// of the network's scores for the data set's classes, the others count for nothing: a prediction is the most
+/// probable of these classes.
+EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
+                          const std::vector<std::int64_t>& outputs = {});
+
+/// The classes of two evaluations matched. DataError, naming both lists, if they have fewer than two in
+/// common.
+ClassMap comparable_classes(const std::vector<std::string>& first, const std::vector<std::string>& second);
+
+/// The two evaluations over the classes that both have, as each would be had its network told only these
+/// apart. DataError as of comparable_classes().
+void restrict_to_common_classes(EvaluationResult& first, EvaluationResult& second);
+
+/// Classes that are not among those compared, as they are spelt there.
+struct LeftOverClasses {
+  std::vector<std::string> of_dataset, of_network;
+};
+LeftOverClasses left_over_classes(const EvaluationResult& result);
+
+/// What an evaluation is of, a line each: samples, data set, label rule, weights, and where the network's
+/// classes are not the data set's, those compared and those left over.
+std::string subject_text(const EvaluationResult& result);
 
 /// An evaluation as JSON; without samples unless asked for.
 std::string evaluation_to_json(const EvaluationResult& result, bool with_samples);
@@ -49,6 +85,7 @@ struct Classifier {
   InputSpec expects;  ///< of a picture
   std::string note;   ///< NetworkDescription::note
   Device device = Device::cpu;
+  std::filesystem::path file;  ///< the weights were read from; empty: from none
 
   /// A picture of one face, of any size and colour; it is made what the network expects.
   SamplePrediction predict(const Image& image) const;
@@ -69,11 +106,14 @@ std::filesystem::path weight_file(const std::filesystem::path& weights);
 /// its metadata contradict each other (parse_description); the model is in evaluation mode.
 Classifier load_classifier(const std::filesystem::path& path, Device device);
 
-/// DataError, naming both lists, unless the data set has the classes that the network was trained on.
-void require_same_classes(const Classifier& classifier, const DatasetInfo& data);
+/// The data set's classes (first) matched with the network's (second). DataError, naming both lists, if they
+/// have fewer than two in common.
+ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data);
 
-/// Over all of `dataset`, its pictures made what the network expects. DataError if the data set has other
-/// classes than the network was trained on.
+/// Over the samples of `dataset` whose class the network knows, their pictures made what the network expects.
+/// Where the classes are not the same, the measure is of those in common, under the data set's names and in
+/// its order; predictions are the most probable of them. DataError as of common_classes(), or if no sample is
+/// left.
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset);
 
 }  // namespace fer

@@ -22,11 +22,18 @@ struct ExperimentResult {
 /// Trains as `config` says, on `device`, into `folder`, which is created. With `resume` the folder's own run
 /// goes on where its newest checkpoint left it. The landmark backbone comes from LandmarkConfig::file, or is
 /// trained first on the points of drawn faces; either way it is frozen afterwards. The image backbone learns
-/// the same points, if image_epochs() says so, and is trained on. Afterwards the folder holds config.json,
+/// the same points, if image_epochs() says so, and is trained on. With TrainingConfig::init all of the
+/// network comes from that file, and nothing is trained on points. Afterwards the folder holds config.json,
 /// metrics.jsonl, last and best weights, and result.json. IoError if the folder holds another run and
-/// `resume` is false, or if somebody else is writing there (FolderLock).
+/// `resume` is false, or if somebody else is writing there (FolderLock). DataError, naming both lists, if a
+/// resumed run learns other classes than the data set has now, or has them in another order.
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
                                 Device device, TrainingObserver& observer);
+
+/// The settings to begin with for a run from the weights in `file` (TrainingConfig::init): their network, and
+/// rates and lengths that suit a short training of what is already trained. FormatError, IoError: it cannot
+/// be read.
+RunConfig fine_tuning(const std::filesystem::path& file);
 
 /// Throws what run_experiment() would throw before it touches its folder: settings that contradict each other
 /// or the data, data that is not there, weights that do not fit the network.

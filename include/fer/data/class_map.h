@@ -1,0 +1,61 @@
+// Two lists of classes matched by what their names mean: `anger` of one data set is `angry` of another, and
+// `1_Surprise` is `surprised`.
+//
+//   const fer::ClassMap map = fer::match_classes({"the data set", {"angry", "happy"}},
+//                                                {"the network", {"happiness", "anger", "fear"}});
+//   map.common;       // {0, 1}, {1, 0}
+//   map.only_second;  // "fear"
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fer/data/dataset.h"
+
+namespace fer {
+
+/// What a class name means, in one spelling for all: capitals, spaces, hyphens and leading numbers count for
+/// nothing, and the usual words for the eight expressions become those of FER+ ("Angry" is "anger").
+std::string canonical_class(std::string_view name);
+
+/// The position of the class that means neutral; -1 if there is none.
+int neutral_class(const std::vector<std::string>& names);
+
+/// Class names in their order, and whose they are, for messages: "the network".
+struct ClassList {
+  std::string owner;
+  std::vector<std::string> names;
+};
+
+struct ClassMap {
+  struct Pair {
+    std::int64_t first, second;  ///< positions of one class in the two lists
+    bool operator==(const Pair&) const = default;
+  };
+  std::vector<Pair> common;                          ///< in the order of the first list
+  std::vector<std::string> only_first, only_second;  ///< left over, as they are spelt there
+
+  /// Whether the lists have the same classes in the same order, however spelt.
+  bool identical() const;
+  /// For each class of the first list its position in the second; -1: it is not there.
+  std::vector<std::int64_t> second_of_first() const;
+};
+
+/// DataError, naming them, if several classes of one list mean one of the other, unless both lists spell
+/// these alike.
+ClassMap match_classes(const ClassList& first, const ClassList& second);
+
+/// The numbers of the samples whose class c has a place in another list: to[c] >= 0.
+std::vector<std::int64_t> samples_with_place(const Dataset& dataset, const std::vector<std::int64_t>& to);
+/// `dataset` with the classes `names`, in which its class c is to[c]. Soft labels move along; what they give
+/// to classes without a place is spread over the others. ConfigError for a sample whose class has no place.
+std::shared_ptr<const Dataset> relabelled(std::shared_ptr<const Dataset> dataset,
+                                          std::vector<std::string> names, std::vector<std::int64_t> to);
+
+/// "angry, disgust, fear".
+std::string class_list_text(const std::vector<std::string>& names);
+
+}  // namespace fer
