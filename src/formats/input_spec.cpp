@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fer/error.h"
+#include "fer/nearest.h"
 #include "formats/json_text.h"
 
 namespace fer {
@@ -98,7 +99,7 @@ InputColour parse_input_colour(std::string_view name) {
   for (const InputColour known : {InputColour::grey, InputColour::rgb}) {
     if (name == name_of(known)) return known;
   }
-  throw ConfigError(concat("unknown colour '", name, "'; known are grey, rgb"));
+  throw ConfigError(unknown_name("colour", name, {"grey", "rgb"}));
 }
 
 std::string to_json(const InputSpec& spec) {

@@ -69,6 +69,6 @@ TEST_CASE("input specification: nonsense is refused, by file and key") {
 TEST_CASE("input colours by name") {
   CHECK(fer::parse_input_colour("grey") == fer::InputColour::grey);
   CHECK(fer::parse_input_colour("rgb") == fer::InputColour::rgb);
-  CHECK_THROWS_WITH_AS(fer::parse_input_colour("gray"), "unknown colour 'gray'; known are grey, rgb",
-                       fer::ConfigError);
+  CHECK_THROWS_WITH_AS(fer::parse_input_colour("gray"),
+                       "unknown colour 'gray'; known are grey, rgb; did you mean 'grey'?", fer::ConfigError);
 }
