@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden files of tests/data/golden with PyTorch, or checks that they would be made again.
 
-  tests/golden/make_golden.py [FOLDER] [--salt TEXT] [--only NAME...]    [tests/data/golden]
+  tests/golden/make_golden.py [FOLDER] [--salt TEXT] [--only NAME...]     writes to tests/data/golden unless told
   tests/golden/make_golden.py --check [FOLDER]      fails if a file is missing or holds other values
 
 Another --salt gives other inputs and weights: FER_GOLDEN_DIR names such a folder to the golden tests. What the files hold
@@ -242,7 +242,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=pathlib.Path, default=FOLDER)
     parser.add_argument("--salt", default="golden/")
-    parser.add_argument("--only", nargs="+", default=[], help="ops, checkpoints, " + ", ".join(MODELS))
+    parser.add_argument("--only", nargs="+", default=[], choices=["ops", "checkpoints", *MODELS], metavar="NAME",
+                        help="ops, checkpoints, " + ", ".join(MODELS))
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     torch.set_default_dtype(torch.float64)
