@@ -53,12 +53,12 @@ int exit_code(int otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ,
-              SIG_IGN);     // a file that reaches its limit is an error of its writer, not the program's end
-  fer::flush_subnormals();  // a training whose loss has nearly vanished is otherwise several times slower
+  // A file that reaches its limit is an error of its writer, not the program's end.
+  std::signal(SIGXFSZ, SIG_IGN);
   fer::app::CommandLine command_line;
   try {
     require_threads();
+    fer::flush_subnormals();  // a training whose loss has nearly vanished is otherwise several times slower
     const int code = command_line.run(argc, argv);
     return fully_printed() ? code : 1;
   } catch (const fer::ConfigError& error) {

@@ -7,6 +7,7 @@
 #include "data/dataset_parts.h"
 #include "fer/error.h"
 #include "fer/nearest.h"
+#include "formats/json_text.h"
 
 namespace fer {
 namespace {
@@ -130,7 +131,12 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   require<ConfigError>(two_tests || !of_two, "data set '", name, "' has no split '", name_of(options.split),
                        "'; it has train, validation and test");
   try {
-    return open_by_name(options);
+    auto dataset = open_by_name(options);
+    for (const std::string& word : dataset->info().class_names) {
+      require<DataError>(is_utf8(word), "data set '", name, "': the class name '", excerpt(word),
+                         "' is not UTF-8; rename its folder");
+    }
+    return dataset;
   } catch (const std::filesystem::filesystem_error& error) {
     throw IoError(concat("data set '", name, "': cannot read '", error.path1().string(),
                          "': ", error.code().message()));
