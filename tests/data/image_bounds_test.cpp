@@ -193,6 +193,11 @@ TEST_CASE("a PNG that inflates to more than its picture is refused, and takes no
   CHECK(WEXITSTATUS(status) == 0);
 }
 
+TEST_CASE("a PNG of one bit a sample is read") {
+  const Image image = decode_image(png(8, 2, stored({0, 0xAA, 0, 0x0F}), 0, 1), "x");
+  CHECK(image.pixels == Bytes{255, 0, 255, 0, 255, 0, 255, 0, 0, 0, 0, 0, 255, 255, 255, 255});
+}
+
 TEST_CASE("an interlaced PNG is read, and one that inflates to much more is refused") {
   // 1 x 1 of seven passes has one row; 5 x 5 has rows of 1, 1, 1, 2, 3, 2 and 5 samples and more
   const auto raw = [](int side) {
