@@ -57,12 +57,13 @@ constexpr std::array<Entry, 39> functions_and_classes{{
 }};
 
 /// Python 3 calls the module builtins, Python 2 __builtin__.
-constexpr std::array<Entry, 11> builtins{{
+constexpr std::array<Entry, 12> builtins{{
     {"", "int", Global::factory},
     {"", "long", Global::factory},
     {"", "float", Global::factory},
     {"", "str", Global::factory},
     {"", "dict", Global::factory},
+    {"", "object", Global::factory},
     {"", "list", Global::sequence},
     {"", "tuple", Global::sequence},
     {"", "set", Global::sequence},

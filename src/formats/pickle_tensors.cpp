@@ -16,9 +16,8 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   if (arguments.size() < needed)
     fail("calls ", pickle_.name(callable), " with ", arguments.size(), " arguments");
   const Kind storage_kind = node(arguments[0]).kind;
-  if (storage_kind == Kind::unread || storage_kind == Kind::object) {
-    return make_unread("a tensor whose values are not in the file as torch.save puts them");
-  }
+  if (storage_kind == Kind::unread) return make_unread("a tensor in " + node(arguments[0]).text);
+  if (storage_kind == Kind::object) return make_unread("a tensor in an unknown storage");
   if (storage_kind != Kind::storage) fail("calls ", pickle_.name(callable), " without a storage");
 
   TensorRef tensor;

@@ -104,24 +104,38 @@ void find_candidates(const PyValue& value, const std::string& path, int depth,
   }
 }
 
-/// Whether a component of the path says one of these words.
-template <std::size_t n>
-bool speaks_of(const std::string& path, const std::array<std::string_view, n>& words) {
-  std::string lower = path;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return std::any_of(words.begin(), words.end(),
-                     [&lower](std::string_view word) { return lower.find(word) != std::string::npos; });
+/// The words of a path in small letters: "model_EMA.net" has model, ema and net.
+std::vector<std::string> words_of(const std::string& path) {
+  std::vector<std::string> words(1);
+  for (const char c : path) {
+    const auto letter = static_cast<unsigned char>(c);
+    if (std::isalpha(letter)) {
+      words.back() += static_cast<char>(std::tolower(letter));
+    } else if (!words.back().empty()) {
+      words.emplace_back();
+    }
+  }
+  return words;
 }
 
 bool is_average(const Candidate& c) {
-  constexpr std::array<std::string_view, 5> words{"ema", "swa", "average", "avg", "shadow"};
-  return speaks_of(c.path, words);
+  constexpr std::array<std::string_view, 7> names{"ema",     "modelema", "swa",   "avg",
+                                                  "average", "averaged", "shadow"};
+  const std::vector<std::string> words = words_of(c.path);
+  return std::any_of(words.begin(), words.end(), [&names](const std::string& word) {
+    return std::find(names.begin(), names.end(), word) != names.end();
+  });
 }
+
 /// What training keeps beside the weights.
 bool is_of_training(const Candidate& c) {
-  constexpr std::array<std::string_view, 7> words{"optim", "sched",  "scaler",  "rng",
-                                                  "loss",  "metric", "recorder"};
-  return speaks_of(c.path, words);
+  constexpr std::array<std::string_view, 7> starts{"optim", "sched",  "scaler",  "rng",
+                                                   "loss",  "metric", "recorder"};
+  const std::vector<std::string> words = words_of(c.path);
+  return std::any_of(words.begin(), words.end(), [&starts](const std::string& word) {
+    return std::any_of(starts.begin(), starts.end(),
+                       [&word](std::string_view start) { return word.starts_with(start); });
+  });
 }
 
 /// The names without the wrapper's prefix, for telling whether two dictionaries are of one network.
@@ -155,7 +169,8 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
   std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), weights);
   if (chosen.empty()) std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), is_average);
   if (chosen.empty()) {
-    require<FormatError>(has_items(root), name, ": holds ", root.describe(), ", not a dictionary of tensors");
+    require<FormatError>(root.is(PyValue::Kind::dict) || is_module(root), name, ": holds ", root.describe(),
+                         ", not a dictionary of tensors");
     require<FormatError>(root.items().empty(), name, ": holds no weights; its keys are ", list_keys(root));
     return root;
   }
@@ -164,7 +179,8 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
                        [](const Candidate& a, const Candidate& b) { return a.tensors < b.tensors; });
   std::vector<std::string> rivals;
   for (const Candidate& c : chosen) {
-    if (4 * c.tensors >= most->tensors) rivals.push_back(concat("'", c.path, "' (", c.tensors, " tensors)"));
+    if (4 * c.tensors >= most->tensors)
+      rivals.push_back(concat("'", c.path, "' (", c.tensors, c.tensors == 1 ? " tensor)" : " tensors)"));
   }
   require<FormatError>(rivals.size() == 1 || most->path.empty(), name,
                        ": holds several sets of weights: ", some_of(rivals), "; --key takes one");

@@ -18,7 +18,7 @@ using Kind = PickleNode::Kind;
 // References can make a small pickle a large tree (a list of ten lists of ten lists ...), or one without end.
 // In a real checkpoint a value takes some bytes of its pickle, and few are referred to often.
 constexpr std::size_t most_levels = 256;
-std::size_t most_values(const Pickle& pickle) {
+std::size_t most_tree_values(const Pickle& pickle) {
   return std::min((std::size_t{1} << 16) + 16 * pickle.length, std::size_t{1} << 22);
 }
 
@@ -28,7 +28,7 @@ class TreeBuilder {
       : pickle_(pickle),
         what_(what),
         tensors_(pickle, source, file_bytes),
-        most_values_(most_values(pickle)),
+        most_values_(most_tree_values(pickle)),
         being_built_(pickle.nodes.size()) {}
 
   PyValue build(NodeId id) {

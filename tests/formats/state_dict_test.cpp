@@ -101,7 +101,7 @@ TEST_CASE("state: tensors are found where training programs keep them") {
                    path + ": holds no weights; its keys are lr (an int)");
   CHECK_MESSAGE_OF(
       read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
-      path + ": holds several sets of weights: 'a' (1 tensors), 'b' (1 tensors); --key takes one");
+      path + ": holds several sets of weights: 'a' (1 tensor), 'b' (1 tensor); --key takes one");
   checkpoint(folder, nested);
   deep.key = "ema.nets";
   CHECK_MESSAGE_OF(read_state_file(path, deep), FormatError,
