@@ -30,7 +30,7 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
   std::string best;
   constexpr std::size_t longest = 100;  // the distance takes time by the product of the lengths
-  if (word.size() > longest) return best;
+  if (word.empty() || word.size() > longest) return best;
   // Of four letters, two that differ make another word.
   std::size_t best_distance = (word.size() <= 4 ? 1 : std::max<std::size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : known) {

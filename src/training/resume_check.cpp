@@ -25,6 +25,7 @@ std::map<std::string, Reached> stages_of(const fs::path& log) {
   std::map<std::string, Reached> stages;
   if (!is_there(log)) return stages;
   read_json_lines(log, [&](std::string_view, const Json& line, const std::string& where) {
+    if (json_at<std::string>(line, "kind", where) == "head") return;
     Reached& reached = stages[stage_name(json_at<std::string>(line, "stage", where))];
     reached.epoch = std::max(reached.epoch, json_at<std::int64_t>(line, "epoch", where));
     reached.step = std::max(reached.step, json_at<std::int64_t>(line, "step", where));

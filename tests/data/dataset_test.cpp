@@ -110,6 +110,8 @@ TEST_CASE("a data set is grey if every picture is, whatever its files' channels"
   const TempFolder folder;
   const Image colour = read_image(fixture("upright.png"));
   fs::create_directories(folder / "train/a");
+  fs::create_directories(folder / "test/a");
+  write_image(folder / "test/a/1.png", colour);
   write_image(folder / "train/a/1.png", to_grey(colour));
   write_image(folder / "train/a/2.png", to_rgb(to_grey(colour)));
   write_image(folder / "train/a/3.jpg", to_rgb(to_grey(colour)), 60);

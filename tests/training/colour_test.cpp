@@ -226,7 +226,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
         path + ": 'input' in its metadata states pictures of 56 pixels a side, the network takes 112");
   CHECK(error(input_key, "{\"version\": 1}") == path + ": 'input' in its metadata lacks 'colour'");
   CHECK(error("classes", "[\"a\"]") == path + ": names 1 classes, the network has 7");
-  CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata is damaged: "));
+  CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata: not JSON: "));
 }
 
 TEST_CASE("training on grey pictures finds out that they are, says it, and writes it into every file") {

@@ -52,16 +52,16 @@ TEST_CASE("an evaluation survives JSON; a damaged one is refused by name") {
   CHECK(after.confusion.accuracy() == before.confusion.accuracy());
   CHECK(after.cross_entropy == before.cross_entropy);
   CHECK(fer::evaluation_to_json(after, true) == text);
-  const auto refused = [](const std::string& text, const char* message) {
-    CHECK_THROWS_WITH_AS(fer::evaluation_from_json(text, "x.json"), message, fer::FormatError);
+  const auto refused = [](const std::string& damaged, const char* message) {
+    CHECK_THROWS_WITH_AS(fer::evaluation_from_json(damaged, "x.json"), message, fer::FormatError);
   };
   refused("{\"a\": 1e999}", "x.json: 'a' is out of range: 1e999");
   const char* none = "x.json: not an evaluation with its predictions, as 'fer eval --save' writes it";
-  refused("3", none);
+  refused("3", "x.json: not a JSON object");
   refused(fer::evaluation_to_json(before, false), none);
   const std::size_t label = text.find("\"label\": ") + 9;
   refused(text.substr(0, label) + "1e300" + text.substr(text.find(',', label)),
           "x.json: prediction 1: 'label' must be a whole number, got 1e+300");
   refused(text.substr(0, label) + "5000000000" + text.substr(text.find(',', label)),
-          "x.json: confusion matrix of 3 classes: got the pair (5000000000, 0)");
+          "x.json: confusion matrix of 2 classes: got the pair (5000000000, 0)");
 }
