@@ -80,7 +80,10 @@ std::optional<NetworkDescription> description(const ConvertOptions& options, con
     return std::nullopt;
   }
   NetworkDescription description = parse_description(file.metadata, options.input);
-  if (!options.colour.empty()) description.input.colour = parse_input_colour(options.colour);
+  if (!options.colour.empty()) {
+    description.input.colour = parse_input_colour(options.colour);
+    description.note.clear();  // it is of what was not known
+  }
   if (options.face_share > 0) description.input.face_share = options.face_share;
   return description;
 }
