@@ -39,8 +39,8 @@ struct NamedBuffer {
   Tensor* buffer;
 };
 
-/// While one is alive, the modules that this thread makes may have `values` parameters and statistics in all:
-/// for sizes that come from a file, which must not ask for more than its tensors fill. What is beyond is
+/// While one is alive, the modules that this thread makes may have little more than `values` parameters and
+/// statistics in all: for sizes that come from a file, which must not ask for more than its tensors fill. What is beyond is
 /// refused before it is allocated, with a FormatError that begins with `source`.
 class ParameterLimit {
  public:
