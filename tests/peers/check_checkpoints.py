@@ -32,7 +32,7 @@ except ImportError as error:
     print("skipped:", error)
     sys.exit(77)
 
-from weight_files import fails, read_safetensors, run
+from weight_files import fails, run
 
 
 class RecorderMeter:
@@ -81,112 +81,99 @@ def network():
 def beside(net):
     """Objects that lie beside weights, and a name that the report must have (none: a plain value)."""
     optimizer = torch.optim.Adam(net.parameters())
-    net(torch.zeros(1, 3, 8, 8)).sum().backward()
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
     optimizer.step()
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
     return {
-    "recorder" : (RecorderMeter(), "RecorderMeter"),
-                 "namespace"
-        : (argparse.Namespace(lr = 0.1, data = pathlib.Path("/data")), "argparse.Namespace"),
-          "simple_namespace" : (types.SimpleNamespace(a = 1), "types.SimpleNamespace"),
-                               "path" : (pathlib.PurePosixPath("a/b"), "PurePosixPath"),
-                                        "time"
-        : (datetime.datetime(2024, 1, 2, tzinfo = datetime.timezone.utc), "datetime.datetime"),
-          "delta" : (datetime.timedelta(3), "datetime.timedelta"),
-                    "device" : (torch.device("cuda:0"), "torch.device"),
-                               "dtype" : (torch.float16, None),
-                                         "size" : (torch.Size([ 2, 3 ]), None),
-                                                  "set" : ({1, 2}, None),
-                                                          "frozenset" : (frozenset({1, 2}), None),
-                                                                        "bytes" : (b "\x00\xff", None),
-                                                                                  "no_bytes" : (b "", None),
-                                                                                               "bytearray"
-        : (bytearray(b "\x01\xfe"), None),
-          "enum" : (Colour.RED, "Colour"),
-                   "namedtuple" : (Point(1, 2), "Point"),
-                                  "deque" : (collections.deque([ 1, 2 ], maxlen = 3), "collections.deque"),
-                                            "counter" : (collections.Counter("abca"), "collections.Counter"),
-                                                        "defaultdict"
-        : (collections.defaultdict(list, a = [1]), None),
-          "ordered" : (collections.OrderedDict(a = 1), None),
-                      "dict_of_a_class" : (Config(a = Config(b = 1)), "Config"),
-                                          "slots" : (Slots(), "Slots"),
-                                                    "decimal" : (decimal.Decimal("1.5"), "decimal.Decimal"),
-                                                                "fraction"
-        : (fractions.Fraction(1, 3), "fractions.Fraction"),
-          "complex" : (1 + 2j, "complex"),
-                      "slice" : (slice(1, 2), "slice"),
-                                "range" : (range(3), "range"),
-                                          "uuid" : (uuid.UUID(int = 5), "uuid.UUID"),
-                                                   "partial"
-        : (functools.partial(int, base = 2), "functools.partial"),
-          "large_int" : (1 << 100, None),
-                        "random" : (random.getstate(), None),
-                                   "python_random" : (random.Random(3), "random.Random"),
-                                                     "numpy_random"
-        : (np.random.RandomState(3), "RandomState"),
-          "numpy_generator" : (np.random.default_rng(3), "Generator"),
-                              "numpy_state" : (np.random.get_state(), "_reconstruct"),
-                                              "torch_random" : (torch.get_rng_state(), None),
-                                                               "float64"
-        : (np.float64(91.2), "multiarray.scalar"),
-          "float32" : (np.float32(91.25), "multiarray.scalar"),
-                      "int64" : (np.int64(-5), "multiarray.scalar"),
-                                "bool_" : (np.bool_(True), "multiarray.scalar"),
-                                          "array" : (np.arange(6.0).reshape(2, 3), "multiarray._reconstruct"),
-                                                    "fortran"
-        : (np.asfortranarray(np.arange(6).reshape(2, 3)), "multiarray._reconstruct"),
-          "texts" : (np.array([ "a", "bc" ]), "multiarray._reconstruct"),
-                    "objects" : (np.array([ None, {} ], object), "multiarray._reconstruct"),
-                                "date64" : (np.datetime64("2024-01-02"), "multiarray.scalar"),
-                                           "numpy_dtype" : (np.dtype("float32"), "numpy.dtype"),
-                                                           "class" : (RecorderMeter, "RecorderMeter"),
-                                                                     "function" : (network, "network"),
-                                                                                  "builtin" : (len, "len"),
-                                                                                              "optimizer"
-        : (optimizer, "torch.optim.adam.Adam"),
-          "optimizer_state" : (optimizer.state_dict(), None),
-                              "scheduler" : (scheduler, "torch.optim.lr_scheduler.StepLR"),
-                                            "criterion" : (nn.CrossEntropyLoss(), "CrossEntropyLoss"),
-                                                          "generator"
-        : (torch.Generator(), "torch._C.Generator") if hasattr (torch.Generator, "__reduce__") else(1, None),
-          "best_acc" : (torch.tensor(91.0), None),
-                       "average" : (Average(net), "Average"),
-                                   "bool_tensor" : (torch.tensor([ True, False ]), None),
-                                                   "complex_tensor"
-        : (torch.ones(2, dtype = torch.complex64), None),
-          "sparse" : (torch.eye(3).to_sparse(), "_rebuild_sparse_tensor"),
-                     "csr" : (torch.eye(3).to_sparse_csr(), "_rebuild_sparse_tensor"),
-                             "quantised"
-        : (torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "_rebuild_qtensor"),
-          "meta" : (torch.ones(2, device = "meta"), "_rebuild_meta_tensor_no_storage"),
-                   "nested"
-        : (torch.nested.nested_tensor([ torch.ones(2), torch.ones(3) ]), "_rebuild_nested_tensor"),
+        "recorder": (RecorderMeter(), "RecorderMeter"),
+        "namespace": (argparse.Namespace(lr=0.1, data=pathlib.Path("/data")), "argparse.Namespace"),
+        "simple_namespace": (types.SimpleNamespace(a=1), "SimpleNamespace"),
+        "path": (pathlib.PurePosixPath("a/b"), "PurePosixPath"),
+        "time": (datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc), "datetime.datetime"),
+        "delta": (datetime.timedelta(3), "datetime.timedelta"),
+        "device": (torch.device("cuda:0"), "torch.device"),
+        "dtype": (torch.float16, None),
+        "size": (torch.Size([2, 3]), None),
+        "set": ({1, 2}, None),
+        "frozenset": (frozenset({1, 2}), None),
+        "bytes": (b"\x00\xff", None),
+        "no_bytes": (b"", None),
+        "bytearray": (bytearray(b"\x01\xfe"), None),
+        "enum": (Colour.RED, "Colour"),
+        "namedtuple": (Point(1, 2), "Point"),
+        "deque": (collections.deque([1, 2], maxlen=3), "collections.deque"),
+        "counter": (collections.Counter("abca"), "collections.Counter"),
+        "defaultdict": (collections.defaultdict(list, a=[1]), None),
+        "ordered": (collections.OrderedDict(a=1), None),
+        "dict_of_a_class": (Config(a=Config(b=1)), "Config"),
+        "slots": (Slots(), "Slots"),
+        "decimal": (decimal.Decimal("1.5"), "decimal.Decimal"),
+        "fraction": (fractions.Fraction(1, 3), "fractions.Fraction"),
+        "complex": (1 + 2j, "complex"),
+        "slice": (slice(1, 2), "slice"),
+        "range": (range(3), "range"),
+        "uuid": (uuid.UUID(int=5), "uuid.UUID"),
+        "partial": (functools.partial(int, base=2), "functools.partial"),
+        "large_int": (1 << 100, None),
+        "random": (random.getstate(), None),
+        "python_random": (random.Random(3), "random.Random"),
+        "numpy_random": (np.random.RandomState(3), "numpy.random"),
+        "numpy_generator": (np.random.default_rng(3), "numpy.random"),
+        "numpy_state": (np.random.get_state(), "numpy."),
+        "torch_random": (torch.get_rng_state(), None),
+        "float64": (np.float64(91.2), "multiarray.scalar"),
+        "float32": (np.float32(91.25), "multiarray.scalar"),
+        "int64": (np.int64(-5), "multiarray.scalar"),
+        "bool_": (np.bool_(True), "multiarray.scalar"),
+        "array": (np.arange(6.0).reshape(2, 3), "numpy."),
+        "fortran": (np.asfortranarray(np.arange(6).reshape(2, 3)), "numpy."),
+        "texts": (np.array(["a", "bc"]), "numpy."),
+        "objects": (np.array([None, {}], object), "numpy."),
+        "date64": (np.datetime64("2024-01-02"), "multiarray.scalar"),
+        "numpy_dtype": (np.dtype("float32"), "numpy.dtype"),
+        "class": (RecorderMeter, "RecorderMeter"),
+        "function": (network, "network"),
+        "builtin": (len, "len"),
+        "optimizer": (optimizer, "torch.optim.adam.Adam"),
+        "optimizer_state": (optimizer.state_dict(), None),
+        "scheduler": (scheduler, "torch.optim.lr_scheduler.StepLR"),
+        "criterion": (nn.CrossEntropyLoss(), "CrossEntropyLoss"),
+        "best_acc": (torch.tensor(91.0), None),
+        "average": (Average(net), "Average"),
+        "bool_tensor": (torch.tensor([True, False]), None),
+        "complex_tensor": (torch.ones(2, dtype=torch.complex64), None),
+        "sparse": (torch.eye(3).to_sparse(), "_rebuild_sparse_tensor"),
+        "csr": (torch.eye(3).to_sparse_csr(), "_rebuild_sparse_tensor"),
+        "quantised": (torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "_rebuild_qtensor"),
+        "meta": (torch.ones(2, device="meta"), "_rebuild_meta_tensor_no_storage"),
+        "nested": (torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "_rebuild_nested_tensor"),
     }
 
 
 def tensors_of_every_type():
-    """Name, tensor, and the values that fer reads (None: left aside and named)."""
+    """Tensors, and the values that fer reads (None: left aside and named), by name."""
     x = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.5]])
     kinds = {
         "float32": (x, x), "float64": (x.double(), x), "float16": (x.half(), x), "bfloat16": (x.bfloat16(), x),
-        "transposed": (x.t(), x.t()), "strided": (x[:, ::2], x[:, ::2]), "expanded": (x[:1].expand(4, 3), x[:1].expand(4, 3)),
-        "view": (x[1:], x[1:]), "scalar": (torch.tensor(3.5), torch.tensor(3.5)), "none": (torch.zeros(0, 3), torch.zeros(0, 3)),
-        "parameter": (nn.Parameter(x), x), "grad": (x.clone().requires_grad_(), x),
-        "conj": (torch.view_as_complex(torch.ones(2, 2)).conj(), None),
-        "own": (x.as_subclass(Own), x), "buffer": (nn.Buffer(x) if hasattr(nn, "Buffer") else x, x),
-        "bool": (x > 2, (x > 2)), "bool_strided": ((x > 2).t(), (x > 2).t()),
+        "transposed": (x.t(), x.t()), "strided": (x[:, ::2], x[:, ::2]), "view": (x[1:], x[1:]),
+        "expanded": (x[:1].expand(4, 3), x[:1].expand(4, 3)), "scalar": (torch.tensor(3.5), torch.tensor(3.5)),
+        "none": (torch.zeros(0, 3), torch.zeros(0, 3)), "parameter": (nn.Parameter(x), x),
+        "grad": (x.clone().requires_grad_(), x), "own": (x.as_subclass(Own), x),
+        "buffer": (nn.Buffer(x) if hasattr(nn, "Buffer") else x, x),
+        "bool": (x > 2, x > 2), "bool_strided": ((x > 2).t(), (x > 2).t()),
         "int64": (x.long(), x.long()), "int32": (x.int(), x.int()), "uint8": (x.byte(), x.byte()),
         "int8": (-x.to(torch.int8), -x.to(torch.int8)), "int16": (-x.to(torch.int16), -x.to(torch.int16)),
         "complex64": (x.to(torch.complex64), None), "complex128": (x.to(torch.complex128), None),
-        "sparse": (x.to_sparse(), None), "csr": (x.to_sparse_csr(), None),
-        "quantised": (torch.quantize_per_tensor(x, 0.1, 0, torch.quint8), None), "meta": (x.to("meta"), None),
+        "sparse": (x.to_sparse(), None), "csr": (x.to_sparse_csr(), None), "meta": (x.to("meta"), None),
+        "quantised": (torch.quantize_per_tensor(x, 0.1, 0, torch.quint8), None),
     }
-    for name, values in (("uint16", x.long()), ("uint32", x.long()), ("uint64", None), ("float8_e4m3fn", x),
-                         ("float8_e5m2", x), ("float8_e4m3fnuz", None)):
+    for name in ("uint16", "uint32", "float8_e4m3fn", "float8_e5m2"):
         if hasattr(torch, name):
-            kinds[name] = (x.to(getattr(torch, name)), values if values is None or "float8" not in name
-                           else x.to(getattr(torch, name)).float())
+            kinds[name] = (x.to(getattr(torch, name)), x.to(getattr(torch, name)).to(torch.float64))
+    for name in ("uint64", "float8_e4m3fnuz"):
+        if hasattr(torch, name):
+            kinds[name] = (x.to(getattr(torch, name)), None)
     return kinds
 
 
@@ -224,7 +211,7 @@ class Checker:
     def save(self, value, name, **options):
         """The value in both formats, each by several protocols."""
         for kind, zipped in (("zip", True), ("legacy", False)):
-            for protocol in (2, 3, 4, 5):
+            for protocol in (2, 5) if zipped else (2, 4):
                 path = self.work / f"{name}_{kind}_{protocol}.pth"
                 torch.save(value, path, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol, **options)
                 yield path
@@ -233,8 +220,7 @@ class Checker:
 def check_objects(checker, net):
     state = {k: v.detach().clone() for k, v in net.state_dict().items()}
     for name, (value, inert) in beside(net).items():
-        legacy = name not in ("meta", "nested")  # PyTorch does not write these in every format and protocol
-        for path in checker.save({"epoch": 3, "state_dict": state, name: value}, name) if legacy else ():
+        for path in checker.save({"epoch": 3, "state_dict": state, name: value}, name):
             report = checker.check(path, state)
             assert report["found_under"] == "state_dict", path
             assert not inert or any(inert in found for found in report["inert"]), (path, inert, report["inert"])
