@@ -44,7 +44,7 @@ FileFormat detail::detect_format(std::span<const std::byte> head, const std::str
   if (byte(0) == 'P' && byte(1) == 'K') return FileFormat::pytorch_zip;
   if (byte(0) == 0x80 && byte(1) >= 2 && byte(1) <= 5) return FileFormat::pytorch_legacy;
   // The magic number of the legacy format, in the text of protocols 0 and 1.
-  if (text.starts_with("L1195470370")) return FileFormat::pytorch_legacy;
+  if (text.starts_with("L119547037146")) return FileFormat::pytorch_legacy;
   throw FormatError(concat(what, ": ", other_format(text)));
 }
 
