@@ -167,7 +167,8 @@ int run(const ConvertOptions& options) {
   }
   if (!options.output.empty()) json["output"] = options.output;
   if (options.json) {
-    std::cout << json.dump(2) << "\n";
+    // What is no UTF-8 in a checkpoint's texts is replaced.
+    std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else if (!options.output.empty()) {
     std::cout << "wrote " << options.output << "\n";
   }

@@ -124,19 +124,34 @@ PickleNode find_global(std::string_view module, std::string_view name) {
   return node;
 }
 
+namespace {
+
+/// The length of the printable character at the front of `text`, 0 if it is a control character or no UTF-8.
+std::size_t printable_length(std::string_view text) {
+  const std::size_t length = utf8_length(text);
+  const auto first = static_cast<unsigned char>(text.front());
+  const bool control = length == 1 && (first < 0x20 || first == 0x7F);
+  const bool control_c1 = length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0;
+  return control || control_c1 ? 0 : length;
+}
+
+}  // namespace
+
+bool is_printable(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = printable_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string printable(std::string_view name) {
   constexpr std::size_t longest = 200;
   std::string text;
   while (!name.empty() && text.size() < longest) {
-    const std::size_t length = utf8_length(name);
-    const auto first = static_cast<unsigned char>(name.front());
-    const bool control = length == 1 && (first < 0x20 || first == 0x7F);
-    const bool control_c1 = length == 2 && first == 0xC2 && static_cast<unsigned char>(name[1]) < 0xA0;
-    if (length == 0 || control || control_c1) {
-      text += '?';
-    } else {
-      text += name.substr(0, length);
-    }
+    const std::size_t length = printable_length(name);
+    text += length == 0 ? std::string_view("?") : name.substr(0, length);
     name.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return name.empty() ? text : text + "...";

@@ -125,5 +125,7 @@ PickleNode find_global(std::string_view module, std::string_view name);
 /// `name` as it may be printed: control characters and what is not UTF-8 become '?', and it is cut to 200
 /// bytes.
 std::string printable(std::string_view name);
+/// Whether `text` is UTF-8 without control characters.
+bool is_printable(std::string_view text);
 
 }  // namespace fer::detail

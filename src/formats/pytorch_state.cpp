@@ -27,8 +27,8 @@ std::optional<std::string> name_of_key(const PyValue& key) {
 std::string list_keys(const PyValue& dict) {
   std::vector<std::string> keys;
   for (const PyItem& item : dict.items()) {
-    keys.push_back(
-        concat(name_of_key(item.key).value_or(item.key.describe()), " (", item.value.describe(), ")"));
+    keys.push_back(concat(printable(name_of_key(item.key).value_or(item.key.describe())), " (",
+                          item.value.describe(), ")"));
   }
   return keys.empty() ? "none" : some_of(keys);
 }
@@ -248,6 +248,8 @@ void take_tensors(const PyValue& root, const std::string& key, const std::string
           concat(printable(tensor_name.value_or(item.key.describe())), " (", item.value.describe(), ")"));
       continue;
     }
+    require<FormatError>(is_printable(*tensor_name), name, ": the name of a tensor is no text: '",
+                         printable(*tensor_name), "'");
     require<FormatError>(!file.tensors.contains(*tensor_name), name, ": the tensor '", *tensor_name,
                          "' occurs twice");
     file.tensors.insert(*tensor_name, item.value.as_tensor());

@@ -99,9 +99,8 @@ TEST_CASE("state: tensors are found where training programs keep them") {
   const std::string path = (folder / "x.pth").string();
   CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"lr", py_int(1)}}))), FormatError,
                    path + ": holds no weights; its keys are lr (an int)");
-  CHECK_MESSAGE_OF(
-      read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
-      path + ": holds several sets of weights: 'a' (1 tensor), 'b' (1 tensor); --key takes one");
+  CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
+                   path + ": holds several sets of weights: 'a' (1 tensor), 'b' (1 tensor); --key takes one");
   checkpoint(folder, nested);
   deep.key = "ema.nets";
   CHECK_MESSAGE_OF(read_state_file(path, deep), FormatError,
@@ -167,6 +166,11 @@ TEST_CASE("state: entries that are no tensors are listed") {
       read_state_file(checkpoint(folder, py_dict({{"w", py_floats("0", 2)}, {"n", py_int(1)}})));
   CHECK(file.skipped == std::vector<std::string>{"n (an int)"});
   CHECK(file.tensors.size() == 1);
+  CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"a\xff\x1b", py_floats("0", 2)}}))),
+                   FormatError,
+                   (folder / "x.pth").string() +
+                       ": the name of a tensor is no text: 'a?"
+                       "?'");
 }
 
 }  // namespace
