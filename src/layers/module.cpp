@@ -187,7 +187,7 @@ void Module::initialise(std::uint64_t seed) {
 
 ParameterLimit::ParameterLimit(std::int64_t values, std::string source)
     : values_(values),
-      left_(values),
+      left_(2 * values + 1'000'000),
       source_(std::move(source)),
       outer_(std::exchange(parameter_limit, this)) {}
 

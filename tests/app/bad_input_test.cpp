@@ -183,7 +183,7 @@ TEST_CASE("bad input: a checkpoint cut anywhere is refused, and the run can go o
     write(path, whole.substr(0, length));
     const Result result = run({"train", "--resume", folder / "run", "--quiet"});
     CHECK(result.code == 1);
-    CHECK_MESSAGE(result.err.find("\nfer: " + path + ": ") != std::string::npos, result.err);
+    CHECK_MESSAGE(result.err.find("fer: " + path + ": ") != std::string::npos, result.err);
     CHECK(app_test::read_all(path).size() == length);  // it is left as it was found
   }
   write(path, whole);
