@@ -187,7 +187,7 @@ void Module::initialise(std::uint64_t seed) {
 
 ParameterLimit::ParameterLimit(std::int64_t values, std::string source)
     : values_(values),
-      left_(values + values / 2 + 65536),  // so that it is said of a tensor that is missing that it is
+      left_(2 * values + 1'000'000),
       source_(std::move(source)),
       outer_(std::exchange(parameter_limit, this)) {}
 

@@ -39,9 +39,10 @@ struct NamedBuffer {
   Tensor* buffer;
 };
 
-/// While one is alive, the modules that this thread makes may have little more than `values` parameters and
-/// statistics in all: for sizes that come from a file, which must not ask for more than its tensors fill. What is beyond is
-/// refused before it is allocated, with a FormatError that begins with `source`.
+/// While one is alive, it bounds the modules that this thread makes: for sizes that come from a file, which
+/// must not ask for far more than the `values` that its tensors have. Twice as many and a million are
+/// allowed, so that a few that are missing can be named. What is beyond is refused before it is allocated,
+/// with a FormatError that begins with `source`.
 class ParameterLimit {
  public:
   ParameterLimit(std::int64_t values, std::string source);
