@@ -51,6 +51,10 @@ struct NumericError : Error {
 struct AutogradError : Error {
   using Error::Error;
 };
+/// A function that cannot be made a graph, or a graph that a pass or an executor cannot understand.
+struct GraphError : Error {
+  using Error::Error;
+};
 
 /// Streams all parts into one string.
 template <typename... Parts>

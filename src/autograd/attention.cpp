@@ -36,7 +36,7 @@ Variable attention(const Variable& q, const Variable& k, const Variable& v, int 
   const bool any = needs_dq || needs_dk || needs_dv;
   Saved y_saved = save_if(any, y, "attention", "y");
   return record(
-      "attention", std::move(y), {q, k, v},
+      {"attention", {{"heads", heads}}}, std::move(y), {q, k, v},
       [=, q_saved = save_if(any, q.value(), "attention", "q"),
        k_saved = save_if(any, k.value(), "attention", "k"),
        v_saved = save_if(any, v.value(), "attention", "v"),

@@ -100,7 +100,9 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
                                         eps, y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
-  return record("batch_norm_eval", std::move(y), {x, weight, bias},
+  return record({"batch_norm_eval",
+                 {{"running_mean", &running_mean}, {"running_var", &running_var}, {"eps", eps}}},
+                std::move(y), {x, weight, bias},
                 [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x, "batch_norm_eval", "x"),
                  weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
                  mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),

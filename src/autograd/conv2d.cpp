@@ -59,7 +59,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   }
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   return record(
-      "conv2d", std::move(y), {x, weight, bias},
+      {"conv2d", {{"stride", options.stride}, {"padding", options.padding}, {"groups", options.groups}}},
+      std::move(y), {x, weight, bias},
       [=, sx = x.shape(), sw = weight.shape(),
        x_saved = depthwise ? save_if(needs_dw, x, "conv2d", "x") : save_operand(needs_dw, x, "conv2d", "x"),
        weight_saved =

@@ -64,7 +64,7 @@ Variable mul(const Variable& a, const Variable& b) {
 
 Variable scale(const Variable& x, double alpha) {
   check_operands("scale", {{"x", value_or_none(x)}});
-  return record("scale", scaled(x.value(), alpha), {x},
+  return record({"scale", {{"alpha", alpha}}}, scaled(x.value(), alpha), {x},
                 [alpha](const Tensor& dy) -> std::vector<Tensor> { return {scaled(dy, alpha)}; });
 }
 

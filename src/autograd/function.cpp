@@ -43,9 +43,8 @@ Variable apply(std::shared_ptr<Function> function, const std::vector<Variable>& 
     y = function->forward(*context, values);
   }
   require<AutogradError>(y.defined(), "[", name, "] forward gave no tensor");
-  return record(name, std::move(y), inputs, [function = std::move(function), context](const Tensor& dy) {
-    return function->backward(*context, dy);
-  });
+  return record({name, {{"function", &function}}}, std::move(y), inputs,
+                [function, context](const Tensor& dy) { return function->backward(*context, dy); });
 }
 
 }  // namespace fer

@@ -31,7 +31,7 @@ Variable heatmap(const Variable& f_lm, HeatmapKind kind) {
   Tensor argmax = argmax_for(kind, shape, f_lm.value());
   backend_of(heat).heatmap_forward(f_lm.value(), kind, heat, argmax);
   const bool needed = needs_gradient(f_lm);
-  return record("heatmap", std::move(heat), {f_lm},
+  return record({"heatmap", {{"kind", static_cast<int>(kind)}}}, std::move(heat), {f_lm},
                 [kind, f_lm_saved = save_if(needed, f_lm.value(), "heatmap", "f_lm"),
                  argmax_saved = save_if(needed, argmax, "heatmap", "argmax")](
                     const Tensor& dheat) -> std::vector<Tensor> {
@@ -55,7 +55,7 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
   backend_of(y).heatmap_product_forward(f_lm.value(), f_img.value(), kind, y, heat, argmax);
   const bool needs_lm = needs_gradient(f_lm), needs_img = needs_gradient(f_img), any = needs_lm || needs_img;
   return record(
-      op, std::move(y), {f_lm, f_img},
+      {op, {{"kind", static_cast<int>(kind)}}}, std::move(y), {f_lm, f_img},
       [needs_lm, needs_img, kind, f_lm_saved = save_if(needs_lm, f_lm.value(), op, "f_lm"),
        f_img_saved = save_if(needs_lm, f_img.value(), op, "f_img"),
        heat_saved = save_if(any, heat, op, "heat"),

@@ -20,7 +20,7 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   backend_of(y).layer_norm_forward(x.value(), weight.value(), bias.value(), eps, y, mean, inv_std);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
-  return record("layer_norm", std::move(y), {x, weight, bias},
+  return record({"layer_norm", {{"eps", eps}}}, std::move(y), {x, weight, bias},
                 [needs_dx, needs_dw, needs_db, x_saved = save_if(any, x, "layer_norm", "x"),
                  weight_saved = save_if(any, weight.value(), "layer_norm", "weight"),
                  mean_saved = save_if(any, mean, "layer_norm", "mean"),

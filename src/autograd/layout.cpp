@@ -39,7 +39,7 @@ int checked_dim(std::string_view op, int dim, const Shape& shape) {
 Variable permute(std::string_view op, const Variable& x, const std::vector<int>& order) {
   std::vector<int> inverse(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) inverse[order[i]] = static_cast<int>(i);
-  return record(op, permuted(x.value(), order), {x},
+  return record({op, {{"order", std::span<const int>(order)}}}, permuted(x.value(), order), {x},
                 [inverse](const Tensor& dy) -> std::vector<Tensor> { return {permuted(dy, inverse)}; });
 }
 
@@ -97,7 +97,7 @@ Variable concat(const std::vector<Variable>& parts, int dim) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (lengths[i] > 0) backend_of(y).paste(parts[i].value(), axis, starts[i], y);
   }
-  return record("concat", std::move(y), parts, [axis, starts, lengths, needs](const Tensor& dy) {
+  return record({"concat", {{"dim", axis}}}, std::move(y), parts, [axis, starts, lengths, needs](const Tensor& dy) {
     std::vector<Tensor> gradients(starts.size());
     for (std::size_t i = 0; i < starts.size(); ++i) {
       if (!needs[i]) continue;
@@ -119,7 +119,7 @@ Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t leng
   shape.set(axis, length);
   Tensor y = Tensor::empty_like(x.value(), shape);
   backend_of(y).slice(x.value(), axis, start, y);
-  return record("slice", std::move(y), {x},
+  return record({"slice", {{"dim", axis}, {"start", start}}}, std::move(y), {x},
                 [axis, start, sx = x.shape()](const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = Tensor::zeros(sx, dy.dtype(), dy.device());
                   backend_of(dy).paste(dy, axis, start, dx);

@@ -18,7 +18,7 @@ Variable max_pool2d(const Variable& x, int kernel, int stride) {
   Tensor y = Tensor::empty_like(x.value(), shape);
   Tensor argmax = Tensor::empty(shape, DType::int32, x.device());
   backend_of(y).max_pool2d_forward(x.value(), kernel, stride, y, argmax);
-  return record("max_pool2d", std::move(y), {x},
+  return record({"max_pool2d", {{"kernel", kernel}, {"stride", stride}}}, std::move(y), {x},
                 [sx = x.shape(), argmax_saved = save_if(needs_gradient(x), argmax, "max_pool2d", "argmax")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = Tensor::empty_like(dy, sx);

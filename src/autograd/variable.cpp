@@ -11,6 +11,7 @@ namespace fer {
 namespace {
 
 thread_local bool recording = true;
+thread_local Tracer* tracing = nullptr;
 // One count for all threads: a node must come after those that made its inputs, whichever thread did.
 std::atomic<std::uint64_t> next_sequence = 0;
 
@@ -83,18 +84,19 @@ const std::shared_ptr<Node>& Variable::node() const {
   return state_->node;
 }
 
-Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
+Variable record(const Operation& operation, Tensor value, const std::vector<Variable>& inputs,
                 BackwardFunction backward, Recipe recipe) {
   if (Profiler* profiler = Profiler::current()) {
-    profiler->mark(std::string(op), ModuleScope::path(), Profiler::Phase::forward);
+    profiler->mark(std::string(operation.name), ModuleScope::path(), Profiler::Phase::forward);
   }
   set_current_op("");
   Variable result(std::move(value));
+  if (Tracer* tracer = Tracer::current()) tracer->on_operation(operation, inputs, result);
   const bool needed =
       std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) { return input.requires_grad(); });
   if (!recording || !needed) return result;
   auto node = std::make_shared<Node>();
-  node->name = op;
+  node->name = operation.name;
   node->module = ModuleScope::path();
   node->sequence = next_sequence++;
   node->inputs.reserve(inputs.size());
@@ -153,6 +155,17 @@ EnableGrad::~EnableGrad() {
 }
 bool grad_enabled() {
   return recording;
+}
+
+Tracer::Tracer() {
+  require<AutogradError>(tracing == nullptr, "a thread traces one function at a time");
+  tracing = this;
+}
+Tracer::~Tracer() {
+  tracing = nullptr;
+}
+Tracer* Tracer::current() {
+  return tracing;
 }
 
 }  // namespace fer

@@ -21,7 +21,7 @@ Variable Linear::forward(const Variable& x) {
   // Only on the CPU: a forward pass that a GPU replays must read the weight itself, whatever it has become.
   const bool packs = x.device() == Device::cpu && weight.device() == Device::cpu;
   const bool fits = x.rank() >= 1 && x.dim(-1) == in_ && x.dtype() == weight.dtype();
-  if (packs && fits && !is_training() && !gradients) return prepared().rows(x);
+  if (packs && fits && !is_training() && !gradients && !Tracer::current()) return prepared().rows(x);
   Variable y = linear(x, weight, bias);
   MacCounter::add(y.shape().numel() * in_);
   return y;

@@ -7,6 +7,24 @@
 namespace fer {
 namespace {
 
+thread_local bool shapes_only = false;
+
+/// A device whose kernels do nothing.
+class IdleBackend final : public Backend {
+ public:
+  Device device() const override { return Device::cpu; }
+  std::string description() const override { return "idle"; }
+  void* allocate(std::size_t) override { return nullptr; }
+  MemoryStats memory_stats() const override { return {}; }
+  std::shared_ptr<PackedConv2d> pack_conv2d(const Tensor& weight, const Conv2dOptions& options) override {
+    return std::make_shared<PackedConv2d>(weight, options);
+  }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include "idle_backend.inc"
+#pragma GCC diagnostic pop
+};
+
 struct Slot {
   std::once_flag once;
   std::unique_ptr<Backend> made;
@@ -44,6 +62,19 @@ Backend& backend(Device device) {
   require<DeviceError>(s.made != nullptr, s.reason);
   if (DeviceRuntime* runtime = s.made->runtime()) runtime->enter_thread();
   return *s.made;
+}
+
+Backend& backend_of(const Tensor& tensor) {
+  if (!shapes_only) return backend(tensor.device());
+  static IdleBackend idle;
+  return idle;
+}
+
+ShapesOnly::ShapesOnly() : before_(shapes_only) {
+  shapes_only = true;
+}
+ShapesOnly::~ShapesOnly() {
+  shapes_only = before_;
 }
 
 bool is_available(Device device, std::string* reason) {

@@ -128,7 +128,7 @@ Tensor Tensor::to(Device target) const {
 Tensor Tensor::to(DType target) const {
   if (target == dtype_) return *this;
   Tensor t = empty(shape_, target, device());
-  backend_of(*this).cast(*this, t);
+  backend(device()).cast(*this, t);
   return t;
 }
 
@@ -145,18 +145,18 @@ void Tensor::copy_from(const Tensor& source) {
   if (numel() == 0) return;
   const Tensor converted = source.to(dtype_);
   if (converted.device() == device()) {
-    backend_of(*this).copy(converted, *this);
+    backend(device()).copy(converted, *this);
   } else if (device() == Device::cpu) {
-    backend_of(converted).copy_to_host(mutable_raw(), converted.raw(), bytes());
+    backend(converted.device()).copy_to_host(mutable_raw(), converted.raw(), bytes());
   } else if (converted.device() == Device::cpu) {
-    backend_of(*this).copy_from_host(mutable_raw(), converted.raw(), bytes());
+    backend(device()).copy_from_host(mutable_raw(), converted.raw(), bytes());
   } else {
     copy_from(converted.to(Device::cpu));
   }
 }
 
 void Tensor::fill(double value) {
-  if (numel() > 0) backend_of(*this).fill(*this, value);
+  if (numel() > 0) backend(device()).fill(*this, value);
 }
 
 double Tensor::item() const {
@@ -169,7 +169,7 @@ template <typename T>
 std::vector<T> Tensor::to_vector() const {
   check_type(dtype_of<T>());
   std::vector<T> values(static_cast<std::size_t>(numel()));
-  if (!values.empty()) backend_of(*this).copy_to_host(values.data(), raw(), bytes());
+  if (!values.empty()) backend(device()).copy_to_host(values.data(), raw(), bytes());
   return values;
 }
 

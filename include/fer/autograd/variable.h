@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fer/autograd/operation.h"
 #include "fer/tensor/tensor.h"
 
 namespace fer {
@@ -70,7 +71,7 @@ class Variable {
 
  private:
   struct State;
-  friend Variable record(std::string_view, Tensor, const std::vector<Variable>&,
+  friend Variable record(const Operation&, Tensor, const std::vector<Variable>&,
                          std::function<std::vector<Tensor>(const Tensor&)>, Recipe);
   friend class Engine;
   friend class Saved;
@@ -105,9 +106,9 @@ struct Node {
 };
 
 /// Wraps the value of an operation. Records a node if gradients are enabled and an input requires one;
-/// otherwise `backward`, and all it holds on to, is dropped at once. With a `recipe`, operations that need
+/// otherwise `backward`, and all it holds on to, is dropped at once. A Tracer is told in either case. With a `recipe`, operations that need
 /// the value in their backward keep the recipe instead.
-Variable record(std::string_view op, Tensor value, const std::vector<Variable>& inputs,
+Variable record(const Operation& operation, Tensor value, const std::vector<Variable>& inputs,
                 BackwardFunction backward, Recipe recipe = {});
 
 /// For use inside a BackwardFunction: what has been summed up so far of the gradient of the node's input i,

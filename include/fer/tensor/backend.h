@@ -352,9 +352,22 @@ class Backend {
 /// The backend of a device; made at first use. DeviceError, saying what to do, if this build or machine has
 /// none.
 Backend& backend(Device device);
-inline Backend& backend_of(const Tensor& tensor) {
-  return backend(tensor.device());
-}
+/// That of a tensor's device, for the kernels of an operation. While this thread only asks for shapes
+/// (ShapesOnly), one whose kernels do nothing.
+Backend& backend_of(const Tensor& tensor);
+
+/// While alive, operations of this thread check their inputs and give outputs of the right shapes, but compute
+/// nothing: what is in the outputs is undefined.
+class ShapesOnly {
+ public:
+  ShapesOnly();
+  ~ShapesOnly();
+  ShapesOnly(const ShapesOnly&) = delete;
+  ShapesOnly& operator=(const ShapesOnly&) = delete;
+
+ private:
+  bool before_;
+};
 
 /// Whether backend(device) would succeed; `reason`, if given, receives why not.
 bool is_available(Device device, std::string* reason = nullptr);

@@ -1,0 +1,123 @@
+// Tokens of a map are [class token; W x + b]. With a channel that is 1 in the first row and 0 elsewhere, and zeros
+// for the pixel that this row lacks, they are one linear layer of x: W' = [W | token - b], bias b. A layer V of such
+// tokens (+ positions p) is then V W' of x as well, with the bias V b + c, plus V p.
+#include <optional>
+
+#include "fer/autograd/ops.h"
+#include "fer/error.h"
+#include "fer/graph/passes.h"
+
+namespace fer {
+namespace {
+
+Variable in_float64(const Tensor& tensor) {
+  return Variable(tensor.to(Device::cpu).to(DType::float64));
+}
+
+ValueId add_like(Graph& graph, const Variable& value, const Tensor& like) {
+  return graph.add_constant(value.value().to(like.dtype()).to(like.device()));
+}
+
+bool is_plain_linear(const GraphNode* node) {
+  return node && node->op == "fused_linear" && node->inputs[3] == no_value && node->integer("gelu") == 0;
+}
+
+/// Turns concat(a row for every image, linear(x)) into a linear layer of marked tokens.
+bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
+  if (node.op != "concat" || node.inputs.size() != 2 || node.integer("dim") != 1) return false;
+  const GraphNode* row = uses.producer(node.inputs[0]);
+  const GraphNode* rest = uses.producer(node.inputs[1]);
+  if (!row || row->op != "broadcast_to" || !graph.is_constant(row->inputs[0]) || !is_plain_linear(rest) ||
+      !uses.read_once(node.inputs[1]) || graph.value(node.inputs[0]).shape.size() != 3 ||
+      graph.value(node.inputs[0]).shape[1] != Extent{0, 1} || rest->inputs[2] == no_value) {
+    return false;
+  }
+  const ValueId x = rest->inputs[0];
+  const Tensor weight = graph.constant(rest->inputs[1]), token = graph.constant(row->inputs[0]);
+  const std::int64_t out = weight.dim(0);
+  if (token.numel() != out) return false;
+  const Variable bias = reshape(in_float64(graph.constant(rest->inputs[2])), {out, 1});
+  const Variable marked =
+      concat({in_float64(weight), sub(reshape(in_float64(token), {out, 1}), bias)}, 1);
+
+  std::vector<Extent> shape = graph.value(node.output).shape;
+  shape[2] = {0, marked.dim(1)};
+  const DType dtype = graph.value(x).dtype;
+  const ValueId tokens = graph.add_value(std::move(shape), dtype);
+  GraphNode mark{"mark_tokens", rest->module, {x}, tokens};
+  GraphNode layer{"fused_linear",
+                  rest->module,
+                  {tokens, add_like(graph, marked, weight), rest->inputs[2], no_value},
+                  node.output,
+                  {{"gelu", std::int64_t{0}}}};
+  const auto place = &node - graph.nodes.data();
+  graph.nodes[static_cast<std::size_t>(place)] = std::move(layer);
+  graph.nodes.insert(graph.nodes.begin() + place, std::move(mark));
+  return true;
+}
+
+/// The linear layer whose result, perhaps with a constant added to it, a node reads.
+struct Source {
+  const GraphNode* layer;
+  ValueId added;  ///< no_value if nothing is
+};
+
+std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, ValueId id) {
+  const GraphNode* node = uses.producer(id);
+  if (is_plain_linear(node)) return Source{node, no_value};
+  if (!node || node->op != "add" || !graph.is_constant(node->inputs[1])) return std::nullopt;
+  const GraphNode* before = uses.producer(node->inputs[0]);
+  if (!is_plain_linear(before)) return std::nullopt;
+  return Source{before, node->inputs[1]};
+}
+
+/// Lets a linear layer of a linear layer read what that one reads, where that is narrower.
+bool join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
+  const GraphNode node = graph.nodes[place];  // a copy: nodes are inserted below
+  if (!is_plain_linear(&node)) return false;
+  const std::optional<Source> source = source_of(graph, uses, node.inputs[0]);
+  if (!source) return false;
+  const Tensor inner = graph.constant(source->layer->inputs[1]), outer = graph.constant(node.inputs[1]);
+  if (inner.dim(1) >= inner.dim(0)) return false;
+  const Variable v = in_float64(outer);
+  const Tensor inner_bias = graph.constant(source->layer->inputs[2]), outer_bias = graph.constant(node.inputs[2]);
+  Variable bias;
+  const std::int64_t out = outer.dim(0);
+  if (inner_bias.defined()) bias = linear(reshape(in_float64(inner_bias), {1, inner.dim(0)}), v);
+  if (outer_bias.defined()) {
+    const Variable own = reshape(in_float64(outer_bias), {1, out});
+    bias = bias.defined() ? add(bias, own) : own;
+  }
+  const ValueId weight = add_like(graph, matmul(v, in_float64(inner)), outer);
+  const ValueId bias_id = bias.defined() ? add_like(graph, reshape(bias, {out}), outer) : no_value;
+  const ValueId x = source->layer->inputs[0];
+  if (source->added == no_value) {
+    graph.nodes[place].inputs = {x, weight, bias_id, no_value};
+    return true;
+  }
+  const ValueId added = add_like(graph, linear(in_float64(graph.constant(source->added)), v), outer);
+  const ValueId product = graph.add_value(graph.value(node.output).shape, graph.value(node.output).dtype);
+  GraphNode layer = node;
+  layer.inputs = {x, weight, bias_id, no_value};
+  layer.output = product;
+  graph.nodes[place] = {"add", node.module, {product, added}, node.output};
+  graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(place), std::move(layer));
+  return true;
+}
+
+}  // namespace
+
+void join_linears(Graph& graph) {
+  const NoGrad no_grad;
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const GraphUses uses(graph);
+    if (mark_first_row(graph, uses, graph.nodes[i])) ++i;
+  }
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const GraphUses uses(graph);
+    if (join_with_source(graph, uses, i)) ++i;
+  }
+  graph.remove_unused();
+}
+
+}  // namespace fer

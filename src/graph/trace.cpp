@@ -1,0 +1,129 @@
+// A Tracer writes down what record() is told. The function is run on two and on three images: the difference
+// tells how each extent grows with the batch.
+#include "fer/graph/trace.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "fer/autograd/profiler.h"
+#include "fer/error.h"
+#include "fer/tensor/backend.h"
+
+namespace fer {
+namespace {
+
+class GraphRecorder final : public Tracer {
+ public:
+  explicit GraphRecorder(const std::vector<Variable>& inputs) {
+    for (const Variable& input : inputs) {
+      graph_.inputs.push_back(new_value(input));
+    }
+  }
+
+  void on_operation(const Operation& operation, const std::vector<Variable>& inputs,
+                    const Variable& output) override {
+    require<GraphError>(operation.name != "batch_norm" && operation.name != "dropout", "the operation '",
+                        operation.name, "' belongs to training; call eval() before tracing");
+    require<GraphError>(!inputs.empty(), "the operation '", operation.name,
+                        "' does not name its inputs, so it cannot be traced");
+    GraphNode node{std::string(operation.name), ModuleScope::path(), {}, no_value};
+    for (const Variable& input : inputs) node.inputs.push_back(id_of(input));
+    for (const Attribute& attribute : operation.attributes) {
+      node.attributes.emplace(attribute.name, kept(attribute));
+    }
+    node.output = new_value(output);
+    graph_.nodes.push_back(std::move(node));
+  }
+
+  Graph finish(const std::vector<Variable>& outputs) {
+    for (const Variable& output : outputs) graph_.outputs.push_back(id_of(output));
+    return std::move(graph_);
+  }
+
+ private:
+  ValueId new_value(const Variable& variable) {
+    std::vector<Extent> shape;
+    for (const std::int64_t extent : variable.shape()) shape.push_back({0, extent});
+    const ValueId id = graph_.add_value(std::move(shape), variable.dtype());
+    ids_.emplace(variable.id(), id);
+    seen_.push_back(variable);
+    return id;
+  }
+
+  ValueId id_of(const Variable& variable) {
+    if (!variable.defined()) return no_value;
+    const auto found = ids_.find(variable.id());
+    if (found != ids_.end()) return found->second;
+    const ValueId id = new_value(variable);
+    graph_.value(id).constant = variable.value();
+    graph_.value(id).name = variable.name();
+    graph_.sources.push_back({variable, variable.value(), variable.value().version()});
+    return id;
+  }
+
+  GraphAttribute kept(const Attribute& attribute) {
+    struct Keep {
+      Graph& graph;
+      GraphAttribute operator()(std::int64_t value) const { return value; }
+      GraphAttribute operator()(double value) const { return value; }
+      GraphAttribute operator()(std::span<const int> values) const {
+        return std::vector<int>(values.begin(), values.end());
+      }
+      GraphAttribute operator()(const Tensor* tensor) const {
+        graph.sources.push_back({{}, *tensor, tensor->version()});
+        return *tensor;
+      }
+      GraphAttribute operator()(const std::shared_ptr<Function>* function) const { return *function; }
+    };
+    return std::visit(Keep{graph_}, attribute.value);
+  }
+
+  Graph graph_;
+  std::unordered_map<const void*, ValueId> ids_;
+  std::vector<Variable> seen_;  // kept, so that no later variable takes the address of an earlier one
+};
+
+Graph trace_batch(const TensorFunction& f, const std::vector<Tensor>& like, std::int64_t images) {
+  std::vector<Variable> inputs;
+  for (const Tensor& tensor : like) {
+    require<GraphError>(tensor.rank() >= 1, "an input of a traced function needs a dimension of images");
+    Shape shape = tensor.shape();
+    shape.set(0, images);
+    inputs.emplace_back(Tensor::empty_like(tensor, shape));
+  }
+  GraphRecorder recorder(inputs);
+  return recorder.finish(f(inputs));
+}
+
+/// Writes the extents of `graph`, which was traced with two images, as functions of their number.
+void generalise(Graph& graph, const Graph& three) {
+  constexpr std::string_view refusal = "the function does different things for two images and for three: ";
+  require<GraphError>(graph.nodes.size() == three.nodes.size() && graph.values.size() == three.values.size(),
+                      refusal, graph.nodes.size(), " and ", three.nodes.size(), " operations");
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    require<GraphError>(graph.nodes[i].op == three.nodes[i].op && graph.nodes[i].inputs == three.nodes[i].inputs,
+                        refusal, graph.nodes[i].described(), " and ", three.nodes[i].described());
+  }
+  for (std::size_t i = 0; i < graph.values.size(); ++i) {
+    GraphValue& value = graph.values[i];
+    const GraphValue& other = three.values[i];
+    for (std::size_t d = 0; d < value.shape.size(); ++d) {
+      const std::int64_t of_two = value.shape[d].fixed, of_three = other.shape.at(d).fixed;
+      value.shape[d] = {of_three - of_two, of_two - 2 * (of_three - of_two)};
+      require<GraphError>(!value.is_constant() || of_two == of_three,
+                          "the function makes a constant whose shape depends on the number of images");
+    }
+  }
+}
+
+}  // namespace
+
+Graph trace(const TensorFunction& f, const std::vector<Tensor>& like) {
+  const NoGrad no_grad;
+  const ShapesOnly shapes_only;
+  Graph graph = trace_batch(f, like, 2);
+  generalise(graph, trace_batch(f, like, 3));
+  return graph;
+}
+
+}  // namespace fer
