@@ -1,6 +1,7 @@
 #include "fer/graph/executor.h"
 
 #include <algorithm>
+#include <set>
 
 #include "fer/autograd/profiler.h"
 #include "fer/autograd/variable.h"
@@ -27,11 +28,12 @@ Tensor value_at(const std::vector<Tensor>& values, ValueId id) {
   return id == no_value ? Tensor() : values[static_cast<std::size_t>(id)];
 }
 
+/// y: memory for the result, or undefined.
 Tensor run_convolution(const GraphNode& node, PackedConv2d& packed, const std::vector<Tensor>& values,
-                       const Shape& shape) {
+                       const Shape& shape, Tensor y) {
   const auto input = [&](std::size_t i) { return value_at(values, node.inputs[i]); };
   const Tensor x = input(0);
-  Tensor y = Tensor::empty_like(x, shape);
+  if (!y.defined()) y = Tensor::empty_like(x, shape);
   backend_of(x).conv2d_fused_forward(x, packed, input(5), {input(2), input(3), input(4)}, y);
   return y;
 }
@@ -96,6 +98,106 @@ Executor::Executor(Graph graph) : graph_(std::move(graph)) {
     }
     steps_.push_back(std::move(step));
   }
+  const bool on_cpu = !graph_.nodes.empty() && std::all_of(graph_.values.begin(), graph_.values.end(), [](auto& v) {
+    return !v.is_constant() || v.constant.device() == Device::cpu;
+  });
+  if (on_cpu) find_groups();
+}
+
+namespace {
+
+constexpr std::int64_t group_images = 4;
+
+/// Whether image i of the result depends on image i of the inputs alone.
+bool is_by_image(const Graph& graph, const GraphNode& node) {
+  static const std::set<std::string_view> by_image{"fused_conv2d", "affine",     "prelu", "relu",
+                                                   "add",          "max_pool2d", "cast"};
+  const auto plain = [&](ValueId id) {
+    const std::vector<Extent>& shape = graph.value(id).shape;
+    return shape.size() == 4 && shape[0] == Extent{1, 0};
+  };
+  return by_image.contains(node.op) && plain(node.output) &&
+         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+           return id == no_value || graph.is_constant(id) || plain(id);
+         });
+}
+
+/// Multiply-adds by number read or written, of one image.
+double intensity(const Graph& graph, const GraphNode& node) {
+  double numbers = static_cast<double>(graph.value(node.output).at(1).numel()), work = 0;
+  if (node.op == "fused_conv2d") {
+    const Tensor weight = graph.constant(node.inputs[1]);
+    work = numbers * static_cast<double>(weight.numel()) / static_cast<double>(weight.dim(0));
+  }
+  for (const ValueId id : node.inputs) {
+    if (id != no_value && !graph.is_constant(id)) numbers += static_cast<double>(graph.value(id).at(1).numel());
+  }
+  return work / numbers;
+}
+
+}  // namespace
+
+void Executor::find_groups() {
+  constexpr double busy = 128;  // a layer that does so much with each number does not wait for memory
+  const GraphUses uses(graph_);
+  const auto belongs = [&](std::size_t i) {
+    return is_by_image(graph_, graph_.nodes[i]) && intensity(graph_, graph_.nodes[i]) < busy;
+  };
+  for (std::size_t begin = 0; begin < steps_.size(); ++begin) {
+    std::size_t end = begin;
+    while (end < steps_.size() && belongs(end)) ++end;
+    if (end < begin + 2) continue;
+    Group group{begin, end, {}, {}};
+    const auto inside = [&](int index) {
+      return index >= static_cast<int>(begin) && index < static_cast<int>(end);
+    };
+    for (std::size_t i = begin; i < end; ++i) {
+      const GraphNode& node = graph_.nodes[i];
+      for (const ValueId id : node.inputs) {
+        const bool known = id == no_value || graph_.is_constant(id) || inside(uses.producer_index(id));
+        if (!known && std::find(group.inputs.begin(), group.inputs.end(), id) == group.inputs.end())
+          group.inputs.push_back(id);
+      }
+      const std::vector<int>& readers = uses.readers(node.output);
+      const bool leaves = uses.is_output(node.output) ||
+                          !std::all_of(readers.begin(), readers.end(), inside);
+      if (leaves) group.outputs.push_back(node.output);
+    }
+    groups_.push_back(std::move(group));
+    begin = end;
+  }
+}
+
+void Executor::run_group(const Group& group, std::int64_t images, Values& values) const {
+  std::vector<Tensor> inputs, outputs;
+  for (const ValueId id : group.inputs) inputs.push_back(values[static_cast<std::size_t>(id)]);
+  for (const ValueId id : group.outputs) {
+    const GraphValue& value = graph_.value(id);
+    outputs.push_back(Tensor::empty(value.at(images), value.dtype, Device::cpu));
+  }
+  for (std::int64_t first = 0; first < images; first += group_images) {
+    const std::int64_t count = std::min(group_images, images - first);
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      values[static_cast<std::size_t>(group.inputs[i])] = inputs[i].slice(first, count);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      values[static_cast<std::size_t>(group.outputs[i])] = outputs[i].slice(first, count);
+    run(group.begin, group.end, count, values);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& made = values[static_cast<std::size_t>(group.outputs[i])];
+      Tensor place = outputs[i].slice(first, count);
+      if (made.raw() != place.raw()) place.copy_from(made);
+    }
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool last = std::any_of(steps_.begin() + static_cast<std::ptrdiff_t>(group.begin),
+                                  steps_.begin() + static_cast<std::ptrdiff_t>(group.end), [&](const Step& step) {
+                                    return std::find(step.free.begin(), step.free.end(), group.inputs[i]) !=
+                                           step.free.end();
+                                  });
+    values[static_cast<std::size_t>(group.inputs[i])] = last ? Tensor() : inputs[i];
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    values[static_cast<std::size_t>(group.outputs[i])] = outputs[i];
 }
 
 std::int64_t Executor::images_of(const std::vector<Tensor>& inputs) const {
@@ -127,7 +229,7 @@ void Executor::run(std::size_t begin, std::size_t end, std::int64_t images, Valu
       inputs.clear();
     } else {
       set_current_op(node.op);
-      y = node.op == "fused_conv2d" ? run_convolution(node, *step.packed, values, shape)
+      y = node.op == "fused_conv2d" ? run_convolution(node, *step.packed, values, shape, y)
           : step.packed             ? run_packed_linear(node, *step.packed, values, shape)
                                     : run_linear(node, values, shape, result.dtype);
       set_current_op("");
@@ -144,7 +246,14 @@ std::vector<Tensor> Executor::operator()(const std::vector<Tensor>& inputs) cons
   Values values(graph_.values.size());
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = graph_.values[i].constant;
   for (std::size_t i = 0; i < inputs.size(); ++i) values[static_cast<std::size_t>(graph_.inputs[i])] = inputs[i];
-  run(0, steps_.size(), images, values);
+  std::size_t next = 0;
+  for (const Group& group : groups_) {
+    if (images <= group_images) break;
+    run(next, group.begin, images, values);
+    run_group(group, images, values);
+    next = group.end;
+  }
+  run(next, steps_.size(), images, values);
   std::vector<Tensor> outputs;
   for (const ValueId id : graph_.outputs) outputs.push_back(values[static_cast<std::size_t>(id)]);
   return outputs;

@@ -30,13 +30,22 @@ class Executor {
 
  private:
   struct Step;
+  /// Steps [begin, end) that are run for a few images at a time, because a processor's caches hold the maps
+  /// of a few images from one step to the next, but not those of a batch.
+  struct Group {
+    std::size_t begin, end;
+    std::vector<ValueId> inputs, outputs;  ///< of one image each in their first extent
+  };
   using Values = std::vector<Tensor>;
 
   std::int64_t images_of(const std::vector<Tensor>& inputs) const;
+  void find_groups();
   void run(std::size_t begin, std::size_t end, std::int64_t images, Values& values) const;
+  void run_group(const Group& group, std::int64_t images, Values& values) const;
 
   Graph graph_;
   std::vector<Step> steps_;
+  std::vector<Group> groups_;
 };
 
 }  // namespace fer
