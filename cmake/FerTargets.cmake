@@ -22,7 +22,7 @@ target_compile_options(fer_build_flags INTERFACE
 if(FER_SANITIZE)
   # Instrumented code makes g++ take members of the standard library for uninitialised.
   target_compile_options(fer_build_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>
-    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g>)
+    "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:FER_UNCHECKED>>>>:-fsanitize=${FER_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer;-g>")
   target_link_options(fer_build_flags INTERFACE -fsanitize=${FER_SANITIZE})
 endif()
 target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)

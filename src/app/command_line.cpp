@@ -147,11 +147,11 @@ CommandLine::CommandLine()
   app_.set_help_all_flag("--help-all", "Help of all commands");
   app_.set_version_flag("--version", version_text, "The version, and what this build has");
   commands_ = {
-      {"train", add_train(app_)},     {"eval", add_eval(app_)},     {"predict", add_predict(app_)},
-      {"convert", add_convert(app_)}, {"info", add_info(app_)},     {"gradcheck", add_gradcheck(app_)},
-      {"faces", add_faces(app_)},     {"bench", add_bench(app_)},   {"ablate", add_ablate(app_)},
-      {"figure", add_figure(app_)},   {"report", add_report(app_)}, {"data", add_data(app_)},
-      {"completion", add_completion(app_)}, {"man", add_man(app_)}, {"help", add_help(app_)},
+      {"train", add_train(app_)},           {"eval", add_eval(app_)},     {"predict", add_predict(app_)},
+      {"convert", add_convert(app_)},       {"info", add_info(app_)},     {"gradcheck", add_gradcheck(app_)},
+      {"faces", add_faces(app_)},           {"bench", add_bench(app_)},   {"ablate", add_ablate(app_)},
+      {"figure", add_figure(app_)},         {"report", add_report(app_)}, {"data", add_data(app_)},
+      {"completion", add_completion(app_)}, {"man", add_man(app_)},       {"help", add_help(app_)},
   };
   add_examples(app_, {{"fer train", "draws faces and trains on them; no data needed"},
                       {"fer predict photograph.jpg", "the expression of every face"},

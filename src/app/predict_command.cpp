@@ -263,8 +263,7 @@ Command add_predict(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("predict", "Read the expressions of the people on pictures and videos");
   auto options = std::make_shared<PredictOptions>();
-  command->add_option("inputs", options->inputs, "pictures, videos, or folders of them")
-      ->type_name("PATH");
+  command->add_option("inputs", options->inputs, "pictures, videos, or folders of them")->type_name("PATH");
   command
       ->add_option("--weights", options->weights,
                    "weights or checkpoint written by fer train [$FER_WEIGHTS, or those that come with fer]")

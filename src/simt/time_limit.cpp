@@ -22,6 +22,8 @@
 namespace fer::simt::detail {
 
 void Block::raise_time_limit(const std::string& place) {
+  // Code of std::string may have been linked from a file that reports its accesses, and would come back here.
+  out_of_time = false;
   raise(thread_name(now), " is still running after ", launch->options.time_limit, " s of processor time (",
         place,
         "): an endless loop, or one that waits for a thread which cannot run meanwhile; if the kernel is "

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "fer/data/image.h"
+#include "fer/formats/safetensors.h"
 #include "fer/training/config.h"
 #include "fer/training/evaluate.h"
 #include "tests/formats/format_test.h"
@@ -133,7 +134,9 @@ void tables(const Seeds& seeds) {
   seeds.add("csv", "tabs", "path\tlabel\na.png\t3\n");
   seeds.add("csv", "list", "train_00001.jpg 5\ntest_00001.jpg 4\n");
   seeds.add("csv", "mapping", "0=angry\n1=disgust\n");
-  seeds.add("csv", "utf16", std::string("\xff\xfei\0m\0a\0g\0e\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0\x31\0\n\0", 36));
+  std::string utf16 = "\xff\xfe";
+  for (const char c : std::string("image,label\na,1\n")) (utf16 += c) += '\0';
+  seeds.add("csv", "utf16", utf16);
 }
 
 void json(const Seeds& seeds) {

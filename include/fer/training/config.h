@@ -82,7 +82,8 @@ void visit_fields(TrainingConfig& c, Visitor&& v) {
     "detector's box "
     "of a face takes; 0: that of the data set");
   v("init", c.init,
-    "weights or run folder of fer that the whole network starts from, classes matched by name; its sizes come "
+    "weights or run folder of fer that the whole network starts from, classes matched by name; its sizes "
+    "come "
     "along, and the defaults are lr 5e-5, batch_size 16, epochs 15, validation 0");
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");

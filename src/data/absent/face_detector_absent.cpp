@@ -5,7 +5,7 @@
 namespace fer {
 namespace {
 
-constexpr const char* absent =
+constexpr const char* no_detector =
     "this build has no face detector, because dlib was not found or FER_DLIB was OFF; install libdlib-dev "
     "and "
     "configure with -DFER_DLIB=ON";
@@ -13,11 +13,11 @@ constexpr const char* absent =
 }  // namespace
 
 std::unique_ptr<FaceDetector> make_face_detector(const FaceDetectorOptions&) {
-  throw DeviceError(concat(absent, ", or cut the faces out and pass them with --crop none"));
+  throw DeviceError(concat(no_detector, ", or cut the faces out and pass them with --crop none"));
 }
 
 std::string face_detector_name(std::string* reason) {
-  if (reason) *reason = absent;
+  if (reason) *reason = no_detector;
   return "";
 }
 

@@ -5,24 +5,24 @@
 namespace fer {
 namespace {
 
-constexpr const char* absent =
+constexpr const char* no_video =
     "this build reads no videos, because libav was not found or FER_VIDEO was OFF; install libavdevice-dev, "
     "libavformat-dev, libavcodec-dev and libswscale-dev and configure with -DFER_VIDEO=ON";
 
 }  // namespace
 
 std::unique_ptr<VideoReader> open_video(const std::filesystem::path&) {
-  throw DeviceError(absent);
+  throw DeviceError(no_video);
 }
 std::unique_ptr<VideoReader> open_camera(const std::string&) {
-  throw DeviceError(absent);
+  throw DeviceError(no_video);
 }
 std::unique_ptr<VideoWriter> create_video(const std::filesystem::path&, double) {
-  throw DeviceError(absent);
+  throw DeviceError(no_video);
 }
 
 std::string video_library_name(std::string* reason) {
-  if (reason) *reason = absent;
+  if (reason) *reason = no_video;
   return "";
 }
 
