@@ -48,7 +48,7 @@ void print_modules(const std::vector<ModuleInfo>& infos, int levels) {
 
 std::vector<Row> paper_rows() {
   FERNet model(preset("paper"));
-  const auto full = describe_model(model, {/*full_last_block=*/true, /*prepared_landmarks=*/false});
+  const auto full = describe_model(model, {.full_last_block = true});
   MobileFaceNet landmark_net({64, {4, 6, 2}, true, 136});
   const auto landmarks = describe_model(landmark_net);
   const auto& image = find(full, "image_backbone");
@@ -113,7 +113,8 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
   }
   flags.apply(config);
   FERNet model(config.model);
-  const auto infos = describe_model(model, {});
+  model.initialise(1);  // channels of zeros would count as left out
+  const auto infos = describe_model(model, {.optimised = true});
   if (options.json) {
     nlohmann::ordered_json modules = nlohmann::ordered_json::array();
     for (const ModuleInfo& info : infos) {

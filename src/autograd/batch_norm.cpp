@@ -100,23 +100,23 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
                                         eps, y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool any = needs_dx || needs_dw || needs_db;
-  return record({"batch_norm_eval",
-                 {{"running_mean", &running_mean}, {"running_var", &running_var}, {"eps", eps}}},
-                std::move(y), {x, weight, bias},
-                [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x, "batch_norm_eval", "x"),
-                 weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
-                 mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),
-                 var_saved = save_if(any, running_var, "batch_norm_eval", "running_var")](
-                    const Tensor& dy) -> std::vector<Tensor> {
-                  const Tensor& w = weight_saved.get();
-                  Tensor dx = empty_if(needs_dx, dy.shape(), dy);
-                  Tensor dw = parameter_gradient_if(needs_dw, w.shape(), dy);
-                  Tensor db = parameter_gradient_if(needs_db, w.shape(), dy);
-                  // Only dweight reads x; without it, dy stands in for the x that was not kept.
-                  backend_of(dy).batch_norm_eval_backward(needs_dw ? x_saved.get() : dy, w, mean_saved.get(),
-                                                          var_saved.get(), eps, dy, dx, dw, db);
-                  return {dx, dw, db};
-                });
+  return record(
+      {"batch_norm_eval", {{"running_mean", &running_mean}, {"running_var", &running_var}, {"eps", eps}}},
+      std::move(y), {x, weight, bias},
+      [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x, "batch_norm_eval", "x"),
+       weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
+       mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),
+       var_saved = save_if(any, running_var, "batch_norm_eval", "running_var")](
+          const Tensor& dy) -> std::vector<Tensor> {
+        const Tensor& w = weight_saved.get();
+        Tensor dx = empty_if(needs_dx, dy.shape(), dy);
+        Tensor dw = parameter_gradient_if(needs_dw, w.shape(), dy);
+        Tensor db = parameter_gradient_if(needs_db, w.shape(), dy);
+        // Only dweight reads x; without it, dy stands in for the x that was not kept.
+        backend_of(dy).batch_norm_eval_backward(needs_dw ? x_saved.get() : dy, w, mean_saved.get(),
+                                                var_saved.get(), eps, dy, dx, dw, db);
+        return {dx, dw, db};
+      });
 }
 
 }  // namespace fer

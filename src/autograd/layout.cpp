@@ -97,17 +97,18 @@ Variable concat(const std::vector<Variable>& parts, int dim) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (lengths[i] > 0) backend_of(y).paste(parts[i].value(), axis, starts[i], y);
   }
-  return record({"concat", {{"dim", axis}}}, std::move(y), parts, [axis, starts, lengths, needs](const Tensor& dy) {
-    std::vector<Tensor> gradients(starts.size());
-    for (std::size_t i = 0; i < starts.size(); ++i) {
-      if (!needs[i]) continue;
-      Shape shape = dy.shape();
-      shape.set(axis, lengths[i]);
-      gradients[i] = Tensor::empty_like(dy, shape);
-      if (lengths[i] > 0) backend_of(dy).slice(dy, axis, starts[i], gradients[i]);
-    }
-    return gradients;
-  });
+  return record({"concat", {{"dim", axis}}}, std::move(y), parts,
+                [axis, starts, lengths, needs](const Tensor& dy) {
+                  std::vector<Tensor> gradients(starts.size());
+                  for (std::size_t i = 0; i < starts.size(); ++i) {
+                    if (!needs[i]) continue;
+                    Shape shape = dy.shape();
+                    shape.set(axis, lengths[i]);
+                    gradients[i] = Tensor::empty_like(dy, shape);
+                    if (lengths[i] > 0) backend_of(dy).slice(dy, axis, starts[i], gradients[i]);
+                  }
+                  return gradients;
+                });
 }
 
 Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t length) {

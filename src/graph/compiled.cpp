@@ -17,7 +17,8 @@ bool Compiled::fits(const std::vector<Tensor>& inputs) const {
 }
 
 std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs) {
-  require<GraphError>(!inputs.empty() && inputs[0].rank() >= 1, "a compiled function needs an input of images");
+  require<GraphError>(!inputs.empty() && inputs[0].rank() >= 1,
+                      "a compiled function needs an input of images");
   if (!fits(inputs)) {
     executor_.reset();
     Graph graph = trace(f_, inputs);

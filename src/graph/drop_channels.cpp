@@ -1,6 +1,7 @@
-// What is known of a channel is a number that it has at every pixel of every image, or nothing. A channel goes if
-// each product that reads it can do without: it does not read the channel, or the channel is known and moves into
-// the product's bias. Maps whose channels correspond (both sides of a PReLU, the terms of a sum) lose the same ones.
+// What is known of a channel is a number that it has at every pixel of every image, or nothing. A channel
+// goes if each product that reads it can do without: it does not read the channel, or the channel is known
+// and moves into the product's bias. Maps whose channels correspond (both sides of a PReLU, the terms of a
+// sum) lose the same ones.
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -23,14 +24,15 @@ bool is_dense(const GraphNode& node) {
 }
 /// Whether channel c of the output follows from channel c of the inputs.
 bool keeps_channels(const Graph& graph, const GraphNode& node) {
-  if (node.op == "add") return !graph.is_constant(node.inputs[0]) && !graph.is_constant(node.inputs[1]) &&
-                               graph.value(node.inputs[0]).shape == graph.value(node.inputs[1]).shape;
+  if (node.op == "add")
+    return !graph.is_constant(node.inputs[0]) && !graph.is_constant(node.inputs[1]) &&
+           graph.value(node.inputs[0]).shape == graph.value(node.inputs[1]).shape;
   if (node.op == "prelu") return graph.is_constant(node.inputs[1]);
   return node.op == "relu" || node.op == "affine" || node.op == "max_pool2d" || is_depthwise(node);
 }
 
-/// The weight of a product, out x taps x in. It reads the tensor itself: most weights have nothing to remove, and
-/// copies of all would take longer than the rest.
+/// The weight of a product, out x taps x in. It reads the tensor itself: most weights have nothing to remove,
+/// and copies of all would take longer than the rest.
 struct Weights {
   explicit Weights(const Tensor& weight) : tensor(weight.to(Device::cpu)), shape(weight.shape()) {
     if (tensor.dtype() != DType::float32) tensor = tensor.to(DType::float64);
@@ -300,8 +302,7 @@ class ChannelPruner {
         if (w.connects(o, i)) bias[o] += w.sum(o, i) * *known_at(id, i);
       }
     }
-    node.inputs[2] =
-        graph_.add_constant(tensor_of({static_cast<std::int64_t>(w.out)}, bias, like));
+    node.inputs[2] = graph_.add_constant(tensor_of({static_cast<std::int64_t>(w.out)}, bias, like));
     if (node.op == "fused_conv2d") node.inputs[5] = selected(node.inputs[5], kept);
     store(n, all_of_them(w.out), kept);
   }

@@ -13,9 +13,9 @@
 namespace fer {
 
 struct Executor::Step {
-  RunOperation operation = nullptr;     ///< null for products, which have packed weights
+  RunOperation operation = nullptr;  ///< null for products, which have packed weights
   std::shared_ptr<PackedConv2d> packed{};
-  std::vector<ValueId> free{};          ///< what nobody reads after this step
+  std::vector<ValueId> free{};  ///< what nobody reads after this step
 };
 
 namespace {
@@ -46,7 +46,8 @@ Tensor run_packed_linear(const GraphNode& node, PackedConv2d& packed, const std:
   const Shape rows{1, 1, x.shape().rows(), shape.channels()};
   Tensor y = Tensor::empty_like(x, rows);
   backend_of(x).conv2d_fused_forward(x.reshape({1, 1, x.shape().rows(), x.shape().channels()}), packed, {},
-                                     {input(2), {}, residual.defined() ? residual.reshape(rows) : residual}, y);
+                                     {input(2), {}, residual.defined() ? residual.reshape(rows) : residual},
+                                     y);
   y = y.reshape(shape);
   if (node.integer("gelu") == 0) return y;
   Tensor z = Tensor::empty_like(y);
@@ -86,7 +87,8 @@ Executor::Executor(Graph graph) : graph_(std::move(graph)) {
       // A GPU reads a linear layer's weight as it is, and has kernels that end with gelu.
       const Tensor weight = graph_.constant(node.inputs[1]);
       const Shape shape{weight.dim(0), 1, 1, weight.dim(1)};
-      if (weight.device() == Device::cpu) step.packed = backend_of(weight).pack_conv2d(weight.reshape(shape), {});
+      if (weight.device() == Device::cpu)
+        step.packed = backend_of(weight).pack_conv2d(weight.reshape(shape), {});
     } else {
       step.operation = operation_of(node);
     }
@@ -98,9 +100,10 @@ Executor::Executor(Graph graph) : graph_(std::move(graph)) {
     }
     steps_.push_back(std::move(step));
   }
-  const bool on_cpu = !graph_.nodes.empty() && std::all_of(graph_.values.begin(), graph_.values.end(), [](auto& v) {
-    return !v.is_constant() || v.constant.device() == Device::cpu;
-  });
+  const bool on_cpu =
+      !graph_.nodes.empty() && std::all_of(graph_.values.begin(), graph_.values.end(), [](auto& v) {
+        return !v.is_constant() || v.constant.device() == Device::cpu;
+      });
   if (on_cpu) find_groups();
 }
 
@@ -117,9 +120,8 @@ bool is_by_image(const Graph& graph, const GraphNode& node) {
     return shape.size() == 4 && shape[0] == Extent{1, 0};
   };
   return by_image.contains(node.op) && plain(node.output) &&
-         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-           return id == no_value || graph.is_constant(id) || plain(id);
-         });
+         std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](ValueId id) { return id == no_value || graph.is_constant(id) || plain(id); });
 }
 
 /// Multiply-adds by number read or written, of one image.
@@ -130,7 +132,8 @@ double intensity(const Graph& graph, const GraphNode& node) {
     work = numbers * static_cast<double>(weight.numel()) / static_cast<double>(weight.dim(0));
   }
   for (const ValueId id : node.inputs) {
-    if (id != no_value && !graph.is_constant(id)) numbers += static_cast<double>(graph.value(id).at(1).numel());
+    if (id != no_value && !graph.is_constant(id))
+      numbers += static_cast<double>(graph.value(id).at(1).numel());
   }
   return work / numbers;
 }
@@ -159,8 +162,7 @@ void Executor::find_groups() {
           group.inputs.push_back(id);
       }
       const std::vector<int>& readers = uses.readers(node.output);
-      const bool leaves = uses.is_output(node.output) ||
-                          !std::all_of(readers.begin(), readers.end(), inside);
+      const bool leaves = uses.is_output(node.output) || !std::all_of(readers.begin(), readers.end(), inside);
       if (leaves) group.outputs.push_back(node.output);
     }
     groups_.push_back(std::move(group));
@@ -189,11 +191,11 @@ void Executor::run_group(const Group& group, std::int64_t images, Values& values
     }
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const bool last = std::any_of(steps_.begin() + static_cast<std::ptrdiff_t>(group.begin),
-                                  steps_.begin() + static_cast<std::ptrdiff_t>(group.end), [&](const Step& step) {
-                                    return std::find(step.free.begin(), step.free.end(), group.inputs[i]) !=
-                                           step.free.end();
-                                  });
+    const bool last = std::any_of(
+        steps_.begin() + static_cast<std::ptrdiff_t>(group.begin),
+        steps_.begin() + static_cast<std::ptrdiff_t>(group.end), [&](const Step& step) {
+          return std::find(step.free.begin(), step.free.end(), group.inputs[i]) != step.free.end();
+        });
     values[static_cast<std::size_t>(group.inputs[i])] = last ? Tensor() : inputs[i];
   }
   for (std::size_t i = 0; i < outputs.size(); ++i)
@@ -206,9 +208,9 @@ std::int64_t Executor::images_of(const std::vector<Tensor>& inputs) const {
   const std::int64_t images = inputs[0].rank() >= 1 ? inputs[0].dim(0) : 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const GraphValue& value = graph_.value(graph_.inputs[i]);
-    require<GraphError>(inputs[i].shape() == value.at(images) && inputs[i].dtype() == value.dtype, "input ", i,
-                        " of the graph is ", value.at(images), " of ", value.dtype, ", got ", inputs[i].shape(),
-                        " of ", inputs[i].dtype());
+    require<GraphError>(inputs[i].shape() == value.at(images) && inputs[i].dtype() == value.dtype, "input ",
+                        i, " of the graph is ", value.at(images), " of ", value.dtype, ", got ",
+                        inputs[i].shape(), " of ", inputs[i].dtype());
   }
   return images;
 }
@@ -245,7 +247,8 @@ std::vector<Tensor> Executor::operator()(const std::vector<Tensor>& inputs) cons
   const std::int64_t images = images_of(inputs);
   Values values(graph_.values.size());
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = graph_.values[i].constant;
-  for (std::size_t i = 0; i < inputs.size(); ++i) values[static_cast<std::size_t>(graph_.inputs[i])] = inputs[i];
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    values[static_cast<std::size_t>(graph_.inputs[i])] = inputs[i];
   std::size_t next = 0;
   for (const Group& group : groups_) {
     if (images <= group_images) break;

@@ -9,9 +9,8 @@ namespace fer {
 void fold_constants(Graph& graph) {
   const NoGrad no_grad;
   for (const GraphNode& node : graph.nodes) {
-    const bool known = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-      return id == no_value || graph.is_constant(id);
-    });
+    const bool known = std::all_of(node.inputs.begin(), node.inputs.end(),
+                                   [&](ValueId id) { return id == no_value || graph.is_constant(id); });
     const GraphValue& value = graph.value(node.output);
     const bool grows = std::any_of(value.shape.begin(), value.shape.end(),
                                    [](const Extent& extent) { return extent.per_image != 0; });

@@ -45,7 +45,8 @@ std::optional<std::vector<double>> by_channel(const Graph& graph, ValueId id, st
 }
 
 /// A product or sum of x with a constant a channel.
-std::optional<Affine> affine_of_constant(const Graph& graph, const GraphNode& node, ValueId x, ValueId other) {
+std::optional<Affine> affine_of_constant(const Graph& graph, const GraphNode& node, ValueId x,
+                                         ValueId other) {
   const GraphValue& result = graph.value(node.output);
   if (!graph.is_constant(other) || graph.is_constant(x) || graph.value(x).shape != result.shape ||
       result.shape.empty() || result.shape.back().per_image != 0) {
@@ -75,8 +76,8 @@ void find_affines(Graph& graph) {
     }
     if (!affine) continue;
     const Shape channels{static_cast<std::int64_t>(affine->scale.size())};
-    const Tensor like = graph.constant(node.op == "batch_norm_eval" || x == node.inputs[0] ? node.inputs[1]
-                                                                                           : node.inputs[0]);
+    const Tensor like =
+        graph.constant(node.op == "batch_norm_eval" || x == node.inputs[0] ? node.inputs[1] : node.inputs[0]);
     node.op = "affine";
     node.inputs = {x, graph.add_constant(Tensor::from<double>(channels, affine->scale)),
                    graph.add_constant(Tensor::from<double>(channels, affine->shift))};
@@ -117,7 +118,8 @@ void widen_products(Graph& graph) {
 /// A convolution or linear layer in float64 while norms are folded into it. weight: out x taps x in.
 class Folded {
  public:
-  Folded(Graph& graph, GraphNode& node) : graph_(graph), node_(node), weight_(graph.constant(node.inputs[1])) {
+  Folded(Graph& graph, GraphNode& node)
+      : graph_(graph), node_(node), weight_(graph.constant(node.inputs[1])) {
     out_ = static_cast<std::size_t>(weight_.dim(0));
     in_ = static_cast<std::size_t>(weight_.dim(-1));
     values_ = doubles_of(weight_);
@@ -135,19 +137,18 @@ class Folded {
   }
 
   /// False, and nothing happened, if there is no border that the norm makes zero.
-  bool fold_in_front(const Affine& affine) {
+  bool fold_in_front(const Affine& affine, Borders borders) {
     const bool convolution = node_.op == "fused_conv2d";
     const bool depthwise = convolution && node_.integer("groups") > 1;
     const bool padded = convolution && node_.integer("padding") > 0;
-    if (depthwise || (padded && node_.inputs[5] != no_value)) return false;
+    if (depthwise || (padded && (borders == Borders::zeros || node_.inputs[5] != no_value))) return false;
     if (padded) {
       std::vector<double> border(in_);
       for (std::size_t i = 0; i < in_; ++i) {
         border[i] = -affine.shift[i] / affine.scale[i];
         if (!(std::abs(border[i]) < 1e18)) return false;
       }
-      node_.inputs[5] =
-          graph_.add_constant(tensor_of({static_cast<std::int64_t>(in_)}, border, weight_));
+      node_.inputs[5] = graph_.add_constant(tensor_of({static_cast<std::int64_t>(in_)}, border, weight_));
     }
     const std::size_t row = values_.size() / out_;
     for (std::size_t o = 0; o < out_; ++o) {
@@ -213,7 +214,7 @@ bool has_end(const GraphNode& node) {
 
 }  // namespace
 
-void fold_norms(Graph& graph) {
+void fold_norms(Graph& graph, Borders borders) {
   find_affines(graph);
   widen_products(graph);
   join_affines(graph);
@@ -231,7 +232,8 @@ void fold_norms(Graph& graph) {
     if (behind && (behind->op != "affine" || has_end(graph.nodes[i]))) behind = nullptr;
     if (!front && !behind) continue;
     Folded folded(graph, graph.nodes[i]);
-    if (front && folded.fold_in_front(affine_at(graph, *front))) graph.nodes[i].inputs[0] = front->inputs[0];
+    if (front && folded.fold_in_front(affine_at(graph, *front), borders))
+      graph.nodes[i].inputs[0] = front->inputs[0];
     if (behind) {
       folded.fold_behind(affine_at(graph, *behind));
       replaced.emplace_back(behind->output, y);

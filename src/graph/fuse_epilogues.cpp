@@ -34,9 +34,10 @@ bool fuse_activation(Graph& graph, const GraphUses& uses, GraphNode& node) {
     if (node.op == "gelu" || product->inputs[3] != no_value) return false;
     if (node.op == "prelu" && !graph.is_constant(node.inputs[1])) return false;
     const Tensor weight = graph.constant(product->inputs[1]);
-    product->inputs[3] = node.op == "prelu"
-                             ? node.inputs[1]
-                             : graph.add_constant(Tensor::zeros({weight.dim(0)}, weight.dtype(), weight.device()));
+    product->inputs[3] =
+        node.op == "prelu"
+            ? node.inputs[1]
+            : graph.add_constant(Tensor::zeros({weight.dim(0)}, weight.dtype(), weight.device()));
   }
   take_place(node, *product);
   return true;

@@ -1,6 +1,7 @@
-// Tokens of a map are [class token; W x + b]. With a channel that is 1 in the first row and 0 elsewhere, and zeros
-// for the pixel that this row lacks, they are one linear layer of x: W' = [W | token - b], bias b. A layer V of such
-// tokens (+ positions p) is then V W' of x as well, with the bias V b + c, plus V p.
+// Tokens of a map are [class token; W x + b]. With a channel that is 1 in the first row and 0 elsewhere, and
+// zeros for the pixel that this row lacks, they are one linear layer of x: W' = [W | token - b], bias b. A
+// layer V of such tokens (+ positions p) is then V W' of x as well, with the bias V b + c, plus V p.
+#include <algorithm>
 #include <optional>
 
 #include "fer/autograd/ops.h"
@@ -22,6 +23,16 @@ bool is_plain_linear(const GraphNode* node) {
   return node && node->op == "fused_linear" && node->inputs[3] == no_value && node->integer("gelu") == 0;
 }
 
+/// Whether a linear layer reads the value, or its sum with a constant.
+bool feeds_linear(const Graph& graph, const GraphUses& uses, ValueId id) {
+  const std::vector<int>& readers = uses.readers(id);
+  return std::any_of(readers.begin(), readers.end(), [&](int reader) {
+    const GraphNode& node = graph.nodes[static_cast<std::size_t>(reader)];
+    if (node.op == "add" && graph.is_constant(node.inputs[1])) return feeds_linear(graph, uses, node.output);
+    return is_plain_linear(&node) && node.inputs[0] == id;
+  });
+}
+
 /// Turns concat(a row for every image, linear(x)) into a linear layer of marked tokens.
 bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
   if (node.op != "concat" || node.inputs.size() != 2 || node.integer("dim") != 1) return false;
@@ -29,7 +40,8 @@ bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
   const GraphNode* rest = uses.producer(node.inputs[1]);
   if (!row || row->op != "broadcast_to" || !graph.is_constant(row->inputs[0]) || !is_plain_linear(rest) ||
       !uses.read_once(node.inputs[1]) || graph.value(node.inputs[0]).shape.size() != 3 ||
-      graph.value(node.inputs[0]).shape[1] != Extent{0, 1} || rest->inputs[2] == no_value) {
+      graph.value(node.inputs[0]).shape[1] != Extent{0, 1} || rest->inputs[2] == no_value ||
+      !feeds_linear(graph, uses, node.output)) {
     return false;
   }
   const ValueId x = rest->inputs[0];
@@ -37,8 +49,7 @@ bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
   const std::int64_t out = weight.dim(0);
   if (token.numel() != out) return false;
   const Variable bias = reshape(in_float64(graph.constant(rest->inputs[2])), {out, 1});
-  const Variable marked =
-      concat({in_float64(weight), sub(reshape(in_float64(token), {out, 1}), bias)}, 1);
+  const Variable marked = concat({in_float64(weight), sub(reshape(in_float64(token), {out, 1}), bias)}, 1);
 
   std::vector<Extent> shape = graph.value(node.output).shape;
   shape[2] = {0, marked.dim(1)};
@@ -72,15 +83,16 @@ std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, Value
 }
 
 /// Lets a linear layer of a linear layer read what that one reads, where that is narrower.
-bool join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
+void join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const GraphNode node = graph.nodes[place];  // a copy: nodes are inserted below
-  if (!is_plain_linear(&node)) return false;
+  if (!is_plain_linear(&node)) return;
   const std::optional<Source> source = source_of(graph, uses, node.inputs[0]);
-  if (!source) return false;
+  if (!source) return;
   const Tensor inner = graph.constant(source->layer->inputs[1]), outer = graph.constant(node.inputs[1]);
-  if (inner.dim(1) >= inner.dim(0)) return false;
+  if (inner.dim(1) >= inner.dim(0)) return;
   const Variable v = in_float64(outer);
-  const Tensor inner_bias = graph.constant(source->layer->inputs[2]), outer_bias = graph.constant(node.inputs[2]);
+  const Tensor inner_bias = graph.constant(source->layer->inputs[2]),
+               outer_bias = graph.constant(node.inputs[2]);
   Variable bias;
   const std::int64_t out = outer.dim(0);
   if (inner_bias.defined()) bias = linear(reshape(in_float64(inner_bias), {1, inner.dim(0)}), v);
@@ -93,7 +105,7 @@ bool join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const ValueId x = source->layer->inputs[0];
   if (source->added == no_value) {
     graph.nodes[place].inputs = {x, weight, bias_id, no_value};
-    return true;
+    return;
   }
   const ValueId added = add_like(graph, linear(in_float64(graph.constant(source->added)), v), outer);
   const ValueId product = graph.add_value(graph.value(node.output).shape, graph.value(node.output).dtype);
@@ -102,7 +114,6 @@ bool join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   layer.output = product;
   graph.nodes[place] = {"add", node.module, {product, added}, node.output};
   graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(place), std::move(layer));
-  return true;
 }
 
 }  // namespace
@@ -115,7 +126,7 @@ void join_linears(Graph& graph) {
   }
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const GraphUses uses(graph);
-    if (join_with_source(graph, uses, i)) ++i;
+    join_with_source(graph, uses, i);
   }
   graph.remove_unused();
 }

@@ -74,59 +74,67 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
       {"softmax", unary<fer::softmax>},
       {"log_softmax", unary<fer::log_softmax>},
       {"global_avg_pool2d", unary<fer::global_avg_pool2d>},
-      {"scale", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
-         return scale(variable(in, 0), node.number("alpha")).value();
-       }},
-      {"broadcast_to", [](const GraphNode&, const Inputs& in, const Shape& shape, DType) {
-         return broadcast_to(variable(in, 0), shape).value();
-       }},
-      {"sum_to", [](const GraphNode&, const Inputs& in, const Shape& shape, DType) {
-         return sum_to(variable(in, 0), shape).value();
-       }},
+      {"scale", [](const GraphNode& node, const Inputs& in, const Shape&,
+                   DType) { return scale(variable(in, 0), node.number("alpha")).value(); }},
+      {"broadcast_to", [](const GraphNode&, const Inputs& in, const Shape& shape,
+                          DType) { return broadcast_to(variable(in, 0), shape).value(); }},
+      {"sum_to", [](const GraphNode&, const Inputs& in, const Shape& shape,
+                    DType) { return sum_to(variable(in, 0), shape).value(); }},
       {"cast", [](const GraphNode&, const Inputs& in, const Shape&, DType dtype) { return in[0].to(dtype); }},
-      {"reshape", [](const GraphNode&, const Inputs& in, const Shape& shape, DType) {
-         return in[0].reshape(shape);
-       }},
-      {"permute", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"reshape",
+       [](const GraphNode&, const Inputs& in, const Shape& shape, DType) { return in[0].reshape(shape); }},
+      {"permute",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return permute(variable(in, 0), node.attribute<std::vector<int>>("order")).value();
        }},
-      {"concat", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"concat",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          std::vector<Variable> parts;
          for (std::size_t i = 0; i < in.size(); ++i) parts.push_back(variable(in, i));
          return concat(parts, node.integer("dim")).value();
        }},
-      {"slice", [](const GraphNode& node, const Inputs& in, const Shape& shape, DType) {
+      {"slice",
+       [](const GraphNode& node, const Inputs& in, const Shape& shape, DType) {
          const int dim = node.integer("dim");
          return slice(variable(in, 0), dim, node.integer("start"), shape[dim]).value();
        }},
-      {"max_pool2d", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"max_pool2d",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return max_pool2d(variable(in, 0), node.integer("kernel"), node.integer("stride")).value();
        }},
-      {"conv2d", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"conv2d",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return conv2d(variable(in, 0), variable(in, 1), variable(in, 2), conv_options(node)).value();
        }},
-      {"linear", [](const GraphNode&, const Inputs& in, const Shape&, DType) {
+      {"linear",
+       [](const GraphNode&, const Inputs& in, const Shape&, DType) {
          return linear(variable(in, 0), variable(in, 1), variable(in, 2), variable(in, 3)).value();
        }},
-      {"linear_gelu", [](const GraphNode&, const Inputs& in, const Shape&, DType) {
+      {"linear_gelu",
+       [](const GraphNode&, const Inputs& in, const Shape&, DType) {
          return linear_gelu(variable(in, 0), variable(in, 1), variable(in, 2)).value();
        }},
-      {"batch_norm_eval", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"batch_norm_eval",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return batch_norm_eval(variable(in, 0), variable(in, 1), variable(in, 2),
-                                node.attribute<Tensor>("running_mean"),
-                                node.attribute<Tensor>("running_var"), node.number("eps"))
+                                node.attribute<Tensor>("running_mean"), node.attribute<Tensor>("running_var"),
+                                node.number("eps"))
              .value();
        }},
-      {"layer_norm", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"layer_norm",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return layer_norm(variable(in, 0), variable(in, 1), variable(in, 2), node.number("eps")).value();
        }},
-      {"attention", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"attention",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return attention(variable(in, 0), variable(in, 1), variable(in, 2), node.integer("heads")).value();
        }},
-      {"heatmap", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"heatmap",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return heatmap(variable(in, 0), static_cast<HeatmapKind>(node.integer("kind"))).value();
        }},
-      {"heatmap_product", [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
+      {"heatmap_product",
+       [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
          return heatmap_product(variable(in, 0), variable(in, 1),
                                 static_cast<HeatmapKind>(node.integer("kind")))
              .value();

@@ -101,8 +101,9 @@ void generalise(Graph& graph, const Graph& three) {
   require<GraphError>(graph.nodes.size() == three.nodes.size() && graph.values.size() == three.values.size(),
                       refusal, graph.nodes.size(), " and ", three.nodes.size(), " operations");
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    require<GraphError>(graph.nodes[i].op == three.nodes[i].op && graph.nodes[i].inputs == three.nodes[i].inputs,
-                        refusal, graph.nodes[i].described(), " and ", three.nodes[i].described());
+    require<GraphError>(
+        graph.nodes[i].op == three.nodes[i].op && graph.nodes[i].inputs == three.nodes[i].inputs, refusal,
+        graph.nodes[i].described(), " and ", three.nodes[i].described());
   }
   for (std::size_t i = 0; i < graph.values.size(); ++i) {
     GraphValue& value = graph.values[i];

@@ -1,7 +1,6 @@
 #include "fer/layers/conv2d.h"
 
 #include "fer/autograd/ops.h"
-#include "fer/layers/mac_counter.h"
 
 namespace fer {
 
@@ -30,9 +29,7 @@ std::string Conv2d::describe() const {
 }
 
 Variable Conv2d::forward(const Variable& x) {
-  Variable y = conv2d(x, weight, bias, options());
-  MacCounter::add(y.shape().numel() * weight.shape().numel() / out_);
-  return y;
+  return conv2d(x, weight, bias, options());
 }
 
 }  // namespace fer

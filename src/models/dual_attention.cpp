@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "fer/autograd/ops.h"
-#include "fer/models/prepared_attention.h"
 #include "fer/nearest.h"
 #include "models/size_checks.h"
 
@@ -132,12 +131,11 @@ Variable CrossAttentionBlock::attend(const Variable& q, const Variable& f, Tenso
   const int heads = static_cast<int>(config_.heads);
   const Variable k = (*k_fusion_)(f), v = (*v_fusion_)(f);  // Eq. 3
   if (weights) *weights = attention_weights(q, k, heads);
-  MacCounter::add(2 * q.shape().numel() * k.dim(1));  // q k^T and its product with v
-  return attention(q, k, v, heads);                   // Eq. 4
+  return attention(q, k, v, heads);  // Eq. 4
 }
 
 Variable CrossAttentionBlock::attend_one(const Variable& q, const Variable& f) {
-  const std::int64_t n = f.dim(0), tokens = f.dim(1), dim = f.dim(2), width = dim / config_.heads;
+  const std::int64_t n = f.dim(0), dim = f.dim(2), width = dim / config_.heads;
   const int heads = static_cast<int>(config_.heads);
   const Variable k_weight = by_head(k_fusion_->weight, heads, q.dtype());
   const Variable v_weight = by_head(v_fusion_->weight, heads, q.dtype());
@@ -154,7 +152,6 @@ Variable CrossAttentionBlock::attend_one(const Variable& q, const Variable& f) {
   const Variable weights = softmax(scale(scores, 1.0 / std::sqrt(static_cast<double>(width))));
   const Variable gathered = permute(matmul(cast(weights, f.dtype()), f), {1, 0, 2});  // heads x N x D
   const Variable attended = reshape(permute(matmul(gathered, transpose(v_weight)), {1, 0, 2}), {n, 1, dim});
-  MacCounter::add(2 * n * dim * (dim + tokens * heads));
   return v_fusion_->bias.defined() ? fer::add(attended, cast(v_fusion_->bias, q.dtype())) : attended;
 }
 
@@ -165,13 +162,6 @@ Variable CrossAttentionBlock::operator()(const Variable& t_fusion, const Variabl
   const Variable attended = attend((*q_lm_)(l), f, weights);
   const bool all_rows = t_query.dim(1) == t_fusion.dim(1);
   return finish(attended, all_rows ? t_fusion : slice(t_fusion, 1, 0, t_query.dim(1)));
-}
-
-Variable CrossAttentionBlock::from_projections(const Variable& t_fusion, const Variable& q, const Variable& k,
-                                               const Variable& v) {
-  ModuleScope scope(name());
-  MacCounter::add(2 * q.shape().numel() * k.dim(1));
-  return finish(attention(q, k, v, static_cast<int>(config_.heads)), t_fusion);
 }
 
 DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
@@ -199,17 +189,10 @@ DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t
   }
 }
 
-DualAttention::~DualAttention() = default;
-
 std::string DualAttention::describe() const {
   return concat("DualAttention(",
                 config_.product ? concat("product ", name_of(config_.heatmap)) : "no product",
                 config_.cross ? ", cross" : ", no cross", ", ", config_.depth, " blocks)");
-}
-
-void DualAttention::train(bool mode) {
-  Module::train(mode);
-  if (mode) prepared_.reset();
 }
 
 Variable DualAttention::operator()(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
@@ -253,14 +236,6 @@ Variable DualAttention::class_row(const Variable& like, const Stream& stream) {
   return broadcast_to(row, {like.dim(0), 1, config_.dim});
 }
 
-bool DualAttention::can_prepare(const Variable& fused, const Variable& f_lm, const AttentionTrace* trace) {
-  // On the CPU only, as with all that is prepared: what a GPU replays must read the weights themselves. A
-  // single block has one row to compute, and a layer norm stands between an embedding and its projections.
-  const bool needs_graph = fused.requires_grad() || f_lm.requires_grad() || requires_grad();
-  return use_prepared_ && fused.device() == Device::cpu && !is_training() &&
-         !(grad_enabled() && needs_graph) && !trace && config_.depth > 1 && !config_.pre_norm;
-}
-
 Variable DualAttention::run_block(std::size_t i, const Variable& t, const Variable& t_query,
                                   AttentionTrace* trace) {
   ModuleScope scope(block_list_->name());
@@ -291,21 +266,13 @@ Variable DualAttention::attend(const Variable& fused, const Variable& f_lm, Atte
     trace->attention.clear();
   }
   const std::size_t last = blocks_.size() - 1;
-  std::size_t next = 0;  // block
-  Variable t, t_lm;
-  if (can_prepare(fused, f_lm, trace)) {
-    if (!prepared_ || !prepared_->is_current()) prepared_ = std::make_unique<PreparedAttention>(*this);
-    t = prepared_->first_block(fused, f_lm);
-    next = 1;
-  } else {
-    t = embed(fused, fusion_);  // Eq. 2
-  }
+  Variable t = embed(fused, fusion_), t_lm;  // Eq. 2
   const auto queries = [&]() -> const Variable& {
     if (!config_.cross) return t;
     if (!t_lm.defined()) t_lm = embed(f_lm, landmarks_);
     return t_lm;
   };
-  for (; next < last; ++next) t = run_block(next, t, queries(), trace);
+  for (std::size_t i = 0; i < last; ++i) t = run_block(i, t, queries(), trace);
   if (trace && trace->full_last_block) return finish(first_row(run_block(last, t, queries(), trace)));
   return finish(run_block(last, t, config_.cross ? class_row(t, landmarks_) : first_row(t), trace));
 }

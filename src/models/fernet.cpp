@@ -20,7 +20,10 @@ FERNet::FERNet(const FERNetConfig& config)
           "attention", config.image.widths.back(), landmark_backbone_.feature_channels(),
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
-      head_(add<Linear>("head", config.attention.dim, config.classes)) {
+      head_(add<Linear>("head", config.attention.dim, config.classes)),
+      frozen_landmarks_([this](const std::vector<Variable>& in) {
+        return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
+      }) {
   landmark_backbone_.train(false);
 }
 
@@ -29,7 +32,7 @@ std::string FERNet::describe() const {
 }
 
 FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
-  const Variable f_lm = landmark_features(x), f_img = image_features(x);
+  const Variable f_lm = landmark_features(x), f_img = image_backbone_(x);
   if (trace) {
     trace->f_lm = f_lm;
     trace->f_img = f_img;
@@ -50,31 +53,11 @@ Variable FERNet::landmark_input(const Variable& x) {
 }
 
 Variable FERNet::landmark_features(const Variable& x) {
-  const bool needs_graph = x.requires_grad() || landmark_backbone_.requires_grad();
-  if (!use_prepared_ || landmark_backbone_.is_training() || (grad_enabled() && needs_graph)) {
+  const bool needs_graph = grad_enabled() && x.requires_grad();
+  if (needs_graph || !landmarks_frozen() || landmark_backbone_.is_training() || Tracer::current()) {
     return landmark_backbone_.features(landmark_input(x));
   }
-  NoGrad no_grad;
-  if (!prepared_landmarks_ || !prepared_landmarks_->is_current()) {
-    prepared_landmarks_ = std::make_unique<PreparedLandmarkNet>(landmark_backbone_);
-  }
-  ModuleScope scope(landmark_backbone_.name());
-  return prepared_landmarks_->features(landmark_input(x));
-}
-
-Variable FERNet::image_features(const Variable& x) {
-  // Only on the CPU: a forward pass that a GPU replays must read the weights themselves.
-  const bool needs_graph = x.requires_grad() || image_backbone_.requires_grad();
-  if (x.device() != Device::cpu || !use_prepared_ || image_backbone_.is_training() ||
-      (grad_enabled() && needs_graph)) {
-    return image_backbone_(x);
-  }
-  NoGrad no_grad;
-  if (!prepared_image_ || !prepared_image_->is_current()) {
-    prepared_image_ = std::make_unique<PreparedImageNet>(image_backbone_);
-  }
-  ModuleScope scope(image_backbone_.name());
-  return prepared_image_->features(x);
+  return Variable(frozen_landmarks_({x.value()})[0]);
 }
 
 FERNetOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
@@ -94,7 +77,6 @@ Variable FERNet::landmarks(const Variable& x) {
 void FERNet::train(bool mode) {
   Module::train(mode);
   landmark_backbone_.train(false);
-  if (mode) prepared_image_.reset();
 }
 
 void FERNet::freeze_landmarks() {
@@ -108,11 +90,7 @@ bool FERNet::landmarks_frozen() const {
 void FERNet::set_normalisation(const Normalisation& normalisation) {
   normalisation_ = normalisation;
   unit_scale_ = unit_shift_ = Variable();
-}
-
-void FERNet::set_prepared(bool on) {
-  use_prepared_ = on;
-  attention_.set_prepared(on);
+  frozen_landmarks_.reset();
 }
 
 void FERNet::set_checkpointing(bool on) {

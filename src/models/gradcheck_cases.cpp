@@ -157,7 +157,6 @@ ModuleGradcheckCase model_case(const std::string& preset_name, bool checkpointin
         FERNet model(config);
         prepare(model, device);
         model.train();
-        model.set_prepared(false);  // differentiable, and the same with and without gradients
         model.set_checkpointing(checkpointing);
         const FERLoss loss({.weight = 0.1, .neutral = neutral});
         const Tensor labels = loss_labels(device);

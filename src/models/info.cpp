@@ -2,29 +2,21 @@
 
 #include <algorithm>
 
+#include "fer/graph/multiply_adds.h"
+#include "fer/graph/passes.h"
+#include "fer/graph/trace.h"
+#include "models/evaluation_scope.h"
+
 namespace fer {
 namespace {
 
-/// Evaluation mode while alive.
-class EvaluationScope {
- public:
-  explicit EvaluationScope(Module& module) : module_(module), before_(module.is_training()) { module.eval(); }
-  ~EvaluationScope() { module_.train(before_); }
-  EvaluationScope(const EvaluationScope&) = delete;
-  EvaluationScope& operator=(const EvaluationScope&) = delete;
-
- private:
-  Module& module_;
-  bool before_;
-};
-
-/// One image of zeros of the model's type, on its device.
-Variable blank_image(const Module& model, std::int64_t size) {
+/// One image of the model's type, on its device.
+Tensor blank_image(const Module& model, std::int64_t size) {
   const Variable like = model.named_parameters().front().variable;
-  return Variable(Tensor::zeros({1, size, size, 3}, like.dtype(), like.device()));
+  return Tensor::empty({1, size, size, 3}, like.dtype(), like.device());
 }
 
-std::vector<ModuleInfo> table(Module& model, const MacCounter& macs) {
+std::vector<ModuleInfo> table(Module& model, const MultiplyAdds& macs) {
   std::vector<ModuleInfo> rows;
   for (const auto& [path, module] : model.named_modules()) {
     const int depth = path.empty() ? 0 : 1 + static_cast<int>(std::count(path.begin(), path.end(), '.'));
@@ -36,26 +28,28 @@ std::vector<ModuleInfo> table(Module& model, const MacCounter& macs) {
 }  // namespace
 
 std::vector<ModuleInfo> describe_model(FERNet& model, const InfoOptions& options) {
-  EvaluationScope evaluation(model);
-  NoGrad no_grad;
-  const Variable image = blank_image(model, model.config().image_size);
-  MacCounter macs;
-  const Variable f_img = model.image_features(image);
-  const Variable f_lm =
-      options.prepared_landmarks ? model.landmark_features(image) : model.landmark_backbone().features(image);
-  AttentionTrace trace;
-  trace.full_last_block = options.full_last_block;
-  model.classify(f_img, f_lm, options.full_last_block ? &trace : nullptr);
-  return table(model, macs);
+  const EvaluationScope evaluation(model);
+  Graph graph = trace(
+      [&](const std::vector<Variable>& in) {
+        FERNetTrace all_rows;
+        all_rows.attention.full_last_block = true;
+        return std::vector{model(in[0], options.full_last_block ? &all_rows : nullptr).scores};
+      },
+      {blank_image(model, model.config().image_size)});
+  graph.remove_unused();
+  if (options.optimised) optimise(graph);
+  return table(model, multiply_adds(graph));
 }
 
 std::vector<ModuleInfo> describe_model(MobileFaceNet& model, std::int64_t image_size) {
-  EvaluationScope evaluation(model);
-  NoGrad no_grad;
-  MacCounter macs;
-  const Variable f_lm = model.features(blank_image(model, image_size));
-  if (model.config().head) model.landmarks(f_lm);
-  return table(model, macs);
+  const EvaluationScope evaluation(model);
+  const Graph graph = trace(
+      [&](const std::vector<Variable>& in) {
+        const Variable f_lm = model.features(in[0]);
+        return std::vector{model.config().head ? model.landmarks(f_lm) : f_lm};
+      },
+      {blank_image(model, image_size)});
+  return table(model, multiply_adds(graph));
 }
 
 }  // namespace fer

@@ -11,17 +11,16 @@ IRUnit::IRUnit(std::int64_t in, std::int64_t out, int stride) : in_(in), out_(ou
     shortcut_layer_ = &add<MaxPool2d>("shortcut_layer", 1, stride);
   } else {
     Sequential& projection = add<Sequential>("shortcut_layer");
-    parts_.shortcut_conv = &projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
-    parts_.shortcut_norm = &projection.append<BatchNorm>(out);
+    projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
+    projection.append<BatchNorm>(out);
     shortcut_layer_ = &projection;
   }
   res_layer_ = &add<Sequential>("res_layer");
-  parts_.norm1 = &res_layer_->append<BatchNorm>(in);
-  parts_.conv1 = &res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
-  parts_.prelu = &res_layer_->append<PReLU>(out);
-  parts_.conv2 =
-      &res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
-  parts_.norm2 = &res_layer_->append<BatchNorm>(out);
+  res_layer_->append<BatchNorm>(in);
+  res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
+  res_layer_->append<PReLU>(out);
+  res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
+  norm2_ = &res_layer_->append<BatchNorm>(out);
 }
 
 std::string IRUnit::describe() const {
@@ -35,7 +34,7 @@ Variable IRUnit::forward(const Variable& x) {
   };
   const Variable y = run_res_layer([&] { return res_layer_->forward_range(x, 0, res_layer_->size() - 1); });
   const Variable shortcut = (*shortcut_layer_)(x);
-  return run_res_layer([&] { return (*parts_.norm2)(y, {}, shortcut); });
+  return run_res_layer([&] { return (*norm2_)(y, {}, shortcut); });
 }
 
 void validate(const IRBackboneConfig& config) {
@@ -65,10 +64,10 @@ IRBackboneConfig checked(const IRBackboneConfig& config) {
 IRBackbone::IRBackbone(const IRBackboneConfig& config)
     : config_(checked(config)), input_layer_(add<Sequential>("input_layer")), body_(add<Sequential>("body")) {
   const int stem_stride = static_cast<int>(config_.stem_stride);
-  stem_.conv = &input_layer_.append<Conv2d>(3, config_.stem,
-                                            Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
-  stem_.norm = &input_layer_.append<BatchNorm>(config_.stem);
-  stem_.prelu = &input_layer_.append<PReLU>(config_.stem);
+  input_layer_.append<Conv2d>(3, config_.stem,
+                              Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
+  stem_norm_ = &input_layer_.append<BatchNorm>(config_.stem);
+  stem_prelu_ = &input_layer_.append<PReLU>(config_.stem);
   std::int64_t channels = config_.stem;
   for (std::size_t stage = 0; stage < config_.widths.size(); ++stage) {
     for (std::int64_t i = 0; i < config_.units[stage]; ++i) {
@@ -97,7 +96,7 @@ std::int64_t IRBackbone::grid(std::int64_t image_size) const {
 
 Variable IRBackbone::run_stem(const Variable& x) {
   ModuleScope scope(input_layer_.name());
-  return (*stem_.norm)(input_layer_.forward_range(x, 0, 1), stem_.prelu->weight, {});
+  return (*stem_norm_)(input_layer_.forward_range(x, 0, 1), stem_prelu_->weight, {});
 }
 
 Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t end) {

@@ -102,14 +102,6 @@ std::int64_t MobileFaceNet::grid(std::int64_t image_size) const {
   return (image_size - 1) / 8 + 1;  // three convolutions of stride 2
 }
 
-std::vector<DepthWise*> MobileFaceNet::feature_blocks() const {
-  std::vector<DepthWise*> blocks{conv_23_};
-  for (DepthWise* block : conv_3_->blocks()) blocks.push_back(block);
-  blocks.push_back(conv_34_);
-  for (DepthWise* block : conv_4_->blocks()) blocks.push_back(block);
-  return blocks;
-}
-
 Variable MobileFaceNet::features(const Variable& images) {
   ModuleScope scope(name());
   require<ShapeError>(images.rank() == 4 && images.dim(3) == 3,

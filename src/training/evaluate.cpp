@@ -76,13 +76,13 @@ EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
   result.subject.labels = data.labels;
   result.subject.dataset_classes = result.subject.network_classes = data.class_names;
   double loss_sum = 0;
+  Compiled scores_of([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; });
   StepThreads threads(device);
   for (loader.start(0); std::optional<Batch> batch = loader.next();) {
     threads.before_step();
-    const FERNetOutput out = model(Variable(network_input(*batch, device)));
+    const Tensor scores = scores_of({network_input(*batch, device)})[0];
     const auto labels = batch->labels.to_vector<std::int64_t>();
     const auto targets = batch->targets.defined() ? batch->targets.to_vector<float>() : std::vector<float>{};
-    const Tensor scores = out.scores.value();
     auto predictions = predictions_of(outputs.empty() ? scores : columns_of(scores, outputs));
     for (std::size_t i = 0; i < predictions.size(); ++i) {
       SamplePrediction& p = predictions[i];
@@ -112,16 +112,23 @@ std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& imag
   NoGrad no_grad;
   std::vector<SamplePrediction> predictions;
   if (landmarks) landmarks->clear();
+  if (!compiled) {
+    compiled = std::make_shared<Compiled>([network = model.get()](const std::vector<Variable>& in) {
+      const Variable f_lm = network->landmark_features(in[0]);
+      return std::vector{network->classify(network->image_features(in[0]), f_lm).scores, f_lm};
+    });
+  }
   StepThreads threads(device);
   for (std::size_t first = 0; first < images.size(); first += at_once) {
     threads.before_step();
     const auto begin = images.begin() + static_cast<std::ptrdiff_t>(first);
     const auto count = static_cast<std::ptrdiff_t>(std::min(at_once, images.size() - first));
-    const Variable x(input({begin, begin + count}));
-    const Variable f_lm = model->landmark_features(x);
-    if (landmarks && config.model.landmarks.head)
+    const std::vector<Tensor> results = (*compiled)({input({begin, begin + count})});
+    if (landmarks && config.model.landmarks.head) {
+      const Variable f_lm(results[1]);
       append_landmarks(model->landmark_backbone().landmarks(f_lm).value(), *landmarks);
-    auto found = predictions_of(model->classify(model->image_features(x), f_lm).scores.value());
+    }
+    auto found = predictions_of(results[0]);
     std::move(found.begin(), found.end(), std::back_inserter(predictions));
   }
   return predictions;

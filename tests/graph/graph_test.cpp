@@ -33,12 +33,12 @@ TEST_CASE("graph: a traced function knows its operations, its weights and how it
     const Variable y = prelu(linear(in[0], weight), slope);
     return std::vector{reshape(y, {in[0].dim(0) * 2, 5}), scale(y, 2.0)};
   };
-  const Graph graph = trace(f, {Tensor::zeros({1, 2, 3})});
+  const Graph graph = trace(f, {filled("x", {1, 2, 3})});
   CHECK(graph.text() ==
-        "%2 = linear %0 w -  N x 2 x 5 float32\n"
-        "%4 = prelu %2 s  N x 2 x 5 float32\n"
-        "%5 = reshape %4  2N x 5 float32\n"
-        "%6 = scale %4  N x 2 x 5 float32\n");
+        "%2 = linear %0 w -  N x 2 x 5 float64\n"
+        "%4 = prelu %2 s  N x 2 x 5 float64\n"
+        "%5 = reshape %4  2N x 5 float64\n"
+        "%6 = scale %4  N x 2 x 5 float64\n");
   const Executor run(graph);
   for (const std::int64_t n : {1, 2, 7}) {
     const Tensor x = filled("x", {n, 2, 3});
@@ -59,11 +59,8 @@ TEST_CASE("graph: what cannot be traced is refused") {
                        GraphError);
   Linear layer(3, 2);
   Dropout drop(0.5);
-  CHECK_THROWS_WITH_AS(trace(
-                           [&](const std::vector<Variable>& in) {
-                             return std::vector{drop(layer(in[0]))};
-                           },
-                           {Tensor::zeros({1, 3})}),
+  CHECK_THROWS_WITH_AS(trace([&](const std::vector<Variable>& in) { return std::vector{drop(layer(in[0]))}; },
+                             {Tensor::zeros({1, 3})}),
                        "the operation 'dropout' belongs to training; call eval() before tracing", GraphError);
 }
 
@@ -83,7 +80,8 @@ OP_TEST("graph: a landmark net without its norms") {
     }
     CHECK(count(*compiled.graph(), "batch_norm_eval") == 0);
     CHECK(count(*compiled.graph(), "prelu") == 0);
-    CHECK(count(*compiled.graph(), "fused_conv2d") == static_cast<std::int64_t>(compiled.graph()->nodes.size()));
+    CHECK(count(*compiled.graph(), "fused_conv2d") ==
+          static_cast<std::int64_t>(compiled.graph()->nodes.size()));
   }
 }
 
@@ -93,14 +91,18 @@ OP_TEST("graph: an image net, with every kind of unit, and where a norm's scale 
     for (const DType dtype : {DType::float64, DType::float32}) {
       IRBackbone net(config);
       fill_as_reference(net, "graph_image/");
-      if (zero) net.units()[1]->parts().norm1->weight.mutable_value().mutable_data<float>()[3] = 0;
+      for (NamedVariable& p : net.named_parameters()) {
+        if (zero && p.name == "body.1.res_layer.0.weight")
+          p.variable.mutable_value().mutable_data<float>()[3] = 0;
+      }
       net.eval();
       net.to(dtype);
       net.to(device);
       const Tensor x = images(2, 24, dtype, device);
       NoGrad no_grad;
       Compiled compiled([&](const std::vector<Variable>& in) { return std::vector{net(in[0])}; });
-      CHECK(difference(compiled({x})[0], net(Variable(x)).value()) < (dtype == DType::float64 ? 1e-12 : 3e-5));
+      CHECK(difference(compiled({x})[0], net(Variable(x)).value()) <
+            (dtype == DType::float64 ? 1e-12 : 3e-5));
       CHECK(count(*compiled.graph(), "affine") == (zero ? 1 : 0));
       CHECK(count(*compiled.graph(), "add") == 0);
     }
@@ -112,7 +114,6 @@ OP_TEST("graph: the whole network with each of its switches") {
     CAPTURE(what);
     FERNet model(config);
     fill_as_reference(model, "graph_model/");
-    model.set_prepared(false);
     model.eval();
     model.to(DType::float64);
     model.to(device);
@@ -158,7 +159,7 @@ TEST_CASE("graph: a compiled function follows its weights") {
   layer.initialise(1);
   layer.eval();
   Compiled compiled([&](const std::vector<Variable>& in) { return std::vector{layer(in[0])}; });
-  const Tensor x = filled("x", {2, 3});
+  const Tensor x = filled("x", {2, 3}).to(DType::float32);
   NoGrad no_grad;
   const Graph* first = nullptr;
   CHECK(difference(compiled({x})[0], layer(Variable(x)).value()) < 1e-7);
@@ -168,6 +169,34 @@ TEST_CASE("graph: a compiled function follows its weights") {
   layer.weight.mutable_value().fill(0.5);
   CHECK_FALSE(first->is_current());
   CHECK(difference(compiled({x})[0], layer(Variable(x)).value()) < 1e-7);
+}
+
+TEST_CASE("graph: a network's frozen landmark net runs as a graph that follows it") {
+  FERNetConfig config = preset("tiny", 3);
+  config.image_size = 32;
+  FERNet model(config);
+  fill_as_reference(model, "follow/");
+  const Variable x(images(1, 32, DType::float32, Device::cpu));
+  CHECK(model.landmark_features(x).requires_grad());
+  CHECK(model.landmark_graph() == nullptr);
+  model.freeze_landmarks();
+  const Tensor first = model.landmark_features(x).value();
+  const Graph* graph = model.landmark_graph();
+  REQUIRE(graph != nullptr);
+  model.landmark_features(x);
+  CHECK(model.landmark_graph() == graph);  // made once
+  fill_as_reference(model, "other/");
+  CHECK_FALSE(graph->is_current());
+  const Tensor second = model.landmark_features(x).value();
+  CHECK(difference(second, first) > 1e-3);
+  CHECK(difference(second, model.landmark_backbone().features(x).value()) < 1e-5);
+  model.landmark_backbone().conv1().bn().running_mean.fill(0.5);
+  const Tensor third = model.landmark_features(x).value();
+  CHECK(difference(third, second) > 1e-3);
+  model.to(DType::float64);
+  const Tensor wide = model.landmark_features(Variable(x.value().to(DType::float64))).value();
+  CHECK(wide.dtype() == DType::float64);
+  CHECK(difference(third, wide) < 1e-5);
 }
 
 }  // namespace

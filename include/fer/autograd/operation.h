@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -22,7 +23,8 @@ class Variable;
 /// record() is its whole life.
 struct Attribute {
   std::string_view name;
-  std::variant<std::int64_t, double, std::span<const int>, const Tensor*, const std::shared_ptr<Function>*> value;
+  std::variant<std::int64_t, double, std::span<const int>, const Tensor*, const std::shared_ptr<Function>*>
+      value;
 };
 
 /// The name of an operation and its attributes. An operation without attributes is its name alone.
@@ -32,6 +34,7 @@ struct Operation {
 
   Operation(const char* name_) : name(name_) {}
   Operation(std::string_view name_) : name(name_) {}
+  Operation(const std::string& name_) : name(name_) {}
   Operation(std::string_view name_, std::initializer_list<Attribute> attributes_)
       : name(name_), attributes(attributes_.begin(), attributes_.size()) {}
 };

@@ -106,8 +106,8 @@ struct Node {
 };
 
 /// Wraps the value of an operation. Records a node if gradients are enabled and an input requires one;
-/// otherwise `backward`, and all it holds on to, is dropped at once. A Tracer is told in either case. With a `recipe`, operations that need
-/// the value in their backward keep the recipe instead.
+/// otherwise `backward`, and all it holds on to, is dropped at once. A Tracer is told in either case. With a
+/// `recipe`, operations that need the value in their backward keep the recipe instead.
 Variable record(const Operation& operation, Tensor value, const std::vector<Variable>& inputs,
                 BackwardFunction backward, Recipe recipe = {});
 

@@ -1,11 +1,12 @@
-// Compiled: a function of tensors that is traced at its first call, optimised, and run as a graph from then on.
+// Compiled: a function of tensors that is traced at its first call, optimised, and run as a graph from then
+// on.
 //
 //   model.eval();
 //   fer::Compiled scores([&](const auto& in) { return std::vector{model(in[0]).scores}; });
 //   fer::Tensor y = scores({images})[0];
 //
-// It follows its function: when a weight has been changed since, or the inputs have another size, type, device or
-// precision, the next call traces anew.
+// It follows its function: when a weight has been changed since, or the inputs have another size, type,
+// device or precision, the next call traces anew.
 #pragma once
 
 #include <optional>

@@ -15,15 +15,15 @@ namespace fer {
 
 class Executor {
  public:
-  /// Weights are brought into the layout that the device's kernels read when they are first used. GraphError if
-  /// an operation is unknown.
+  /// Weights are brought into the layout that the device's kernels read when they are first used. GraphError
+  /// if an operation is unknown.
   explicit Executor(Graph graph);
   ~Executor();
   Executor(Executor&&) noexcept;
   Executor& operator=(Executor&&) noexcept;
 
-  /// The graph's outputs for these inputs. A value is held until its last reader has run. GraphError if an input
-  /// differs from the graph's in more than the number of images.
+  /// The graph's outputs for these inputs. A value is held until its last reader has run. GraphError if an
+  /// input differs from the graph's in more than the number of images.
   std::vector<Tensor> operator()(const std::vector<Tensor>& inputs) const;
 
   const Graph& graph() const { return graph_; }

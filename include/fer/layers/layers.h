@@ -8,8 +8,5 @@
 #include "fer/layers/dropout.h"
 #include "fer/layers/layer_norm.h"
 #include "fer/layers/linear.h"
-#include "fer/layers/mac_counter.h"
 #include "fer/layers/module.h"
 #include "fer/layers/pooling.h"
-#include "fer/layers/prepared_conv2d.h"
-#include "fer/layers/snapshot.h"

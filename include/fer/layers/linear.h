@@ -6,8 +6,6 @@
 #pragma once
 
 #include "fer/layers/module.h"
-#include "fer/layers/prepared_conv2d.h"
-#include "fer/layers/snapshot.h"
 
 namespace fer {
 
@@ -16,11 +14,8 @@ class Linear : public Layer {
   Linear(std::int64_t in, std::int64_t out, bool bias = true);
 
   std::string describe() const override;
-  /// x: any shape with last extent `in`; the result has last extent `out`. In evaluation without gradients
-  /// the weight is packed once and used until it changes.
+  /// x: any shape with last extent `in`; the result has last extent `out`.
   Variable forward(const Variable& x) override;
-  /// In training a packed weight would only take up memory.
-  void train(bool mode = true) override;
   /// gelu of the layer, and its sum with a residual of the result's shape: one pass over the result where the
   /// device has such a kernel.
   Variable gelu(const Variable& x);
@@ -33,11 +28,7 @@ class Linear : public Layer {
   Variable bias;    ///< O; undefined without bias
 
  private:
-  const PreparedConv2d& prepared();
-
   std::int64_t in_, out_;
-  PreparedConv2d prepared_;
-  Snapshot prepared_from_;
 };
 
 }  // namespace fer

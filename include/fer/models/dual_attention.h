@@ -58,18 +58,10 @@ class CrossAttentionBlock : public Module {
   explicit CrossAttentionBlock(const DualAttentionConfig& config);
   std::string describe() const override;
 
-  struct Projections {  // Eq. 3
-    Linear *q_lm, *k_fusion, *v_fusion;
-  };
-  Projections projections() const { return {q_lm_, k_fusion_, v_fusion_}; }
-
   /// t_fusion: N x T x D (keys, values, residual); t_query: N x T x D or, for the class token alone,
   /// N x 1 x D. The result has as many rows as t_query; they belong to the first rows of t_fusion.
   /// `weights`, if given, receives the attention's, N x heads x Tq x T.
   Variable operator()(const Variable& t_fusion, const Variable& t_query, Tensor* weights = nullptr);
-  /// From the queries, keys and values on, all N x T x D (Eqs. 4 and 5).
-  Variable from_projections(const Variable& t_fusion, const Variable& q, const Variable& k,
-                            const Variable& v);
 
  private:
   /// Eq. 5.
@@ -99,14 +91,11 @@ class BlockList : public Module {
   }
 };
 
-class PreparedAttention;
-
 class DualAttention : public Module {
  public:
   /// c_img, c_lm: channels of the two maps; pixels: h * w of the maps (position embeddings need it).
   DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t pixels,
                 const DualAttentionConfig& config = {});
-  ~DualAttention() override;
   std::string describe() const override;
 
   /// f_img: N x h x w x Ci, f_lm: N x h x w x Cl -> class token N x D. ShapeError if the maps differ in size.
@@ -119,14 +108,9 @@ class DualAttention : public Module {
   Variable attend(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
 
   const DualAttentionConfig& config() const { return config_; }
-  /// In training nothing prepared is kept.
-  void train(bool mode = true) override;
   void set_checkpointing(bool on) { checkpointing_ = on; }
-  /// Off: the first block is always computed step by step, not from a PreparedAttention.
-  void set_prepared(bool on) { use_prepared_ = on; }
 
  private:
-  friend class PreparedAttention;
   /// A stream of tokens, Eq. 2: what is embedded, and what is learnt beside it.
   struct Stream {
     Linear* embedding = nullptr;
@@ -135,15 +119,12 @@ class DualAttention : public Module {
   Variable embed(const Variable& map, const Stream& stream);
   /// The class token's row of a stream before the first block, the same for every image: N x 1 x D.
   Variable class_row(const Variable& like, const Stream& stream);
-  /// Whether a PreparedAttention has the first block's result, from maps like these.
-  bool can_prepare(const Variable& fused, const Variable& f_lm, const AttentionTrace* trace);
   Variable run_block(std::size_t i, const Variable& t, const Variable& t_query, AttentionTrace* trace);
   Variable finish(const Variable& row);
 
   DualAttentionConfig config_;
   std::int64_t c_img_, c_lm_, pixels_;
-  bool checkpointing_ = false, use_prepared_ = true;
-  std::unique_ptr<PreparedAttention> prepared_;
+  bool checkpointing_ = false;
   Conv2d* heatmap_conv_ = nullptr;
   Stream fusion_, landmarks_;  // landmarks_ only if `cross`
   BlockList* block_list_ = nullptr;

@@ -14,11 +14,10 @@
 #include <memory>
 
 #include "fer/formats/input_spec.h"
+#include "fer/graph/compiled.h"
 #include "fer/models/dual_attention.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
-#include "fer/models/prepared_image_net.h"
-#include "fer/models/prepared_landmark_net.h"
 #include "fer/models/presets.h"
 
 namespace fer {
@@ -44,19 +43,17 @@ class FERNet : public Module {
   FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
 
   // The same in steps, for Grad-CAM and figures.
-  /// The landmark feature. Once frozen (or under NoGrad) it comes from a PreparedLandmarkNet, made anew
-  /// whenever the backbone's values have changed.
+  /// The landmark feature. Once frozen it comes from a compiled graph of the backbone, which follows the
+  /// backbone's values.
   Variable landmark_features(const Variable& x);
-  /// On the CPU, in evaluation and without gradients, from a PreparedImageNet, made anew like the other.
-  Variable image_features(const Variable& x);
+  Variable image_features(const Variable& x) { return image_backbone_(x); }
   FERNetOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// From f_fusion on.
   FERNetOutput classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// 68 (x, y) in [0, 1] of the image, N x 136. ConfigError if the backbone has no head.
   Variable landmarks(const Variable& x);
 
-  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift. In training
-  /// nothing prepared is kept but that backbone's.
+  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift.
   void train(bool mode = true) override;
   /// Its parameters stop requiring gradients.
   void freeze_landmarks();
@@ -65,10 +62,8 @@ class FERNet : public Module {
   /// How the input is normalised, which `landmark_unit_input` takes back; ImageNet's statistics unless set.
   void set_normalisation(const Normalisation& normalisation);
   const Normalisation& normalisation() const { return normalisation_; }
-  /// Off: everything is computed layer by layer, also in evaluation.
-  void set_prepared(bool on);
-  /// Null until the first frozen forward pass.
-  const PreparedLandmarkNet* prepared_landmarks() const { return prepared_landmarks_.get(); }
+  /// Of the landmark backbone, as landmark_features() runs it once it is frozen; null before.
+  const Graph* landmark_graph() const { return frozen_landmarks_.graph(); }
   /// Recomputes stages and blocks in backward instead of keeping their activations.
   void set_checkpointing(bool on);
 
@@ -84,14 +79,12 @@ class FERNet : public Module {
 
   FERNetConfig config_;
   Normalisation normalisation_;
-  bool use_prepared_ = true;
-  std::unique_ptr<PreparedLandmarkNet> prepared_landmarks_;
-  std::unique_ptr<PreparedImageNet> prepared_image_;
   Variable unit_scale_, unit_shift_;  ///< of landmark_unit_input, on the device of the last input
   IRBackbone& image_backbone_;
   MobileFaceNet& landmark_backbone_;
   DualAttention& attention_;
   Linear& head_;
+  Compiled frozen_landmarks_;
 };
 
 }  // namespace fer

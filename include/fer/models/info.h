@@ -17,11 +17,11 @@ struct ModuleInfo {
 };
 
 struct InfoOptions {
-  bool full_last_block = false;     ///< all 197 rows of the last block, as the equations say
-  bool prepared_landmarks = false;  ///< the landmark backbone as inference runs it, without dead channels
+  bool full_last_block = false;  ///< all 197 rows of the last block, as the equations say
+  bool optimised = false;        ///< as inference runs it, behind all passes of the graph
 };
 
-/// One entry a module, parents before children. Counted from a forward pass of one image, in evaluation mode;
+/// One entry a module, parents before children. Counted from the graph of one image, in evaluation mode;
 /// the model is left as it was.
 std::vector<ModuleInfo> describe_model(FERNet& model, const InfoOptions& options = {});
 /// The same for a landmark net of its own, with its head if it has one.

@@ -23,17 +23,6 @@ class IRUnit : public Layer {
   /// x: N x H x W x in; y: N x ceil(H / stride) x ceil(W / stride) x out.
   Variable forward(const Variable& x) override;
 
-  /// The layers, for a PreparedImageNet.
-  struct Parts {
-    BatchNorm* norm1 = nullptr;
-    Conv2d* conv1 = nullptr;
-    PReLU* prelu = nullptr;
-    Conv2d* conv2 = nullptr;
-    BatchNorm* norm2 = nullptr;
-    Conv2d* shortcut_conv = nullptr;  ///< null where the shortcut is every stride-th pixel
-    BatchNorm* shortcut_norm = nullptr;
-  };
-  const Parts& parts() const { return parts_; }
   int stride() const { return stride_; }
 
  private:
@@ -41,7 +30,7 @@ class IRUnit : public Layer {
   int stride_;
   Layer* shortcut_layer_ = nullptr;
   Sequential* res_layer_ = nullptr;
-  Parts parts_;
+  BatchNorm* norm2_ = nullptr;
 };
 
 struct IRBackboneConfig {
@@ -66,14 +55,6 @@ class IRBackbone : public Layer {
   const IRBackboneConfig& config() const { return config_; }
   /// Height or width of the map that an image of that size gives.
   std::int64_t grid(std::int64_t image_size) const;
-  /// The stem's layers and the units in order, for a PreparedImageNet.
-  struct Stem {
-    Conv2d* conv = nullptr;
-    BatchNorm* norm = nullptr;
-    PReLU* prelu = nullptr;
-  };
-  const Stem& stem() const { return stem_; }
-  const std::vector<IRUnit*>& units() const { return units_; }
   /// Recomputes each stage in backward instead of keeping its activations.
   void set_checkpointing(bool on) { checkpointing_ = on; }
 
@@ -85,7 +66,8 @@ class IRBackbone : public Layer {
   bool checkpointing_ = false;
   Sequential& input_layer_;
   Sequential& body_;
-  Stem stem_;
+  BatchNorm* stem_norm_ = nullptr;
+  PReLU* stem_prelu_ = nullptr;
   std::vector<IRUnit*> units_;
 };
 

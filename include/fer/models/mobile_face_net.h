@@ -109,10 +109,7 @@ class MobileFaceNet : public Module {
   std::int64_t feature_channels() const { return 2 * config_.width; }
   std::int64_t grid(std::int64_t image_size) const;
 
-  /// The blocks up to f_lm in the order in which they run, for PreparedLandmarkNet.
   ConvBlock& conv1() const { return *conv1_; }
-  ConvBlock& conv2_dw() const { return *conv2_dw_; }
-  std::vector<DepthWise*> feature_blocks() const;
 
  private:
   MobileFaceNetConfig config_;

@@ -356,8 +356,8 @@ Backend& backend(Device device);
 /// (ShapesOnly), one whose kernels do nothing.
 Backend& backend_of(const Tensor& tensor);
 
-/// While alive, operations of this thread check their inputs and give outputs of the right shapes, but compute
-/// nothing: what is in the outputs is undefined.
+/// While alive, operations of this thread check their inputs and give outputs of the right shapes, but
+/// compute nothing: what is in the outputs is undefined.
 class ShapesOnly {
  public:
   ShapesOnly();

@@ -9,6 +9,7 @@
 #include "fer/data/class_map.h"
 #include "fer/data/faces.h"
 #include "fer/data/loader.h"
+#include "fer/graph/compiled.h"
 #include "fer/models/fernet.h"
 #include "fer/training/checkpoint.h"
 #include "fer/training/config.h"
@@ -85,7 +86,8 @@ struct Classifier {
   InputSpec expects;  ///< of a picture
   std::string note;   ///< NetworkDescription::note
   Device device = Device::cpu;
-  std::filesystem::path file;  ///< the weights were read from; empty: from none
+  std::filesystem::path file;                  ///< the weights were read from; empty: from none
+  mutable std::shared_ptr<Compiled> compiled;  ///< of `model`, made by the first prediction
 
   /// A picture of one face, of any size and colour; it is made what the network expects.
   SamplePrediction predict(const Image& image) const;

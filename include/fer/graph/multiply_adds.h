@@ -1,0 +1,29 @@
+// Multiply-adds of products, convolutions and attention, counted from a graph.
+//
+//   fer::MultiplyAdds macs = fer::multiply_adds(graph);
+//   macs.total(); macs.under("attention");
+//
+// Norms, activations and sums are not counted, as is the custom. A graph that passes have changed counts as
+// what it has become.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "fer/graph/graph.h"
+
+namespace fer {
+
+struct MultiplyAdds {
+  std::map<std::string, std::int64_t> by_module;  ///< what each module computed itself
+
+  std::int64_t total() const;
+  /// Of the module at `path` and all below it.
+  std::int64_t under(std::string_view path) const;
+};
+
+MultiplyAdds multiply_adds(const Graph& graph, std::int64_t images = 1);
+
+}  // namespace fer
