@@ -323,9 +323,10 @@ TEST_CASE("models: an error deep inside names the module's path") {
     if (p.name == "attention.blocks.1.fc1.weight") p.variable.mutable_value() = Tensor::zeros({192, 47});
   }
   model.eval();
-  CHECK_MESSAGE_OF(model(Variable(Tensor::zeros({1, 32, 32, 3}))), ShapeError,
-                   "[linear_gelu] x of shape (1, 1, 48) has 48 columns, weight of shape (192, 47) takes 47 (in "
-                   "module attention.blocks.1.fc1)");
+  CHECK_MESSAGE_OF(
+      model(Variable(Tensor::zeros({1, 32, 32, 3}))), ShapeError,
+      "[linear_gelu] x of shape (1, 1, 48) has 48 columns, weight of shape (192, 47) takes 47 (in "
+      "module attention.blocks.1.fc1)");
 }
 
 }  // namespace

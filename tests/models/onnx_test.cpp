@@ -192,16 +192,16 @@ TEST_CASE("onnx export: every preset gives a graph whose constants have the byte
 
 TEST_CASE("onnx export: operations of tiny, and of the model's switches") {
   const ReadModel tiny(export_preset("tiny"));
-  // Per block 4 products of the attention's layers, 2 of the attention, 2 of the MLP, and 2 embeddings. The last
-  // block has no keys and values, but two products more of its one query.
+  // Per block 4 products of the attention's layers, 2 of the attention, 2 of the MLP, and 2 embeddings. The
+  // last block has no keys and values, but two products more of its one query.
   CHECK(tiny.operations.at("MatMul") == 2 * 8 + 2);
   CHECK(tiny.operations.at("Softmax") == 2 + 1);
   CHECK(tiny.operations.at("Erf") == 2);
   CHECK(tiny.operations.at("LayerNormalization") == 2);
   CHECK(tiny.operations.at("ReduceMax") == 1);
   CHECK(tiny.node_inputs.contains("image_backbone.body.0.res_layer.0.scaled"));  // in front of padding
-  CHECK_FALSE(tiny.node_inputs.contains("image_backbone.body.0.res_layer.4"));     // behind a convolution
-  CHECK(tiny.operations.at("MaxPool") == 1);             // the one unit that halves and keeps its channels
+  CHECK_FALSE(tiny.node_inputs.contains("image_backbone.body.0.res_layer.4"));   // behind a convolution
+  CHECK(tiny.operations.at("MaxPool") == 1);     // the one unit that halves and keeps its channels
   CHECK(tiny.operations.at("Concat") == 2 + 3);  // tokens, and the extents of class tokens
 
   CHECK(ReadModel(export_preset("tiny_sum")).operations.at("ReduceSum") == 1);
