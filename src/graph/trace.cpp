@@ -41,19 +41,24 @@ class GraphRecorder final : public Tracer {
   }
 
  private:
+  /// A variable that is gone may have left its address to another one.
+  struct Seen {
+    ValueId id;
+    std::weak_ptr<const void> alive;
+  };
+
   ValueId new_value(const Variable& variable) {
     std::vector<Extent> shape;
     for (const std::int64_t extent : variable.shape()) shape.push_back({0, extent});
     const ValueId id = graph_.add_value(std::move(shape), variable.dtype());
-    ids_.emplace(variable.id(), id);
-    seen_.push_back(variable);
+    ids_.insert_or_assign(variable.id(), Seen{id, variable.watch()});
     return id;
   }
 
   ValueId id_of(const Variable& variable) {
     if (!variable.defined()) return no_value;
     const auto found = ids_.find(variable.id());
-    if (found != ids_.end()) return found->second;
+    if (found != ids_.end() && !found->second.alive.expired()) return found->second.id;
     const ValueId id = new_value(variable);
     graph_.value(id).constant = variable.value();
     graph_.value(id).name = variable.name();
@@ -79,8 +84,7 @@ class GraphRecorder final : public Tracer {
   }
 
   Graph graph_;
-  std::unordered_map<const void*, ValueId> ids_;
-  std::vector<Variable> seen_;  // kept, so that no later variable takes the address of an earlier one
+  std::unordered_map<const void*, Seen> ids_;
 };
 
 Graph trace_batch(const TensorFunction& f, const std::vector<Tensor>& like, std::int64_t images) {

@@ -68,6 +68,8 @@ class Variable {
   const std::shared_ptr<Node>& node() const;
   /// Identity of the underlying variable (copies of a Variable share it).
   const void* id() const { return state_.get(); }
+  /// Expires with the last copy.
+  std::weak_ptr<const void> watch() const { return state_; }
 
  private:
   struct State;
