@@ -139,7 +139,7 @@ const M& Exporter::at(const std::string& path) const {
 
 std::string Exporter::conv(const std::string& x, const std::string& path, const std::string& norm) {
   const Conv2d& layer = at<Conv2d>(path);
-  const Conv2dConfig& options = layer.config();
+  const Conv2dOptions& options = layer.options();
   Tensor weight = to_pytorch_layout(plain(layer.weight.value())), bias;
   if (layer.bias.defined()) bias = plain(layer.bias.value());
   if (!norm.empty()) {
@@ -158,7 +158,7 @@ std::string Exporter::conv(const std::string& x, const std::string& path, const 
   if (bias.defined()) inputs.push_back(constant(path + ".bias", bias));
   return node("Conv", path, inputs,
               {{"group", std::int64_t{options.groups}},
-               {"kernel_shape", Ints{options.kernel, options.kernel}},
+               {"kernel_shape", Ints{layer.kernel(), layer.kernel()}},
                {"pads", Ints(4, options.padding)},
                {"strides", Ints{options.stride, options.stride}}});
 }
@@ -232,7 +232,7 @@ std::string Exporter::normalised(const std::string& bytes) {
 
 std::string Exporter::ir_unit(const std::string& x, const std::string& path) {
   const std::string res = path + ".res_layer", shortcut = path + ".shortcut_layer";
-  const std::int64_t stride = at<Conv2d>(res + ".3").config().stride;
+  const std::int64_t stride = at<Conv2d>(res + ".3").options().stride;
   std::string y = batch_norm(x, res + ".0");  // stays: the convolution behind it pads with zeros, not with it
   y = prelu(conv(y, res + ".1"), res + ".2");
   y = conv(y, res + ".3", res + ".4");
