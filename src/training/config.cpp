@@ -53,21 +53,21 @@ Json to_value(const T& field) {
   }
 }
 
-void check_choice(std::string_view key, const std::string& value, const std::vector<std::string>& known) {
+void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& known) {
   if (std::find(known.begin(), known.end(), value) != known.end()) return;
   std::string list;
   for (const std::string& word : known) list += (list.empty() ? "" : ", ") + word;
   throw ConfigError(
-      concat("'", key, "' must be one of ", list, "; got '", excerpt(value), "'", advice(value, known)));
+      concat(what, " must be one of ", list, "; got '", excerpt(value), "'", advice(value, known)));
 }
 
 template <typename T>
-void assign(T& field, std::string_view key, const Json& value, const std::string& where) {
+void assign(T& field, const Json& value, const std::string& where) {
   if constexpr (std::is_same_v<T, Heatmap>) {
     field = parse_heatmap(json_as<std::string, ConfigError>(value, where));
   } else if constexpr (std::is_enum_v<T>) {
     const std::string word = json_as<std::string, ConfigError>(value, where);
-    check_choice(key, word, words_of<T>());
+    check_choice(where, word, words_of<T>());
     for (const T known : values_of<T>) {
       if (name_of(known) == word) field = known;
     }
@@ -90,14 +90,14 @@ Json parse_value(const std::string& json, const std::string& text, const std::st
 }
 
 template <typename T>
-void assign_text(T& field, std::string_view key, const std::string& text, const std::string& where) {
+void assign_text(T& field, const std::string& text, const std::string& where) {
   if constexpr (std::is_same_v<T, std::string> || is_path<T> || std::is_enum_v<T>) {
     require<ConfigError>(is_utf8(text), where, " is not UTF-8: '", excerpt(text), "'");
-    assign(field, key, Json(text), where);
+    assign(field, Json(text), where);
   } else {
     // Numbers and booleans are read as JSON reads them, lists with or without brackets; a bare word is none.
     const bool bare_list = detail::is_json_list<T> && (text.empty() || text.front() != '[');
-    assign(field, key, parse_value<T>(bare_list ? "[" + text + "]" : text, text, where), where);
+    assign(field, parse_value<T>(bare_list ? "[" + text + "]" : text, text, where), where);
   }
 }
 
@@ -186,7 +186,7 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
                          "' must be an object of settings");
   }
   if (json.contains("preset")) {
-    assign(config.preset, "preset", json["preset"], concat(source, ": 'preset'"));
+    assign(config.preset, json["preset"], concat(source, ": 'preset'"));
     config.model = preset(config.preset);
   }
   visit_sections(config, [&](const char* section, auto& fields) {
@@ -201,7 +201,7 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
     }
     visit_fields(fields, [&](const char* key, auto& field, const char*) {
       if (!object.contains(key)) return;
-      assign(field, key, object[key], concat(source, ": '", section, ".", key, "'"));
+      assign(field, object[key], concat(source, ": '", section, ".", key, "'"));
     });
   });
 }
@@ -225,7 +225,7 @@ void apply_setting(RunConfig& config, const std::string& key, const std::string&
       keys.emplace_back(name);
       if (key != name) return;
       found = true;
-      assign_text(field, key, value, concat(source, ": '", key, "'"));
+      assign_text(field, value, concat(source, ": '", key, "'"));
     });
   });
   if (!found) unknown_key(key, keys, source);
@@ -292,7 +292,7 @@ void check(const RunConfig& config) {
                        config.data.skip_bad);
   require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
                        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
-  check_choice("dataset", config.data.name, dataset_names());
+  check_choice("'dataset'", config.data.name, dataset_names());
   require<ConfigError>(t.loader_threads >= 0 && t.loader_threads <= 64,
                        "'loader_threads' must be 0 to 64, got ", t.loader_threads);
   require<ConfigError>(t.save_every >= 0, "'save_every' must not be negative, got ", t.save_every);

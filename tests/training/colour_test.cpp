@@ -292,7 +292,7 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   config.training.face_share = 0.5;
   CHECK(input_spec(config).face_share == 0.5);
   CHECK(message_of<ConfigError>([&] { apply_setting(config, "colour", "sepia", "command line"); }) ==
-        "'colour' must be one of auto, grey, rgb; got 'sepia'");
+        "command line: 'colour' must be one of auto, grey, rgb; got 'sepia'");
 }
 
 TEST_CASE("the weights that come with fer read a colour picture as its grey copy") {
