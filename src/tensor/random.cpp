@@ -46,7 +46,7 @@ struct ThreadRandom {
 constexpr int draw_bit = 40;
 
 thread_local ThreadRandom of_thread;
-thread_local RandomKey innermost;  // of the scopes, without a purpose
+thread_local RandomKey key_of_scope;  // of the scopes, without a purpose
 thread_local bool in_scope = false;
 
 }  // namespace
@@ -59,18 +59,18 @@ RandomKey initial_value_key(std::uint64_t purpose) {
   return {of_thread.seed, purpose, of_thread.initial_values++};
 }
 
-RandomScope::RandomScope(std::uint64_t seed, std::uint64_t step) : outer_(innermost), inside_(in_scope) {
-  innermost = {seed, 0, step};
+RandomScope::RandomScope(std::uint64_t seed, std::uint64_t step) : outer_(key_of_scope), inside_(in_scope) {
+  key_of_scope = {seed, 0, step};
   in_scope = true;
 }
 
 RandomScope::~RandomScope() {
-  innermost = outer_;
+  key_of_scope = outer_;
   in_scope = inside_;
 }
 
 RandomKey RandomScope::key(std::uint64_t purpose) {
-  if (in_scope) return {innermost.seed, purpose, innermost.index};
+  if (in_scope) return {key_of_scope.seed, purpose, key_of_scope.index};
   return {of_thread.seed, purpose, of_thread.step + (of_thread.draws++ << draw_bit)};
 }
 

@@ -15,27 +15,27 @@ namespace {
 
 /// The values of a setting that is one of several words, which name_of() gives.
 template <typename T>
-constexpr std::initializer_list<T> values_of = {};
+constexpr std::initializer_list<T> choices = {};
 template <>
-constexpr std::initializer_list<LabelMode> values_of<LabelMode> = {LabelMode::majority, LabelMode::argmax,
-                                                                   LabelMode::soft};
+constexpr std::initializer_list<LabelMode> choices<LabelMode> = {LabelMode::majority, LabelMode::argmax,
+                                                                 LabelMode::soft};
 template <>
-constexpr std::initializer_list<OptimizerKind> values_of<OptimizerKind> = {
+constexpr std::initializer_list<OptimizerKind> choices<OptimizerKind> = {
     OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd};
 template <>
-constexpr std::initializer_list<ScheduleKind> values_of<ScheduleKind> = {
+constexpr std::initializer_list<ScheduleKind> choices<ScheduleKind> = {
     ScheduleKind::constant, ScheduleKind::exponential, ScheduleKind::cosine};
 template <>
-constexpr std::initializer_list<ColourMode> values_of<ColourMode> = {ColourMode::automatic, ColourMode::grey,
-                                                                     ColourMode::rgb};
+constexpr std::initializer_list<ColourMode> choices<ColourMode> = {ColourMode::automatic, ColourMode::grey,
+                                                                   ColourMode::rgb};
 template <>
-constexpr std::initializer_list<AuxiliaryLoss> values_of<AuxiliaryLoss> = {
+constexpr std::initializer_list<AuxiliaryLoss> choices<AuxiliaryLoss> = {
     AuxiliaryLoss::neaa, AuxiliaryLoss::anchor, AuxiliaryLoss::none};
 
 template <typename T>
 std::vector<std::string> words_of() {
   std::vector<std::string> words;
-  for (const T value : values_of<T>) words.emplace_back(name_of(value));
+  for (const T value : choices<T>) words.emplace_back(name_of(value));
   return words;
 }
 
@@ -68,7 +68,7 @@ void assign(T& field, const Json& value, const std::string& where) {
   } else if constexpr (std::is_enum_v<T>) {
     const std::string word = json_as<std::string, ConfigError>(value, where);
     check_choice(where, word, words_of<T>());
-    for (const T known : values_of<T>) {
+    for (const T known : choices<T>) {
       if (name_of(known) == word) field = known;
     }
   } else if constexpr (is_path<T>) {

@@ -47,10 +47,11 @@ static void check_without_a_model(void) {
   CHECK(strcmp(fer_last_error(), "") == 0);
   CHECK(strcmp(fer_version(), FER_EXPECTED_VERSION) == 0);
   CHECK(fer_device_available("cpu") == 1);
-  CHECK_FAILS(fer_device_available("tpu"), 0, "unknown device 'tpu'; known are cpu, simt, cuda");
+  CHECK_FAILS(fer_device_available("tpu"), 0,
+              "unknown device 'tpu'; known are cpu, simt, cuda; did you mean 'cpu'?");
   fer_model* model = (fer_model*)1;
   CHECK_FAILS(fer_load("no/such/file", NULL, &model), FER_ERROR_FILE,
-              "cannot open 'no/such/file': No such file or directory");
+              "cannot read 'no/such/file': No such file or directory");
   CHECK(model == NULL);
   CHECK_FAILS(fer_load("no/such/file", NULL, NULL), FER_ERROR_ARGUMENT,
               "fer_load: the place for the model is NULL");
