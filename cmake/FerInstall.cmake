@@ -3,12 +3,17 @@ include(CMakePackageConfigHelpers)
 
 add_library(fer_all INTERFACE)
 set_target_properties(fer_all PROPERTIES EXPORT_NAME fer)
-target_link_libraries(fer_all INTERFACE fer_report)
+if(BUILD_SHARED_LIBS)
+  set(installed fer_shared)
+  target_link_libraries(fer_all INTERFACE fer_shared)
+else()
+  get_property(installed GLOBAL PROPERTY FER_INSTALLED_TARGETS)
+  target_link_libraries(fer_all INTERFACE fer_report fer_c)
+endif()
 add_library(fer::fer ALIAS fer_all)
 
-get_property(installed GLOBAL PROPERTY FER_INSTALLED_TARGETS)
 install(TARGETS ${installed} fer_options fer_all EXPORT ferTargets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS fer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Manual pages and completion scripts, written by the program itself.
 set(FER_ZSH_FOLDER ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING "Where zsh looks for completion functions")

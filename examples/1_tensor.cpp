@@ -1,7 +1,8 @@
 // 1. A tensor and its gradient.
 //
 // A Tensor is a block of numbers with a shape. A Variable is a tensor that remembers how it came about, so
-// that backward() can say how a result changes with each number that went into it.
+// that backward() can say how a result changes with each number that went into it. Operations take either; a
+// Tensor is a constant to them.
 #include <cmath>
 #include <exception>
 #include <iostream>
@@ -20,7 +21,7 @@ int main() try {
 
   // w is what we ask the gradient of. It is broadcast over the rows of x, as in NumPy.
   const fer::Variable w(fer::Tensor::from<float>({3}, {1, -1, 2}), /*requires_grad=*/true, "w");
-  const fer::Variable y = fer::Variable(x) * w;
+  const fer::Variable y = x * w;
   const fer::Variable loss = fer::mean(y * y);
   std::cout << "the mean of (x w)^2 is " << loss.item() << "\n";
 
@@ -35,11 +36,11 @@ int main() try {
   }
 
   // What was recorded, for Graphviz: example_1_tensor | tail -n +8 | dot -Tsvg > graph.svg
-  std::cout << "\n" << fer::graph_dot(fer::mean(fer::Variable(x) * w));
+  std::cout << "\n" << fer::graph_dot(fer::mean(x * w));
 
   // A mistake is an exception that names the operation and the shapes.
   try {
-    fer::matmul(w, fer::Variable(x));
+    fer::matmul(w, x);
   } catch (const fer::Error& error) {
     std::cerr << "as it should be: " << error.what() << "\n";
     return 0;

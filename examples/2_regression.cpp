@@ -17,8 +17,7 @@ int main() try {
     xs.push_back(x);
     ys.push_back(3 * x - 1 + 0.1f * std::sin(37.0f * static_cast<float>(i)));
   }
-  const fer::Variable x(fer::Tensor::from<float>({count, 1}, xs)),
-      y(fer::Tensor::from<float>({count, 1}, ys));
+  const auto x = fer::Tensor::from<float>({count, 1}, xs), y = fer::Tensor::from<float>({count, 1}, ys);
   fer::Variable weight(fer::Tensor::zeros({1, 1}), /*requires_grad=*/true, "weight");
   fer::Variable bias(fer::Tensor::zeros({1}), /*requires_grad=*/true, "bias");
 

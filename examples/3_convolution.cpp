@@ -5,24 +5,20 @@
 #include <exception>
 #include <iostream>
 
-#include "fer/data/loader.h"
-#include "fer/layers/layers.h"
-#include "fer/losses/landmark_loss.h"
-#include "fer/training/loop.h"
-#include "fer/training/optimizer.h"
+#include "fer/fer.h"
 
 namespace {
 
 /// N x 32 x 32 x 3 -> N x 136. A strided convolution halves the picture; the last map, 4 x 4 x 32, is read as
 /// one row, because it matters where in the picture something is.
 struct SmallNet : fer::Layer {
-  fer::Sequential& body = add<fer::Sequential>("body");
-  fer::Linear& head = add<fer::Linear>("head", 4 * 4 * 32, 136);
+  fer::Sequential& body = register_module<fer::Sequential>("body");
+  fer::Linear& head = register_module<fer::Linear>("head", 4 * 4 * 32, 136);
 
   SmallNet() {
     std::int64_t in = 3;
     for (const std::int64_t out : {8, 16, 32}) {
-      body.append<fer::Conv2d>(in, out, fer::Conv2dConfig{.kernel = 3, .stride = 2, .padding = 1});
+      body.append<fer::Conv2d>(in, out, 3, fer::Conv2dOptions{.stride = 2, .padding = 1});
       body.append<fer::BatchNorm>(out);
       body.append<fer::ReLU>();
       in = out;
@@ -34,24 +30,18 @@ struct SmallNet : fer::Layer {
   }
 };
 
-fer::LoaderOptions loader_options(bool training) {
-  fer::LoaderOptions options;
-  options.batch_size = 35;
-  options.image_size = 32;
-  options.shuffle = training;
-  options.cache = std::make_shared<fer::SampleCache>();
-  return options;
-}
-
-std::shared_ptr<const fer::Dataset> faces(fer::Split split) {
-  fer::DatasetOptions data;
-  data.name = "faces";
-  data.split = split;
-  data.train_identities = 100;
-  data.test_identities = 20;
-  data.faces_per_identity = 7;
-  data.face_size = 32;
-  return fer::open_dataset(data);
+fer::DataLoader faces(fer::Split split) {
+  return fer::DataLoader(fer::open_dataset({.name = "faces",
+                                            .split = split,
+                                            .validation_fraction = 0,
+                                            .train_identities = 100,
+                                            .test_identities = 20,
+                                            .faces_per_identity = 7,
+                                            .face_size = 32}),
+                         {.batch_size = 35,
+                          .image_size = 32,
+                          .shuffle = split == fer::Split::train,
+                          .cache = std::make_shared<fer::SampleCache>()});
 }
 
 /// Mean distance to the true points, in distances of the outer eye corners.
@@ -59,9 +49,8 @@ double test_error(SmallNet& net, fer::DataLoader& loader) {
   const fer::NoGrad no_grad;
   net.eval();  // batch norm uses its running statistics
   double sum = 0;
-  for (loader.start(0); auto batch = loader.next();) {
-    const fer::Variable points = net(fer::Variable(fer::network_input(*batch, fer::Device::cpu)));
-    sum += fer::normalised_mean_error(points.value(), batch->landmarks);
+  for (const fer::Batch& batch : loader.epoch(0)) {
+    sum += fer::normalised_mean_error(net(batch.x).value(), batch.landmarks);
   }
   net.train();
   return sum / static_cast<double>(loader.batches());
@@ -70,26 +59,24 @@ double test_error(SmallNet& net, fer::DataLoader& loader) {
 }  // namespace
 
 int main() try {
-  fer::DataLoader train(faces(fer::Split::train), loader_options(true));
-  fer::DataLoader test(faces(fer::Split::test), loader_options(false));
+  fer::DataLoader train = faces(fer::Split::train), test = faces(fer::Split::test);
+  fer::manual_seed(1);
   SmallNet net;
-  net.initialise(/*seed=*/1);
   std::cout << net.parameter_count() << " parameters, " << train.samples() << " pictures to train on, "
             << test.samples() << " of other persons to test on\n";
   const double before = test_error(net, test);
   std::cout << "untrained  test error " << before << std::endl;
 
   const fer::LandmarkLoss loss_of;
-  fer::Adam adam(net.named_parameters());
+  fer::Adam adam(net.parameters(), {.lr = 3e-3});
   double after = before;
   for (int epoch = 0; epoch < 6; ++epoch) {
     double loss_sum = 0;
-    for (train.start(epoch); auto batch = train.next();) {
-      const fer::Variable points = net(fer::Variable(fer::network_input(*batch, fer::Device::cpu)));
-      const fer::Variable loss = loss_of(points, batch->landmarks);
+    for (const fer::Batch& batch : train.epoch(epoch)) {
+      const fer::Variable loss = loss_of(net(batch.x), batch.landmarks);
       adam.zero_grad();
       loss.backward();
-      adam.step(/*lr=*/3e-3);
+      adam.step();
       loss_sum += loss.item();
     }
     after = test_error(net, test);

@@ -22,9 +22,9 @@ constexpr std::int64_t places = 6, letters = 5, width = 24, samples = 64;
 
 /// The paper's block, and a linear layer that reads a letter from the row that leaves it.
 struct LookUp : fer::Module {
-  fer::CrossAttentionBlock& block = add<fer::CrossAttentionBlock>(
+  fer::CrossAttentionBlock& block = register_module<fer::CrossAttentionBlock>(
       "block", fer::DualAttentionConfig{.dim = width, .heads = 2, .mlp_ratio = 2});
-  fer::Linear& head = add<fer::Linear>("head", width, letters);
+  fer::Linear& head = register_module<fer::Linear>("head", width, letters);
 
   /// tokens N x (1 + places) x width, query N x 1 x width -> scores N x letters. `weights` receives where
   /// each head looked, N x 2 x 1 x (1 + places).
@@ -35,7 +35,7 @@ struct LookUp : fer::Module {
 };
 
 struct Task {
-  fer::Variable tokens, query;
+  fer::Tensor tokens, query;
   fer::Tensor answers;                // N, the letter asked for
   std::vector<std::int64_t> asked;    // N, its place
   std::vector<std::string> contents;  // N, the letters in the order of the places
@@ -62,8 +62,8 @@ Task draw(std::uint64_t number) {
     }
     query[static_cast<std::size_t>(n * width + asked)] = 1;
   }
-  task.tokens = fer::Variable(fer::Tensor::from<float>({samples, 1 + places, width}, tokens));
-  task.query = fer::Variable(fer::Tensor::from<float>({samples, 1, width}, query));
+  task.tokens = fer::Tensor::from<float>({samples, 1 + places, width}, tokens);
+  task.query = fer::Tensor::from<float>({samples, 1, width}, query);
   task.answers = fer::Tensor::from<std::int64_t>({samples}, answers);
   return task;
 }
@@ -87,12 +87,12 @@ double looked_at(const fer::Tensor& weights, const Task& task) {
 }  // namespace
 
 int main() try {
+  fer::manual_seed(1);
   LookUp net;
-  net.initialise(/*seed=*/1);
   std::cout << net.block.describe() << ", " << net.block.parameter_count() << " parameters\n\n";
 
   // Trained for the right letter; nothing is ever said about where to look.
-  fer::Adam adam(net.named_parameters());
+  fer::Adam adam(net.parameters(), {.lr = 5e-3});
   for (std::uint64_t step = 0; step <= 300; ++step) {
     const Task task = draw(step);
     fer::Tensor weights;
@@ -103,7 +103,7 @@ int main() try {
     }
     adam.zero_grad();
     loss.backward();
-    adam.step(/*lr=*/5e-3);
+    adam.step();
   }
 
   // New samples, and where the two heads look. Each row sums to 1.
@@ -125,16 +125,10 @@ int main() try {
 
   // Eq. 4 by hand, for one sample and one head: softmax(q k^T / sqrt(d)) with d channels a head. Its rows are
   // what the block reported.
-  const auto parameters = net.named_parameters();
-  const auto weight = [&](const std::string& name) {
-    for (const fer::NamedVariable& p : parameters) {
-      if (p.name == name) return p.variable;
-    }
-    throw fer::ConfigError("no parameter " + name);
-  };
+  const fer::StateDict state = net.state_dict();
   constexpr std::int64_t d = width / 2;
-  const fer::Variable q = fer::linear(fer::slice(task.query, 0, 0, 1), weight("block.q_lm.weight"));
-  const fer::Variable k = fer::linear(fer::slice(task.tokens, 0, 0, 1), weight("block.k_fusion.weight"));
+  const fer::Variable q = fer::linear(fer::slice(task.query, 0, 0, 1), state.at("block.q_lm.weight"));
+  const fer::Variable k = fer::linear(fer::slice(task.tokens, 0, 0, 1), state.at("block.k_fusion.weight"));
   const fer::Variable by_hand =
       fer::softmax(1 / std::sqrt(static_cast<double>(d)) *
                    fer::matmul(fer::slice(q, 2, 0, d), fer::transpose(fer::slice(k, 2, 0, d))));

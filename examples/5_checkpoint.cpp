@@ -9,44 +9,35 @@
 #include <iostream>
 #include <numeric>
 
-#include "fer/data/loader.h"
-#include "fer/losses/fer_loss.h"
-#include "fer/training/evaluate.h"
-#include "fer/training/loop.h"
-#include "fer/training/optimizer.h"
+#include "fer/fer.h"
 
 int main() try {
   // The configuration that fer train writes into config.json, here with the preset for tests.
   fer::RunConfig config;
   config.preset = "tiny";
   config.model = fer::preset("tiny");
+  fer::manual_seed(1);
   fer::FERNet net(config.model);
-  net.initialise(/*seed=*/1);
   net.freeze_landmarks();  // as in training; here its backbone is not trained at all
 
   // Seven successive pictures of a person show the seven expressions.
-  fer::DatasetOptions data;
-  data.name = "faces";
-  data.train_identities = 1;
-  data.faces_per_identity = 7;
-  fer::LoaderOptions options;
-  options.batch_size = 7;
-  options.follow(
-      fer::input_spec(config));  // size, colour and normalisation, which are written beside the weights
-  fer::DataLoader loader(fer::open_dataset(data), options);
+  fer::LoaderOptions options{.batch_size = 7};
+  options.follow(fer::input_spec(config));  // size, colour and normalisation, written beside the weights
+  fer::DataLoader loader(
+      fer::open_dataset(
+          {.name = "faces", .validation_fraction = 0, .train_identities = 1, .faces_per_identity = 7}),
+      options);
   const auto info = loader.dataset().info();
 
   const fer::FERLoss loss_of({.neutral = info.neutral});
-  fer::Adam adam(net.named_parameters());
-  loader.start(0);
-  const fer::Batch batch = *loader.next();
-  const fer::Variable x(fer::network_input(batch, fer::Device::cpu));
+  fer::Adam adam(net.parameters(), {.lr = 3e-4});
+  const fer::Batch batch = *loader.epoch(0).begin();
   for (int step = 0; step < 12; ++step) {
-    const fer::FERNetOutput out = net(x);
+    const fer::FERNetOutput out = net(batch.x);
     const fer::FERLossParts loss = loss_of(out.scores, out.token, batch.labels);
     adam.zero_grad();
     loss.total.backward();
-    adam.step(/*lr=*/3e-4);
+    adam.step();
     std::cout << "step " << step << "  loss " << loss.total.item() << std::endl;
   }
 
@@ -59,7 +50,8 @@ int main() try {
   // The loaded network is the saved one: the same scores, to the bit.
   const fer::NoGrad no_grad;
   net.eval();
-  if (net(x).scores.value().to_vector<float>() != (*classifier.model)(x).scores.value().to_vector<float>()) {
+  const auto scores = [&](fer::FERNet& of) { return of(batch.x).scores.value().to_vector<float>(); };
+  if (scores(net) != scores(*classifier.model)) {
     std::cerr << "the loaded network differs from the saved one\n";
     return 1;
   }

@@ -51,6 +51,7 @@ double median(const std::vector<double>& sorted) {
 }
 
 std::unique_ptr<FERNet> make_model(const BenchOptions& options) {
+  const SkipInit skip;
   auto model = std::make_unique<FERNet>(preset(options.preset));
   model->initialise(1);
   model->freeze_landmarks();
@@ -90,7 +91,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
   const auto model = make_model(options);
   model->set_checkpointing(options.checkpointing);
   model->train();
-  Adam adam(model->named_parameters());
+  Adam adam(model->parameters(), {.lr = 3.5e-5});
   FERLossConfig config;
   config.neutral = model->config().classes - 1;
   const FERLoss criterion(config);
@@ -117,7 +118,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
       }
       ++step;
       NoGrad no_grad;
-      adam.step(3.5e-5);
+      adam.step();
       adam.zero_grad();
     };
     if (options.graph) {

@@ -140,7 +140,7 @@ class OpBench {
     std::vector<AdamSlot> slots{{make({parameters}), make({parameters}),
                                  Tensor::zeros({parameters}, DType::float32, options_.device),
                                  Tensor::zeros({parameters}, DType::float32, options_.device)}};
-    measure(name, 0, 7.0 * 4.0 * static_cast<double>(parameters), [&] { device_.adam_step(slots, {}); });
+    measure(name, 0, 7.0 * 4.0 * static_cast<double>(parameters), [&] { device_.adam_step(slots, {}, 1); });
   }
 
  private:

@@ -30,15 +30,12 @@ NameMap name_map(const std::string& kind) {
 
 /// What the network of `kind` wants, under fer's names.
 std::vector<NamedShape> wanted_by(const std::string& kind) {
-  FERNet net(preset("paper"));
-  MobileFaceNet landmarks({64, {4, 6, 2}, true, 136});
+  FERNet net = uninitialised<FERNet>(preset("paper"));
+  MobileFaceNet landmarks = uninitialised<MobileFaceNet>(MobileFaceNetConfig{64, {4, 6, 2}, true, 136});
   Module& module = kind == "ir50"            ? static_cast<Module&>(net.image_backbone())
                    : kind == "mobilefacenet" ? static_cast<Module&>(landmarks)
                                              : static_cast<Module&>(net);
-  std::vector<NamedShape> wanted;
-  for (const NamedVariable& p : module.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
-  for (const NamedBuffer& b : module.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
-  return wanted;
+  return shapes_of(module.state_dict());
 }
 
 /// What is said of the file beside its tensors.

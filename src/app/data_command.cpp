@@ -33,7 +33,7 @@ int check(const DataOptions& options, const SettingFlags& flags) {
   RunConfig config;
   flags.apply(config);
   const InterruptCatcher catcher;
-  const DataCheck result = check_data(dataset_options(config.data, Split::train), progress_lines());
+  const DataCheck result = check_data(config.data, progress_lines());
   if (!result.finished) return exit_code_of(interrupted());
   std::cout << (options.json ? to_json(result) : to_text(result));
   return is_sound(result) ? 0 : 1;

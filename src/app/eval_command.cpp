@@ -76,7 +76,7 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
   RunConfig config = classifier.config;
   config.data = evaluation_data(config.data, split);
   flags.apply(config);
-  const auto dataset = open_readable(dataset_options(config.data, split));
+  const auto dataset = open_readable(config.data);
   for (const std::string& warning : dataset->info().warnings) std::cerr << warning << "\n";
   const std::vector<std::string> classes = classes_compared(classifier, dataset->info());
   std::optional<Other> compared;

@@ -37,7 +37,7 @@ struct Subject {
     require_writable_file(options.out);
   }
   std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
-    return open_readable(dataset_options(config.data, parse_split(options.split)));
+    return open_readable(config.data);
   }
   /// The data set's samples of the network's classes, under its names and numbers.
   std::shared_ptr<const Dataset> relabelled_dataset(const FigureOptions& options) const {

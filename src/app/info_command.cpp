@@ -47,7 +47,7 @@ void print_modules(const std::vector<ModuleInfo>& infos, int levels) {
 }
 
 std::vector<Row> paper_rows() {
-  FERNet model(preset("paper"));
+  FERNet model = uninitialised<FERNet>(preset("paper"));
   const auto full = describe_model(model, {.full_last_block = true});
   MobileFaceNet landmark_net({64, {4, 6, 2}, true, 136});
   const auto landmarks = describe_model(landmark_net);
@@ -112,8 +112,7 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
     (void)make_network(config, held.tensors, file);  // or it asks for more than it holds
   }
   flags.apply(config);
-  FERNet model(config.model);
-  model.initialise(1);  // channels of zeros would count as left out
+  FERNet model(config.model);  // initialised: channels of zeros would count as left out
   const auto infos = describe_model(model, {.optimised = true});
   if (options.json) {
     nlohmann::ordered_json modules = nlohmann::ordered_json::array();

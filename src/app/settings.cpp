@@ -208,9 +208,9 @@ void SettingFlags::check_classes(const RunConfig& config) const {
     return flag->key == "classes" && flag->option->count() > 0;
   });
   if (!given) return;
-  const int classes = open_dataset(dataset_options(config.data, Split::train))->classes();
+  const int classes = open_dataset(config.data)->classes();
   require<ConfigError>(config.model.classes == classes, "--classes ", config.model.classes,
-                       " contradicts the data set '", config.data.dataset, "', which has ", classes,
+                       " contradicts the data set '", config.data.name, "', which has ", classes,
                        "; the flag can be left out");
 }
 

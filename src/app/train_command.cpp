@@ -28,7 +28,7 @@ struct TrainOptions {
 std::string new_folder(const RunConfig& config) {
   const std::time_t now = std::time(nullptr);
   std::ostringstream name;
-  name << "runs/" << config.data.dataset << "-" << config.preset << "-"
+  name << "runs/" << config.data.name << "-" << config.preset << "-"
        << std::put_time(std::localtime(&now), "%Y%m%d-%H%M%S");
   std::string unique = name.str();
   std::error_code ignored;
@@ -53,7 +53,7 @@ RunConfig resumed_configuration(const std::string& folder, const SettingFlags& f
 
 /// A few pictures of the test split and what the trained network says of them.
 void show_predictions(const ExperimentResult& result, const RunConfig& config, int count) {
-  const auto test = open_readable(dataset_options(evaluation_data(config.data, Split::test), Split::test));
+  const auto test = open_readable(evaluation_data(config.data, Split::test));
   const auto& samples = result.best.samples;
   count = std::min<int>(count, static_cast<int>(samples.size()));
   std::cout << "\nSome pictures of the test split:\n";
@@ -76,7 +76,7 @@ void print_result(const ExperimentResult& result, const RunConfig& config) {
   std::cout << "\n"
             << result.best.confusion.text() << "\n"
             << "accuracy on " << result.test_split << ": " << percent_text(result.best.confusion.accuracy());
-  if (config.data.validation > 0) {
+  if (config.data.validation_fraction > 0) {
     std::cout << " with the weights of the best epoch (" << t.best_epoch
               << ", chosen on the validation split), " << percent_text(result.last.confusion.accuracy())
               << " with those of the last\n";

@@ -22,7 +22,8 @@ namespace fer::detail {
 template <typename T>
 struct OptimizerKernels {
   /// One step of n elements.
-  void (*adam)(const AdamOptions& options, T* p, const T* grad, T* m, T* v, std::int64_t n);
+  void (*adam)(const AdamOptions& options, std::int64_t step, T* p, const T* grad, T* m, T* v,
+               std::int64_t n);
 };
 }  // namespace fer::detail
 #endif
@@ -38,15 +39,15 @@ struct AdamKernel {
   hn::ScalableTag<T> d;
   T beta2, keep1, keep2, decay, shrink, inverse_bias2, eps, rate;
 
-  explicit AdamKernel(const AdamOptions& o)
+  AdamKernel(const AdamOptions& o, std::int64_t count)
       : beta2(static_cast<T>(o.beta2)),
         keep1(static_cast<T>(1 - o.beta1)),
         keep2(static_cast<T>(1 - o.beta2)),
         decay(static_cast<T>(o.decoupled ? 0 : o.weight_decay)),
         shrink(static_cast<T>(o.decoupled ? 1 - o.lr * o.weight_decay : 1)),
-        inverse_bias2(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
+        inverse_bias2(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(count))))),
         eps(static_cast<T>(o.eps)),
-        rate(static_cast<T>(o.lr / (1 - std::pow(o.beta1, static_cast<double>(o.step))))) {}
+        rate(static_cast<T>(o.lr / (1 - std::pow(o.beta1, static_cast<double>(count))))) {}
 
   // One vector, or one element as a vector of one lane.
   template <class D>
@@ -72,8 +73,9 @@ struct AdamKernel {
 };
 
 template <typename T>
-void adam_chunk(const AdamOptions& options, T* p, const T* grad, T* m, T* v, std::int64_t n) {
-  AdamKernel<T>(options).run(p, grad, m, v, n);
+void adam_chunk(const AdamOptions& options, std::int64_t step, T* p, const T* grad, T* m, T* v,
+                std::int64_t n) {
+  AdamKernel<T>(options, step).run(p, grad, m, v, n);
 }
 
 OptimizerKernels<float> kernels_f32() {
@@ -132,18 +134,18 @@ struct AdamPointers {
 };
 
 template <typename T>
-void adam(std::span<AdamSlot> slots, const AdamOptions& options) {
+void adam(std::span<AdamSlot> slots, const AdamOptions& options, std::int64_t step) {
   std::vector<AdamPointers<T>> at;
   for (AdamSlot& s : slots)
     at.push_back({s.param.mutable_data<T>(), s.grad.data<T>(), s.m.mutable_data<T>(), s.v.mutable_data<T>()});
   const auto chunks = chunks_of(slots.size(), [&](std::size_t t) { return slots[t].param.numel(); });
   const std::int64_t count = static_cast<std::int64_t>(chunks.size());
-  const auto step = kernels<T>().adam;
+  const auto update = kernels<T>().adam;
 #pragma omp parallel for schedule(static) if (count > 1)
   for (std::int64_t c = 0; c < count; ++c) {
     const auto [t, first, n] = chunks[c];
     const AdamPointers<T>& a = at[t];
-    step(options, a.param + first, a.grad + first, a.m + first, a.v + first, n);
+    update(options, step, a.param + first, a.grad + first, a.m + first, a.v + first, n);
   }
 }
 
@@ -155,7 +157,7 @@ struct SgdPointers {
 };
 
 template <typename T>
-void sgd(std::span<SgdSlot> slots, const SgdOptions& options) {
+void sgd(std::span<SgdSlot> slots, const SgdOptions& options, bool first_step) {
   const bool with_momentum = options.momentum != 0;
   std::vector<SgdPointers<T>> at;
   for (SgdSlot& s : slots)
@@ -163,7 +165,7 @@ void sgd(std::span<SgdSlot> slots, const SgdOptions& options) {
                   with_momentum ? s.momentum.mutable_data<T>() : nullptr});
   const T lr = static_cast<T>(options.lr), decay = static_cast<T>(options.weight_decay);
   const T momentum = static_cast<T>(options.momentum);
-  const T keep = options.first_step ? T(0) : momentum;  // of the buffer, which may hold anything at first
+  const T keep = first_step ? T(0) : momentum;  // of the buffer, which may hold anything at first
   const auto chunks = chunks_of(slots.size(), [&](std::size_t t) { return slots[t].param.numel(); });
   const std::int64_t count = static_cast<std::int64_t>(chunks.size());
 #pragma omp parallel for schedule(static) if (count > 1)
@@ -176,7 +178,7 @@ void sgd(std::span<SgdSlot> slots, const SgdOptions& options) {
       continue;
     }
     T* __restrict buffer = at[t].momentum + first;
-    if (options.first_step) std::fill(buffer, buffer + n, T(0));
+    if (first_step) std::fill(buffer, buffer + n, T(0));
     for (std::int64_t i = 0; i < n; ++i) {
       const T g = grad[i] + decay * p[i];
       buffer[i] = keep * buffer[i] + g;
@@ -214,24 +216,25 @@ double sum_of_squares(const T* x, std::int64_t n) {
 
 }  // namespace
 
-void CpuBackend::adam_step(std::span<AdamSlot> slots, const AdamOptions& options) {
-  require<ConfigError>(options.step >= 1, "[adam] steps count from 1, got ", options.step);
+void CpuBackend::adam_step(std::span<AdamSlot> slots, const AdamOptions& options, std::int64_t step) {
+  require<ConfigError>(step >= 1, "[adam] steps count from 1, got ", step);
   if (slots.empty()) return;
   for (const AdamSlot& s : slots) {
     require_like("adam", "gradient", s.param, s.grad);
     require_like("adam", "first moment", s.param, s.m);
     require_like("adam", "second moment", s.param, s.v);
   }
-  dispatch_floating(slots[0].param.dtype(), "adam", [&]<typename T>() { adam<T>(slots, options); });
+  dispatch_floating(slots[0].param.dtype(), "adam", [&]<typename T>() { adam<T>(slots, options, step); });
 }
 
-void CpuBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) {
+void CpuBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options, std::int64_t step) {
+  require<ConfigError>(step >= 1, "[sgd] steps count from 1, got ", step);
   if (slots.empty()) return;
   for (const SgdSlot& s : slots) {
     require_like("sgd", "gradient", s.param, s.grad);
     if (options.momentum != 0) require_like("sgd", "momentum buffer", s.param, s.momentum);
   }
-  dispatch_floating(slots[0].param.dtype(), "sgd", [&]<typename T>() { sgd<T>(slots, options); });
+  dispatch_floating(slots[0].param.dtype(), "sgd", [&]<typename T>() { sgd<T>(slots, options, step == 1); });
 }
 
 void CpuBackend::sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) {

@@ -166,8 +166,8 @@ class DeviceBackend : public Backend {
                                      Tensor& loss) override;
 
   // optimizer.cu
-  void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) override;
-  void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) override;
+  void adam_step(std::span<AdamSlot> slots, const AdamOptions& options, std::int64_t step) override;
+  void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options, std::int64_t step) override;
   void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) override;
   void sam_restore(std::span<SamSlot> slots) override;
   void global_norm(std::span<const Tensor> tensors, Tensor& norm) override;

@@ -111,15 +111,15 @@ template <typename T>
 struct Adam {
   T beta2, keep1, keep2, decay, shrink, inverse_bias2, eps, rate;
 
-  explicit Adam(const AdamOptions& o)
+  Adam(const AdamOptions& o, std::int64_t count)
       : beta2(static_cast<T>(o.beta2)),
         keep1(static_cast<T>(1 - o.beta1)),
         keep2(static_cast<T>(1 - o.beta2)),
         decay(static_cast<T>(o.decoupled ? 0 : o.weight_decay)),
         shrink(static_cast<T>(o.decoupled ? 1 - o.lr * o.weight_decay : 1)),
-        inverse_bias2(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(o.step))))),
+        inverse_bias2(static_cast<T>(1 / std::sqrt(1 - std::pow(o.beta2, static_cast<double>(count))))),
         eps(static_cast<T>(o.eps)),
-        rate(static_cast<T>(o.lr / (1 - std::pow(o.beta1, static_cast<double>(o.step))))) {}
+        rate(static_cast<T>(o.lr / (1 - std::pow(o.beta1, static_cast<double>(count))))) {}
 
   __device__ __forceinline__ void step(T& p, T grad, T& m, T& v) const {
     const T param = p * shrink;
@@ -286,8 +286,8 @@ void require_like(const char* op, const char* name, const Tensor& param, const T
 
 }  // namespace
 
-void DeviceBackend::adam_step(std::span<AdamSlot> slots, const AdamOptions& options) {
-  require<ConfigError>(options.step >= 1, "[adam] steps count from 1, got ", options.step);
+void DeviceBackend::adam_step(std::span<AdamSlot> slots, const AdamOptions& options, std::int64_t step) {
+  require<ConfigError>(step >= 1, "[adam] steps count from 1, got ", step);
   if (slots.empty()) return;
   for (const AdamSlot& s : slots) {
     require_like("adam", "gradient", s.param, s.grad);
@@ -301,12 +301,13 @@ void DeviceBackend::adam_step(std::span<AdamSlot> slots, const AdamOptions& opti
                           s.v.mutable_data<T>(), s.param.numel()});
     }
     for_batches<AdamPointers<T>>(pointers, [&](const Batch<AdamPointers<T>>& batch, unsigned blocks) {
-      gpu::launch(adam_kernel<T>, blocks, threads, 0, stream_, batch, Adam<T>(options));
+      gpu::launch(adam_kernel<T>, blocks, threads, 0, stream_, batch, Adam<T>(options, step));
     });
   });
 }
 
-void DeviceBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) {
+void DeviceBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options, std::int64_t step) {
+  require<ConfigError>(step >= 1, "[sgd] steps count from 1, got ", step);
   if (slots.empty()) return;
   const bool with_momentum = options.momentum != 0;
   for (const SgdSlot& s : slots) {
@@ -320,7 +321,7 @@ void DeviceBackend::sgd_step(std::span<SgdSlot> slots, const SgdOptions& options
                           with_momentum ? s.momentum.mutable_data<T>() : nullptr, s.param.numel()});
     }
     const Sgd<T> sgd{static_cast<T>(options.lr), static_cast<T>(options.weight_decay),
-                     static_cast<T>(options.momentum), options.nesterov, options.first_step};
+                     static_cast<T>(options.momentum), options.nesterov, step == 1};
     for_batches<SgdPointers<T>>(pointers, [&](const Batch<SgdPointers<T>>& batch, unsigned blocks) {
       gpu::launch(sgd_kernel<T>, blocks, threads, 0, stream_, batch, sgd);
     });

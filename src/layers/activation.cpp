@@ -3,7 +3,7 @@
 namespace fer {
 
 PReLU::PReLU(std::int64_t channels)
-    : weight(add_parameter("weight", {channels}, Init::prelu)), channels_(channels) {}
+    : weight(register_parameter("weight", {channels}, Init::prelu)), channels_(channels) {}
 
 std::string PReLU::describe() const {
   return concat("PReLU(", channels_, ")");

@@ -6,10 +6,10 @@
 namespace fer {
 
 BatchNorm::BatchNorm(std::int64_t channels, double eps, double momentum)
-    : weight(add_parameter("weight", {channels}, Init::ones)),
-      bias(add_parameter("bias", {channels}, Init::zeros)),
-      running_mean(add_buffer("running_mean", {channels}, 0.0)),
-      running_var(add_buffer("running_var", {channels}, 1.0)),
+    : weight(register_parameter("weight", {channels}, Init::ones)),
+      bias(register_parameter("bias", {channels}, Init::zeros)),
+      running_mean(register_buffer("running_mean", {channels}, 0.0)),
+      running_var(register_buffer("running_var", {channels}, 1.0)),
       channels_(channels),
       eps_(eps),
       momentum_(momentum) {}

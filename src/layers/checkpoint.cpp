@@ -63,16 +63,17 @@ Variable checkpoint(const CheckpointedFunction& f, const std::vector<Variable>& 
     saved.push_back(
         {input.defined() ? Saved(input.value(), "checkpoint", "input") : Saved(), input.requires_grad()});
   }
+  const RandomKey random = RandomScope::key(0);
   Tensor y;
   {
     NoGrad no_grad;
+    RandomScope random_scope(random.seed, random.index);
     y = f(detached).value();
   }
   // f may use parameters that require gradients even where no input does (an image): one more input that does
   // makes sure that the node is recorded.
   std::vector<Variable> edges = inputs;
   edges.emplace_back(Tensor::scalar(0.0, y.dtype(), y.device()), /*requires_grad=*/true, "checkpoint");
-  const RandomKey random = RandomScope::key(0);
   return record("checkpoint", std::move(y), edges,
                 [f, saved = std::move(saved), random](const Tensor& dy) -> std::vector<Tensor> {
                   std::vector<Tensor> gradients = recompute(f, saved, random, dy);

@@ -4,32 +4,33 @@
 
 namespace fer {
 
-Conv2d::Conv2d(std::int64_t in, std::int64_t out, const Conv2dConfig& config)
-    : in_(in), out_(out), config_(config) {
-  require<ConfigError>(in >= 1 && out >= 1 && config.kernel >= 1 && config.groups >= 1, "Conv2d(", in, ", ",
-                       out, ", kernel ", config.kernel, ", groups ", config.groups, "): all start at 1");
-  require<ConfigError>(in % config.groups == 0 && out % config.groups == 0, "Conv2d(", in, ", ", out,
-                       "): ", config.groups, " groups do not divide both channel counts");
-  weight = add_parameter("weight", {out, config.kernel, config.kernel, in / config.groups}, Init::kaiming);
-  if (config.bias) bias = add_parameter("bias", {out}, Init::zeros);
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, int kernel, const Conv2dOptions& options, bool with_bias)
+    : in_(in), out_(out), kernel_(kernel), options_(options) {
+  const int groups = options.groups;
+  require<ConfigError>(in >= 1 && out >= 1 && kernel >= 1 && groups >= 1, "Conv2d(", in, ", ", out,
+                       ", kernel ", kernel, ", groups ", groups, "): all start at 1");
+  require<ConfigError>(in % groups == 0 && out % groups == 0, "Conv2d(", in, ", ", out, "): ", groups,
+                       " groups do not divide both channel counts");
+  weight = register_parameter("weight", {out, kernel, kernel, in / groups}, Init::kaiming);
+  if (with_bias) bias = register_parameter("bias", {out}, Init::zeros);
 }
 
 std::string Conv2d::describe() const {
   std::ostringstream text;
-  text << "Conv2d(" << in_ << ", " << out_ << ", kernel " << config_.kernel;
-  if (config_.stride != 1) text << ", stride " << config_.stride;
-  if (config_.groups == in_ && in_ == out_) {
+  text << "Conv2d(" << in_ << ", " << out_ << ", kernel " << kernel_;
+  if (options_.stride != 1) text << ", stride " << options_.stride;
+  if (options_.groups == in_ && in_ == out_) {
     text << ", depthwise";
-  } else if (config_.groups != 1) {
-    text << ", groups " << config_.groups;
+  } else if (options_.groups != 1) {
+    text << ", groups " << options_.groups;
   }
-  if (config_.bias) text << ", bias";
+  if (bias.defined()) text << ", bias";
   text << ")";
   return text.str();
 }
 
 Variable Conv2d::forward(const Variable& x) {
-  return conv2d(x, weight, bias, options());
+  return conv2d(x, weight, bias, options_);
 }
 
 }  // namespace fer

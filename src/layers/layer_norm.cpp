@@ -5,8 +5,8 @@
 namespace fer {
 
 LayerNorm::LayerNorm(std::int64_t channels, double eps)
-    : weight(add_parameter("weight", {channels}, Init::ones)),
-      bias(add_parameter("bias", {channels}, Init::zeros)),
+    : weight(register_parameter("weight", {channels}, Init::ones)),
+      bias(register_parameter("bias", {channels}, Init::zeros)),
       channels_(channels),
       eps_(eps) {}
 

@@ -6,8 +6,8 @@ namespace fer {
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) : in_(in), out_(out) {
   require<ConfigError>(in >= 1 && out >= 1, "Linear(", in, ", ", out, "): both widths start at 1");
-  weight = add_parameter("weight", {out, in}, Init::xavier);
-  if (with_bias) bias = add_parameter("bias", {out}, Init::zeros);
+  weight = register_parameter("weight", {out, in}, Init::xavier);
+  if (with_bias) bias = register_parameter("bias", {out}, Init::zeros);
 }
 
 std::string Linear::describe() const {

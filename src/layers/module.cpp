@@ -12,6 +12,7 @@ namespace fer {
 namespace {
 
 thread_local ParameterLimit* parameter_limit = nullptr;  // the innermost
+thread_local bool skip_init = false;
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
@@ -101,6 +102,51 @@ std::vector<NamedVariable> Module::named_parameters() const {
   return all;
 }
 
+std::vector<Variable> Module::parameters() const {
+  std::vector<Variable> all;
+  for (NamedVariable& parameter : named_parameters()) all.push_back(std::move(parameter.variable));
+  return all;
+}
+
+StateDict Module::state_dict() const {
+  StateDict state;
+  for (const NamedVariable& parameter : named_parameters()) {
+    state.insert(parameter.name, parameter.variable.value());
+  }
+  visit("", [&](const std::string& prefix, const Module& module) {
+    for (const Buffer& buffer : module.buffers_) state.insert(join(prefix, buffer.name), *buffer.tensor);
+  });
+  return state;
+}
+
+StateDifference Module::load_state_dict(const StateDict& state, bool strict) {
+  const StateDict own = state_dict();
+  StateDifference difference;
+  std::vector<std::string> misshapen;
+  for (const auto& [name, tensor] : own) {
+    const Tensor* found = state.find(name);
+    if (found == nullptr) {
+      difference.missing.push_back(name);
+    } else if (!(found->shape() == tensor.shape())) {
+      misshapen.push_back(concat(name, " is ", tensor.shape(), " and would be ", found->shape()));
+    }
+  }
+  for (const auto& [name, tensor] : state) {
+    if (!own.contains(name)) difference.unexpected.push_back(name);
+  }
+  require<ShapeError>(misshapen.empty(), "load_state_dict: other shapes: ", some_of(misshapen));
+  const bool same = difference.missing.empty() && difference.unexpected.empty();
+  require<ConfigError>(
+      same || !strict, "load_state_dict: ", difference.missing.empty() ? "" : "missing ",
+      some_of(difference.missing), difference.missing.empty() || difference.unexpected.empty() ? "" : "; ",
+      difference.unexpected.empty() ? "" : "not of this module ", some_of(difference.unexpected));
+  for (const auto& [name, tensor] : own) {
+    Tensor target = tensor;  // shares its memory
+    if (const Tensor* found = state.find(name)) target.copy_from(*found);
+  }
+  return difference;
+}
+
 std::vector<NamedBuffer> Module::named_buffers() {
   std::vector<NamedBuffer> all;
   visit("", [&](const std::string& prefix, const Module& module) {
@@ -185,6 +231,12 @@ void Module::initialise(std::uint64_t seed) {
   });
 }
 
+SkipInit::SkipInit() : outer_(std::exchange(skip_init, true)) {}
+
+SkipInit::~SkipInit() {
+  skip_init = outer_;
+}
+
 ParameterLimit::ParameterLimit(std::int64_t values, std::string source)
     : values_(values),
       left_(2 * values + 1'000'000),
@@ -202,17 +254,17 @@ void ParameterLimit::take(const std::string& name, const Shape& shape) {
   left_ -= shape.numel();
 }
 
-Variable Module::add_parameter(std::string name, const Shape& shape, Init init) {
+Variable Module::register_parameter(std::string name, const Shape& shape, Init init) {
   if (parameter_limit) parameter_limit->take(name, shape);
-  const Tensor value = init == Init::ones    ? Tensor::full(shape, 1.0)
-                       : init == Init::prelu ? Tensor::full(shape, 0.25)
-                                             : Tensor::zeros(shape);
+  const Tensor value = skip_init
+                           ? Tensor::zeros(shape)
+                           : initial_value(shape, init, initial_value_key(fnv1a64(name))).to(DType::float32);
   Variable variable(value, /*requires_grad=*/true, name);
   parameters_.push_back({std::move(name), variable, init});
   return variable;
 }
 
-Tensor& Module::add_buffer(std::string name, const Shape& shape, double value) {
+Tensor& Module::register_buffer(std::string name, const Shape& shape, double value) {
   if (parameter_limit) parameter_limit->take(name, shape);
   buffers_.push_back({std::move(name), std::make_unique<Tensor>(Tensor::full(shape, value)), value});
   return *buffers_.back().tensor;

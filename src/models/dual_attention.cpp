@@ -100,19 +100,19 @@ Tensor attention_weights(const Variable& q, const Variable& k, int heads) {
 CrossAttentionBlock::CrossAttentionBlock(const DualAttentionConfig& config) : config_(checked(config)) {
   const std::int64_t dim = config.dim;
   if (config.pre_norm) {
-    norm_lm_ = &add<LayerNorm>("norm_lm", dim);
-    norm1_ = &add<LayerNorm>("norm1", dim);
+    norm_lm_ = &register_module<LayerNorm>("norm_lm", dim);
+    norm1_ = &register_module<LayerNorm>("norm1", dim);
   }
-  q_lm_ = &add<Linear>("q_lm", dim, dim, config.qkv_bias);
-  k_fusion_ = &add<Linear>("k_fusion", dim, dim, config.qkv_bias);
-  v_fusion_ = &add<Linear>("v_fusion", dim, dim, config.qkv_bias);
-  proj_ = &add<Linear>("proj", dim, dim);
-  norm_ = &add<LayerNorm>("norm", dim);
-  fc1_ = &add<Linear>("fc1", dim, config.mlp_ratio * dim);
-  fc2_ = &add<Linear>("fc2", config.mlp_ratio * dim, dim);
-  drop_attention_ = &add<Dropout>("drop_attention", config.drop_attention);
-  drop_hidden_ = &add<Dropout>("drop_hidden", config.drop_hidden);
-  drop_mlp_ = &add<Dropout>("drop_mlp", config.drop_mlp);
+  q_lm_ = &register_module<Linear>("q_lm", dim, dim, config.qkv_bias);
+  k_fusion_ = &register_module<Linear>("k_fusion", dim, dim, config.qkv_bias);
+  v_fusion_ = &register_module<Linear>("v_fusion", dim, dim, config.qkv_bias);
+  proj_ = &register_module<Linear>("proj", dim, dim);
+  norm_ = &register_module<LayerNorm>("norm", dim);
+  fc1_ = &register_module<Linear>("fc1", dim, config.mlp_ratio * dim);
+  fc2_ = &register_module<Linear>("fc2", config.mlp_ratio * dim, dim);
+  drop_attention_ = &register_module<Dropout>("drop_attention", config.drop_attention);
+  drop_hidden_ = &register_module<Dropout>("drop_hidden", config.drop_hidden);
+  drop_mlp_ = &register_module<Dropout>("drop_mlp", config.drop_mlp);
 }
 
 std::string CrossAttentionBlock::describe() const {
@@ -168,24 +168,24 @@ DualAttention::DualAttention(std::int64_t c_img, std::int64_t c_lm, std::int64_t
                              const DualAttentionConfig& config)
     : config_(checked(config)), c_img_(c_img), c_lm_(c_lm), pixels_(pixels) {
   const std::int64_t dim = config_.dim;
-  fusion_.class_token = add_parameter("fusion_class", {1, 1, dim}, Init::class_token);
-  if (config_.cross) landmarks_.class_token = add_parameter("lm_class", {1, 1, dim}, Init::class_token);
+  fusion_.class_token = register_parameter("fusion_class", {1, 1, dim}, Init::class_token);
+  if (config_.cross) landmarks_.class_token = register_parameter("lm_class", {1, 1, dim}, Init::class_token);
   if (config_.pos_embed) {
-    fusion_.positions = add_parameter("pos_fusion", {1, pixels + 1, dim}, Init::class_token);
+    fusion_.positions = register_parameter("pos_fusion", {1, pixels + 1, dim}, Init::class_token);
     if (config_.cross)
-      landmarks_.positions = add_parameter("pos_lm", {1, pixels + 1, dim}, Init::class_token);
+      landmarks_.positions = register_parameter("pos_lm", {1, pixels + 1, dim}, Init::class_token);
   }
   if (config_.heatmap == Heatmap::conv) {
-    heatmap_conv_ = &add<Conv2d>("heatmap_conv", c_lm, c_img, Conv2dConfig{.kernel = 1, .bias = true});
+    heatmap_conv_ = &register_module<Conv2d>("heatmap_conv", c_lm, c_img, 1, Conv2dOptions{}, /*bias=*/true);
   }
-  fusion_.embedding = &add<Linear>("embed_fusion", c_img, dim);
-  if (config_.cross) landmarks_.embedding = &add<Linear>("embed_lm", c_lm, dim);
-  block_list_ = &add<BlockList>("blocks");
+  fusion_.embedding = &register_module<Linear>("embed_fusion", c_img, dim);
+  if (config_.cross) landmarks_.embedding = &register_module<Linear>("embed_lm", c_lm, dim);
+  block_list_ = &register_module<BlockList>("blocks");
   for (std::int64_t i = 0; i < config_.depth; ++i) blocks_.push_back(&block_list_->append(config_));
-  if (config_.final_norm) final_norm_ = &add<LayerNorm>("final_norm", dim);
+  if (config_.final_norm) final_norm_ = &register_module<LayerNorm>("final_norm", dim);
   if (config_.se_gate) {
-    se_linear1_ = &add<Linear>("se_linear1", dim, dim);
-    se_linear2_ = &add<Linear>("se_linear2", dim, dim);
+    se_linear1_ = &register_module<Linear>("se_linear1", dim, dim);
+    se_linear2_ = &register_module<Linear>("se_linear2", dim, dim);
   }
 }
 

@@ -14,13 +14,13 @@ FERNetConfig checked(const FERNetConfig& config) {
 
 FERNet::FERNet(const FERNetConfig& config)
     : config_(checked(config)),
-      image_backbone_(add<IRBackbone>("image_backbone", config.image)),
-      landmark_backbone_(add<MobileFaceNet>("landmark_backbone", config.landmarks)),
-      attention_(add<DualAttention>(
+      image_backbone_(register_module<IRBackbone>("image_backbone", config.image)),
+      landmark_backbone_(register_module<MobileFaceNet>("landmark_backbone", config.landmarks)),
+      attention_(register_module<DualAttention>(
           "attention", config.image.widths.back(), landmark_backbone_.feature_channels(),
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
-      head_(add<Linear>("head", config.attention.dim, config.classes)),
+      head_(register_module<Linear>("head", config.attention.dim, config.classes)),
       frozen_landmarks_([this](const std::vector<Variable>& in) {
         return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
       }) {

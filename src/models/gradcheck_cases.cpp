@@ -70,10 +70,10 @@ auto maker(Args... args) {
 void add_layers(std::vector<ModuleGradcheckCase>& cases) {
   cases.push_back(layer_case("linear", {3, 4, 5}, maker<Linear>(5, 3)));
   cases.push_back(layer_case("linear without bias", {4, 5}, maker<Linear>(5, 3, false)));
-  const Conv2dConfig strided{.kernel = 3, .stride = 2, .padding = 1, .bias = true};
-  const Conv2dConfig depthwise{.kernel = 3, .padding = 1, .groups = 4};
-  cases.push_back(layer_case("conv2d stride 2", {2, 6, 5, 3}, maker<Conv2d>(3, 4, strided)));
-  cases.push_back(layer_case("conv2d depthwise", {2, 5, 5, 4}, maker<Conv2d>(4, 4, depthwise)));
+  const Conv2dOptions strided{.stride = 2, .padding = 1}, depthwise{.padding = 1, .groups = 4};
+  cases.push_back(
+      layer_case("conv2d stride 2", {2, 6, 5, 3}, maker<Conv2d>(3, 4, 3, strided, /*bias=*/true)));
+  cases.push_back(layer_case("conv2d depthwise", {2, 5, 5, 4}, maker<Conv2d>(4, 4, 3, depthwise)));
   cases.push_back(layer_case("batch_norm training", {3, 2, 2, 4}, maker<BatchNorm>(4)));
   cases.push_back(layer_case("batch_norm evaluation", {3, 2, 2, 4}, maker<BatchNorm>(4), false));
   cases.push_back(layer_case("layer_norm", {2, 3, 6}, maker<LayerNorm>(6)));

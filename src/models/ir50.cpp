@@ -8,18 +8,18 @@ namespace fer {
 
 IRUnit::IRUnit(std::int64_t in, std::int64_t out, int stride) : in_(in), out_(out), stride_(stride) {
   if (in == out) {
-    shortcut_layer_ = &add<MaxPool2d>("shortcut_layer", 1, stride);
+    shortcut_layer_ = &register_module<MaxPool2d>("shortcut_layer", 1, stride);
   } else {
-    Sequential& projection = add<Sequential>("shortcut_layer");
-    projection.append<Conv2d>(in, out, Conv2dConfig{.kernel = 1, .stride = stride});
+    Sequential& projection = register_module<Sequential>("shortcut_layer");
+    projection.append<Conv2d>(in, out, 1, Conv2dOptions{.stride = stride});
     projection.append<BatchNorm>(out);
     shortcut_layer_ = &projection;
   }
-  res_layer_ = &add<Sequential>("res_layer");
+  res_layer_ = &register_module<Sequential>("res_layer");
   res_layer_->append<BatchNorm>(in);
-  res_layer_->append<Conv2d>(in, out, Conv2dConfig{.kernel = 3, .padding = 1});
+  res_layer_->append<Conv2d>(in, out, 3, Conv2dOptions{.padding = 1});
   res_layer_->append<PReLU>(out);
-  res_layer_->append<Conv2d>(out, out, Conv2dConfig{.kernel = 3, .stride = stride, .padding = 1});
+  res_layer_->append<Conv2d>(out, out, 3, Conv2dOptions{.stride = stride, .padding = 1});
   norm2_ = &res_layer_->append<BatchNorm>(out);
 }
 
@@ -62,10 +62,12 @@ IRBackboneConfig checked(const IRBackboneConfig& config) {
 }  // namespace
 
 IRBackbone::IRBackbone(const IRBackboneConfig& config)
-    : config_(checked(config)), input_layer_(add<Sequential>("input_layer")), body_(add<Sequential>("body")) {
+    : config_(checked(config)),
+      input_layer_(register_module<Sequential>("input_layer")),
+      body_(register_module<Sequential>("body")) {
   const int stem_stride = static_cast<int>(config_.stem_stride);
   input_layer_.append<Conv2d>(3, config_.stem,
-                              Conv2dConfig{.kernel = 3, .stride = stem_stride, .padding = 1});
+                              3, Conv2dOptions{.stride = stem_stride, .padding = 1});
   stem_norm_ = &input_layer_.append<BatchNorm>(config_.stem);
   stem_prelu_ = &input_layer_.append<PReLU>(config_.stem);
   std::int64_t channels = config_.stem;

@@ -57,7 +57,7 @@ std::vector<KnownNetwork> make_networks() {
   for (const char* variant : {"tiny_extras", "tiny_no_product", "tiny_no_cross", "tiny"}) {
     FERNetConfig config = preset(variant);
     config.landmarks.head = true;
-    FERNet net(config);
+    FERNet net = uninitialised<FERNet>(config);
     whole.add(net);
     image.add(net.image_backbone());
     landmarks.add(net.landmark_backbone());

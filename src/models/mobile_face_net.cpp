@@ -8,12 +8,11 @@ namespace fer {
 
 ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, int kernel, int stride, std::int64_t groups,
                      bool prelu, int padding)
-    : conv_(add<Conv2d>(
-          "conv", in, out,
-          Conv2dConfig{
-              .kernel = kernel, .stride = stride, .padding = padding, .groups = static_cast<int>(groups)})),
-      bn_(add<BatchNorm>("bn", out)) {
-  if (prelu) prelu_ = &add<PReLU>("prelu", out);
+    : conv_(register_module<Conv2d>(
+          "conv", in, out, kernel,
+          Conv2dOptions{.stride = stride, .padding = padding, .groups = static_cast<int>(groups)})),
+      bn_(register_module<BatchNorm>("bn", out)) {
+  if (prelu) prelu_ = &register_module<PReLU>("prelu", out);
 }
 
 std::string ConvBlock::describe() const {
@@ -25,9 +24,9 @@ Variable ConvBlock::forward(const Variable& x) {
 }
 
 DepthWise::DepthWise(std::int64_t in, std::int64_t out, std::int64_t hidden, int stride, bool residual)
-    : conv_(add<ConvBlock>("conv", in, hidden, 1, 1, 1, true, 0)),
-      conv_dw_(add<ConvBlock>("conv_dw", hidden, hidden, 3, stride, hidden, true, 1)),
-      project_(add<ConvBlock>("project", hidden, out, 1, 1, 1, false, 0)),
+    : conv_(register_module<ConvBlock>("conv", in, hidden, 1, 1, 1, true, 0)),
+      conv_dw_(register_module<ConvBlock>("conv_dw", hidden, hidden, 3, stride, hidden, true, 1)),
+      project_(register_module<ConvBlock>("project", hidden, out, 1, 1, 1, false, 0)),
       residual_(residual) {}
 
 std::string DepthWise::describe() const {
@@ -41,16 +40,16 @@ Variable DepthWise::forward(const Variable& x) {
 }
 
 ResidualStack::ResidualStack(std::int64_t channels, std::int64_t count, std::int64_t hidden)
-    : model_(add<Sequential>("model")) {
+    : model_(register_module<Sequential>("model")) {
   for (std::int64_t i = 0; i < count; ++i) {
     blocks_.push_back(&model_.append<DepthWise>(channels, channels, hidden, 1, true));
   }
 }
 
 LandmarkHead::LandmarkHead(std::int64_t channels, std::int64_t outputs)
-    : conv_6_dw_(add<ConvBlock>("conv_6_dw", channels, channels, 7, 1, channels, false, 0)),
-      linear_(add<Linear>("linear", channels, outputs, false)),
-      bn_(add<BatchNorm>("bn", outputs)) {}
+    : conv_6_dw_(register_module<ConvBlock>("conv_6_dw", channels, channels, 7, 1, channels, false, 0)),
+      linear_(register_module<Linear>("linear", channels, outputs, false)),
+      bn_(register_module<BatchNorm>("bn", outputs)) {}
 
 Variable LandmarkHead::forward(const Variable& x) {
   require<ShapeError>(x.rank() == 4 && x.dim(1) == 7 && x.dim(2) == 7,
@@ -81,17 +80,17 @@ MobileFaceNetConfig checked(const MobileFaceNetConfig& config) {
 
 MobileFaceNet::MobileFaceNet(const MobileFaceNetConfig& config) : config_(checked(config)) {
   const std::int64_t w = config_.width;
-  conv1_ = &add<ConvBlock>("conv1", 3, w, 3, 2, 1, true, 1);
-  conv2_dw_ = &add<ConvBlock>("conv2_dw", w, w, 3, 1, w, true, 1);
-  conv_23_ = &add<DepthWise>("conv_23", w, w, 2 * w, 2, false);
-  conv_3_ = &add<ResidualStack>("conv_3", w, config_.units[0], 2 * w);
-  conv_34_ = &add<DepthWise>("conv_34", w, 2 * w, 4 * w, 2, false);
-  conv_4_ = &add<ResidualStack>("conv_4", 2 * w, config_.units[1], 4 * w);
+  conv1_ = &register_module<ConvBlock>("conv1", 3, w, 3, 2, 1, true, 1);
+  conv2_dw_ = &register_module<ConvBlock>("conv2_dw", w, w, 3, 1, w, true, 1);
+  conv_23_ = &register_module<DepthWise>("conv_23", w, w, 2 * w, 2, false);
+  conv_3_ = &register_module<ResidualStack>("conv_3", w, config_.units[0], 2 * w);
+  conv_34_ = &register_module<DepthWise>("conv_34", w, 2 * w, 4 * w, 2, false);
+  conv_4_ = &register_module<ResidualStack>("conv_4", 2 * w, config_.units[1], 4 * w);
   if (!config_.head) return;
-  conv_45_ = &add<DepthWise>("conv_45", 2 * w, 2 * w, 8 * w, 2, false);
-  conv_5_ = &add<ResidualStack>("conv_5", 2 * w, config_.units[2], 4 * w);
-  conv_6_sep_ = &add<ConvBlock>("conv_6_sep", 2 * w, 8 * w, 1, 1, 1, true, 0);
-  output_layer_ = &add<LandmarkHead>("output_layer", 8 * w, config_.outputs);
+  conv_45_ = &register_module<DepthWise>("conv_45", 2 * w, 2 * w, 8 * w, 2, false);
+  conv_5_ = &register_module<ResidualStack>("conv_5", 2 * w, config_.units[2], 4 * w);
+  conv_6_sep_ = &register_module<ConvBlock>("conv_6_sep", 2 * w, 8 * w, 1, 1, 1, true, 0);
+  output_layer_ = &register_module<LandmarkHead>("output_layer", 8 * w, config_.outputs);
 }
 
 std::string MobileFaceNet::describe() const {

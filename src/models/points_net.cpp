@@ -5,8 +5,8 @@
 namespace fer {
 
 PointsNet::PointsNet(const IRBackboneConfig& config, std::int64_t image_size)
-    : image_backbone_(add<IRBackbone>("image_backbone", config)),
-      heat_(add<Linear>("heat", config.widths.back(), points)),
+    : image_backbone_(register_module<IRBackbone>("image_backbone", config)),
+      heat_(register_module<Linear>("heat", config.widths.back(), points)),
       grid_(image_backbone_.grid(image_size)) {}
 
 std::string PointsNet::describe() const {

@@ -17,7 +17,7 @@ namespace {
 
 bool all_validated(const std::vector<RunStudy>& runs) {
   return std::all_of(runs.begin(), runs.end(),
-                     [](const RunStudy& run) { return run.log.config.data.validation > 0; });
+                     [](const RunStudy& run) { return run.log.config.data.validation_fraction > 0; });
 }
 
 std::string html(const std::string& text) {
@@ -98,7 +98,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
       const auto figure = [&](double (ConfusionMatrix::*f)() const) {
         return run.evaluation ? percent((run.evaluation->confusion.*f)()) : "–";
       };
-      table.row({run.name, run.log.config.data.dataset, run.log.config.preset,
+      table.row({run.name, run.log.config.data.name, run.log.config.preset,
                  figure(&ConfusionMatrix::accuracy), figure(&ConfusionMatrix::mean_class_accuracy),
                  figure(&ConfusionMatrix::macro_f1), best ? std::to_string(best->epoch) : "–",
                  std::to_string(steps), duration(seconds_of(run.log)),

@@ -96,7 +96,7 @@ RunStudy study_run(const std::filesystem::path& folder, Device device, const Stu
   const Classifier net = load_classifier(folder, device);
   study.parameters = net.model->parameter_count();
   const Split split = parse_split(options.split);
-  const auto dataset = open_readable(dataset_options(evaluation_data(net.config.data, split), split));
+  const auto dataset = open_readable(evaluation_data(net.config.data, split));
   study.split = std::string(name_of(dataset->info().split));
   study.evaluation = evaluate(net, dataset);
   const std::vector<std::string>& names = study.evaluation->confusion.class_names();

@@ -38,22 +38,49 @@ std::uint64_t Random::below(std::uint64_t n) {
 }
 
 namespace {
-struct SeedAndStep {
-  std::uint64_t seed = 0, step = 0;
+
+// Of a thread, outside of scopes. A key's index is the step, with the number of the draw in its upper bits.
+struct ThreadRandom {
+  std::uint64_t seed = 0, step = 0, draws = 0, initial_values = 0;
 };
-thread_local SeedAndStep current;
+constexpr int draw_bit = 40;
+
+thread_local ThreadRandom of_thread;
+thread_local RandomKey key_of_scope;  // of the scopes, without a purpose
+thread_local bool in_scope = false;
+
 }  // namespace
 
-RandomScope::RandomScope(std::uint64_t seed, std::uint64_t step) : seed_(current.seed), step_(current.step) {
-  current = {seed, step};
+void manual_seed(std::uint64_t seed) {
+  of_thread = {seed};
+}
+
+RandomKey initial_value_key(std::uint64_t purpose) {
+  return {of_thread.seed, purpose, of_thread.initial_values++};
+}
+
+RandomScope::RandomScope(std::uint64_t seed, std::uint64_t step) : outer_(key_of_scope), inside_(in_scope) {
+  key_of_scope = {seed, 0, step};
+  in_scope = true;
 }
 
 RandomScope::~RandomScope() {
-  current = {seed_, step_};
+  key_of_scope = outer_;
+  in_scope = inside_;
 }
 
 RandomKey RandomScope::key(std::uint64_t purpose) {
-  return {current.seed, purpose, current.step};
+  if (in_scope) return {key_of_scope.seed, purpose, key_of_scope.index};
+  return {of_thread.seed, purpose, of_thread.step + (of_thread.draws++ << draw_bit)};
+}
+
+void RandomScope::finish_step() {
+  set_steps(of_thread.step + 1);
+}
+
+void RandomScope::set_steps(std::uint64_t steps) {
+  of_thread.step = steps;
+  of_thread.draws = 0;
 }
 
 }  // namespace fer

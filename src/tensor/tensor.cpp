@@ -1,20 +1,16 @@
 #include "fer/tensor/tensor.h"
 
-#include <cstring>
+#include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "fer/tensor/backend.h"
 
 namespace fer {
+namespace {
 
-Storage::Storage(Device device_, std::size_t bytes_)
-    : device(device_), bytes(bytes_), data(bytes_ ? backend(device_).allocate(bytes_) : nullptr) {}
-
-Storage::~Storage() {
-  if (data) backend(device).release(data, bytes);
-}
-
-Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+/// Bytes of a tensor. ShapeError if there can be none of this shape.
+std::size_t bytes_of(const Shape& shape, DType dtype) {
   std::size_t bytes = size_of(dtype);
   for (std::int64_t extent : shape) {
     require<ShapeError>(extent >= 0, "a tensor cannot have the negative extent in ", shape);
@@ -23,10 +19,72 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
         "a tensor of shape ", shape, " is larger than any memory");
     bytes *= static_cast<std::size_t>(extent);
   }
+  return bytes;
+}
+
+}  // namespace
+
+Storage::Storage(Device device_, std::size_t bytes_)
+    : device(device_), bytes(bytes_), data(bytes_ ? backend(device_).allocate(bytes_) : nullptr) {}
+
+Storage::Storage(Device device_, std::size_t bytes_, void* data_, bool read_only_, BlobDeleter deleter_)
+    : device(device_),
+      bytes(bytes_),
+      data(data_),
+      external(true),
+      read_only(read_only_),
+      deleter(std::move(deleter_)) {}
+
+Storage::~Storage() {
+  if (!external) {
+    if (data) backend(device).release(data, bytes);
+    return;
+  }
+  if (!deleter) return;
+  if (device != Device::cpu) {
+    // The owner may reuse it at once, and does not know the queue of those who still read it.
+    try {
+      backend(device).synchronize();
+    } catch (const Error&) {
+      // The device has failed, so that nothing reads it any more; whoever uses the device next is told.
+    }
+  }
+  deleter(data);
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   Tensor t;
   t.shape_ = shape;
   t.dtype_ = dtype;
-  t.storage_ = std::make_shared<Storage>(device, bytes);
+  t.storage_ = std::make_shared<Storage>(device, bytes_of(shape, dtype));
+  return t;
+}
+
+Tensor Tensor::from_blob(void* data, const Shape& shape, DType dtype, Device device, BlobDeleter deleter) {
+  return of_external(data, false, shape, dtype, device, std::move(deleter));
+}
+
+Tensor Tensor::from_blob(const void* data, const Shape& shape, DType dtype, Device device,
+                         BlobDeleter deleter) {
+  return of_external(const_cast<void*>(data), true, shape, dtype, device, std::move(deleter));
+}
+
+Tensor Tensor::of_external(void* data, bool read_only, const Shape& shape, DType dtype, Device device,
+                           BlobDeleter deleter) {
+  const std::size_t bytes = bytes_of(shape, dtype);
+  require<ConfigError>(data != nullptr || bytes == 0, "from_blob: a tensor of shape ", shape, " and type ",
+                       dtype, " needs ", bytes, " bytes, and the pointer to them is null");
+  const std::size_t beyond = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
+  require<ConfigError>(beyond == 0, "from_blob: elements of ", dtype, " lie at multiples of ", size_of(dtype),
+                       " bytes, and the address is ", beyond, " beyond one");
+  require<DeviceError>(device != Device::simt,
+                       "from_blob: the device simt checks every access against memory that it allocated "
+                       "itself; make the tensor on the device cpu and copy it: to(Device::simt)");
+  backend(device);  // DeviceError if there is none
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.storage_ = std::make_shared<Storage>(device, bytes, data, read_only, std::move(deleter));
   return t;
 }
 
@@ -77,6 +135,8 @@ const void* Tensor::raw() const {
 
 void* Tensor::mutable_raw() {
   require(defined(), "an undefined tensor has no data");
+  require<TypeError>(!storage_->read_only, "a tensor of shape ", shape_,
+                     " views constant memory and cannot be written to; clone() it first");
   ++storage_->version;
   return static_cast<std::byte*>(storage_->data) + offset_;
 }

@@ -69,7 +69,7 @@ std::string about(const AblationResult& result) {
   const RunConfig& c = result.config;
   std::ostringstream out;
   std::size_t samples = result.cells.empty() ? 0 : result.cells[0].best.samples.size();
-  out << c.data.dataset << ", " << samples << " samples of " << result.test_split << "; preset " << c.preset
+  out << c.data.name << ", " << samples << " samples of " << result.test_split << "; preset " << c.preset
       << ", " << c.training.epochs << " epochs of batches of " << c.training.batch_size;
   if (c.training.max_steps > 0) out << ", at most " << c.training.max_steps << " steps";
   out << ", learning rate " << c.training.lr << "; seeds";

@@ -55,7 +55,7 @@ void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
   if (last) config.landmarks.outputs = last->dim(0);
   // Made once within the file's bounds: a tensor without elements has a width, too.
   const ParameterLimit limit(tensors.element_count(), name);
-  const MobileFaceNet fits(config.landmarks);
+  const auto fits = uninitialised<MobileFaceNet>(config.landmarks);
 }
 
 std::string load_landmarks(const fs::path& file, MobileFaceNet& net) {

@@ -11,13 +11,6 @@ namespace {
 constexpr int checkpoint_version = 1;
 constexpr const char* optimizer_prefix = "optimizer/";
 
-StateDict state_of(Module& model) {
-  StateDict state;
-  for (const NamedVariable& p : model.named_parameters()) state.insert(p.name, p.variable.value());
-  for (const NamedBuffer& b : model.named_buffers()) state.insert(b.name, *b.buffer);
-  return state;
-}
-
 void restore(Tensor& target, const StateDict& file, const std::string& name, const std::string& path) {
   const Tensor* found = file.find(name);
   require<FormatError>(found != nullptr, path, ": not a checkpoint of this run: '", name, "' is missing");
@@ -29,22 +22,18 @@ void restore(Tensor& target, const StateDict& file, const std::string& name, con
 }  // namespace
 
 void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata) {
-  save_state_dict(path, state_of(model), metadata);
+  save_state_dict(path, model.state_dict(), metadata);
 }
 
 void load_weights(const StateDict& tensors, const std::string& source, Module& model) {
-  const StateDict state = state_of(model);
+  const StateDict state = model.state_dict();
   const std::vector<NamedShape> wanted = shapes_of(state), held = shapes_of(tensors);
-  const StateDict found = matched_tensors(match(wanted, held, fernet_names()), tensors, source);
-  for (const auto& [name, tensor] : state) {
-    Tensor target = tensor;
-    target.copy_from(found.at(name));
-  }
+  model.load_state_dict(matched_tensors(match(wanted, held, fernet_names()), tensors, source));
 }
 
 void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,
                      const MovingAverage* average, const Progress& progress, const Metadata& metadata) {
-  StateDict state = state_of(model);
+  StateDict state = model.state_dict();
   for (const auto& [name, tensor] : optimizer.state()) state.insert(optimizer_prefix + name, tensor);
   if (average) {
     for (const auto& [name, tensor] : average->state()) state.insert(optimizer_prefix + name, tensor);
@@ -76,11 +65,7 @@ Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optim
   require<FormatError>(version->second == std::to_string(checkpoint_version), name,
                        ": checkpoint of version ", version->second, ", this program reads version ",
                        checkpoint_version);
-  for (const NamedVariable& p : model.named_parameters()) {
-    Variable variable = p.variable;
-    restore(variable.mutable_value(), file.tensors, p.name, name);
-  }
-  for (const NamedBuffer& b : model.named_buffers()) restore(*b.buffer, file.tensors, b.name, name);
+  for (auto [key, tensor] : model.state_dict()) restore(tensor, file.tensors, key, name);
   for (auto [key, tensor] : optimizer.state()) restore(tensor, file.tensors, optimizer_prefix + key, name);
   if (average) {
     for (auto [key, tensor] : average->state()) restore(tensor, file.tensors, optimizer_prefix + key, name);

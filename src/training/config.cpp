@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
-#include <map>
 #include <type_traits>
 
 #include "fer/formats/atomic_file.h"
@@ -13,19 +13,66 @@
 namespace fer {
 namespace {
 
+/// The values of a setting that is one of several words, which name_of() gives.
+template <typename T>
+constexpr std::initializer_list<T> choices = {};
+template <>
+constexpr std::initializer_list<LabelMode> choices<LabelMode> = {LabelMode::majority, LabelMode::argmax,
+                                                                 LabelMode::soft};
+template <>
+constexpr std::initializer_list<OptimizerKind> choices<OptimizerKind> = {
+    OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd};
+template <>
+constexpr std::initializer_list<ScheduleKind> choices<ScheduleKind> = {
+    ScheduleKind::constant, ScheduleKind::exponential, ScheduleKind::cosine};
+template <>
+constexpr std::initializer_list<ColourMode> choices<ColourMode> = {ColourMode::automatic, ColourMode::grey,
+                                                                   ColourMode::rgb};
+template <>
+constexpr std::initializer_list<AuxiliaryLoss> choices<AuxiliaryLoss> = {
+    AuxiliaryLoss::neaa, AuxiliaryLoss::anchor, AuxiliaryLoss::none};
+
+template <typename T>
+std::vector<std::string> words_of() {
+  std::vector<std::string> words;
+  for (const T value : choices<T>) words.emplace_back(name_of(value));
+  return words;
+}
+
+template <typename T>
+constexpr bool is_path = std::is_same_v<T, std::filesystem::path>;
+
 template <typename T>
 Json to_value(const T& field) {
-  if constexpr (std::is_same_v<T, Heatmap>) {
+  if constexpr (std::is_enum_v<T>) {
     return std::string(name_of(field));
+  } else if constexpr (is_path<T>) {
+    return field.string();
   } else {
     return field;
   }
+}
+
+void check_choice(const std::string& what, const std::string& value, const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), value) != known.end()) return;
+  std::string list;
+  for (const std::string& word : known) list += (list.empty() ? "" : ", ") + word;
+  throw ConfigError(
+      concat(what, " must be one of ", list, "; got '", excerpt(value), "'", advice(value, known)));
 }
 
 template <typename T>
 void assign(T& field, const Json& value, const std::string& where) {
   if constexpr (std::is_same_v<T, Heatmap>) {
     field = parse_heatmap(json_as<std::string, ConfigError>(value, where));
+  } else if constexpr (std::is_enum_v<T>) {
+    const std::string word = json_as<std::string, ConfigError>(value, where);
+    check_choice(where, word, words_of<T>());
+    for (const T known : choices<T>) {
+      if (name_of(known) == word) field = known;
+    }
+  } else if constexpr (is_path<T>) {
+    field = json_as<std::string, ConfigError>(value, where);
   } else {
     field = json_as<T, ConfigError>(value, where);
   }
@@ -44,10 +91,8 @@ Json parse_value(const std::string& json, const std::string& text, const std::st
 
 template <typename T>
 void assign_text(T& field, const std::string& text, const std::string& where) {
-  if constexpr (std::is_same_v<T, std::string>) {
+  if constexpr (std::is_same_v<T, std::string> || is_path<T> || std::is_enum_v<T>) {
     require<ConfigError>(is_utf8(text), where, " is not UTF-8: '", excerpt(text), "'");
-    field = text;
-  } else if constexpr (std::is_same_v<T, Heatmap>) {
     assign(field, Json(text), where);
   } else {
     // Numbers and booleans are read as JSON reads them, lists with or without brackets; a bare word is none.
@@ -61,29 +106,14 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
   throw ConfigError(concat(source, ": unknown key '", excerpt(key), "'", advice(key, known)));
 }
 
-/// The words that a text setting may be; empty if it is free.
-const std::vector<std::string>& choices_of(const std::string& key) {
-  static const std::map<std::string, std::vector<std::string>> choices{
-      {"preset", preset_names()},
-      {"dataset", dataset_names()},
-      {"labels", {"majority", "argmax", "soft"}},
-      {"optimizer", {"adam", "adamw", "sgd"}},
-      {"schedule", {"constant", "exponential", "cosine"}},
-      {"colour", {"auto", "grey", "rgb"}},
-      {"loss", {"neaa", "anchor", "none"}},
-      {"heatmap", {"max", "sum", "abs_sum", "conv"}},
-  };
-  static const std::vector<std::string> none;
-  const auto found = choices.find(key);
-  return found == choices.end() ? none : found->second;
-}
-
-void check_choice(const std::string& key, const std::string& value) {
-  const std::vector<std::string>& known = choices_of(key);
-  if (std::find(known.begin(), known.end(), value) != known.end()) return;
-  std::string list;
-  for (const std::string& word : known) list += (list.empty() ? "" : ", ") + word;
-  throw ConfigError(concat("'", key, "' must be one of ", list, "; got '", value, "'", advice(value, known)));
+/// The words that a setting may be; empty if it is free.
+template <typename T>
+std::vector<std::string> choices_of(std::string_view key) {
+  if (key == "preset") return preset_names();
+  if (key == "dataset") return dataset_names();
+  if constexpr (std::is_same_v<T, Heatmap>) return {"max", "sum", "abs_sum", "conv"};
+  if constexpr (std::is_enum_v<T>) return words_of<T>();
+  return {};
 }
 
 /// What --help calls the values of a field.
@@ -93,12 +123,35 @@ constexpr const char* type_of(std::string_view key) {
   if constexpr (std::is_same_v<T, bool>) return "BOOL";
   if constexpr (std::is_integral_v<T>) return std::is_unsigned_v<T> ? "UINT" : "INT";
   if constexpr (std::is_floating_point_v<T>) return "FLOAT";
-  const bool path =
-      key == "data" || key == "landmarks" || key == "init" || key == "image_backbone" || key == "vit";
-  return path ? "PATH" : "TEXT";
+  const bool path = key == "landmarks" || key == "init" || key == "image_backbone" || key == "vit";
+  return path || is_path<T> ? "PATH" : "TEXT";
 }
 
 }  // namespace
+
+std::string_view name_of(OptimizerKind kind) {
+  switch (kind) {
+    case OptimizerKind::adam:
+      return "adam";
+    case OptimizerKind::adamw:
+      return "adamw";
+    case OptimizerKind::sgd:
+      break;
+  }
+  return "sgd";
+}
+
+std::string_view name_of(ColourMode mode) {
+  switch (mode) {
+    case ColourMode::automatic:
+      return "auto";
+    case ColourMode::grey:
+      return "grey";
+    case ColourMode::rgb:
+      break;
+  }
+  return "rgb";
+}
 
 std::string to_json(const RunConfig& config) {
   RunConfig copy = config;
@@ -147,7 +200,8 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
       }
     }
     visit_fields(fields, [&](const char* key, auto& field, const char*) {
-      if (object.contains(key)) assign(field, object[key], concat(source, ": '", section, ".", key, "'"));
+      if (!object.contains(key)) return;
+      assign(field, object[key], concat(source, ": '", section, ".", key, "'"));
     });
   });
 }
@@ -183,8 +237,9 @@ std::vector<SettingInfo> settings_of(const RunConfig& config) {
   visit_sections(copy, [&infos](const char* section, auto& fields) {
     visit_fields(fields, [&](const char* key, auto& field, const char* help) {
       const Json value = to_value(field);
+      using Field = std::remove_cvref_t<decltype(field)>;
       infos.push_back({section, key, help, value.is_string() ? value.get<std::string>() : value.dump(),
-                       type_of<std::remove_cvref_t<decltype(field)>>(key), choices_of(key)});
+                       type_of<Field>(key), choices_of<Field>(key)});
     });
   });
   return infos;
@@ -237,14 +292,7 @@ void check(const RunConfig& config) {
                        config.data.skip_bad);
   require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
                        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
-  for (const auto& [key, value] : {std::pair{"colour", t.colour},
-                                   {"optimizer", t.optimizer},
-                                   {"loss", t.loss},
-                                   {"schedule", t.schedule},
-                                   {"labels", config.data.labels},
-                                   {"dataset", config.data.dataset}}) {
-    check_choice(key, value);
-  }
+  check_choice("'dataset'", config.data.name, dataset_names());
   require<ConfigError>(t.loader_threads >= 0 && t.loader_threads <= 64,
                        "'loader_threads' must be 0 to 64, got ", t.loader_threads);
   require<ConfigError>(t.save_every >= 0, "'save_every' must not be negative, got ", t.save_every);
@@ -252,26 +300,10 @@ void check(const RunConfig& config) {
   config.augment.check();
 }
 
-DataConfig evaluation_data(DataConfig config, Split split) {
-  const bool of_training = split == Split::train || split == Split::validation;
-  if (!of_training && config.labels == name_of(LabelMode::soft)) config.labels = name_of(LabelMode::majority);
-  return config;
-}
-
-DatasetOptions dataset_options(const DataConfig& config, Split split) {
-  DatasetOptions options;
-  options.name = config.dataset;
-  options.folder = config.folder;
+DatasetOptions evaluation_data(DatasetOptions options, Split split) {
   options.split = split;
-  options.label_mode = parse_label_mode(config.labels);
-  options.validation_fraction = config.validation;
-  options.test_fraction = config.test;
-  options.seed = config.split_seed;
-  options.class_names = config.class_names;
-  options.skip_bad = config.skip_bad;
-  options.train_identities = config.train_identities;
-  options.test_identities = config.test_identities;
-  options.faces_per_identity = config.faces_per_identity;
+  const bool of_training = split == Split::train || split == Split::validation;
+  if (!of_training && options.label_mode == LabelMode::soft) options.label_mode = LabelMode::majority;
   return options;
 }
 

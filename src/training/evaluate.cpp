@@ -180,8 +180,8 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data) {
                                {"the network", classifier.class_names});
   require<DataError>(map.common.size() >= 2, "the data set '", data.name, "' has the classes ",
                      class_list_text(data.class_names), "; the network, trained on '",
-                     classifier.config.data.dataset, "', tells apart ",
-                     class_list_text(classifier.class_names), "; a measure needs two classes in common");
+                     classifier.config.data.name, "', tells apart ", class_list_text(classifier.class_names),
+                     "; a measure needs two classes in common");
   return map;
 }
 

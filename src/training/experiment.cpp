@@ -67,7 +67,7 @@ class PointsTask : public Task {
 
 FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
   FERLossConfig loss;
-  loss.auxiliary = parse_auxiliary_loss(config.loss);
+  loss.auxiliary = config.loss;
   loss.weight = config.loss_weight;
   loss.neutral = neutral;
   loss.label_smoothing = config.label_smoothing;
@@ -160,14 +160,14 @@ void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
 /// The settings of a stage that trains on the points of drawn faces.
 RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   RunConfig stage = config;
-  stage.data.dataset = "faces";
-  stage.data.validation = 0;
-  if (config.data.dataset != "faces") stage.data.train_identities = config.landmarks.identities;
+  stage.data.name = "faces";
+  stage.data.validation_fraction = 0;
+  if (config.data.name != "faces") stage.data.train_identities = config.landmarks.identities;
   stage.training.epochs = epochs;
   stage.training.batch_size = config.landmarks.batch_size;
   stage.training.lr = config.landmarks.lr;
-  stage.training.optimizer = "adam";
-  stage.training.schedule = "cosine";
+  stage.training.optimizer = OptimizerKind::adam;
+  stage.training.schedule = ScheduleKind::cosine;
   stage.training.weight_decay = stage.training.sam_rho = stage.training.ema_decay =
       0;  // meant for the other stage
   stage.training.max_steps = 0;
@@ -186,24 +186,12 @@ LoaderOptions with_cache(LoaderOptions options, const std::shared_ptr<SampleCach
 struct DrawnFaces {
   explicit DrawnFaces(const RunConfig& stage)
       : cache(std::make_shared<SampleCache>()),
-        train(open_dataset(dataset_options(stage.data, Split::train)),
-              with_cache(training_loader_options(stage), cache)),
-        test(open_dataset(dataset_options(stage.data, Split::test)),
+        train(open_dataset(stage.data), with_cache(training_loader_options(stage), cache)),
+        test(open_dataset(evaluation_data(stage.data, Split::test)),
              with_cache(evaluation_loader_options(stage), cache)) {}
   std::shared_ptr<SampleCache> cache;
   DataLoader train, test;
 };
-
-/// Parameters and statistics of one module into another of the same shape.
-void copy_state(Module& from, Module& to) {
-  const std::vector<NamedVariable> source = from.named_parameters();
-  std::vector<NamedVariable> target = to.named_parameters();
-  for (std::size_t i = 0; i < source.size(); ++i)
-    target[i].variable.mutable_value().copy_from(source[i].variable.value());
-  const std::vector<NamedBuffer> statistics = from.named_buffers();
-  std::vector<NamedBuffer> into = to.named_buffers();
-  for (std::size_t i = 0; i < statistics.size(); ++i) into[i].buffer->copy_from(*statistics[i].buffer);
-}
 
 /// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
 LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& faces, const fs::path& folder,
@@ -218,12 +206,12 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& f
 LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFaces& faces,
                                 const fs::path& folder, Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, image_epochs(config));
-  PointsNet net(config.model.image, config.model.image_size);
+  PointsNet net = uninitialised<PointsNet>(config.model.image, config.model.image_size);
   net.initialise(config.training.seed);
   net.to(device);
   PointsTask task("image", net, faces.test, input_spec(stage), device);
   LoopResult result = run_training(task, faces.train, stage.training, folder, observer);
-  copy_state(net.image_backbone(), model.image_backbone());
+  model.image_backbone().load_state_dict(net.image_backbone().state_dict());
   return result;
 }
 
@@ -374,7 +362,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   config = completed(std::move(config), *train, begins);
   settle_colour(config, all_grey, user);
   if (resume) require_input_of_run(folder, config);
-  FERNet model(config.model);
+  FERNet model = uninitialised<FERNet>(config.model);
   model.initialise(config.training.seed);
   const bool named = begins || config.training.init.empty();
   const std::vector<std::string> loaded =
@@ -401,7 +389,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
     observer.on_note("image backbone: it learns the points of drawn faces first");
     train_image_backbone(model, config, faces(), folder, device, observer);
   }
-  const bool same_pictures = drawn && config.data.dataset == "faces";
+  const bool same_pictures = drawn && config.data.name == "faces";
   const auto cache = same_pictures ? drawn->cache : pictures;
   drawn.reset();
   model.set_checkpointing(config.training.checkpointing);
@@ -451,7 +439,7 @@ void check_experiments(const std::vector<RunConfig>& configs) {
     const bool named = !whole.landmarks.file.empty() || !whole.training.image_backbone.empty() ||
                        !whole.training.vit.empty() || !whole.training.init.empty();
     if (!named) continue;
-    FERNet model(whole.model);
+    FERNet model = uninitialised<FERNet>(whole.model);
     load_named_weights(whole, sets.train->info(), model);
   }
 }
@@ -466,12 +454,11 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
   const FolderLock lock(folder);
   if (!lock.missing().empty()) observer.on_note(lock.missing());
-  const bool settled = config.training.colour != "auto";
-  settle_colour(config, !settled && all_grey(*open_dataset(dataset_options(config.data, Split::train))),
-                observer);
+  const bool settled = config.training.colour != ColourMode::automatic;
+  settle_colour(config, !settled && all_grey(*open_dataset(config.data)), observer);
   FERNetConfig sizes = config.model;
   sizes.landmarks.head = true;
-  FERNet model(sizes);
+  FERNet model = uninitialised<FERNet>(sizes);
   model.initialise(config.training.seed);
   model.to(device);
   DrawnFaces faces(points_stage(config, 1));

@@ -85,7 +85,8 @@ RunConfig fine_tuning(const fs::path& file) {
   if (weights.network) {
     config.preset = weights.network->config.preset;
     config.model = weights.network->config.model;
-    config.training.colour = name_of(weights.network->input.colour);
+    const bool grey = weights.network->input.colour == InputColour::grey;
+    config.training.colour = grey ? ColourMode::grey : ColourMode::rgb;
     config.training.face_share = weights.network->input.face_share;
   }
   config.training.init = file.string();
@@ -94,7 +95,7 @@ RunConfig fine_tuning(const fs::path& file) {
   config.training.lr = 5e-5;
   config.training.batch_size = 16;
   config.training.epochs = 15;
-  config.data.validation = 0;
+  config.data.validation_fraction = 0;
   return config;
 }
 

@@ -8,10 +8,10 @@
 #include <optional>
 #include <utility>
 
+#include "data/batch_feed.h"
 #include "fer/training/checkpoint.h"
 #include "fer/training/optimizer.h"
 #include "fer/training/schedule.h"
-#include "training/batch_feed.h"
 #include "training/metrics_log.h"
 #include "training/step_gradients.h"
 #include "training/thread_governor.h"
@@ -27,17 +27,13 @@ double seconds_since(Clock::time_point start) {
 
 std::unique_ptr<Optimizer> make_optimizer(const TrainingConfig& config, Module& model) {
   const auto parameters = model.named_parameters();
-  std::unique_ptr<Optimizer> optimizer;
-  if (config.optimizer == "sgd") {
-    optimizer = std::make_unique<Sgd>(parameters, SgdSettings{config.momentum, config.weight_decay, false});
-  } else {
-    AdamSettings settings;
-    settings.weight_decay = config.weight_decay;
-    settings.decoupled = config.optimizer == "adamw";
-    optimizer = std::make_unique<Adam>(parameters, settings);
+  if (config.optimizer == OptimizerKind::sgd) {
+    return std::make_unique<Sgd>(
+        parameters, SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay});
   }
-  if (config.sam_rho > 0) optimizer = std::make_unique<Sam>(std::move(optimizer), config.sam_rho);
-  return optimizer;
+  return std::make_unique<Adam>(parameters,
+                                AdamOptions{.weight_decay = config.weight_decay,
+                                            .decoupled = config.optimizer == OptimizerKind::adamw});
 }
 
 std::string names_of(const Batch& batch, const Dataset& dataset) {
@@ -62,10 +58,11 @@ class Run {
         observer_(observer),
         optimizer_(make_optimizer(config, task.model())),
         gradients_(task, optimizer_->parameters(), config.seed, config.graph, observer),
-        schedule_(ScheduleSettings{config.schedule, config.lr, config.gamma, 0.01, config.warmup_epochs},
+        schedule_(ScheduleOptions{config.schedule, config.lr, config.gamma, 0.01, config.warmup_epochs},
                   loader.batches(), config.epochs),
         log_(folder / "metrics.jsonl"),
         threads_(device()) {
+    if (config.sam_rho > 0) sam_.emplace(optimizer_->parameters(), config.sam_rho);
     if (config.ema_decay > 0) {
       average_ = std::make_unique<MovingAverage>(task.model().named_parameters(), config.ema_decay);
     }
@@ -195,16 +192,17 @@ class Run {
     };
     optimizer_->zero_grad();
     gradients();
-    {
-      NoGrad no_grad;
-      optimizer_->step(lr, [&] {
-        EnableGrad enable;
-        StepReport first = report;  // SAM looks again; the loss that counts is the first one
-        gradients();
-        report = std::move(first);
-      });
-      if (average_) average_->update();
+    if (sam_) {
+      const StepReport first = report;  // the loss that counts is that of the first look
+      sam_->ascend();
+      optimizer_->zero_grad();
+      gradients();
+      sam_->restore();
+      report = first;
     }
+    optimizer_->set_lr(lr);
+    optimizer_->step();
+    if (average_) average_->update();
     optimizer_->zero_grad();
     report.stage = task_.stage();
     report.lr = lr;
@@ -269,6 +267,7 @@ class Run {
   TrainingObserver& observer_;
   std::unique_ptr<Optimizer> optimizer_;
   StepGradients gradients_;
+  std::optional<Sam> sam_;
   std::unique_ptr<MovingAverage> average_;
   Schedule schedule_;
   MetricsLog log_;
@@ -283,18 +282,6 @@ class Run {
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
                         const std::filesystem::path& folder, TrainingObserver& observer) {
   return Run(task, loader, config, folder, observer).run();
-}
-
-Tensor network_input(const Batch& batch, Device device) {
-  float mean[3], deviation[3];
-  for (std::size_t c = 0; c < 3; ++c) {
-    mean[c] = static_cast<float>(batch.normalisation.mean[c]);
-    deviation[c] = static_cast<float>(batch.normalisation.std[c]);
-  }
-  const Tensor images = batch.images.to(device);
-  Tensor x = Tensor::empty({images.dim(0), images.dim(1), images.dim(2), 3}, DType::float32, device);
-  backend(device).preprocess_images(images, batch.transforms, mean, deviation, x);
-  return x;
 }
 
 }  // namespace fer

@@ -32,10 +32,9 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   }
   description.input = input_spec(description.config);
   if (description.input.colour == InputColour::grey) {
-    description.note =
-        concat(source, " does not state what its network expects; it was trained on '",
-               description.config.data.dataset,
-               "', which is grey, so pictures are turned grey ('fer convert' writes that into it)");
+    description.note = concat(
+        source, " does not state what its network expects; it was trained on '", description.config.data.name,
+        "', which is grey, so pictures are turned grey ('fer convert' writes that into it)");
   }
   return description;
 }
@@ -49,6 +48,7 @@ std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& t
     throw ConfigError(concat(source, ": its configuration: ", error.what()));
   }
   const ParameterLimit limit(tensors.element_count(), source);
+  const SkipInit skip;
   return std::make_unique<FERNet>(config.model);
 }
 
@@ -56,7 +56,7 @@ std::string description_of(const NetworkDescription& description) {
   std::string classes;
   for (const std::string& name : description.class_names) classes += (classes.empty() ? "" : ", ") + name;
   return concat("network ", description.config.preset, " for ", description.class_names.size(), " classes (",
-                classes, "), trained on '", description.config.data.dataset, "'\nexpects ",
+                classes, "), trained on '", description.config.data.name, "'\nexpects ",
                 description_of(description.input), description.note.empty() ? "" : "\n", description.note);
 }
 
@@ -67,13 +67,12 @@ Metadata to_metadata(const NetworkDescription& description) {
 }
 
 InputSpec input_spec(const RunConfig& config) {
-  const std::string &colour = config.training.colour, &dataset = config.data.dataset;
+  const ColourMode colour = config.training.colour;
+  const std::string& dataset = config.data.name;
+  const bool grey_data = dataset == "fer2013" || dataset == "ferplus";
+  const bool grey = colour == ColourMode::automatic ? grey_data : colour == ColourMode::grey;
   InputSpec spec;
-  if (colour == "auto") {
-    spec.colour = dataset == "fer2013" || dataset == "ferplus" ? InputColour::grey : InputColour::rgb;
-  } else {
-    spec.colour = parse_input_colour(colour);
-  }
+  spec.colour = grey ? InputColour::grey : InputColour::rgb;
   spec.size = config.model.image_size;
   spec.face_share = config.training.face_share > 0 ? config.training.face_share : face_share(dataset);
   return spec;

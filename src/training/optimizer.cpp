@@ -1,6 +1,9 @@
 #include "fer/training/optimizer.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "fer/tensor/random.h"
 
 namespace fer {
 namespace {
@@ -34,24 +37,45 @@ Tensor gradient_norm_of(const std::vector<NamedVariable>& parameters) {
   return norm;
 }
 
+std::vector<NamedVariable> trainable(const std::vector<NamedVariable>& parameters) {
+  std::vector<NamedVariable> kept;
+  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(kept),
+               [](const NamedVariable& p) { return p.variable.requires_grad(); });
+  return kept;
+}
+
 }  // namespace
 
-Optimizer::Optimizer(const std::vector<NamedVariable>& parameters) {
-  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(parameters_),
-               [](const NamedVariable& p) { return p.variable.requires_grad(); });
+std::vector<NamedVariable> with_names(const std::vector<Variable>& parameters) {
+  std::vector<NamedVariable> named;
+  for (const Variable& p : parameters) named.push_back({p.name(), p});
+  return named;
+}
+
+Optimizer::Optimizer(const std::vector<NamedVariable>& parameters) : parameters_(trainable(parameters)) {
   require<ConfigError>(!parameters_.empty(),
                        "an optimizer needs at least one parameter that requires gradients");
+}
+
+void Optimizer::step() {
+  ++steps_;
+  update();
+  RandomScope::finish_step();
+}
+
+void Optimizer::set_steps(std::int64_t steps) {
+  steps_ = steps;
+  RandomScope::set_steps(static_cast<std::uint64_t>(steps));
 }
 
 void Optimizer::zero_grad() {
   for (NamedVariable& p : parameters_) p.variable.zero_grad();
 }
 
-Adam::Adam(const std::vector<NamedVariable>& parameters, const AdamSettings& settings)
-    : Optimizer(parameters), settings_(settings), m_(zeros_for(parameters_)), v_(zeros_for(parameters_)) {}
+Adam::Adam(const std::vector<NamedVariable>& parameters, const AdamOptions& options)
+    : Optimizer(parameters), options_(options), m_(zeros_for(parameters_)), v_(zeros_for(parameters_)) {}
 
-void Adam::step(double lr, const Recompute&) {
-  ++steps_;
+void Adam::update() {
   std::vector<AdamSlot> slots;
   slots.reserve(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -59,9 +83,7 @@ void Adam::step(double lr, const Recompute&) {
     if (p.grad().defined()) slots.push_back({p.mutable_value(), p.grad(), m_[i], v_[i]});
   }
   if (slots.empty()) return;
-  backend_for(parameters_)
-      .adam_step(slots, {lr, settings_.beta1, settings_.beta2, settings_.eps, settings_.weight_decay,
-                         settings_.decoupled, steps_});
+  backend_for(parameters_).adam_step(slots, options_, steps());
 }
 
 OptimizerState Adam::state() const {
@@ -71,13 +93,12 @@ OptimizerState Adam::state() const {
   return state;
 }
 
-Sgd::Sgd(const std::vector<NamedVariable>& parameters, const SgdSettings& settings)
-    : Optimizer(parameters), settings_(settings) {
-  if (settings_.momentum != 0) momentum_ = zeros_for(parameters_);
+Sgd::Sgd(const std::vector<NamedVariable>& parameters, const SgdOptions& options)
+    : Optimizer(parameters), options_(options) {
+  if (options_.momentum != 0) momentum_ = zeros_for(parameters_);
 }
 
-void Sgd::step(double lr, const Recompute&) {
-  ++steps_;
+void Sgd::update() {
   std::vector<SgdSlot> slots;
   slots.reserve(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -86,8 +107,7 @@ void Sgd::step(double lr, const Recompute&) {
     slots.push_back({p.mutable_value(), p.grad(), momentum_.empty() ? Tensor() : momentum_[i]});
   }
   if (slots.empty()) return;
-  backend_for(parameters_)
-      .sgd_step(slots, {lr, settings_.momentum, settings_.weight_decay, settings_.nesterov, steps_ == 1});
+  backend_for(parameters_).sgd_step(slots, options_, steps());
 }
 
 OptimizerState Sgd::state() const {
@@ -96,25 +116,29 @@ OptimizerState Sgd::state() const {
   return state;
 }
 
-Sam::Sam(std::unique_ptr<Optimizer> base, double rho)
-    : Optimizer(base->parameters()), base_(std::move(base)), rho_(rho) {
+Sam::Sam(const std::vector<NamedVariable>& parameters, double rho)
+    : parameters_(trainable(parameters)), rho_(rho) {
   require<ConfigError>(rho > 0, "sam: rho must be positive, got ", rho);
 }
 
-void Sam::step(double lr, const Recompute& recompute) {
-  require<ConfigError>(static_cast<bool>(recompute),
-                       "sam: step() needs a function that computes the gradients again");
+void Sam::ascend() {
+  require<ConfigError>(slots_.empty(), "sam: ascend() was called twice without restore()");
   // The way back restores a copy: subtracting what was added would leave rounding errors behind.
-  std::vector<SamSlot> slots;
   for (NamedVariable& p : parameters_) {
-    slots.push_back({p.variable.mutable_value(), p.variable.grad(), Tensor::empty_like(p.variable.value())});
+    slots_.push_back({p.variable.mutable_value(), p.variable.grad(), Tensor::empty_like(p.variable.value())});
   }
   const Tensor norm = gradient_norm_of(parameters_);
-  if (norm.defined()) backend_for(parameters_).sam_ascend(slots, rho_, norm);
-  zero_grad();
-  recompute();
-  if (norm.defined()) backend_for(parameters_).sam_restore(slots);
-  base_->step(lr);
+  if (norm.defined()) {
+    backend_for(parameters_).sam_ascend(slots_, rho_, norm);
+  } else {  // no gradient, no way
+    for (SamSlot& slot : slots_) slot.saved.copy_from(slot.param);
+  }
+}
+
+void Sam::restore() {
+  require<ConfigError>(!slots_.empty(), "sam: restore() was called without ascend()");
+  backend_for(parameters_).sam_restore(slots_);
+  slots_.clear();
 }
 
 double gradient_norm(const std::vector<NamedVariable>& parameters) {

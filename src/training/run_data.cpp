@@ -27,11 +27,10 @@ ProgressFunction noting(TrainingObserver& observer) {
 
 }  // namespace
 
-RunData open_data(const DataConfig& config) {
-  const auto open = [&config](Split split) {
-    return open_dataset(dataset_options(evaluation_data(config, split), split));
-  };
-  return {open(Split::train), open(Split::test), config.validation > 0 ? open(Split::validation) : nullptr};
+RunData open_data(const DatasetOptions& options) {
+  const auto open = [&options](Split split) { return open_dataset(evaluation_data(options, split)); };
+  return {open(Split::train), open(Split::test),
+          options.validation_fraction > 0 ? open(Split::validation) : nullptr};
 }
 
 bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache,

@@ -7,10 +7,10 @@
 namespace fer {
 
 void settle_colour(RunConfig& config, bool all_grey, TrainingObserver& observer) {
-  std::string& colour = config.training.colour;
-  const bool open = colour == "auto";
-  if (open) colour = name_of(all_grey ? InputColour::grey : InputColour::rgb);
-  if (colour != name_of(InputColour::grey)) return;
+  ColourMode& colour = config.training.colour;
+  const bool open = colour == ColourMode::automatic;
+  if (open) colour = all_grey ? ColourMode::grey : ColourMode::rgb;
+  if (colour != ColourMode::grey) return;
   observer.on_note(concat("colour: ", open ? "every picture to train on is grey, so " : "",
                           "the network is fed grey pictures; colour ones are turned grey"));
 }

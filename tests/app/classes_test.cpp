@@ -38,6 +38,7 @@ struct Files {
     const std::vector<std::string> names{"", "bored", "", "Happy", "sad", "1_angry", "normal"};
     for (const fer::Split split : {fer::Split::train, fer::Split::test}) {
       fer::DatasetOptions options;
+      options.validation_fraction = 0;
       options.name = "faces";
       options.split = split;
       options.train_identities = 4;

@@ -20,7 +20,7 @@ std::string old_weights(const Folder& folder, const std::string& dataset) {
   fer::RunConfig config;
   config.preset = "tiny";
   config.model = fer::preset("tiny", 7);
-  config.data.dataset = dataset;
+  config.data.name = dataset;
   fer::FERNet model(config.model);
   model.initialise(1);
   fer::Metadata metadata = fer::to_metadata({config, fer::expression_names(), {}, ""});

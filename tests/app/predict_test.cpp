@@ -30,7 +30,7 @@ const std::string& weights() {
     fer::RunConfig config;
     config.model = fer::preset("tiny", 7);
     config.model.landmarks.head = true;
-    config.data.dataset = "faces";
+    config.data.name = "faces";
     fer::FERNet model(config.model);
     model.initialise(1);
     const std::string path = folder / "tiny.safetensors";

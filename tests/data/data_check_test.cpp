@@ -82,6 +82,7 @@ struct CheckedFolder {
   }
   DataCheck check() const {
     DatasetOptions options;
+    options.validation_fraction = 0;
     options.name = "folder";
     options.folder = folder.path();
     return check_data(options);
@@ -149,6 +150,7 @@ TEST_CASE("data check: a part that cannot be opened is said, and the others are 
   put_picture(folder / "train/b/2.png");
   put_picture(folder / "test/c/3.png");
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "folder";
   options.folder = folder.path();
   const DataCheck check = check_data(options);
@@ -168,6 +170,7 @@ TEST_CASE("FER2013 as published: pictures of PublicTest that are in Training, to
     return;
   }
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "fer2013";
   options.folder = folder;
   const DataCheck check = check_data(options);

@@ -11,6 +11,7 @@ using Counts = std::vector<std::int64_t>;
 
 DatasetOptions folder_options(const TempFolder& folder, Split split = Split::train) {
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "folder";
   options.folder = folder.path();
   options.split = split;

@@ -56,6 +56,7 @@ TEST_CASE("rafdb: what is wrong in its list") {
                               "' does not exist";
   CHECK(open_error<IoError>("rafdb", folder.path()) == missing);
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "rafdb";
   options.folder = folder.path();
   options.skip_bad = 1;

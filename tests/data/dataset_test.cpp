@@ -34,6 +34,7 @@ TEST_CASE("unknown names, splits and options") {
   CHECK(message_of<ConfigError>([] { open("faces", "", Split::train, 0.7); }) ==
         "the validation fraction must be 0 to 0.5, got 0.7");
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "faces";
   options.test_fraction = 0.6;
   CHECK(message_of<ConfigError>([&] { open_dataset(options); }) ==
@@ -127,12 +128,14 @@ TEST_CASE("a data set is grey if every picture is, whatever its files' channels"
   write_image(folder / "train/a/6.png", colour);
   CHECK_FALSE(all_grey(*open("folder", folder.path())));
   DatasetOptions faces;
+  faces.validation_fraction = 0;
   faces.name = "faces";
   CHECK_FALSE(all_grey(*open_dataset(faces)));
 }
 
 TEST_CASE("subsets and plain pictures") {
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "faces";
   options.train_identities = 2;
   options.faces_per_identity = 7;

@@ -158,6 +158,7 @@ TEST_CASE("framing: drawn faces") {
   const auto detector = detector_or_skip({0.2});
   if (!detector) return;
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "faces";
   options.face_size = 192;
   check_framing(framing_of(*open_dataset(options), *detector, 140), face_share("faces"));
@@ -172,6 +173,7 @@ TEST_CASE("framing: FER2013") {
     return;
   }
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "fer2013";
   options.folder = folder;
   check_framing(framing_of(*open_dataset(options), *detector, 600), face_share("fer2013"));

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "fer/tensor/backend.h"
 #include "fer/tensor/random.h"
 #include "tests/data/helpers.h"
 
@@ -332,6 +333,7 @@ TEST_CASE("a batch holds what the samples hold") {
 
 TEST_CASE("a loader follows what a network expects of its input") {
   DatasetOptions faces;
+  faces.validation_fraction = 0;
   faces.name = "faces";
   faces.train_identities = 1;
   faces.face_size = 40;
@@ -417,6 +419,55 @@ TEST_CASE("loaders that share a cache read a sample once, but not in another siz
   DataLoader larger(data, options);
   CHECK(fingerprints(larger, 0) != read);
   CHECK(data->reads == 48);
+}
+
+TEST_CASE("an epoch is a loop over batches that are ready for the network") {
+  const auto dataset = std::make_shared<NumberedDataset>(10);
+  LoaderOptions options;
+  options.batch_size = 4;
+  options.image_size = 12;
+  options.shuffle = true;
+  options.augment.flip = 0.5;
+  DataLoader loader(dataset, options), reference(dataset, options);
+  for (const std::int64_t epoch : {0, 3}) {
+    reference.start(epoch);
+    int count = 0;
+    for (const Batch& batch : loader.epoch(epoch)) {
+      const Batch expected = *reference.next();
+      CHECK(batch.epoch == epoch);
+      CHECK(batch.number == count++);
+      CHECK(batch.indices == expected.indices);
+      CHECK(batch.labels.to_vector<std::int64_t>() == expected.labels.to_vector<std::int64_t>());
+      CHECK(batch.x.shape() == Shape{expected.images.dim(0), 12, 12, 3});
+      CHECK(batch.x.to_vector<float>() == network_input(expected, Device::cpu).to_vector<float>());
+    }
+    CHECK(count == 3);
+  }
+  // Left in the middle, the next loop begins anew.
+  for (const Batch& batch : loader.epoch(1)) {
+    if (batch.number == 1) break;
+  }
+  std::int64_t samples = 0;
+  for (const Batch& batch : loader.epoch(1)) samples += batch.x.dim(0);
+  CHECK(samples == 10);
+}
+
+TEST_CASE("an epoch's batches are on the device that was asked for") {
+  if (!is_available(Device::simt)) return;
+  const auto dataset = std::make_shared<NumberedDataset>(5);
+  LoaderOptions options;
+  options.batch_size = 2;
+  options.image_size = 12;
+  DataLoader loader(dataset, options);
+  std::vector<float> first_pixels;
+  for (const Batch& batch : loader.epoch(0, Device::simt)) {
+    CHECK(batch.x.device() == Device::simt);
+    CHECK(batch.labels.device() == Device::simt);
+    CHECK(batch.landmarks.device() == Device::simt);
+    first_pixels.push_back(batch.x.to_vector<float>()[0]);
+  }
+  CHECK(first_pixels.size() == 3);
+  CHECK(first_pixels[1] != first_pixels[0]);
 }
 
 TEST_CASE("time spent waiting for workers is told") {

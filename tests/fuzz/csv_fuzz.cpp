@@ -45,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const char* name : {"fer2013", "ferplus"}) {
     fuzz::answer_or_error([&] {
       DatasetOptions options;
+      options.validation_fraction = 0;
       options.name = name;
       options.folder = data_set(path);
       const auto dataset = open_dataset(options);

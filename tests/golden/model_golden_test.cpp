@@ -161,13 +161,13 @@ class ModelCase {
     const std::vector<double> curve = numbers(expected("curve/loss"));
     const Variable x = input(n, 0);
     const Tensor labels = fixed_labels(n).to(device_);
-    Adam adam(model->named_parameters());
+    Adam adam(model->parameters(), {.lr = rate});
     for (std::size_t step = 0; step < curve.size(); ++step) {
       const FERNetOutput out = (*model)(x);
       const Variable loss = loss_(out.scores, out.token, labels).total;
       model->zero_grad();
       loss.backward();
-      adam.step(rate);
+      adam.step();
       note(concat("curve/loss at step ", step), std::abs(loss.item() - curve[step]) / curve[step],
            tolerance_.curve);
     }

@@ -129,28 +129,26 @@ void for_each_step(OpCase& c, const std::function<void(const Tensor&, std::int64
 }
 
 void adam_case(OpCase& c, bool decoupled) {
-  AdamOptions options{c.attribute<double>("lr"),           c.attribute<double>("beta1"),
-                      c.attribute<double>("beta2"),        c.attribute<double>("eps"),
-                      c.attribute<double>("weight_decay"), decoupled};
+  const AdamOptions options{c.attribute<double>("lr"),           c.attribute<double>("beta1"),
+                            c.attribute<double>("beta2"),        c.attribute<double>("eps"),
+                            c.attribute<double>("weight_decay"), decoupled};
   const Tensor param = c.input("param").value().clone();
   AdamSlot slot{param, Tensor(), Tensor::zeros_like(param), Tensor::zeros_like(param)};
   for_each_step(c, [&](const Tensor& gradient, std::int64_t step) {
     slot.grad = gradient;
-    options.step = step;
-    backend_of(param).adam_step({&slot, 1}, options);
+    backend_of(param).adam_step({&slot, 1}, options, step);
   });
   c.output("param", Variable(slot.param));
 }
 
 void sgd_case(OpCase& c) {
-  SgdOptions options{c.attribute<double>("lr"), c.attribute<double>("momentum"),
-                     c.attribute<double>("weight_decay"), c.attribute_or<bool>("nesterov", false)};
+  const SgdOptions options{c.attribute<double>("lr"), c.attribute<double>("momentum"),
+                           c.attribute<double>("weight_decay"), c.attribute_or<bool>("nesterov", false)};
   const Tensor param = c.input("param").value().clone();
   SgdSlot slot{param, Tensor(), options.momentum != 0 ? Tensor::zeros_like(param) : Tensor()};
   for_each_step(c, [&](const Tensor& gradient, std::int64_t step) {
     slot.grad = gradient;
-    options.first_step = step == 1;
-    backend_of(param).sgd_step({&slot, 1}, options);
+    backend_of(param).sgd_step({&slot, 1}, options, step);
   });
   c.output("param", Variable(slot.param));
 }

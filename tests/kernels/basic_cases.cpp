@@ -160,9 +160,8 @@ void add_optimizers(std::vector<KernelCase>& cases) {
                        const std::vector<Tensor> p = many(b), g = many(b), m = many(b), v = many(b, 0, 1);
                        std::vector<AdamSlot> slots;
                        for (std::size_t i = 0; i < p.size(); ++i) slots.push_back({p[i], g[i], m[i], v[i]});
-                       const AdamOptions options{
-                           .lr = 0.01, .weight_decay = 0.1, .decoupled = decoupled, .step = 3};
-                       b.backend().adam_step(slots, options);
+                       const AdamOptions options{.lr = 0.01, .weight_decay = 0.1, .decoupled = decoupled};
+                       b.backend().adam_step(slots, options, 3);
                        for (const AdamSlot& s : slots) b.changed(s.param), b.changed(s.m), b.changed(s.v);
                      }});
   }
@@ -178,12 +177,9 @@ void add_optimizers(std::vector<KernelCase>& cases) {
                if (momentum != 0) buffer = first ? b.output(p[i].shape()) : b.random(p[i].shape());
                slots.push_back({p[i], g[i], buffer});
              }
-             const SgdOptions options{.lr = 0.1,
-                                      .momentum = momentum,
-                                      .weight_decay = 0.01,
-                                      .nesterov = momentum != 0,
-                                      .first_step = first};
-             b.backend().sgd_step(slots, options);
+             const SgdOptions options{
+                 .lr = 0.1, .momentum = momentum, .weight_decay = 0.01, .nesterov = momentum != 0};
+             b.backend().sgd_step(slots, options, first ? 1 : 2);
              for (const SgdSlot& s : slots) {
                b.changed(s.param);
                if (s.momentum.defined()) b.changed(s.momentum);

@@ -53,8 +53,8 @@ struct Planted : Function {
 
 TEST_CASE("gradients: a planted error inside of a net is found, by the name of the parameter") {
   struct Net : Layer {
-    Linear& first = add<Linear>("first", 3, 4);
-    Linear& second = add<Linear>("second", 4, 2);
+    Linear& first = register_module<Linear>("first", 3, 4);
+    Linear& second = register_module<Linear>("second", 4, 2);
     Variable forward(const Variable& x) override {
       return second(apply(std::make_shared<Planted>(), {first(x)}));
     }

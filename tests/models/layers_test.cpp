@@ -50,14 +50,14 @@ TEST_CASE("layers: linear") {
 }
 
 TEST_CASE("layers: conv2d") {
-  Conv2d layer(1, 1, {.kernel = 3, .stride = 2, .padding = 1, .bias = true});
+  Conv2d layer(1, 1, 3, {.stride = 2, .padding = 1}, /*bias=*/true);
   layer.weight.mutable_value().fill(1);
   layer.bias.mutable_value().fill(0.5);
   check_values(layer(constant({1, 3, 3, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9})).value(), {1, 2, 2, 1},
                {12.5, 16.5, 24.5, 28.5});
   CHECK(layer.describe() == "Conv2d(1, 1, kernel 3, stride 2, depthwise, bias)");
-  CHECK(Conv2d(4, 8, {.kernel = 1, .groups = 2}).describe() == "Conv2d(4, 8, kernel 1, groups 2)");
-  CHECK_MESSAGE_OF(Conv2d(4, 6, {.kernel = 1, .groups = 4}), ConfigError,
+  CHECK(Conv2d(4, 8, 1, {.groups = 2}).describe() == "Conv2d(4, 8, kernel 1, groups 2)");
+  CHECK_MESSAGE_OF(Conv2d(4, 6, 1, {.groups = 4}), ConfigError,
                    "Conv2d(4, 6): 4 groups do not divide both channel counts");
 }
 
@@ -83,8 +83,8 @@ TEST_CASE("layers: pooling with kernel 1 takes every second pixel, and with stri
 
 /// Two dropouts under different names.
 struct Pair : Module {
-  Dropout& a = add<Dropout>("a", 0.5);
-  Dropout& b = add<Dropout>("b", 0.5);
+  Dropout& a = register_module<Dropout>("a", 0.5);
+  Dropout& b = register_module<Dropout>("b", 0.5);
 };
 
 TEST_CASE("layers: dropout masks follow seed, step and path") {
@@ -113,9 +113,9 @@ TEST_CASE("layers: dropout masks follow seed, step and path") {
 
 TEST_CASE("layers: multiply-adds are counted where they are spent") {
   struct Net : Layer {
-    Conv2d& conv = add<Conv2d>("conv", 3, 4, Conv2dConfig{.kernel = 3, .padding = 1});
-    Conv2d& depthwise = add<Conv2d>("depthwise", 4, 4, Conv2dConfig{.kernel = 3, .groups = 4});
-    Linear& head = add<Linear>("head", 4, 2);
+    Conv2d& conv = register_module<Conv2d>("conv", 3, 4, 3, Conv2dOptions{.padding = 1});
+    Conv2d& depthwise = register_module<Conv2d>("depthwise", 4, 4, 3, Conv2dOptions{.groups = 4});
+    Linear& head = register_module<Linear>("head", 4, 2);
     Variable forward(const Variable& x) override { return head(global_avg_pool2d(depthwise(conv(x)))); }
   } net;
   const Graph graph = trace([&](const std::vector<Variable>& in) { return std::vector{net(in[0])}; },
@@ -130,9 +130,9 @@ TEST_CASE("layers: multiply-adds are counted where they are spent") {
 
 /// Batch norm and dropout: what must behave in a second run.
 struct Stage : Layer {
-  Conv2d& conv = add<Conv2d>("conv", 3, 4, Conv2dConfig{.kernel = 3, .padding = 1});
-  BatchNorm& norm = add<BatchNorm>("norm", 4);
-  Dropout& drop = add<Dropout>("drop", 0.3);
+  Conv2d& conv = register_module<Conv2d>("conv", 3, 4, 3, Conv2dOptions{.padding = 1});
+  BatchNorm& norm = register_module<BatchNorm>("norm", 4);
+  Dropout& drop = register_module<Dropout>("drop", 0.3);
   Variable forward(const Variable& x) override { return drop(relu(norm(conv(x)))); }
 };
 

@@ -1,5 +1,6 @@
 // Modules: names, modes, initial values, moving between types.
 #include "fer/layers/layers.h"
+#include "fer/tensor/random.h"
 #include "tests/ops/op_test.h"
 
 namespace fer {
@@ -8,13 +9,13 @@ namespace {
 using test::numbers;
 
 struct Net : Layer {
-  Sequential& body = add<Sequential>("body");
+  Sequential& body = register_module<Sequential>("body");
   Linear* last;
   Net() {
     body.append<Linear>(4, 8);
     body.append<BatchNorm>(8);
     body.append<PReLU>(8);
-    last = &add<Linear>("last", 8, 2, false);
+    last = &register_module<Linear>("last", 8, 2, false);
   }
   std::string describe() const override { return "Net"; }
   Variable forward(const Variable& x) override { return (*last)(body(x)); }
@@ -107,8 +108,88 @@ std::pair<double, double> spread(const Tensor& x) {
   return {squares / static_cast<double>(x.numel()), largest};
 }
 
+TEST_CASE("module: a network is initialised when it is made, and another one otherwise") {
+  manual_seed(5);
+  Net first, second;
+  manual_seed(5);
+  Net again;
+  manual_seed(6);
+  Net other;
+  const auto weight = [](Net& net) { return numbers(net.last->weight.value()); };
+  CHECK(weight(first) == weight(again));
+  CHECK(weight(first) != weight(second));
+  CHECK(weight(first) != weight(other));
+  // Of one name and shape, but not the same values.
+  Sequential twins;
+  CHECK(numbers(twins.append<Linear>(3, 3).weight.value()) !=
+        numbers(twins.append<Linear>(3, 3).weight.value()));
+  // What initialise() fills in does not depend on what was there before.
+  first.initialise(7);
+  other.initialise(7);
+  CHECK(weight(first) == weight(other));
+  Linear bare = uninitialised<Linear>(4, 3);
+  CHECK(numbers(bare.weight.value()) == std::vector<double>(12, 0.0));
+  CHECK(numbers(Linear(4, 3).weight.value()) != std::vector<double>(12, 0.0));
+  manual_seed(0);
+}
+
+TEST_CASE("module: its state has all parameters and buffers, and shares their memory") {
+  Net net;
+  StateDict state = net.state_dict();
+  std::vector<std::string> held;
+  for (const auto& [name, tensor] : state) held.push_back(name);
+  CHECK(held == std::vector<std::string>{"body.0.weight", "body.0.bias", "body.1.weight", "body.1.bias",
+                                         "body.2.weight", "last.weight", "body.1.running_mean",
+                                         "body.1.running_var"});
+  net.last->weight.mutable_value().fill(3);
+  CHECK(numbers(state.at("last.weight")) == std::vector<double>(16, 3.0));
+  CHECK(net.parameters().size() == 6);
+  CHECK(net.parameters()[5].id() == net.last->weight.id());
+}
+
+TEST_CASE("module: a state goes into another module of the same names, whatever type it has") {
+  Net net, twin;
+  net.body.named_buffers()[0].buffer->fill(2);
+  net.to(DType::float64);
+  const StateDifference difference = twin.load_state_dict(net.state_dict());
+  CHECK(difference.missing.empty());
+  CHECK(difference.unexpected.empty());
+  CHECK(twin.last->weight.dtype() == DType::float32);
+  const StateDict state = twin.state_dict();
+  for (const auto& [name, tensor] : net.state_dict()) CHECK(numbers(state.at(name)) == numbers(tensor));
+  CHECK_FALSE(state.at("last.weight").shares_memory_with(net.state_dict().at("last.weight")));
+}
+
+TEST_CASE("module: a state that does not fit is refused and changes nothing") {
+  Net net;
+  const std::vector<double> before = numbers(net.body.named_parameters()[0].variable.value());
+  StateDict other;
+  other.insert("body.0.weight", Tensor::full({8, 4}, 9.0));
+  other.insert("surplus", Tensor::zeros({1}));
+  CHECK_MESSAGE_OF(
+      net.load_state_dict(other), ConfigError,
+      "load_state_dict: missing body.0.bias, body.1.weight, body.1.bias, body.2.weight, last.weight, "
+      "body.1.running_mean, body.1.running_var; not of this module surplus");
+  StateDict larger = other;
+  larger.insert("last.weight", Tensor::zeros({2, 9}));
+  CHECK_MESSAGE_OF(net.load_state_dict(larger, /*strict=*/false), ShapeError,
+                   "load_state_dict: other shapes: last.weight is (2, 8) and would be (2, 9)");
+  CHECK(numbers(net.body.named_parameters()[0].variable.value()) == before);
+  const StateDifference difference = net.load_state_dict(other, /*strict=*/false);
+  CHECK(difference.missing.size() == 7);
+  CHECK(difference.unexpected == std::vector<std::string>{"surplus"});
+  CHECK(numbers(net.body.named_parameters()[0].variable.value()) == std::vector<double>(32, 9.0));
+}
+
+TEST_CASE("module: layers and operations take tensors for constants") {
+  Linear layer(2, 2);
+  const Tensor x = Tensor::from<float>({1, 2}, {1, 2});
+  CHECK(numbers(layer(x).value()) == numbers(layer(Variable(x)).value()));
+  CHECK(numbers(mul(x, x).value()) == std::vector<double>{1, 4});
+}
+
 TEST_CASE("module: initial values have the variance that their Init promises") {
-  Conv2d conv(32, 64, {.kernel = 3});
+  Conv2d conv(32, 64, 3);
   conv.initialise(3);
   const auto [conv_variance, conv_largest] = spread(conv.weight.value());
   CHECK(conv_variance == doctest::Approx(2.0 / (9 * 32)).epsilon(0.05));

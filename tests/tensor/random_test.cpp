@@ -127,6 +127,7 @@ TEST_CASE("RandomScope nests and ends") {
     const RandomKey key = RandomScope::key(77);
     return key.seed == seed && key.purpose == 77 && key.index == step;
   };
+  manual_seed(0);
   CHECK(is(0, 0));
   {
     const RandomScope outer(5, 10);
@@ -137,7 +138,39 @@ TEST_CASE("RandomScope nests and ends") {
     }
     CHECK(is(5, 10));
   }
+  manual_seed(0);
   CHECK(is(0, 0));
+}
+
+TEST_CASE(
+    "outside of scopes, no two draws are the same, and manual_seed() or a count of steps repeats them") {
+  const auto draw = [] {
+    const RandomKey key = RandomScope::key(7);
+    return std::pair{key.seed, key.index};
+  };
+  manual_seed(3);
+  const auto first = draw(), second = draw();
+  CHECK(first.first == 3);
+  CHECK(second != first);
+  RandomScope::finish_step();
+  const auto third = draw();
+  CHECK(third != first);
+  CHECK(third != second);
+  {
+    const RandomScope scope(1, 2);  // takes nothing from the thread's own draws
+    draw();
+  }
+  const auto fourth = draw();
+  RandomScope::set_steps(1);  // as an optimizer that was resumed after its first step
+  CHECK(draw() == third);
+  CHECK(draw() == fourth);
+  manual_seed(3);
+  CHECK(draw() == first);
+
+  const RandomKey a = initial_value_key(9), b = initial_value_key(9);
+  CHECK(a.index != b.index);
+  manual_seed(3);
+  CHECK(initial_value_key(9).index == a.index);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ fer::RunConfig short_run() {
   config.data.train_identities = 4;
   config.data.test_identities = 2;
   config.data.faces_per_identity = 7;
-  config.data.validation = 0;
+  config.data.validation_fraction = 0;
   config.training.epochs = 1;
   config.training.batch_size = 7;
   config.training.max_steps = 2;
@@ -57,7 +57,7 @@ const fs::path& drawn_run() {
 /// anger and neutral; "": left out.
 void write_folder(const fs::path& folder, const Names& names) {
   for (const fer::Split split : {fer::Split::train, fer::Split::test}) {
-    const auto faces = fer::open_dataset(fer::dataset_options(short_run().data, split));
+    const auto faces = fer::open_dataset(fer::evaluation_data(short_run().data, split));
     for (std::int64_t i = 0; i < faces->size(); ++i) {
       const fer::Sample face = faces->sample(i);
       const std::string& name = names[static_cast<std::size_t>(face.label)];
@@ -71,13 +71,13 @@ void write_folder(const fs::path& folder, const Names& names) {
 
 fer::RunConfig on_folder(const fs::path& folder) {
   fer::RunConfig config = short_run();
-  config.data.dataset = "folder";
+  config.data.name = "folder";
   config.data.folder = folder.string();
   return config;
 }
 
 std::shared_ptr<const fer::Dataset> test_part(const fs::path& folder) {
-  return fer::open_dataset(fer::dataset_options(on_folder(folder).data, fer::Split::test));
+  return fer::open_dataset(fer::evaluation_data(on_folder(folder).data, fer::Split::test));
 }
 
 template <typename E, typename Body>
@@ -99,7 +99,7 @@ TEST_CASE("the same faces under other names and in another order give the same f
   write_folder(folder.path, all_names);
   const fer::Classifier net = fer::load_classifier(drawn_run(), fer::Device::cpu);
   const fer::EvaluationResult renamed = fer::evaluate(net, test_part(folder.path));
-  const auto faces = fer::open_dataset(fer::dataset_options(short_run().data, fer::Split::test));
+  const auto faces = fer::open_dataset(fer::evaluation_data(short_run().data, fer::Split::test));
   const fer::EvaluationResult drawn = fer::evaluate(net, faces);
   CHECK(renamed.confusion.class_names() ==
         Names{"3_afraid", "Surprised", "angry", "disgusted", "happy", "normal", "sad"});
@@ -203,14 +203,16 @@ TEST_CASE("cross-entropy against soft labels") {
 }
 
 TEST_CASE("tests of what soft votes taught count the majority, but not in parts of the training data") {
-  fer::DataConfig config;
-  config.labels = "soft";
-  CHECK(fer::evaluation_data(config, fer::Split::test).labels == "majority");
-  CHECK(fer::evaluation_data(config, fer::Split::public_test).labels == "majority");
-  CHECK(fer::evaluation_data(config, fer::Split::validation).labels == "soft");
-  CHECK(fer::evaluation_data(config, fer::Split::train).labels == "soft");
-  config.labels = "argmax";
-  CHECK(fer::evaluation_data(config, fer::Split::test).labels == "argmax");
+  using enum fer::LabelMode;
+  fer::DatasetOptions options;
+  options.label_mode = soft;
+  CHECK(fer::evaluation_data(options, fer::Split::test).split == fer::Split::test);
+  CHECK(fer::evaluation_data(options, fer::Split::test).label_mode == majority);
+  CHECK(fer::evaluation_data(options, fer::Split::public_test).label_mode == majority);
+  CHECK(fer::evaluation_data(options, fer::Split::validation).label_mode == soft);
+  CHECK(fer::evaluation_data(options, fer::Split::train).label_mode == soft);
+  options.label_mode = argmax;
+  CHECK(fer::evaluation_data(options, fer::Split::test).label_mode == argmax);
 }
 
 TEST_CASE("a resumed run whose data has other classes is refused, and its folder kept as it was") {

@@ -72,7 +72,7 @@ fs::path write_weights(const TempFolder& folder, const std::string& dataset, con
   RunConfig config;
   config.preset = "tiny";
   config.model = preset("tiny", 7);
-  config.data.dataset = dataset;
+  config.data.name = dataset;
   FERNet model(config.model);
   model.initialise(5);
   Metadata metadata = to_metadata({config, expression_names(), input_spec(config), ""});
@@ -103,9 +103,9 @@ RunConfig short_run(const fs::path& data) {
   RunConfig config;
   config.preset = "tiny";
   config.model = preset("tiny");
-  config.data.dataset = "folder";
+  config.data.name = "folder";
   config.data.folder = data.string();
-  config.data.validation = 0;
+  config.data.validation_fraction = 0;
   config.training.epochs = 1;
   config.training.batch_size = 4;
   config.training.max_steps = 1;
@@ -135,6 +135,7 @@ TEST_CASE("a grey network sees the luma of a colour picture, an rgb network its 
 
   // The same in an evaluation, whose loader makes the pictures.
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "faces";
   options.test_identities = 1;
   options.faces_per_identity = 7;
@@ -206,7 +207,7 @@ TEST_CASE("older files: what their data set implies, and a note where that chang
   // Still older: a configuration without the key.
   RunConfig config;
   config.model = preset("tiny", 7);
-  config.data.dataset = "ferplus";
+  config.data.name = "ferplus";
   auto json = nlohmann::ordered_json::parse(to_json(config));
   json["training"].erase("colour");
   const fs::path file = write_weights(folder, "faces", {{"config", json.dump()}}, false);
@@ -250,11 +251,11 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
     CHECK(stated(folder / concat("run/", file, ".safetensors")).starts_with(grey + "0.64,"));
   }
   const Classifier classifier = load_classifier(folder / "run", Device::cpu);
-  CHECK(classifier.config.training.colour == "grey");
+  CHECK(classifier.config.training.colour == ColourMode::grey);
 
   // A resumed run goes on with it, and with nothing else.
   RunConfig config = short_run(folder / "data");
-  config.training.colour = "rgb";
+  config.training.colour = ColourMode::rgb;
   const std::string rest =
       " pictures of 112 x 112, in which the detector's box of a face takes 0.83 of the side";
   CHECK(message_of<ConfigError>([&] { run_experiment(config, folder / "run", true, Device::cpu, notes); }) ==
@@ -279,20 +280,19 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
     return colour;
   };
   CHECK(colour_of("auto") == "rgb");
-  config.training.colour = "grey";
+  config.training.colour = ColourMode::grey;
   CHECK(colour_of("grey") == "grey");
   fs::remove_all(folder / "data");
   write_folder(folder / "data", [](const Image& image) { return to_grey(image); });
-  config.training.colour = "rgb";
+  config.training.colour = ColourMode::rgb;
   CHECK(colour_of("rgb") == "rgb");
   config.training.face_share = 3;
   CHECK(message_of<ConfigError>([&] { check(config); }) ==
         "'face_share' must be 0.1 to 2, or 0 for that of the data set; got 3");
   config.training.face_share = 0.5;
   CHECK(input_spec(config).face_share == 0.5);
-  config.training.colour = "sepia";
-  CHECK(message_of<ConfigError>([&] { check(config); }) ==
-        "'colour' must be one of auto, grey, rgb; got 'sepia'");
+  CHECK(message_of<ConfigError>([&] { apply_setting(config, "colour", "sepia", "command line"); }) ==
+        "command line: 'colour' must be one of auto, grey, rgb; got 'sepia'");
 }
 
 TEST_CASE("the weights that come with fer read a colour picture as its grey copy") {
@@ -326,6 +326,7 @@ TEST_CASE("colour copies of FER+ PublicTest") {
     return;
   }
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "ferplus";
   options.folder = data;
   options.split = Split::public_test;

@@ -147,6 +147,6 @@ TEST_CASE("values out of range are named") {
   CHECK(check_message("warmup_epochs", "-1") == "'warmup_epochs' must not be negative, got -1");
   CHECK(check_message("gamma", "2") == "'gamma' must be in (0, 1], got 2");
   CHECK(check_message("optimizer", "adan") ==
-        "'optimizer' must be one of adam, adamw, sgd; got 'adan'; did you mean 'adam'?");
+        "x: 'optimizer' must be one of adam, adamw, sgd; got 'adan'; did you mean 'adam'?");
   CHECK(check_message("loader_threads", "65") == "'loader_threads' must be 0 to 64, got 65");
 }

@@ -16,7 +16,7 @@ Classifier classifier(const std::string& dataset = "faces") {
   Classifier c;
   c.config.model = preset("tiny", 7);
   c.config.model.landmarks.head = true;
-  c.config.data.dataset = dataset;
+  c.config.data.name = dataset;
   c.expects = input_spec(c.config);
   c.class_names = expression_names();
   c.model = std::make_unique<FERNet>(c.config.model);

@@ -38,7 +38,7 @@ RunConfig few_steps() {
   config.data.train_identities = 2;
   config.data.test_identities = 1;
   config.data.faces_per_identity = 7;
-  config.data.validation = 0;
+  config.data.validation_fraction = 0;
   config.augment = AugmentOptions::none();
   config.training.epochs = 1;
   config.training.batch_size = 2;

@@ -23,7 +23,7 @@ Course train_tiny(Device device, Precision precision, int steps) {
   model.initialise(1);
   model.to(device);
   model.train();
-  Adam adam(model.named_parameters());
+  Adam adam(model.parameters(), {.lr = 1e-3});
   const FERLoss criterion(FERLossConfig{.neutral = 4});
   Random random({3, fnv1a64("precision_test.images"), 0});
   std::vector<float> pixels(8 * 32 * 32 * 3);
@@ -47,7 +47,7 @@ Course train_tiny(Device device, Precision precision, int steps) {
       }
     }
     const NoGrad no_grad;
-    adam.step(1e-3);
+    adam.step();
     adam.zero_grad();
   }
   return course;

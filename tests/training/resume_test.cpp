@@ -32,7 +32,7 @@ fer::RunConfig short_run() {
   config.data.train_identities = 6;
   config.data.test_identities = 2;
   config.data.faces_per_identity = 7;
-  config.data.validation = 0.2;
+  config.data.validation_fraction = 0.2;
   config.training.epochs = 2;
   config.training.batch_size = 8;
   config.training.ema_decay = 0.9;
@@ -105,12 +105,12 @@ TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on fro
   config.training.save_every = 0;
   SUBCASE("with a validation split") {}
   SUBCASE("without one the last epoch is the best") {
-    config.data.validation = 0;
+    config.data.validation_fraction = 0;
   }
   fer::TrainingObserver silent;
   fer::run_experiment(config, undisturbed.path, false, fer::Device::cpu, silent);
 
-  const std::int64_t batches = config.data.validation > 0 ? 4 : 5;
+  const std::int64_t batches = config.data.validation_fraction > 0 ? 4 : 5;
   bool resume = false;
   for (const std::int64_t steps : {std::int64_t{1}, std::int64_t{3}, std::int64_t{3}, batches + 2}) {
     fer::RunConfig shorter = config;
@@ -119,7 +119,7 @@ TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on fro
         fer::run_experiment(shorter, cut.path, resume, fer::Device::cpu, silent);
     CHECK(result.training.steps == steps);
     // An epoch that is cut short is the best one only where there is no other to compare with.
-    const bool second = steps > batches && config.data.validation == 0;
+    const bool second = steps > batches && config.data.validation_fraction == 0;
     CHECK(result.training.best_epoch == (second ? 2 : 1));
     resume = true;
     fer::RunConfig written;
@@ -172,7 +172,7 @@ TEST_CASE("without a validation split the last epoch is the best, after a resume
   const Folder folder("no_split");
   fer::TrainingObserver silent;
   fer::RunConfig config = short_run();
-  config.data.validation = 0;
+  config.data.validation_fraction = 0;
   fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
   config.training.epochs = 3;
   const auto result = fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent);
@@ -201,7 +201,7 @@ TEST_CASE("a loss that is not finite stops the run and names the batch") {
   fer::RunConfig config = short_run();
   config.training.lr = 1e30;
   config.training.warmup_epochs = 0;
-  config.training.schedule = "constant";
+  config.training.schedule = fer::ScheduleKind::constant;
   fer::TrainingObserver silent;
   try {
     fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
@@ -217,7 +217,7 @@ TEST_CASE("a loss that is not finite stops the run and names the batch") {
 TEST_CASE("clip_norm bounds the gradient that sharpness-aware minimisation steps by, too") {
   fer::TrainingObserver silent;
   fer::RunConfig config = short_run();
-  config.training.optimizer = "sgd";
+  config.training.optimizer = fer::OptimizerKind::sgd;
   config.training.momentum = config.training.ema_decay = 0;
   config.training.sam_rho = 0.05;
   config.training.clip_norm = 1e-9;
@@ -258,7 +258,7 @@ TEST_CASE("weights that a run wrote load as a classifier; others say what they l
       fer::run_experiment(config, folder.path, false, fer::Device::cpu, silent);
   const fer::Classifier classifier = fer::load_classifier(folder.path / "best.safetensors", fer::Device::cpu);
   CHECK(classifier.class_names == result.class_names);
-  const auto test = fer::open_dataset(fer::dataset_options(config.data, fer::Split::test));
+  const auto test = fer::open_dataset(fer::evaluation_data(config.data, fer::Split::test));
   const fer::SamplePrediction one = classifier.predict(test->sample(3).image);
   REQUIRE(one.probabilities.size() == 7);
   for (std::size_t c = 0; c < 7; ++c) {  // alone and in a batch products may round differently

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fer/autograd/operation.h"
@@ -31,8 +32,10 @@ using Recipe = std::function<Tensor()>;
 class Variable {
  public:
   Variable() = default;  ///< undefined: stands for "none" where an argument is optional
+  /// A constant; implicitly, so that operations and layers take tensors.
+  Variable(Tensor value) : Variable(std::move(value), false) {}
   /// A leaf. Parameters are leaves that require gradients; `name` appears in errors and graphs.
-  explicit Variable(Tensor value, bool requires_grad = false, std::string name = {});
+  explicit Variable(Tensor value, bool requires_grad, std::string name = {});
 
   bool defined() const { return state_ != nullptr; }
   const Tensor& value() const;

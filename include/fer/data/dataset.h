@@ -37,19 +37,19 @@ std::string_view name_of(LabelMode mode);
 LabelMode parse_label_mode(std::string_view name);
 
 struct DatasetOptions {
-  std::string name;              ///< one of dataset_names()
-  std::filesystem::path folder;  ///< unused by "faces"
+  std::string name = "faces";      ///< one of dataset_names()
+  std::filesystem::path folder{};  ///< unused by "faces"
   Split split = Split::train;
   LabelMode label_mode = LabelMode::majority;  ///< ferplus only
-  double validation_fraction = 0;              ///< of the training part, by class or by person; 0 to 0.5
+  double validation_fraction = 0.1;            ///< of the training part, by class or by person; 0 to 0.5
   double test_fraction = 0.2;                  ///< of a data set without a test part of its own; 0 to 0.5
   std::uint64_t seed = 1;                      ///< of the parts held out, and of the drawn faces
   /// folder only: names for the class folders, "0=angry,1=disgust", or "angry,disgust" in the folders' order,
   /// or a file of such lines. Folders without a name here keep their own.
-  std::string class_names;
+  std::string class_names{};
   std::int64_t skip_bad = 0;  ///< pictures of a part that may be missing or damaged, and are left out
   // faces only
-  std::int64_t train_identities = 400, test_identities = 100, faces_per_identity = 21;
+  std::int64_t train_identities = 300, test_identities = 60, faces_per_identity = 21;
   int face_size = 112;
 };
 

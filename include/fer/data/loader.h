@@ -2,11 +2,14 @@
 // (seed, epoch) alone, so batches are the same whatever the number of threads, and any of them can be the
 // first.
 //
-//   fer::DataLoader loader(dataset, {.batch_size = 144, .shuffle = true, .seed = 1});
-//   for (loader.start(epoch); auto batch = loader.next();) train(*batch);
+//   fer::DataLoader train(dataset, {.batch_size = 144, .shuffle = true, .seed = 1});
+//   for (const fer::Batch& batch : train.epoch(epoch, device))
+//     loss = fer::cross_entropy(net(batch.x), batch.labels);
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -48,7 +51,7 @@ struct LoaderOptions {
   std::int64_t batch_size = 144;  ///< over all ranks
   int image_size = 112;           ///< pictures are resized to image_size x image_size
   int channels = 0;               ///< 1: grey; 3; 0: as the data set says (DatasetInfo::channels)
-  Normalisation normalisation;    ///< of Batch
+  Normalisation normalisation{};  ///< of Batch
   bool shuffle = false;
   bool balanced = false;  ///< draw with replacement, weights 1 / class count, size() draws an epoch; shuffles
   bool drop_last = false;  ///< leave out a last batch that is not full
@@ -57,7 +60,7 @@ struct LoaderOptions {
   int threads = 2;   ///< 0: prepare each batch when it is asked for
   int prefetch = 4;  ///< batches ready or in work ahead of the consumer
   std::shared_ptr<SampleCache>
-      cache;                ///< keeps the resized pictures, image_size^2 * channels bytes each; may be null
+      cache{};              ///< keeps the resized pictures, image_size^2 * channels bytes each; may be null
   int rank = 0, world = 1;  ///< each rank gets its contiguous share of every batch
 
   /// Makes the batches what a network of `spec` expects: their size, colour and normalisation.
@@ -66,6 +69,7 @@ struct LoaderOptions {
 
 /// N samples (this rank's share of the batch).
 struct Batch {
+  Tensor x;  ///< float32 N x S x S x 3, network_input() on the device; only from DataLoader::epoch()
   std::int64_t epoch = 0, number = 0;      ///< number: of the batch within its epoch
   std::int64_t global_size = 0;            ///< samples of the batch over all ranks
   Tensor images;                           ///< uint8 N x S x S x C
@@ -80,6 +84,50 @@ struct Batch {
 
 /// The bytes that a picture gives for a network: resized to side x side, then grey or RGB by `channels`.
 Image network_picture(const Image& image, int side, int channels);
+
+/// uint8 pictures of a batch as network input on `device`: flipped, normalised as the batch says, erased
+/// (Backend::preprocess_images). float32, N x S x S x 3; of grey pictures the three channels are equal before
+/// they are normalised.
+Tensor network_input(const Batch& batch, Device device);
+
+class BatchFeed;
+class DataLoader;
+
+/// The batches of an epoch on a device; a range to loop over once. See DataLoader::epoch().
+class EpochBatches {
+ public:
+  class Iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+
+    const Batch& operator*() const { return *batch_; }
+    const Batch* operator->() const { return &*batch_; }
+    Iterator& operator++();
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !batch_; }
+
+   private:
+    friend class EpochBatches;
+    std::shared_ptr<BatchFeed> feed_;
+    Device device_ = Device::cpu;
+    std::optional<Batch> batch_;
+  };
+
+  /// Starts the epoch.
+  Iterator begin() const;
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  friend class DataLoader;
+  EpochBatches(DataLoader& loader, std::int64_t epoch, Device device)
+      : loader_(&loader), epoch_(epoch), device_(device) {}
+
+  DataLoader* loader_;
+  std::int64_t epoch_;
+  Device device_;
+};
 
 class DataLoader {
  public:
@@ -98,8 +146,12 @@ class DataLoader {
   /// The data set's numbers in the order of an epoch.
   std::vector<std::int64_t> order(std::int64_t epoch) const;
 
-  /// Makes (epoch, batch) the next one. Cheap where that is the one that comes next anyway: at the end of an
-  /// epoch the workers go on with the following one.
+  /// The batches of an epoch, with Batch::x, labels, targets and landmarks on `device`. While it computes
+  /// one, the pictures of the next are on their way. The loader must outlive the loop.
+  EpochBatches epoch(std::int64_t epoch, Device device = Device::cpu) { return {*this, epoch, device}; }
+
+  /// For loops of one's own, without a device. Makes (epoch, batch) the next one. Cheap where that is the one
+  /// that comes next anyway: at the end of an epoch the workers go on with the following one.
   void start(std::int64_t epoch, std::int64_t batch = 0);
   /// The next batch; nothing at the end of the epoch. Rethrows what a worker met while preparing this batch.
   std::optional<Batch> next();

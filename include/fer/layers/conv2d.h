@@ -6,18 +6,11 @@
 
 namespace fer {
 
-struct Conv2dConfig {
-  int kernel = 3;
-  int stride = 1;
-  int padding = 0;
-  int groups = 1;
-  bool bias = false;  ///< the convolutions of the model stand in front of a norm and have none
-};
-
 class Conv2d : public Layer {
  public:
-  /// ConfigError unless groups divides both channel counts.
-  Conv2d(std::int64_t in, std::int64_t out, const Conv2dConfig& config);
+  /// Kernels of `kernel` x `kernel`. In front of a norm a bias has no effect, so there is none unless asked
+  /// for. ConfigError unless groups divides both channel counts.
+  Conv2d(std::int64_t in, std::int64_t out, int kernel, const Conv2dOptions& options = {}, bool bias = false);
 
   std::string describe() const override;
   /// x: N x H x W x I; y: N x H' x W' x O with H' = (H + 2 padding - kernel) / stride + 1.
@@ -25,15 +18,16 @@ class Conv2d : public Layer {
 
   std::int64_t in() const { return in_; }
   std::int64_t out() const { return out_; }
-  const Conv2dConfig& config() const { return config_; }
-  Conv2dOptions options() const { return {config_.stride, config_.padding, config_.groups}; }
+  int kernel() const { return kernel_; }
+  const Conv2dOptions& options() const { return options_; }
 
   Variable weight;  ///< O x kh x kw x I/groups
   Variable bias;    ///< O; undefined without bias
 
  private:
   std::int64_t in_, out_;
-  Conv2dConfig config_;
+  int kernel_;
+  Conv2dOptions options_;
 };
 
 }  // namespace fer

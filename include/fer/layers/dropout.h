@@ -1,8 +1,8 @@
 // Dropout: in training, zeroes each element with probability p and scales the rest by 1 / (1 - p).
 //
-// The mask is drawn from RandomScope::key(fnv1a64(path of the module)): it depends on the run's seed, the
-// step and the layer, so it is the same on every device, after a resume, and when a checkpointed stage is
-// run a second time.
+// The mask is drawn from RandomScope::key(fnv1a64(path of the module)). Inside a RandomScope it depends on
+// the run's seed, the step and the layer, so it is the same on every device, after a resume, and when a
+// checkpointed stage is run a second time; outside of any, each call draws another one.
 #pragma once
 
 #include "fer/layers/module.h"

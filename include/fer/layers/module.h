@@ -2,10 +2,13 @@
 // The names equal PyTorch's ("attention.blocks.0.q_lm.weight").
 //
 //   struct Net : fer::Layer {
-//     fer::Linear& first = add<fer::Linear>("first", 4, 8);
-//     fer::Linear& second = add<fer::Linear>("second", 8, 2);
+//     fer::Linear& first = register_module<fer::Linear>("first", 4, 8);
+//     fer::Linear& second = register_module<fer::Linear>("second", 8, 2);
 //     fer::Variable forward(const fer::Variable& x) override { return second(fer::relu(first(x))); }
 //   };
+//   Net net;                                                  // with random weights, see manual_seed()
+//   fer::save_state_dict("net.safetensors", net.state_dict());
+//   net.load_state_dict(fer::load_state_dict("net.safetensors"));
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "fer/autograd/variable.h"
+#include "fer/formats/state_dict.h"
 
 namespace fer {
 
@@ -59,6 +63,32 @@ class ParameterLimit {
   ParameterLimit* outer_;
 };
 
+/// While one is alive, parameters that this thread makes stay zero: their values are loaded or drawn by
+/// initialise() right after, and drawing them twice takes time.
+class SkipInit {
+ public:
+  SkipInit();
+  ~SkipInit();
+  SkipInit(const SkipInit&) = delete;
+  SkipInit& operator=(const SkipInit&) = delete;
+
+ private:
+  bool outer_;
+};
+
+/// A module made so: FERNet net = uninitialised<FERNet>(config).
+template <typename M, typename... Args>
+M uninitialised(Args&&... args) {
+  const SkipInit skip;
+  return M(std::forward<Args>(args)...);
+}
+
+/// Names in which a StateDict and a module differ.
+struct StateDifference {
+  std::vector<std::string> missing;     ///< that the module has and the StateDict lacks
+  std::vector<std::string> unexpected;  ///< that the StateDict has and the module lacks
+};
+
 class Module {
  public:
   Module() = default;
@@ -72,11 +102,21 @@ class Module {
   /// Depth first, a module's own before its children's, in the order of registration, names joined by dots
   /// and relative to this module. Each Variable's own name() becomes its full path below the root.
   std::vector<NamedVariable> named_parameters() const;
+  /// The same without their names.
+  std::vector<Variable> parameters() const;
   std::vector<NamedBuffer> named_buffers();
   /// Every module below with its path; the root itself first, with an empty path.
   std::vector<std::pair<std::string, Module*>> named_modules();
   const std::vector<std::pair<std::string, std::unique_ptr<Module>>>& children() const { return children_; }
   std::int64_t parameter_count() const;
+
+  /// Parameters and buffers by name; the tensors are the module's own, not copies.
+  StateDict state_dict() const;
+  /// Copies the values of all parameters and buffers, whatever device they are on. ShapeError, naming all of
+  /// them, for other shapes; unless `strict` is false, ConfigError for missing or unexpected names. Nothing
+  /// is changed then. Files are read by the function of the same name in formats/state_dict.h.
+  StateDifference load_state_dict(const StateDict& state, bool strict = true);
+
   /// Of this module, below the root of the model it belongs to: "attention.blocks.0.q_lm". The root's is
   /// empty.
   std::string path() const;
@@ -100,21 +140,22 @@ class Module {
  protected:
   /// Registers a child made of `args` and returns it.
   template <typename M, typename... Args>
-  M& add(const std::string& name, Args&&... args) {
+  M& register_module(const std::string& name, Args&&... args) {
     auto child = std::make_unique<M>(std::forward<Args>(args)...);
     M& reference = *child;
     adopt(name, std::move(child));
     return reference;
   }
-  /// Registers a float32 CPU parameter of `shape`; conv weights are O x kh x kw x I/groups.
-  Variable add_parameter(std::string name, const Shape& shape, Init init);
+  /// Registers a float32 CPU parameter of `shape`, with a fresh value by `init` (initial_value_key(),
+  /// SkipInit); conv weights are O x kh x kw x I/groups.
+  Variable register_parameter(std::string name, const Shape& shape, Init init);
   /// Registers a buffer filled with `value`.
-  Tensor& add_buffer(std::string name, const Shape& shape, double value);
+  Tensor& register_buffer(std::string name, const Shape& shape, double value);
 
  private:
   struct Parameter {
     std::string name;
-    Variable variable;  // shares its state with the copy that add_parameter() returned
+    Variable variable;  // shares its state with the copy that register_parameter() returned
     Init init;
   };
   struct Buffer {
@@ -155,7 +196,7 @@ class Sequential : public Layer {
   std::string describe() const override { return "Sequential"; }
   template <typename M, typename... Args>
   M& append(Args&&... args) {
-    M& layer = add<M>(std::to_string(layers_.size()), std::forward<Args>(args)...);
+    M& layer = register_module<M>(std::to_string(layers_.size()), std::forward<Args>(args)...);
     layers_.push_back(&layer);
     return layer;
   }

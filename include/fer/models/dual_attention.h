@@ -87,7 +87,7 @@ class BlockList : public Module {
  public:
   std::string describe() const override { return "BlockList"; }
   CrossAttentionBlock& append(const DualAttentionConfig& config) {
-    return add<CrossAttentionBlock>(std::to_string(children().size()), config);
+    return register_module<CrossAttentionBlock>(std::to_string(children().size()), config);
   }
 };
 

@@ -68,7 +68,6 @@ enum class UnaryOp { relu, gelu, sigmoid };
 struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
   bool decoupled = false;  ///< AdamW: decay the parameter, not the gradient
-  std::int64_t step = 1;   ///< 1 at the first step (bias correction)
 };
 /// One parameter of a fused Adam step; all of one shape. param, m and v are updated in place.
 struct AdamSlot {
@@ -78,7 +77,6 @@ struct AdamSlot {
 struct SgdOptions {
   double lr = 0.1, momentum = 0.0, weight_decay = 0.0;
   bool nesterov = false;
-  bool first_step = false;  ///< the momentum buffer starts as the gradient itself (PyTorch's rule)
 };
 struct SgdSlot {
   Tensor param, grad, momentum;  ///< momentum is undefined when SgdOptions::momentum is 0
@@ -328,8 +326,10 @@ class Backend {
 
   // --- optimizers (optimizer.cpp)
   // ---------------------------------------------------------------------------
-  virtual void adam_step(std::span<AdamSlot> slots, const AdamOptions& options) = 0;
-  virtual void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options) = 0;
+  /// step: 1 at the first one (bias correction).
+  virtual void adam_step(std::span<AdamSlot> slots, const AdamOptions& options, std::int64_t step) = 0;
+  /// step: at the first one, 1, the momentum buffer starts as the gradient itself (PyTorch's rule).
+  virtual void sgd_step(std::span<SgdSlot> slots, const SgdOptions& options, std::int64_t step) = 0;
   /// SAM's way up: saved = param, param += rho / (norm + 1e-12) * grad. norm: what global_norm left
   /// (float64).
   virtual void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) = 0;

@@ -82,8 +82,15 @@ class Random {
   PhiloxBlock block_{};
 };
 
-/// Seed and step that dropout and other random layers of this thread draw from; the trainer sets it each
-/// step.
+/// What this thread draws from here on, initial weights and dropout masks, is what a program draws that
+/// begins with `seed`. Without a call, the seed is 0.
+void manual_seed(std::uint64_t seed);
+
+/// The key of a parameter's initial value: another one with each call, the same ones after manual_seed().
+RandomKey initial_value_key(std::uint64_t purpose);
+
+/// Seed and step that dropout and other random layers of this thread draw from while it is alive. Whoever has
+/// none draws anew with each call, by the seed of manual_seed() and the steps of the thread's optimizers.
 class RandomScope {
  public:
   RandomScope(std::uint64_t seed, std::uint64_t step);
@@ -91,11 +98,17 @@ class RandomScope {
   RandomScope(const RandomScope&) = delete;
   RandomScope& operator=(const RandomScope&) = delete;
 
-  /// Key for `purpose` under the innermost scope of this thread (seed 0, step 0 outside of any).
+  /// Key for `purpose`: that of the innermost scope of this thread; outside of any, another one with each
+  /// call.
   static RandomKey key(std::uint64_t purpose);
+  /// For optimizers: a step has been done, or (resuming) that many have been done. Outside of scopes, what is
+  /// drawn from here on belongs to the next step; it depends on their count, not on what was drawn before.
+  static void finish_step();
+  static void set_steps(std::uint64_t steps);
 
  private:
-  std::uint64_t seed_, step_;
+  RandomKey outer_;
+  bool inside_;
 };
 
 }  // namespace fer

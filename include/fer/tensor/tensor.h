@@ -8,8 +8,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "fer/tensor/device.h"
@@ -18,10 +21,16 @@
 
 namespace fer {
 
+/// Gives memory that fer did not allocate back to its owner. It must not throw.
+using BlobDeleter = std::function<void(void* data)>;
+
 /// A block of device memory, shared by the tensors that view it. `version` counts writes through any of
 /// them, so that a value saved for backward and then overwritten is noticed.
 struct Storage {
+  /// Memory of the device's allocator.
   Storage(Device device, std::size_t bytes);
+  /// Memory of somebody else; `deleter`, which may be empty, is called when no tensor views it any more.
+  Storage(Device device, std::size_t bytes, void* data, bool read_only, BlobDeleter deleter);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -29,6 +38,8 @@ struct Storage {
   Device device;
   std::size_t bytes;
   void* data;
+  bool external = false, read_only = false;
+  BlobDeleter deleter;
   std::atomic<std::uint64_t> version{0};
 };
 
@@ -48,6 +59,21 @@ class Tensor {
   /// Copies `values` (row-major, exactly shape.numel() of them).
   template <typename T>
   static Tensor from(const Shape& shape, const std::vector<T>& values, Device device = Device::cpu);
+  /// A tensor of the memory at `data`, which is not copied: contiguous, row-major and aligned to its
+  /// elements, on the device cpu or cuda. It must stay until `deleter` is called, once no tensor views it any
+  /// more; without a deleter, as long as any does. Memory given as const cannot be written to (see
+  /// is_read_only). ShapeError, ConfigError or DeviceError for what cannot be a tensor; `deleter` is not
+  /// called then.
+  static Tensor from_blob(void* data, const Shape& shape, DType dtype, Device device = Device::cpu,
+                          BlobDeleter deleter = {});
+  static Tensor from_blob(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu,
+                          BlobDeleter deleter = {});
+  /// The same of the type that `data` points to: Tensor::from_blob(pixels.data(), {480, 640, 3}).
+  template <typename T>
+  static Tensor from_blob(T* data, const Shape& shape, Device device = Device::cpu,
+                          BlobDeleter deleter = {}) {
+    return from_blob(data, shape, dtype_of<std::remove_const_t<T>>(), device, std::move(deleter));
+  }
   /// A rank-0 tensor.
   static Tensor scalar(double value, DType dtype = DType::float32, Device device = Device::cpu);
 
@@ -89,11 +115,15 @@ class Tensor {
   std::vector<T> to_vector() const;
 
   std::uint64_t version() const { return storage_ ? storage_->version.load() : 0; }
-  /// Whether no other tensor views this memory, so that it may be reused in place.
-  bool sole_owner() const { return storage_ && storage_.use_count() == 1; }
+  /// Whether this memory is fer's own and no other tensor views it, so that it may be reused in place.
+  bool sole_owner() const { return storage_ && storage_.use_count() == 1 && !storage_->external; }
+  /// Whether writing to it is an error (TypeError), because it came from constant memory. clone() is not.
+  bool is_read_only() const { return storage_ && storage_->read_only; }
   bool shares_memory_with(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
 
  private:
+  static Tensor of_external(void* data, bool read_only, const Shape& shape, DType dtype, Device device,
+                            BlobDeleter deleter);
   void check_type(DType wanted) const;
 
   std::shared_ptr<Storage> storage_;

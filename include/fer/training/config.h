@@ -5,36 +5,37 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "fer/data/augment.h"
 #include "fer/data/dataset.h"
+#include "fer/losses/fer_loss.h"
 #include "fer/models/presets.h"
 #include "fer/nearest.h"
+#include "fer/training/schedule.h"
 
 namespace fer {
 
-struct DataConfig {
-  std::string dataset = "faces";
-  std::string folder;
-  std::string labels = "majority";
-  double validation = 0.1, test = 0.2;
-  std::uint64_t split_seed = 1;
-  std::string class_names;
-  std::int64_t skip_bad = 0;
-  std::int64_t train_identities = 300, test_identities = 60, faces_per_identity = 21;
-};
+enum class OptimizerKind { adam, adamw, sgd };
+/// "adam", ...
+std::string_view name_of(OptimizerKind kind);
+
+/// What the network is fed; automatic: grey if every training picture is.
+enum class ColourMode { automatic, grey, rgb };
+/// "auto", "grey" or "rgb".
+std::string_view name_of(ColourMode mode);
 
 struct TrainingConfig {
-  std::string colour = "auto";
+  ColourMode colour = ColourMode::automatic;
   double face_share = 0;
   std::string init, image_backbone, vit;
   std::int64_t epochs = 10, batch_size = 48;
-  std::string optimizer = "adam";
+  OptimizerKind optimizer = OptimizerKind::adam;
   double lr = 1e-3;
-  std::string schedule = "cosine";
+  ScheduleKind schedule = ScheduleKind::cosine;
   double gamma = 0.98, warmup_epochs = 0.5, weight_decay = 0, momentum = 0.9;
   double sam_rho = 0, clip_norm = 0, ema_decay = 0;
-  std::string loss = "neaa";
+  AuxiliaryLoss loss = AuxiliaryLoss::neaa;
   double loss_weight = 0.01, label_smoothing = 0;
   bool balanced = false, checkpointing = false, graph = false;
   std::uint64_t seed = 1;
@@ -50,7 +51,7 @@ struct LandmarkConfig {
 };
 
 struct RunConfig {
-  DataConfig data;
+  DatasetOptions data;  ///< `split` is not part of a configuration: it stays the training part
   std::string preset = "small";
   FERNetConfig model;
   AugmentOptions augment;
@@ -59,13 +60,13 @@ struct RunConfig {
 };
 
 template <typename Visitor>
-void visit_fields(DataConfig& c, Visitor&& v) {
-  v("dataset", c.dataset, "data set: rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces");
+void visit_fields(DatasetOptions& c, Visitor&& v) {
+  v("dataset", c.name, "data set: rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces");
   v("data", c.folder, "folder of the data set (faces needs none)");
-  v("labels", c.labels, "ferplus: majority, argmax or soft votes");
-  v("validation", c.validation, "fraction of the training part held out to choose the best epoch");
-  v("test", c.test, "fraction held out to test on, where a data set has no test part of its own");
-  v("split_seed", c.split_seed, "seed of the parts held out and of the drawn faces");
+  v("labels", c.label_mode, "ferplus: majority, argmax or soft votes");
+  v("validation", c.validation_fraction, "fraction of the training part held out to choose the best epoch");
+  v("test", c.test_fraction, "fraction held out to test on, where a data set has no test part of its own");
+  v("split_seed", c.seed, "seed of the parts held out and of the drawn faces");
   v("class_names", c.class_names,
     "folder: names for its class folders, 0=angry,1=disgust, or in their order, or a file of such lines");
   v("skip_bad", c.skip_bad, "pictures of a part that may be missing or damaged, and are named and left out");
@@ -177,10 +178,8 @@ std::vector<SettingInfo> settings_of(const RunConfig& config);
 /// Checks ranges across the sections; ConfigError names the first field that is out of its range.
 void check(const RunConfig& config);
 
-/// The settings of a split as the data set is tested: where a network learns from soft votes, the test parts
+/// The options of a split as the data set is tested: where a network learns from soft votes, the test parts
 /// have the majority's labels. Train and validation keep theirs, as other labels would part them otherwise.
-DataConfig evaluation_data(DataConfig config, Split split);
-/// Data set options of a split.
-DatasetOptions dataset_options(const DataConfig& config, Split split);
+DatasetOptions evaluation_data(DatasetOptions options, Split split);
 
 }  // namespace fer

@@ -53,6 +53,7 @@ class FaceReader {
   void try_turns(bool turns) { turns_ = turns; }
 
   const std::vector<std::string>& class_names() const { return classifier_.class_names; }
+  const Classifier& classifier() const { return classifier_; }
 
  private:
   /// What the detector found, in a picture turned clockwise by so many quarters.

@@ -8,7 +8,7 @@
 //   for (;; ++step) {
 //     x.mutable_value().copy_from(...);
 //     graph.replay(step);                               // as under RandomScope(seed, step)
-//     optimizer.step(lr);
+//     optimizer.step();
 //     optimizer.zero_grad();
 //   }
 #pragma once

@@ -108,9 +108,4 @@ struct LoopResult {
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
                         const std::filesystem::path& folder, TrainingObserver& observer);
 
-/// uint8 pictures of a batch as network input on `device`: flipped, normalised as the batch says, erased
-/// (Backend::preprocess_images). float32, N x S x S x 3; of grey pictures the three channels are equal before
-/// they are normalised.
-Tensor network_input(const Batch& batch, Device device);
-
 }  // namespace fer

@@ -1,13 +1,14 @@
 // Optimizers. Each owns the state of the parameters it was given and can hand it out for a checkpoint.
 //
-//   fer::Adam adam(model.named_parameters());
+//   fer::Adam adam(net.parameters(), {.lr = 1e-3});
+//   adam.zero_grad();
 //   loss.backward();
-//   adam.step(/*lr=*/1e-3);
+//   adam.step();
+//
+// A step is counted here, and dropout of this thread goes on to new masks (RandomScope).
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,82 +23,95 @@ using OptimizerState = std::vector<std::pair<std::string, Tensor>>;
 
 class Optimizer {
  public:
-  /// Keeps those parameters that require gradients.
-  explicit Optimizer(const std::vector<NamedVariable>& parameters);
   virtual ~Optimizer() = default;
 
-  /// Runs the backward pass again at the parameters' present values, leaving new gradients.
-  using Recompute = std::function<void()>;
-
   /// One step with the gradients that the parameters hold. A parameter without a gradient is left alone, its
-  /// state too. `recompute` is used by those that look at the loss twice (SAM).
-  virtual void step(double lr, const Recompute& recompute = {}) = 0;
-  /// Tensors of the state, and the count of steps, for checkpoints.
-  virtual OptimizerState state() const = 0;
-  virtual std::int64_t steps() const = 0;
-  virtual void set_steps(std::int64_t steps) = 0;
-
-  const std::vector<NamedVariable>& parameters() const { return parameters_; }
+  /// state too.
+  void step();
   void zero_grad();
 
+  /// The learning rate, for schedules.
+  virtual double lr() const = 0;
+  virtual void set_lr(double lr) = 0;
+
+  /// Tensors of the state, and the count of steps, for checkpoints.
+  virtual OptimizerState state() const = 0;
+  std::int64_t steps() const { return steps_; }
+  void set_steps(std::int64_t steps);
+
+  const std::vector<NamedVariable>& parameters() const { return parameters_; }
+
  protected:
+  /// Keeps those parameters that require gradients. ConfigError if none does.
+  explicit Optimizer(const std::vector<NamedVariable>& parameters);
+  /// Step number steps().
+  virtual void update() = 0;
+
   std::vector<NamedVariable> parameters_;
+
+ private:
+  std::int64_t steps_ = 0;
 };
 
-struct AdamSettings {
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double weight_decay = 0;
-  bool decoupled = false;  ///< AdamW
-};
+/// Under their own names (Variable::name), which the state's tensors have, too.
+std::vector<NamedVariable> with_names(const std::vector<Variable>& parameters);
 
 /// Kingma and Ba, 2015; with `decoupled` Loshchilov and Hutter, 2019. All parameters in one fused call.
 class Adam : public Optimizer {
  public:
-  explicit Adam(const std::vector<NamedVariable>& parameters, const AdamSettings& settings = {});
-  void step(double lr, const Recompute& recompute = {}) override;
+  explicit Adam(const std::vector<NamedVariable>& parameters, const AdamOptions& options = {});
+  explicit Adam(const std::vector<Variable>& parameters, const AdamOptions& options = {})
+      : Adam(with_names(parameters), options) {}
+  double lr() const override { return options_.lr; }
+  void set_lr(double lr) override { options_.lr = lr; }
   OptimizerState state() const override;
-  std::int64_t steps() const override { return steps_; }
-  void set_steps(std::int64_t steps) override { steps_ = steps; }
 
  private:
-  AdamSettings settings_;
-  std::vector<Tensor> m_, v_;
-  std::int64_t steps_ = 0;
-};
+  void update() override;
 
-struct SgdSettings {
-  double momentum = 0, weight_decay = 0;
-  bool nesterov = false;
+  AdamOptions options_;
+  std::vector<Tensor> m_, v_;
 };
 
 class Sgd : public Optimizer {
  public:
-  explicit Sgd(const std::vector<NamedVariable>& parameters, const SgdSettings& settings = {});
-  void step(double lr, const Recompute& recompute = {}) override;
+  explicit Sgd(const std::vector<NamedVariable>& parameters, const SgdOptions& options = {});
+  explicit Sgd(const std::vector<Variable>& parameters, const SgdOptions& options = {})
+      : Sgd(with_names(parameters), options) {}
+  double lr() const override { return options_.lr; }
+  void set_lr(double lr) override { options_.lr = lr; }
   OptimizerState state() const override;
-  std::int64_t steps() const override { return steps_; }
-  void set_steps(std::int64_t steps) override { steps_ = steps; }
 
  private:
-  SgdSettings settings_;
+  void update() override;
+
+  SgdOptions options_;
   std::vector<Tensor> momentum_;
-  std::int64_t steps_ = 0;
 };
 
-/// Sharpness-aware minimisation (Foret et al., 2021) around another optimizer: the gradient is taken again at
-/// w + rho g / |g| and that one is stepped with from w. Doubles the work of a step.
-class Sam : public Optimizer {
+/// Sharpness-aware minimisation (Foret et al., 2021), beside any optimizer: the gradient is taken again at
+/// w + rho g / |g|, and that one is stepped with from w. Doubles the work of a step.
+///
+///   loss().backward();
+///   sam.ascend();            // the parameters move to w + rho g / |g|
+///   adam.zero_grad();
+///   loss().backward();
+///   sam.restore();           // and back to w
+///   adam.step();
+class Sam {
  public:
-  Sam(std::unique_ptr<Optimizer> base, double rho);
-  /// ConfigError without `recompute`.
-  void step(double lr, const Recompute& recompute = {}) override;
-  OptimizerState state() const override { return base_->state(); }
-  std::int64_t steps() const override { return base_->steps(); }
-  void set_steps(std::int64_t steps) override { base_->set_steps(steps); }
+  /// ConfigError unless rho is positive.
+  Sam(const std::vector<NamedVariable>& parameters, double rho);
+  Sam(const std::vector<Variable>& parameters, double rho) : Sam(with_names(parameters), rho) {}
+  /// ConfigError if the parameters have not come back from the way up before.
+  void ascend();
+  /// ConfigError without ascend() before.
+  void restore();
 
  private:
-  std::unique_ptr<Optimizer> base_;
+  std::vector<NamedVariable> parameters_;
   double rho_;
+  std::vector<SamSlot> slots_;  ///< while the parameters are away: what they were
 };
 
 /// The norm of all gradients taken as one vector.

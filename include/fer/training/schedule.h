@@ -2,13 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 namespace fer {
 
 /// constant; exponential: times `gamma` an epoch; cosine: from lr to lr * final_fraction over the run.
-struct ScheduleSettings {
-  std::string kind = "constant";
+enum class ScheduleKind { constant, exponential, cosine };
+/// "constant", ...
+std::string_view name_of(ScheduleKind kind);
+
+struct ScheduleOptions {
+  ScheduleKind kind = ScheduleKind::constant;
   double lr = 1e-3;
   double gamma = 0.98;
   double final_fraction = 0.01;
@@ -17,13 +21,13 @@ struct ScheduleSettings {
 
 class Schedule {
  public:
-  /// ConfigError for an unknown kind or values out of range.
-  Schedule(const ScheduleSettings& settings, std::int64_t steps_per_epoch, std::int64_t epochs);
+  /// ConfigError for values out of range.
+  Schedule(const ScheduleOptions& options, std::int64_t steps_per_epoch, std::int64_t epochs);
   /// The rate of step `step`, counted from 0.
   double rate(std::int64_t step) const;
 
  private:
-  ScheduleSettings settings_;
+  ScheduleOptions options_;
   double steps_per_epoch_, total_steps_;
 };
 

@@ -1,0 +1,18 @@
+# libfer.so: all floors as one shared library, which exports what libfer.map names. With BUILD_SHARED_LIBS it is fer::fer,
+# and what is installed; else it is built for the tests alone. The program and the tests of single floors use what is not
+# exported, and are linked statically either way.
+set(by_default)
+if(NOT BUILD_SHARED_LIBS AND NOT FER_BUILD_TESTS)
+  set(by_default EXCLUDE_FROM_ALL)
+endif()
+add_library(fer_shared SHARED ${by_default})
+foreach(floor IN ITEMS fer_core fer_autograd fer_formats fer_models fer_data fer_training fer_report fer_c)
+  target_sources(fer_shared PRIVATE $<TARGET_OBJECTS:${floor}>)
+  target_link_libraries(fer_shared PRIVATE ${floor})  # for the libraries that it needs
+endforeach()
+target_link_libraries(fer_shared INTERFACE fer_options PRIVATE fer_build_flags)
+target_link_options(fer_shared PRIVATE LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/libfer.map
+                    LINKER:-Bsymbolic-functions $<$<NOT:$<BOOL:${FER_SANITIZE}>>:LINKER:--no-undefined>)
+set_target_properties(fer_shared PROPERTIES
+  OUTPUT_NAME fer LINKER_LANGUAGE CXX LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/libfer.map
+  VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})

@@ -1,0 +1,21 @@
+// What a program of one's own mostly needs, in one include: tensors, gradients, layers, data, training and
+// prediction. docs/cpp.md shows it.
+#pragma once
+
+#include "fer/autograd/function.h"
+#include "fer/autograd/ops.h"
+#include "fer/data/loader.h"
+#include "fer/formats/state_dict.h"
+#include "fer/layers/layers.h"
+#include "fer/losses/losses.h"
+#include "fer/models/fernet.h"
+#include "fer/tensor/backend.h"
+#include "fer/tensor/dlpack.h"
+#include "fer/tensor/random.h"
+#include "fer/tensor/tensor.h"
+#include "fer/training/checkpoint.h"
+#include "fer/training/evaluate.h"
+#include "fer/training/face_reader.h"
+#include "fer/training/loop.h"
+#include "fer/training/optimizer.h"
+#include "fer/training/schedule.h"
