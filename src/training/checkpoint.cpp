@@ -32,14 +32,16 @@ void save_weights(const std::filesystem::path& path, Module& model, const Metada
   save_state_dict(path, state_of(model), metadata);
 }
 
-void load_weights(const StateDict& tensors, const std::string& source, Module& model) {
+MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model) {
   const StateDict state = state_of(model);
   const std::vector<NamedShape> wanted = shapes_of(state), held = shapes_of(tensors);
-  const StateDict found = matched_tensors(match(wanted, held, fernet_names()), tensors, source);
+  MatchReport report = match(wanted, held, fernet_names(), source);
+  const StateDict found = matched_tensors(report, tensors, source);
   for (const auto& [name, tensor] : state) {
     Tensor target = tensor;
     target.copy_from(found.at(name));
   }
+  return report;
 }
 
 void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,
