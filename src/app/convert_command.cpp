@@ -130,7 +130,7 @@ void warn_of_unknown(const ConvertOptions& options, const StateFile& file, const
 /// The tensors under fer's names, and the report of what matched.
 StateDict renamed(const ConvertOptions& options, const StateFile& file, nlohmann::ordered_json& json) {
   const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
-  const MatchReport report = match(wanted, held, name_map(options.names));
+  const MatchReport report = match(wanted, held, name_map(options.names), options.input);
   if (!options.json) std::cout << report.text();
   json["matched"] = report.matched.size();
   for (const MatchReport::Aside& aside : report.left_aside)

@@ -49,7 +49,9 @@ Command add_data(CLI::App& program) {
       "check", "Counts, sizes, damaged files, what is left out, and duplicates across parts and classes");
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"});
-  command->footer("Every picture is read once. The exit code is 1 where a part or a picture cannot be read.");
+  command->footer(
+      "Every picture is read once. The exit code is 1 where a part or a picture cannot be read, or is "
+      "missing.");
   add_examples(*command, {{"fer data check --dataset folder --data DIR", "a folder of one's own"},
                           {"fer data check --dataset ferplus --data DIR --json > check.json",
                            "every group of duplicates"}});

@@ -76,7 +76,8 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
   RunConfig config = classifier.config;
   config.data = evaluation_data(config.data, split);
   flags.apply(config);
-  const auto dataset = open_readable(config.data);
+  const auto cache = std::make_shared<SampleCache>();
+  const auto dataset = open_readable(config.data, *cache, static_cast<int>(classifier.expects.size));
   for (const std::string& warning : dataset->info().warnings) std::cerr << warning << "\n";
   const std::vector<std::string> classes = classes_compared(classifier, dataset->info());
   std::optional<Other> compared;
@@ -85,7 +86,7 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
     comparable_classes(compared->classes(), classes);
   }
   if (!options.save.empty()) require_writable_file(options.save);
-  EvaluationResult result = evaluate(classifier, dataset);
+  EvaluationResult result = evaluate(classifier, dataset, cache);
   if (!options.save.empty()) write_file_atomically(options.save, evaluation_to_json(result, true));
   if (!compared) {
     if (options.json) {

@@ -38,6 +38,7 @@ int run(const ReportOptions& options) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     studies.push_back(study_run(options.runs[i], device, options.study));
     studies.back().name = names[i];
+    if (!studies.back().note.empty()) std::cerr << studies.back().note << std::endl;
   }
   write_file_atomically(options.out, report_page(studies));
   std::cout << "wrote " << options.out << "\n";

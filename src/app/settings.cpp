@@ -190,11 +190,30 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
   }
 }
 
+namespace {
+
+/// What is wrong with the settings; "" if nothing is.
+std::string problem_of(const RunConfig& config) {
+  try {
+    check(config);
+    validate(config.model);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
 RunConfig SettingFlags::configuration(const std::string& file) const {
   const std::string text = file.empty() ? "" : read_text(file);
   const auto overwritten = [&](RunConfig config) {
     if (!file.empty()) apply_json(config, text, file);
+    const RunConfig from_file = config;
     apply(config);
+    const std::string problem = problem_of(config);
+    require<ConfigError>(file.empty() || problem.empty() || problem != problem_of(from_file), file, ": ",
+                         problem);
     return config;
   };
   RunConfig defaults;

@@ -6,6 +6,7 @@
 
 #include "data/file_io.h"
 #include "data/text_file.h"
+#include "fer/data/class_map.h"
 #include "fer/error.h"
 
 namespace fer::detail {
@@ -13,11 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A label as a number or as one of `names`.
+/// A label as a number or as one of `names`, which may be spelt in the usual ways.
 std::int64_t parse_label(std::string_view field, const LabelRange& range, const std::string& where) {
   std::int64_t label = -1;
   if (!parse_integer(field, label)) {
-    const auto named = std::find(range.names.begin(), range.names.end(), to_lower(field));
+    const std::string meaning = canonical_class(field);
+    const auto named = std::find_if(range.names.begin(), range.names.end(), [&](const std::string& name) {
+      return canonical_class(name) == meaning;
+    });
     label = named == range.names.end() ? range.low - 1 : range.low + (named - range.names.begin());
   }
   require<DataError>(label >= range.low && label <= range.high, where, ": the label must be ", range.low,

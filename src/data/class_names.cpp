@@ -2,29 +2,47 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "data/csv.h"
 #include "fer/data/class_map.h"
 #include "fer/error.h"
+#include "formats/json_text.h"
 
 namespace fer::detail {
 namespace {
 
-/// The entries of "a,b" or of a file with one a line or several.
+/// The entries of {"0": "angry"}, of {"angry": 0} as torchvision's class_to_idx has them, or of ["angry"].
+std::vector<std::string> json_entries(std::string_view text, const std::string& spec) {
+  const std::string where = concat("class names '", spec, "'");
+  std::vector<std::string> entries;
+  try {
+    const Json json = parse_json(text, where);
+    for (const auto& [key, value] : json.items()) {
+      require<FormatError>(value.is_string() || (json.is_object() && value.is_number_integer()), where, ": '",
+                           key, "' must be a name, or a name's number, got ", excerpt_of(value));
+      entries.push_back(json.is_array()     ? value.get<std::string>()
+                        : value.is_string() ? concat(key, "=", value.get<std::string>())
+                                            : concat(value.dump(), "=", key));
+    }
+  } catch (const FormatError& error) {
+    throw ConfigError(error.what());
+  }
+  return entries;
+}
+
+/// The entries of "a,b", of a file with one a line or several, or of JSON, as text or in a file.
 std::vector<std::string> entries_of(const std::string& spec) {
   std::error_code error;
+  std::optional<TextFile> file;
+  if (std::filesystem::is_regular_file(spec, error)) file.emplace(spec);
+  const std::string_view text = trim(file ? file->text() : std::string_view(spec));
+  if (text.starts_with('{') || text.starts_with('[')) return json_entries(text, spec);
   std::vector<std::string> entries;
-  const auto add = [&entries](std::string_view text) {
-    for (std::string_view entry : csv_fields(text)) entries.emplace_back(entry);
-  };
-  if (!std::filesystem::is_regular_file(spec, error)) {
-    add(spec);
-    return entries;
-  }
-  const TextFile file(spec);
-  for (std::string_view line : split_lines(file.text())) {
-    if (!trim(line).empty()) add(line);
+  for (std::string_view line : split_lines(text)) {
+    if (trim(line).empty()) continue;
+    for (std::string_view entry : csv_fields(line)) entries.emplace_back(entry);
   }
   return entries;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -36,6 +37,7 @@ struct OpenedPart {
 
 std::vector<OpenedPart> open_parts(DatasetOptions options) {
   std::vector<OpenedPart> parts;
+  options.skip_bad = std::numeric_limits<std::int64_t>::max();  // what is missing is counted
   for (Split split : splits_of(options)) {
     options.split = split;
     OpenedPart part;
@@ -176,8 +178,12 @@ std::vector<SharedPictures> shared_pictures(const DataCheck& check,
 }
 
 bool is_sound(const DataCheck& check) {
-  return std::all_of(check.parts.begin(), check.parts.end(),
-                     [](const PartCheck& part) { return part.problem.empty() && part.damaged.empty(); });
+  const auto missing = [](const LeftOut& entry) { return entry.rule == "missing"; };
+  return std::all_of(check.parts.begin(), check.parts.end(), [&](const PartCheck& part) {
+    const auto& left_out = part.info.left_out;
+    return part.problem.empty() && part.damaged.empty() &&
+           std::none_of(left_out.begin(), left_out.end(), missing);
+  });
 }
 
 }  // namespace fer

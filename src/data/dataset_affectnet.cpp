@@ -3,7 +3,9 @@
 // training.csv and validation.csv), or listed in train.txt and val.txt (lines of a picture's path and its
 // label) or in labels.csv, as on Kaggle.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <set>
 
 #include "data/annotations.h"
 #include "data/npy.h"
@@ -68,17 +70,19 @@ std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const D
   return files.finish();
 }
 
+constexpr std::array<const char*, 3> extensions{".jpg", ".png", ".jpeg"};
+
+/// The picture of an annotation; that with .jpg where there is none.
 fs::path picture_of(const fs::path& images, const std::string& number) {
-  for (const char* extension : {".jpg", ".png", ".jpeg"}) {
+  for (const char* extension : extensions) {
     fs::path picture = images / (number + extension);
     if (fs::exists(picture)) return picture;
   }
-  throw IoError(concat("the picture '", (images / (number + ".jpg")).string(), "' of annotation '", number,
-                       "_exp.npy' does not exist"));
+  return images / (number + ".jpg");
 }
 
-std::vector<LabelledFile> read_annotation_folder(const fs::path& set, Selection& selection,
-                                                 DatasetInfo& info) {
+std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const DatasetOptions& options,
+                                                 Selection& selection, DatasetInfo& info) {
   constexpr std::string_view suffix = "_exp.npy";
   const fs::path annotations = set / "annotations", images = set / "images";
   require_folder(images, info.name);
@@ -103,15 +107,19 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, Selection&
   });
   info.has_landmarks = fs::exists(annotations / (numbers[0] + "_lnd.npy"));
   info.has_arousal = fs::exists(annotations / (numbers[0] + "_aro.npy"));
-  std::vector<LabelledFile> files;
+  PictureList files(info, options);
+  std::set<std::string> annotated;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
+    for (const char* extension : extensions) annotated.insert(numbers[i] + extension);
     if (!selection.wants(labels[i], concat(numbers[i], suffix))) continue;
     LabelledFile file{picture_of(images, numbers[i]), labels[i]};
     if (info.has_arousal) file.arousal_npy = annotations / (numbers[i] + "_aro.npy");
     if (info.has_landmarks) file.landmark_npy = annotations / (numbers[i] + "_lnd.npy");
-    files.push_back(std::move(file));
+    files.add(std::move(file), (annotations / (numbers[i] + std::string(suffix))).string());
   }
-  return files;
+  std::vector<LabelledFile> found = files.finish();
+  leave_out_unlisted(info, images, annotated, "without an annotation");
+  return found;
 }
 
 /// Missing pictures are warned of one by one.
@@ -139,7 +147,7 @@ std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options) {
   std::vector<LabelledFile> files;
   std::error_code error;
   if (const fs::path set = folder / (part + "_set"); fs::is_directory(set / "annotations", error)) {
-    files = read_annotation_folder(set, selection, info);
+    files = read_annotation_folder(set, options, selection, info);
   } else if (fs::exists(folder / (part + ".txt"), error)) {
     files = read_list(read_annotations(folder / (part + ".txt"), range), options, selection, info, {});
   } else if (const auto list = find_file(

@@ -231,6 +231,20 @@ std::vector<LabelledFile> PictureList::finish() {
   return std::move(files_);
 }
 
+void leave_out_unlisted(DatasetInfo& info, const fs::path& folder, const std::set<std::string>& listed,
+                        const std::string& rule,
+                        const std::function<bool(const std::string& name)>& of_part) {
+  DatasetInfo said;
+  for (const fs::path& picture : FolderTree().read(folder).pictures) {
+    const std::string name = picture.filename().string();
+    if (listed.contains(name) || (of_part && !of_part(name))) continue;
+    leave_out(info, rule, picture.string());
+    leave_out(said, rule, picture.string());
+  }
+  warn_of_left_out(said, "pictures");
+  info.warnings.insert(info.warnings.end(), said.warnings.begin(), said.warnings.end());
+}
+
 std::string first_ten(const std::vector<std::string>& lines) {
   constexpr std::size_t shown = 10;
   std::string text;

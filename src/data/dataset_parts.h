@@ -3,8 +3,10 @@
 
 #include <array>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,6 +85,12 @@ class PictureList {
   std::vector<LabelledFile> files_;
   std::vector<std::string> missing_;
 };
+
+/// Leaves out, as what `rule` says, the pictures of `folder` whose names are not in `listed`, and warns of
+/// them.
+void leave_out_unlisted(DatasetInfo& info, const std::filesystem::path& folder,
+                        const std::set<std::string>& listed, const std::string& rule,
+                        const std::function<bool(const std::string& name)>& of_part = {});
 
 /// "first\n  second\n ...", ten of them, and how many more there are.
 std::string first_ten(const std::vector<std::string>& lines);

@@ -1,6 +1,7 @@
 // RAF-DB (Li et al., 2017), as published (EmoLabel/list_patition_label.txt, Image/aligned) and as on Kaggle
 // (train/1 to train/7 and test/1 to test/7, with train_labels.csv and test_labels.csv beside them).
 #include <map>
+#include <set>
 
 #include "data/annotations.h"
 #include "fer/error.h"
@@ -34,6 +35,7 @@ std::vector<LabelledFile> read_published(const fs::path& folder, const fs::path&
                                          const DatasetOptions& options, DatasetInfo& info) {
   const fs::path pictures = folder_of_pictures(folder);
   PictureList files(info, options);
+  std::set<std::string> listed;
   std::error_code error;
   for (const Annotation& a : read_annotations(list, {1, classes})) {
     const bool train = a.name.starts_with("train");
@@ -43,9 +45,14 @@ std::vector<LabelledFile> read_published(const fs::path& folder, const fs::path&
     const fs::path name(a.name);
     const fs::path aligned = pictures / (name.stem().string() + "_aligned" + name.extension().string());
     const bool plain = !fs::exists(aligned, error) && fs::exists(pictures / name, error);
+    listed.insert((plain ? name : aligned.filename()).string());
     files.add({plain ? pictures / name : aligned, a.label - 1}, a.where);
   }
-  return files.finish();
+  std::vector<LabelledFile> found = files.finish();
+  const char* part = is_training(options.split) ? "train" : "test";
+  leave_out_unlisted(info, pictures, listed, "not in the list",
+                     [part](const std::string& name) { return name.starts_with(part); });
+  return found;
 }
 
 /// Labels by the picture's name, of train_labels.csv or test_labels.csv; empty without the file.
@@ -61,7 +68,8 @@ std::vector<LabelledFile> read_kaggle(const fs::path& folder, const DatasetOptio
                                       DatasetInfo& info) {
   const std::string part = is_training(options.split) ? "train" : "test";
   const auto labels = kaggle_labels(folder, part);
-  std::vector<LabelledFile> files;
+  PictureList files(info, options);
+  std::set<std::string> found;
   std::vector<FolderContents::Other> others;
   FolderTree tree;
   for (std::int64_t label = 1; label <= classes; ++label) {
@@ -75,11 +83,15 @@ std::vector<LabelledFile> read_kaggle(const fs::path& folder, const DatasetOptio
                          "' lies in the folder of label ", label, ", but ",
                          listed == labels.end() ? "" : listed->second.where, " says ",
                          listed == labels.end() ? 0 : listed->second.label);
-      files.push_back({picture, label - 1});
+      files.add({picture, label - 1}, picture.string());
+      found.insert(picture.filename().string());
     }
   }
+  for (const auto& [name, a] : labels) {
+    if (!found.contains(name)) files.add({folder / part / std::to_string(a.label) / name}, a.where);
+  }
   leave_out_others(info, others);
-  return files;
+  return files.finish();
 }
 
 }  // namespace

@@ -80,4 +80,11 @@ std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options) {
   return without_bad(std::move(dataset), seen, options.skip_bad);
 }
 
+std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options, SampleCache& cache, int size) {
+  auto dataset = open_dataset(options);
+  if (!dataset->reads_files()) return dataset;
+  const Examination seen = examine(*dataset, {}, &cache, size);
+  return without_bad(std::move(dataset), seen, options.skip_bad);
+}
+
 }  // namespace fer

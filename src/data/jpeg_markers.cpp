@@ -142,8 +142,17 @@ class JpegWalk {
     }
   }
 
-  /// A file may be cut between two scans; what came before is a coarse picture, or one without colours.
+  /// A file may be cut between two scans; what came before is a coarse picture, or one without colours. One
+  /// that leaves out the same coefficients of every component, and lacks no bit of the others, is meant so,
+  /// unless it has means alone.
   void require_complete() const {
+    const auto& all = components_.front().missing;
+    const bool meant =
+        all[0] == 0 && std::find(all.begin() + 1, all.end(), 0) != all.end() &&
+        std::all_of(all.begin(), all.end(), [](int m) { return m == 0 || m == Component::unseen; }) &&
+        std::all_of(components_.begin(), components_.end(),
+                    [&all](const Component& c) { return c.missing == all; });
+    if (meant) return;
     for (const Component& c : components_) {
       const auto lacking = std::count_if(c.missing.begin(), c.missing.end(), [](int m) { return m > 0; });
       require<FormatError>(lacking == 0, "'", name_, "' is a truncated JPEG: after ", scans_,

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "fer/error.h"
 #include "fer/formats/half.h"
 
 namespace fer::detail {
@@ -90,6 +91,15 @@ const ElementType* find_storage_type(std::string_view storage) {
     if (!type.storage.empty() && type.storage == storage) return &type;
   }
   return nullptr;
+}
+
+std::vector<std::string> widened_text(const std::map<const ElementType*, std::size_t>& counts) {
+  std::vector<std::string> said;
+  for (const auto& [type, count] : counts) {
+    said.push_back(
+        concat(count, count == 1 ? " tensor of " : " tensors of ", type->name, " read as ", *type->read_as));
+  }
+  return said;
 }
 
 }  // namespace fer::detail

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "fer/tensor/dtype.h"
 
@@ -21,6 +24,8 @@ struct ElementType {
 
 /// Null if PyTorch has no such type.
 const ElementType* find_element_type(std::string_view name);
+/// Tensors of each type that was widened, a text each: "2 tensors of bool read as uint8".
+std::vector<std::string> widened_text(const std::map<const ElementType*, std::size_t>& counts);
 /// By the name of a typed storage class.
 const ElementType* find_storage_type(std::string_view storage);
 

@@ -104,8 +104,8 @@ AsideRule refuse(const std::string& pattern, std::string reason) {
   return aside(pattern, std::move(reason), true);
 }
 
-MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held,
-                  const NameMap& names) {
+MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held, const NameMap& names,
+                  std::string_view what) {
   MatchReport report;
   report.title = names.title;
   std::set<std::string> wanted_names;
@@ -130,12 +130,13 @@ MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape
     name = renamed_by(names, std::move(name));
     if (wanted_names.count(name)) {
       const auto [entry, is_new] = renamed.emplace(name, &h);
-      require<FormatError>(is_new, "'", h.name, "' and '", entry->second->name, "' both mean '", name, "'");
+      require<FormatError>(is_new, what, ": '", h.name, "' and '", entry->second->name, "' both mean '", name,
+                           "'");
       continue;
     }
     std::string reason = ends_with(name, batches_tracked) ? "a counter no result depends on" : "";
     if (const AsideRule* rule = aside_rule_of(names, name)) {
-      require<FormatError>(!rule->fatal, "'", h.name, "': ", rule->reason);
+      require<FormatError>(!rule->fatal, what, ": '", h.name, "': ", rule->reason);
       reason = rule->reason;
     }
     report.left_aside.push_back({h.name, std::move(reason)});

@@ -95,6 +95,7 @@ class PickleMachine {
 
   // pickle_tensors.cpp
   NodeId rebuild_tensor(NodeId callable, const std::vector<NodeId>& arguments);
+  bool has_entry(NodeId dictionary, std::string_view key) const;
   NodeId make_tensor(TensorRef tensor);
   NodeId make_unread(std::string reason);
   static std::string unread_reason(const std::string& function);

@@ -20,6 +20,10 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   if (storage_kind == Kind::object) return make_unread("a tensor in an unknown storage");
   if (storage_kind != Kind::storage) fail("calls ", pickle_.name(callable), " without a storage");
 
+  // What set_tensor_metadata() is given: the elements of such a tensor are the negated ones of its storage.
+  if (function != Global::rebuild_tensor && arguments.size() > needed && has_entry(arguments[needed], "neg"))
+    return make_unread("a tensor that is the negative of its storage");
+
   TensorRef tensor;
   tensor.storage = static_cast<std::uint32_t>(node(arguments[0]).integer);
   const StorageRef& storage = pickle_.storages[tensor.storage];
@@ -42,6 +46,18 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
     fail("has a tensor of ", tensor.size.size(), " extents and ", tensor.stride.size(), " strides");
   }
   return make_tensor(std::move(tensor));
+}
+
+/// Whether a dictionary says True under `key`.
+bool PickleMachine::has_entry(NodeId dictionary, std::string_view key) const {
+  const std::vector<NodeId>& children = node(dictionary).children;
+  if (node(dictionary).kind != Kind::dict) return false;
+  for (std::size_t i = 0; i + 1 < children.size(); i += 2) {
+    const PickleNode &name = node(children[i]), &value = node(children[i + 1]);
+    if (name.kind == Kind::text && name.text == key && value.kind == Kind::boolean && value.integer != 0)
+      return true;
+  }
+  return false;
 }
 
 NodeId PickleMachine::make_tensor(TensorRef tensor) {

@@ -167,12 +167,7 @@ Tensor TensorLoader::make(const TensorRef& tensor, const std::string& what) {
 }
 
 std::vector<std::string> TensorLoader::widened() const {
-  std::vector<std::string> said;
-  for (const auto& [type, count] : widened_) {
-    said.push_back(
-        concat(count, count == 1 ? " tensor of " : " tensors of ", type->name, " read as ", *type->read_as));
-  }
-  return said;
+  return widened_text(widened_);
 }
 
 }  // namespace fer::detail

@@ -85,10 +85,13 @@ const SafetensorsEntry& SafetensorsFile::entry(std::string_view name) const {
 
 Tensor SafetensorsFile::read(std::string_view name) const {
   const SafetensorsEntry& e = entry(name);
-  Tensor tensor = Tensor::empty(e.shape, e.dtype);
-  std::span<std::byte> bytes;
+  require<FormatError>(e.dtype.has_value(), state_->path, ": tensor '", name, "' is of ", e.type->name,
+                       ", which is not read");
+  Tensor tensor = Tensor::empty(e.shape, *e.dtype);
+  std::vector<std::byte> narrow(e.type->widen ? e.end - e.begin : 0);
+  std::span<std::byte> bytes = narrow;
   if (e.end > e.begin) {
-    bytes = {static_cast<std::byte*>(tensor.mutable_raw()), e.end - e.begin};
+    if (!e.type->widen) bytes = {static_cast<std::byte*>(tensor.mutable_raw()), e.end - e.begin};
     state_->input.read(bytes, state_->data_start + e.begin);
   }
   const auto position = static_cast<std::size_t>(&e - entries().data());
@@ -96,12 +99,15 @@ Tensor SafetensorsFile::read(std::string_view name) const {
   require<FormatError>(whole, state_->path, ": tensor '", name,
                        "' is damaged: it does not have its checksum ('", detail::checksums_key,
                        "' in the metadata)");
+  if (!narrow.empty()) e.type->widen(narrow.data(), tensor.mutable_raw(), tensor.numel());
   return tensor;
 }
 
 StateDict SafetensorsFile::read_all() const {
   StateDict tensors;
-  for (const SafetensorsEntry& e : entries()) tensors.insert(e.name, read(e.name));
+  for (const SafetensorsEntry& e : entries()) {
+    if (e.dtype) tensors.insert(e.name, read(e.name));
+  }
   return tensors;
 }
 
@@ -112,7 +118,8 @@ void write_safetensors(const std::filesystem::path& path, const StateDict& tenso
   header.metadata = metadata;
   for (const auto& [name, tensor] : tensors) {
     host.push_back(tensor.to(Device::cpu));
-    header.entries.push_back({name, tensor.dtype(), tensor.shape(), 0, 0});
+    header.entries.push_back(
+        {name, detail::find_element_type(name_of(tensor.dtype())), tensor.dtype(), tensor.shape(), 0, 0});
   }
   // Wide elements first: then each tensor begins at a multiple of its element size.
   std::vector<std::size_t> order(host.size());

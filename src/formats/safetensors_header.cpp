@@ -13,22 +13,37 @@ namespace {
 using Json = nlohmann::json;
 
 struct Code {
-  std::string_view code;
-  DType dtype;
+  std::string_view code, type;  // of safetensors; of PyTorch, as find_element_type() knows it
 };
-constexpr std::array<Code, 7> codes{{{"F64", DType::float64},
-                                     {"F32", DType::float32},
-                                     {"F16", DType::float16},
-                                     {"BF16", DType::bfloat16},
-                                     {"I64", DType::int64},
-                                     {"I32", DType::int32},
-                                     {"U8", DType::uint8}}};
+constexpr std::array<Code, 17> codes{{{"F64", "float64"},
+                                      {"F32", "float32"},
+                                      {"F16", "float16"},
+                                      {"BF16", "bfloat16"},
+                                      {"I64", "int64"},
+                                      {"I32", "int32"},
+                                      {"U8", "uint8"},
+                                      {"BOOL", "bool"},
+                                      {"I8", "int8"},
+                                      {"I16", "int16"},
+                                      {"U16", "uint16"},
+                                      {"U32", "uint32"},
+                                      {"F8_E4M3", "float8_e4m3fn"},
+                                      {"F8_E5M2", "float8_e5m2"},
+                                      {"F8_E8M0", "float8_e8m0fnu"},
+                                      {"U64", "uint64"},
+                                      {"C64", "complex64"}}};
 
-std::string_view code_of(DType dtype) {
+std::string_view code_of(const ElementType& type) {
   for (const Code& known : codes) {
-    if (known.dtype == dtype) return known.code;
+    if (known.type == type.name) return known.code;
   }
   throw TypeError("safetensors: unknown element type");
+}
+
+std::string known_codes() {
+  std::string text;
+  for (const Code& known : codes) text += concat(text.empty() ? "" : ", ", known.code);
+  return text;
 }
 
 /// Takes the events of the parser one by one, so that a header costs no more memory than what it says, and
@@ -138,8 +153,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     const auto known =
         std::find_if(codes.begin(), codes.end(), [&](const Code& c) { return c.code == code; });
     require<FormatError>(known != codes.end(), where(), "has the unknown element type '", code,
-                         "'; known are F64, F32, F16, BF16, I64, I32, U8");
-    entry_.dtype = known->dtype;
+                         "'; known are ", known_codes());
+    entry_.type = find_element_type(known->type);
+    entry_.dtype = entry_.type->read_as;
   }
 
   void take_shape() {
@@ -163,9 +179,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     }
     require<FormatError>(entry_.begin <= entry_.end, where(), "ends at byte ", entry_.end,
                          ", before it begins at ", entry_.begin);
-    const std::uint64_t needed = static_cast<std::uint64_t>(entry_.shape.numel()) * size_of(entry_.dtype);
+    const std::uint64_t needed = static_cast<std::uint64_t>(entry_.shape.numel()) * entry_.type->bytes;
     require<FormatError>(entry_.end - entry_.begin == needed, where(), "of shape ", entry_.shape,
-                         " and type ", entry_.dtype, " needs ", needed, " bytes, its offsets give it ",
+                         " and type ", entry_.type->name, " needs ", needed, " bytes, its offsets give it ",
                          entry_.end - entry_.begin);
     header_.entries.push_back(std::move(entry_));
   }
@@ -217,7 +233,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
 }
 
 std::string description_of(const SafetensorsEntry& entry) {
-  std::string text = concat(entry.name, '\0', code_of(entry.dtype));
+  std::string text = concat(entry.name, '\0', code_of(*entry.type));
   for (const std::int64_t extent : entry.shape) text += concat(' ', extent);
   return text;
 }
@@ -235,7 +251,7 @@ std::string write_safetensors_header(const SafetensorsHeader& header, const std:
   if (!header.metadata.empty()) append("__metadata__", Json(header.metadata));
   for (const SafetensorsEntry& entry : header.entries) {
     require<FormatError>(entry.name != "__metadata__", file, ": a tensor cannot be called '__metadata__'");
-    append(entry.name, Json{{"dtype", code_of(entry.dtype)},
+    append(entry.name, Json{{"dtype", code_of(*entry.type)},
                             {"shape", std::vector<std::int64_t>(entry.shape.begin(), entry.shape.end())},
                             {"data_offsets", {entry.begin, entry.end}}});
   }

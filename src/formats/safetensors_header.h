@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fer/formats/safetensors.h"
+#include "formats/element_type.h"
 
 namespace fer::detail {
 

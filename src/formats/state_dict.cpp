@@ -8,6 +8,7 @@
 #include "fer/formats/pytorch.h"
 #include "fer/formats/safetensors.h"
 #include "fer/tensor/backend.h"
+#include "formats/element_type.h"
 #include "formats/input_file.h"
 #include "formats/pytorch_formats.h"
 #include "formats/pytorch_state.h"
@@ -36,6 +37,19 @@ void check_layout(const std::string& name, Metadata& metadata) {
   require<FormatError>(layout->second == pytorch_layout, name, ": its layout is '", layout->second,
                        "', only '", pytorch_layout, "' is read");
   metadata.erase(layout);
+}
+
+/// What is said of tensors that are read as another type, or not at all.
+void note_types(const SafetensorsFile& opened, StateFile& file) {
+  std::map<const detail::ElementType*, std::size_t> widened;
+  for (const SafetensorsEntry& entry : opened.entries()) {
+    if (!entry.dtype) {
+      file.skipped.push_back(concat(entry.name, " (a tensor of ", entry.type->name, ")"));
+    } else if (entry.type->widen) {
+      ++widened[entry.type];
+    }
+  }
+  file.widened = detail::widened_text(widened);
 }
 
 }  // namespace
@@ -91,6 +105,7 @@ StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& 
   if (file.format == FileFormat::safetensors) {
     const SafetensorsFile opened(path);
     file.tensors = opened.read_all();
+    note_types(opened, file);
     file.metadata = opened.metadata();
     if (options.from_pytorch_layout) check_layout(path.string(), file.metadata);
   } else {

@@ -106,6 +106,25 @@ std::vector<std::string> notes(const StateFile& file) {
   return lines;
 }
 
+std::vector<std::string> notes(const StateFile& file, const MatchReport& report) {
+  StateFile read;  // what notes() speaks of, without the tensors
+  read.module = file.module;
+  read.taken_off = file.taken_off;
+  read.taken_off.insert(read.taken_off.end(), report.taken_off.begin(), report.taken_off.end());
+  read.widened = file.widened;
+  read.skipped = file.skipped;
+  read.inert = file.inert;
+  read.others = file.others;
+  std::vector<std::string> lines = notes(read);
+  std::vector<std::string> strangers;
+  for (const MatchReport::Aside& aside : report.left_aside) {
+    if (aside.reason.empty()) strangers.push_back(aside.held);
+  }
+  if (!strangers.empty())
+    lines.push_back(concat("left aside, not known to this model: ", some_of(strangers)));
+  return lines;
+}
+
 void detail::add_taken_off(std::vector<TakenOff>& taken_off, const std::string& prefix) {
   const auto found = std::find_if(taken_off.begin(), taken_off.end(),
                                   [&prefix](const TakenOff& t) { return t.prefix == prefix; });

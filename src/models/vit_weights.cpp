@@ -136,7 +136,7 @@ MatchReport load_vit(DualAttention& attention, const StateDict& tensors, const s
   const StateDict translated = translate(tensors, source, attention.config().heads);
   std::vector<NamedShape> wanted;
   for (const NamedVariable& p : attention.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
-  MatchReport report = match(wanted, shapes_of(translated), vit_names());
+  MatchReport report = match(wanted, shapes_of(translated), vit_names(), source);
   // Positions of another grid start fresh, as the other embeddings do.
   std::erase_if(report.wrong_shape, [&report](const MatchReport::WrongShape& w) {
     if (w.wanted != "pos_fusion" && w.wanted != "pos_lm") return false;

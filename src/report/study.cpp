@@ -95,6 +95,7 @@ RunStudy study_run(const std::filesystem::path& folder, Device device, const Stu
   if (!std::filesystem::exists(folder / "best.safetensors", error)) return study;
   const Classifier net = load_classifier(folder, device);
   study.parameters = net.model->parameter_count();
+  study.note = net.note;
   const Split split = parse_split(options.split);
   const auto dataset = open_readable(evaluation_data(net.config.data, split));
   study.split = std::string(name_of(dataset->info().split));

@@ -25,6 +25,15 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+/// A name that may come from a file, fit for a message.
+std::string shown(std::string_view name) {
+  constexpr std::size_t most = 80;
+  std::string text(name.substr(0, most));
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  return name.size() > most ? text + "..." : text;
+}
+
 }  // namespace
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
@@ -51,7 +60,7 @@ std::string unknown_name(std::string_view what, std::string_view name,
                          const std::vector<std::string>& known) {
   std::string list;
   for (const std::string& word : known) list += (list.empty() ? "" : ", ") + word;
-  return concat("unknown ", what, " '", name, "'; known are ", list, advice(name, known));
+  return concat("unknown ", what, " '", shown(name), "'; known are ", list, advice(name, known));
 }
 
 }  // namespace fer

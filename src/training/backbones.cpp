@@ -16,7 +16,7 @@ std::string load_backbone(const fs::path& file, Module& net, const NameMap& name
   for (const NamedVariable& p : net.named_parameters()) wanted.push_back({p.name, p.variable.shape()});
   for (const NamedBuffer& b : net.named_buffers()) wanted.push_back({b.name, b.buffer->shape()});
   const std::vector<NamedShape> held = shapes_of(tensors);
-  const MatchReport report = match(wanted, held, names);
+  const MatchReport report = match(wanted, held, names, file.string());
   const StateDict found = matched_tensors(report, tensors, file.string());
   for (NamedVariable& p : net.named_parameters()) p.variable.mutable_value().copy_from(found.at(p.name));
   for (const NamedBuffer& b : net.named_buffers()) b.buffer->copy_from(found.at(b.name));

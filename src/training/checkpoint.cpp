@@ -25,10 +25,11 @@ void save_weights(const std::filesystem::path& path, Module& model, const Metada
   save_state_dict(path, model.state_dict(), metadata);
 }
 
-void load_weights(const StateDict& tensors, const std::string& source, Module& model) {
-  const StateDict state = model.state_dict();
-  const std::vector<NamedShape> wanted = shapes_of(state), held = shapes_of(tensors);
-  model.load_state_dict(matched_tensors(match(wanted, held, fernet_names()), tensors, source));
+MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model) {
+  const std::vector<NamedShape> wanted = shapes_of(model.state_dict()), held = shapes_of(tensors);
+  MatchReport report = match(wanted, held, fernet_names(), source);
+  model.load_state_dict(matched_tensors(report, tensors, source));
+  return report;
 }
 
 void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,

@@ -7,6 +7,7 @@
 
 #include "fer/autograd/ops.h"
 #include "fer/formats/checksum.h"
+#include "fer/formats/matching.h"
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
 #include "formats/json_text.h"
@@ -163,10 +164,12 @@ Classifier load_classifier(const std::filesystem::path& weights, Device device) 
   classifier.config = std::move(description.config);
   classifier.class_names = std::move(description.class_names);
   classifier.expects = description.input;
-  classifier.note = std::move(description.note);
   classifier.model = make_network(classifier.config, file.tensors, path.string());
   classifier.model->set_normalisation(classifier.expects.normalisation);
-  load_weights(file.tensors, path.string(), *classifier.model);
+  const MatchReport report = load_weights(file.tensors, path.string(), *classifier.model);
+  classifier.note = std::move(description.note);
+  for (const std::string& note : notes(file, report))
+    classifier.note += concat(classifier.note.empty() ? "" : "\n", path.string(), ": ", note);
   classifier.model->freeze_landmarks();
   classifier.model->to(device);
   classifier.model->eval();
@@ -185,7 +188,8 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data) {
   return map;
 }
 
-EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset) {
+EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
+                          std::shared_ptr<SampleCache> cache) {
   const ClassMap map = common_classes(classifier, dataset->info());
   const DatasetInfo data = dataset->info();
   std::vector<std::int64_t> numbers, outputs;  // of samples, where some are left out; of scores
@@ -204,6 +208,7 @@ EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Da
   }
   LoaderOptions options = evaluation_loader_options(classifier.config);
   options.follow(classifier.expects);
+  options.cache = std::move(cache);
   DataLoader loader(std::move(dataset), options);
   EvaluationResult result = evaluate(*classifier.model, loader, classifier.device, outputs);
   for (SamplePrediction& p : result.samples) {

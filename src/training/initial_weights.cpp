@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "fer/data/class_map.h"
+#include "fer/formats/matching.h"
 #include "fer/models/known_networks.h"
 #include "fer/training/checkpoint.h"
 #include "fer/training/experiment.h"
@@ -20,15 +21,16 @@ constexpr const char *head_weight = "head.weight", *head_bias = "head.bias";
 /// A file of weights, and what it says of itself.
 struct InitialWeights {
   std::string name;
-  StateDict tensors;
+  StateFile file;
   std::optional<NetworkDescription> network;  ///< none: the file does not say
 };
 
 InitialWeights read_initial_weights(const fs::path& path) {
   const fs::path file = weight_file(path);
   StateFile state = read_known_state(file);
-  InitialWeights weights{file.string(), std::move(state.tensors), {}};
-  if (describes_network(state.metadata)) weights.network = parse_description(state.metadata, weights.name);
+  InitialWeights weights{file.string(), std::move(state), {}};
+  const Metadata& metadata = weights.file.metadata;
+  if (describes_network(metadata)) weights.network = parse_description(metadata, weights.name);
   return weights;
 }
 
@@ -46,7 +48,7 @@ StateDict head_by_class(const InitialWeights& weights, const ClassMap& map, FERN
       head.insert(name, fresh);
       continue;
     }
-    const Tensor* held = weights.tensors.find(name);
+    const Tensor* held = weights.file.tensors.find(name);
     require<FormatError>(held != nullptr, weights.name, ": '", name, "' is missing");
     const std::int64_t width = fresh.shape().numel() / fresh.dim(0);
     require<ShapeError>(held->shape().numel() == rows * width && held->dim(0) == rows, weights.name, ": '",
@@ -122,13 +124,15 @@ std::string load_initial_weights(const fs::path& file, FERNet& model,
   const ClassList data{"the data set", classes}, held{concat("'", weights.name, "'"), classes_of(weights)};
   const ClassMap map = match_classes(data, held);
   StateDict whole = head_by_class(weights, map, model);
-  for (const auto& [name, tensor] : weights.tensors) {
+  for (const auto& [name, tensor] : weights.file.tensors) {
     if (!whole.contains(name)) whole.insert(name, tensor);
   }
-  load_weights(whole, weights.name, model);
-  return concat(
-      "network: ", weights.name, "\n",
-      held.names.empty() ? "head: new, as the file does not name its classes" : head_text(map, data, held));
+  const MatchReport report = load_weights(whole, weights.name, model);
+  std::string text = concat("network: ", weights.name, "\n");
+  for (const std::string& note : notes(weights.file, report)) text += concat("  ", note, "\n");
+  if (weights.network && !weights.network->note.empty()) text += concat("  ", weights.network->note, "\n");
+  return text + (held.names.empty() ? "head: new, as the file does not name its classes"
+                                    : head_text(map, data, held));
 }
 
 }  // namespace fer

@@ -121,6 +121,8 @@ TEST_CASE("bounds: JSON that is deep, wide, out of range or not UTF-8") {
   refused(R"({"model":{"units":[1,18446744073709551615,1]}})",
           "'model.units' is out of range: [1,18446744073709551615,1]");
   refused(R"({"training":{"lr":1,"lr":2}})", "'training.lr' occurs twice");
+  refused(R"({"training":{"epochs":-1}})", "'epochs' must be positive, got -1");
+  refused(R"({"model":{"dim":100000}})", "dim must be at most 65536, got 100000");
   refused("{\"data\":{\"data\":\"caf\xe9\"}}", "'data.data' is not UTF-8");
   refused(R"({"training":{"lr":NaN}})", "'training.lr' is NaN, which is not JSON");
   refused(repeated("[", 5'000'000), "is nested more than 64 levels deep");

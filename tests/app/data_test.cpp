@@ -59,6 +59,26 @@ TEST_CASE("train: damaged pictures are named before anything is done, and left o
   const Result trained = run(training(folder, {"--skip-bad", "1"}));
   CHECK(trained.code == 0);
   CHECK(trained.err.find(": left out: '" + bad + "'") != std::string::npos);
+
+  // A measure names all of them, too, before it begins.
+  write(folder / "data/sadness/bad.png", "");
+  const std::vector<std::string> whole{"eval",   "--weights", folder / "run", "--split", "train",
+                                       "--test", "0",         "--validation", "0",       "--skip-bad"};
+  const auto skipping = [&](const char* count) {
+    std::vector<std::string> arguments = whole;
+    arguments.push_back(count);
+    return run(arguments);
+  };
+  const Result named = skipping("0");
+  CHECK(named.code == 1);
+  CHECK(named.out.empty());
+  CHECK(named.err == "fer: data set 'folder', train: 2 of 44 pictures cannot be read:\n  '" + bad +
+                         "' is no picture that fer reads: it begins with no signature of one\n  '" +
+                         (folder / "data/sadness/bad.png") +
+                         "' is no picture that fer reads: the file is empty\n--skip-bad 2 leaves them out\n");
+  const Result measured = skipping("2");
+  CHECK(measured.code == 0);
+  CHECK(measured.out.find("42 samples of folder (train), labels: class folders\n") != std::string::npos);
 }
 
 TEST_CASE("data check: text, JSON and exit codes") {

@@ -78,6 +78,41 @@ TEST_CASE("older weights of a grey data set: said once, followed, and written do
   CHECK(said.empty());
 }
 
+TEST_CASE("what was done to the names of weights is said by every command that uses them") {
+  const Folder folder("names");
+  const std::string plain = old_weights(folder, "faces"), wrapped = folder / "wrapped.pth";
+  const fer::StateFile file = fer::read_state_file(plain);
+  fer::StateDict tensors;
+  for (const auto& [name, tensor] : file.tensors)
+    tensors.insert((tensors.size() < 3 ? "module." : "") + name, tensor);
+  fer::StateDict more = tensors, twice = tensors;
+  for (int i = 0; i < 12; ++i) more.insert("extra." + std::to_string(i), fer::Tensor::zeros({1}));
+  fer::save_state_dict(wrapped, more, file.metadata);
+  fer::write_image(folder / "face.png", fer::draw_face(fer::sample_face(1, 3, 2), 112).image);
+  const std::string said =
+      wrapped + ": taken off: 'module.' from 3 names\n" + wrapped +
+      ": left aside, not known to this model: extra.0, extra.1, extra.2, extra.3, extra.4, extra.5, extra.6, "
+      "extra.7, extra.8, extra.9 and 2 more\n";
+  std::string now;
+  const json expected = probabilities(plain, folder / "face.png", now);
+  CHECK(now.empty());
+  CHECK(probabilities(wrapped, folder / "face.png", now) == expected);
+  CHECK(now == said);
+  const std::vector<std::string> few{"--test-identities", "1", "--faces-per-identity", "7"};
+  std::vector<std::string> eval{"eval", "--weights", wrapped};
+  eval.insert(eval.end(), few.begin(), few.end());
+  CHECK(run(eval).err == said);
+
+  const auto first = *tensors.begin();
+  twice.insert(first.first.substr(std::string("module.").size()), first.second);
+  fer::save_state_dict(wrapped, twice, file.metadata);
+  const Result both = run(eval);
+  CHECK(both.code == 1);
+  const std::string name = first.first.substr(7);
+  CHECK(both.err ==
+        "fer: " + wrapped + ": '" + name + "' and 'module." + name + "' both mean '" + name + "'\n");
+}
+
 TEST_CASE(
     "convert --colour says what a file does not know of itself, also in place and into PyTorch's format") {
   const Folder folder("colour");

@@ -335,6 +335,18 @@ TEST_CASE("report: one page, all of it inside") {
   CHECK(count(page, "<table>") == count(page, "</table>"));
   CHECK(count(page, "<details>") == count(page, "</details>"));
 
+  // What there is to say of a run's weights is said here, too.
+  const std::string renamed = r.folder / "renamed", best = renamed + "/best.safetensors";
+  app_test::fs::copy(r.folder / "neaa", renamed, app_test::fs::copy_options::recursive);
+  const fer::StateFile weights = fer::read_state_file(best);
+  fer::StateDict wrapped;
+  for (const auto& [name, tensor] : weights.tensors)
+    wrapped.insert((wrapped.empty() ? "module." : "") + name, tensor);
+  fer::save_state_dict(best, wrapped, weights.metadata);
+  const Result noted = run({"report", renamed, "--out", r.folder / "renamed.html", "--gallery", "0"});
+  CHECK(noted.code == 0);
+  CHECK(noted.err == best + ": taken off: 'module.' from 1 name\n");
+
   const Result events = run({"report", r.folder / "neaa", "--tensorboard", r.folder / "events"});
   REQUIRE_MESSAGE(events.code == 0, events.err);
   CHECK(app_test::fs::exists(r.folder / "events/neaa"));

@@ -163,6 +163,27 @@ TEST_CASE("data check: a part that cannot be opened is said, and the others are 
   CHECK(!check_data(options, [](std::int64_t, std::int64_t) { return false; }).finished);
 }
 
+TEST_CASE("data check: pictures that a list names and that are missing are counted, and the others checked") {
+  const TempFolder folder;
+  const fs::path list = folder / "EmoLabel/list_patition_label.txt";
+  std::string lines;
+  for (int i = 0; i < 30; ++i) lines += concat(i % 2 == 0 ? "train_" : "test_", i, ".jpg 1\n");
+  write_text(list, lines);
+  put_picture(folder / "Image/aligned/train_0.jpg");
+  put_picture(folder / "Image/aligned/test_1.jpg");
+  DatasetOptions options;
+  options.name = "rafdb";
+  options.folder = folder.path();
+  const DataCheck check = check_data(options);
+  CHECK(!is_sound(check));
+  CHECK(to_text(check).find("  left out: 14 missing (" + list.string() + ":3: the picture '" +
+                            (folder / "Image/aligned/train_2_aligned.jpg").string() +
+                            "' does not exist, ...)\n") != std::string::npos);
+  CHECK(check.parts.at(0).info.class_counts.at(0) == 1);
+  write_text(list, "train_0.jpg 1\ntest_1.jpg 1\n");
+  CHECK(is_sound(check_data(options)));
+}
+
 TEST_CASE("FER2013 as published: pictures of PublicTest that are in Training, too") {
   const char* folder = std::getenv("FER_DATA_DIR");
   if (!folder || !fs::exists(fs::path(folder) / "fer2013.csv")) {

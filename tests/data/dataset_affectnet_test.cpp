@@ -35,8 +35,20 @@ TEST_CASE("affectnet: published layout with .npy annotations") {
 
   fs::remove(folder / "train_set/images/10.jpg");
   CHECK(open_error<IoError>("affectnet7", folder.path()) ==
-        "the picture '" + (folder / "train_set/images/10.jpg").string() +
-            "' of annotation '10_exp.npy' does not exist");
+        (folder / "train_set/annotations/10_exp.npy").string() + ": the picture '" +
+            (folder / "train_set/images/10.jpg").string() + "' does not exist");
+  DatasetOptions options;
+  options.name = "affectnet7";
+  options.folder = folder.path();
+  options.skip_bad = 1;
+  CHECK(open_dataset(options)->size() == 1);
+  put_picture(folder / "train_set/images/3.png");
+  options.split = Split::train;
+  const auto unlisted = open_dataset(options)->info().left_out;
+  REQUIRE(unlisted.size() == 2);
+  CHECK(unlisted[1].rule == "without an annotation");
+  CHECK(unlisted[1].count == 1);
+  CHECK(unlisted[1].examples.at(0) == (folder / "train_set/images/3.png").string());
   const fs::path annotation = folder / "train_set/annotations/10_exp.npy";
   write_bytes(annotation, bytes_of(fixture("points.npy")));
   CHECK(open_error<FormatError>("affectnet7", folder.path()) ==
@@ -124,7 +136,7 @@ TEST_CASE("affectnet: labels.csv, as on Kaggle") {
   for (int i = 0; i < 20; ++i) {
     const std::string name = concat(i % 2 == 0 ? "anger" : "surprise", "/image", i, ".png");
     put_picture(folder / name);
-    rows += concat(i, ",", name, ",", i % 2 == 0 ? "anger" : "Surprise", ",0.87\n");
+    rows += concat(i, ",", name, ",", i % 2 == 0 ? "Angry" : "Surprise", ",0.87\n");
   }
   write_text(folder / "labels.csv", rows);
   const auto train = open("affectnet8", folder.path()), test = open("affectnet8", folder.path(), Split::test);

@@ -253,11 +253,21 @@ TEST_CASE("folder: numbers for classes, and names for them") {
   write_text(folder / "names.txt",
              "0: a\n1: b\r\n\n2: neutral\n3: d\n4: e\n5: f\n6: g\n7: h\n8: i\n9: j\n10: k");
   CHECK(names((folder / "names.txt").string()).class_names == eleven);
+  write_text(folder / "names.json",
+             R"({"0":"a","1":"b","2":"neutral","3":"d","4":"e","5":"f","6":"g","7":"h",)"
+             R"("8":"i","9":"j","10":"k"})");
+  CHECK(names((folder / "names.json").string()).class_names == eleven);
+  CHECK(names(R"(["a","b","neutral","d","e","f","g","h","i","j","k"])").class_names == eleven);
+  CHECK(names(R"({"joy": 10, "calm": 0})").class_names ==
+        Names{"calm", "1", "2", "3", "4", "5", "6", "7", "8", "9", "joy"});
   const auto refusal = [&](const std::string& spec) { return message_of<ConfigError>([&] { names(spec); }); };
   CHECK(refusal("a,b") == "2 class names are given for 11 class folders");
   CHECK(refusal("0=a,0=b") == "class names '0=a,0=b': the folder '0' is named twice");
   CHECK(refusal("0=a,1=A") == "class names '0=a,1=A': the name 'A' is given twice");
   CHECK(refusal("0=a,b") == "class names '0=a,b': 'b' mixes FOLDER=NAME with names in order");
+  CHECK(refusal(R"({"0":["a"]})") ==
+        R"(class names '{"0":["a"]}': '0' must be a name, or a name's number, got ["a"])");
+  CHECK(refusal("[3]") == "class names '[3]': '0' must be a name, or a name's number, got 3");
   CHECK(refusal("0=") == "class names '0=': '0=' must be FOLDER=NAME or NAME");
   CHECK(refusal("=a") == "class names '=a': '=a' must be FOLDER=NAME or NAME");
 }

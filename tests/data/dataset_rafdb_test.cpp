@@ -30,6 +30,15 @@ TEST_CASE("rafdb: as published") {
   CHECK(train->info().neutral == 6);
   CHECK(train->info().warnings.size() == 5);  // the classes that are not there
   CHECK(open("rafdb", folder.path(), Split::test)->label(0) == 0);
+  // Pictures that the list does not name are counted, in the part that their names tell.
+  for (const char* name : {"train_00008", "train_00009", "test_0009"})
+    put_picture(folder / (pictures + name + ending));
+  const DatasetInfo info = open("rafdb", folder.path())->info();
+  REQUIRE(info.left_out.size() == 1);
+  CHECK(info.left_out[0].rule == "not in the list");
+  CHECK(info.left_out[0].count == 2);
+  CHECK(info.left_out[0].examples.at(1) == (folder / (pictures + "train_00009" + ending)).string());
+  CHECK(info.warnings.at(0) == "2 pictures left aside: 2 not in the list");
 }
 
 TEST_CASE("rafdb: what is wrong in its list") {

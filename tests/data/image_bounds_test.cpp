@@ -234,6 +234,31 @@ TEST_CASE("a progressive JPEG that ends after some of its scans is refused, by w
   }
 }
 
+TEST_CASE("a progressive JPEG may leave out coefficients, but no bits of those that it has") {
+  // A grey block of 8 x 8. Both Huffman tables have one code, of one bit: nothing follows.
+  const auto jpeg = [](std::initializer_list<std::array<std::uint8_t, 3>> scans) {
+    Bytes bytes{0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
+    bytes.resize(bytes.size() + 64, 1);
+    append(bytes, {0xFF, 0xC2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0});
+    for (const std::uint8_t table : {0x00, 0x10}) {
+      append(bytes, {0xFF, 0xC4, 0, 20, table, 1});
+      bytes.resize(bytes.size() + 16, 0);
+    }
+    for (const auto& [first, last, missing] : scans)
+      append(bytes, {0xFF, 0xDA, 0, 8, 1, 1, 0, first, last, missing, 0x7F});
+    append(bytes, {0xFF, 0xD9});
+    return bytes;
+  };
+  const Image even = decode_image(jpeg({{0, 0, 0}, {1, 5, 0}}), "x");
+  CHECK(even.height == 8);
+  CHECK(even.pixels == Bytes(64, 128));
+  CHECK(decode_image(jpeg({{0, 0, 0}, {1, 63, 0}}), "x") == even);
+  const std::string cut = " its picture is not complete";
+  CHECK(decode_error(jpeg({{0, 0, 0}})) == "'x' is a truncated JPEG: after 1 scan" + cut);
+  CHECK(decode_error(jpeg({{0, 0, 0}, {1, 5, 1}})) == "'x' is a truncated JPEG: after 2 scans" + cut);
+  CHECK(decode_error(jpeg({{0, 0, 1}, {1, 5, 0}})) == "'x' is a truncated JPEG: after 2 scans" + cut);
+}
+
 TEST_CASE("a baseline JPEG whose components come in scans of their own needs all of them") {
   Bytes jpeg = bytes_of(fixture("plain.jpg"));
   const std::size_t scan = scans_of(jpeg).at(0);

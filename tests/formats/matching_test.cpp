@@ -110,11 +110,12 @@ TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without 
         "  left aside (a counter no result depends on): module.bn.num_batches_tracked\n"
         "  left aside (not known to this model): model.extra\n");
   CHECK_MESSAGE_OF(match(wanted, named({"conv.weight", "module.conv.weight"})), FormatError,
-                   "'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");
+                   "the file: 'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");
   // What a wrapper hides is refused as it is without one.
-  CHECK_MESSAGE_OF(
-      match({}, named({"module.body.0.res_layer.5.fc1.weight"}), ir50_names()), FormatError,
-      "'module.body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate that IR50 lacks");
+  CHECK_MESSAGE_OF(match({}, named({"module.body.0.res_layer.5.fc1.weight"}), ir50_names(), "x.pth"),
+                   FormatError,
+                   "x.pth: 'module.body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate "
+                   "that IR50 lacks");
   std::string hostile;
   for (int i = 0; i < 100; ++i) hostile += "module.";
   CHECK(match(wanted, std::vector<NamedShape>{{hostile + "conv.weight", {2}}}).matched.empty());
@@ -144,8 +145,8 @@ TEST_CASE("matching: names of a file are freed of prefixes, unless the network i
 }
 
 TEST_CASE("matching: two names that become one are refused") {
-  CHECK_MESSAGE_OF(match(named({"a"}), named({"a", "backbone.a"}), ir50_names()), FormatError,
-                   "'backbone.a' and 'a' both mean 'a'");
+  CHECK_MESSAGE_OF(match(named({"a"}), named({"a", "backbone.a"}), ir50_names(), "x.pth"), FormatError,
+                   "x.pth: 'backbone.a' and 'a' both mean 'a'");
 }
 
 TEST_CASE("matching: a hostile name is a name that nobody knows") {

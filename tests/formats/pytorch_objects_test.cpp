@@ -213,6 +213,18 @@ TEST_CASE("pytorch: element types that fer does not have are widened, or left as
         "a tensor in a storage of torch.FuzzyStorage");
   CHECK(read_file_of(py_dict({{"s", py_storage("FloatStorage", "0", 1)}})).root.find("s")->describe() ==
         "a storage without a tensor");
+  // A tensor may be the negative of its storage, which its metadata say.
+  const auto negative = [](const char* says) {
+    return read_file_of(
+               py_dict({{"w", py_global("torch._utils", "_rebuild_tensor_v2") +
+                                  py_tuple({py_storage("FloatStorage", "0", 1), py_int(0), py_ints({1}),
+                                            py_ints({1}), "\x89", "}", py_dict({{"neg", says}})}) +
+                                  "R"}}))
+        .root.find("w")
+        ->describe();
+  };
+  CHECK(negative("\x88") == "a tensor that is the negative of its storage");
+  CHECK(negative("\x89") == "a tensor");
   const std::string sparse =
       py_global("torch._utils", "_rebuild_sparse_tensor") +
       py_tuple(

@@ -47,7 +47,7 @@ TEST_CASE("safetensors: all types, in order, with metadata, aligned") {
   for (const auto& [name, tensor] : state) {
     const SafetensorsEntry& entry = file.entries()[i++];
     CHECK(entry.name == name);
-    CHECK(entry.begin % size_of(entry.dtype) == 0);
+    CHECK(entry.begin % size_of(entry.dtype.value()) == 0);
     CHECK(identical(file.read(name), tensor));
   }
   const StateDict all = file.read_all();
@@ -226,8 +226,11 @@ TEST_CASE("safetensors: entries that do not describe a tensor") {
   check_refused(R"({"a":{"dtype":"F32","data_offsets":[0,8]}})", data, "tensor 'a' has no 'shape'");
   check_refused(R"({"a":{"dtype":"F32","shape":[2]}})", data, "tensor 'a' has no 'data_offsets'");
   check_refused(
-      R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", data,
-      "tensor 'a' has the unknown element type 'F8_E4M3'; known are F64, F32, F16, BF16, I64, I32, U8");
+      R"({"a":{"dtype":"F4","shape":[8],"data_offsets":[0,8]}})", data,
+      "tensor 'a' has the unknown element type 'F4'; known are F64, F32, F16, BF16, I64, I32, U8, BOOL, I8, "
+      "I16, U16, U32, F8_E4M3, F8_E5M2, F8_E8M0, U64, C64");
+  check_refused(R"({"a":{"dtype":"C64","shape":[2],"data_offsets":[0,8]}})", data,
+                "tensor 'a' of shape [2] and type complex64 needs 16 bytes, its offsets give it 8");
   check_refused(R"({"a":{"dtype":3,"shape":[2],"data_offsets":[0,8]}})", data, "tensor 'a' has 3 as 'dtype'");
   check_refused(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data,
                 "tensor 'a' has -2 as 'shape'");
@@ -250,6 +253,47 @@ TEST_CASE("safetensors: entries that do not describe a tensor") {
   check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
                     "a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
                 data, "the header names 'a' twice");
+}
+
+TEST_CASE("safetensors: element types that fer does not have are widened, or left aside by name") {
+  const TemporaryFolder folder;
+  const auto path =
+      folder.file("x.safetensors",
+                  safetensors_of(R"({"flags":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]},)"
+                                 R"("more":{"dtype":"BOOL","shape":[1],"data_offsets":[3,4]},)"
+                                 R"("small":{"dtype":"I8","shape":[2],"data_offsets":[4,6]},)"
+                                 R"("short":{"dtype":"I16","shape":[1],"data_offsets":[6,8]},)"
+                                 R"("word":{"dtype":"U16","shape":[1],"data_offsets":[8,10]},)"
+                                 R"("e4m3":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[10,14]},)"
+                                 R"("e5m2":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[14,16]},)"
+                                 R"("long":{"dtype":"U32","shape":[1],"data_offsets":[16,20]},)"
+                                 R"("none":{"dtype":"I8","shape":[0],"data_offsets":[20,20]},)"
+                                 R"("complex":{"dtype":"C64","shape":[],"data_offsets":[20,28]},)"
+                                 R"("w":{"dtype":"F32","shape":[1],"data_offsets":[28,32]}})",
+                                 std::string("\1\0\7\1\x7f\x80", 6) + elements({std::int16_t{-300}}) +
+                                     std::string("\xff\xff\x38\xb8\x01\x7e\x3c\xc0\xff\xff\xff\xff", 12) +
+                                     elements({1.0f, 2.0f, 3.0f})));
+  const StateFile file = read_state_file(path);
+  using Bytes = std::vector<std::uint8_t>;
+  using Ints = std::vector<std::int32_t>;
+  CHECK(file.tensors.size() == 10);
+  CHECK(file.tensors.at("flags").to_vector<std::uint8_t>() == Bytes{1, 0, 1});
+  CHECK(file.tensors.at("small").to_vector<std::int32_t>() == Ints{127, -128});
+  CHECK(file.tensors.at("short").to_vector<std::int32_t>() == Ints{-300});
+  CHECK(file.tensors.at("word").to_vector<std::int32_t>() == Ints{65535});
+  CHECK(file.tensors.at("long").to_vector<std::int64_t>() == std::vector<std::int64_t>{4294967295});
+  CHECK(file.tensors.at("e4m3").to_vector<float>() == std::vector<float>{1, -1, 0x1p-9f, 448});
+  CHECK(file.tensors.at("e5m2").to_vector<float>() == std::vector<float>{1, -2});
+  CHECK(file.tensors.at("none").numel() == 0);
+  CHECK(file.tensors.at("w").to_vector<float>() == std::vector<float>{3});
+  CHECK(file.skipped == std::vector<std::string>{"complex (a tensor of complex64)"});
+  CHECK(file.widened == std::vector<std::string>{
+                            "2 tensors of bool read as uint8", "2 tensors of int8 read as int32",
+                            "1 tensor of int16 read as int32", "1 tensor of uint16 read as int32",
+                            "1 tensor of uint32 read as int64", "1 tensor of float8_e4m3fn read as float32",
+                            "1 tensor of float8_e5m2 read as float32"});
+  CHECK_MESSAGE_OF(SafetensorsFile(path).read("complex"), FormatError,
+                   path.string() + ": tensor 'complex' is of complex64, which is not read");
 }
 
 TEST_CASE("safetensors: offsets that do not tile the data") {

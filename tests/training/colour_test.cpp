@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "fer/formats/safetensors.h"
 #include "fer/training/experiment.h"
 #include "fer/training/face_reader.h"
 #include "tests/data/helpers.h"
@@ -299,6 +300,7 @@ TEST_CASE("the weights that come with fer read a colour picture as its grey copy
   Classifier classifier = load_classifier(default_weights(), Device::cpu);
   CHECK(classifier.expects.colour == InputColour::grey);
   CHECK(classifier.note.empty());  // the file states it
+  CHECK(SafetensorsFile(default_weights()).has_checksums());
   // Of the network's own size nothing is rounded; larger ones are resized before they are grey, their copies
   // after.
   for (const int side : {112, 160}) {

@@ -57,7 +57,7 @@ DataCheck check_data(const DatasetOptions& options, const ProgressFunction& prog
 std::vector<SharedPictures> shared_pictures(const DataCheck& check,
                                             const std::vector<DuplicateGroup>& groups);
 
-/// Whether everything could be opened and read.
+/// Whether everything is there and could be opened and read.
 bool is_sound(const DataCheck& check);
 /// For people; long lists are cut.
 std::string to_text(const DataCheck& check);

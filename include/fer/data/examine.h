@@ -38,5 +38,8 @@ std::shared_ptr<const Dataset> without_bad(std::shared_ptr<const Dataset> datase
 /// open_dataset() and, where DatasetOptions::skip_bad allows bad pictures, without_bad(): the samples that a
 /// training with these options has.
 std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options);
+/// The same, and every picture is read now, so that a bad one is not met after a long while; `cache` keeps
+/// them at `size` x `size`.
+std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options, SampleCache& cache, int size);
 
 }  // namespace fer

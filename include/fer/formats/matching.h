@@ -103,11 +103,15 @@ struct MatchReport {
 };
 
 /// A name that is not wanted as it is may be so without the prefixes of wrappers (free_of_wrappers).
-/// FormatError if two names of the file become one, or if an aside rule is fatal.
+/// FormatError, naming `what`, the file, if two of its names become one, or if an aside rule is fatal.
 /// `num_batches_tracked`, which PyTorch's batch norm counts and no result depends on, is left aside by
 /// itself unless it is wanted.
 MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held,
-                  const NameMap& names = {});
+                  const NameMap& names = {}, std::string_view what = "the file");
+
+/// What a person should know of how a model's weights were read, a line each: notes(file), prefixes that were
+/// taken off, and names that the model does not have.
+std::vector<std::string> notes(const StateFile& file, const MatchReport& report);
 
 /// The matched tensors under the model's names, after require_complete(what).
 StateDict matched_tensors(const MatchReport& report, const StateDict& file,

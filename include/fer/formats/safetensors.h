@@ -5,13 +5,16 @@
 //   fer::SafetensorsFile file("model.safetensors");     // reads the header alone
 //   fer::Tensor w = file.read("head.weight");           // reads that tensor's bytes
 //
-// Element types: F64, F32, F16, BF16, I64, I32, U8.
+// Element types: F64, F32, F16, BF16, I64, I32, U8. BOOL is read as uint8; I8, I16 and U16 as int32; U32 as
+// int64; F8_E4M3 and F8_E5M2 as float32. What no network of floats can use (C64, U64) may be there but is not
+// read.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -22,10 +25,15 @@
 
 namespace fer {
 
+namespace detail {
+struct ElementType;
+}
+
 /// One tensor as the header describes it.
 struct SafetensorsEntry {
   std::string name;
-  DType dtype = DType::float32;
+  const detail::ElementType* type = nullptr;  ///< of the file
+  std::optional<DType> dtype;                 ///< it is read as; none: it is not read
   Shape shape;
   std::uint64_t begin = 0, end = 0;  ///< its bytes, counted from the end of the header
 };
@@ -48,10 +56,10 @@ class SafetensorsFile {
   bool contains(std::string_view name) const;
   /// FormatError, naming the file, if there is no such tensor.
   const SafetensorsEntry& entry(std::string_view name) const;
-  /// Reads one tensor onto the CPU. FormatError if it does not have its checksum. Several threads may read at
-  /// once.
+  /// Reads one tensor onto the CPU. FormatError if it does not have its checksum, or is of a type that is not
+  /// read. Several threads may read at once.
   Tensor read(std::string_view name) const;
-  /// Reads all of them.
+  /// Reads all of them but those whose type is not read.
   StateDict read_all() const;
 
  private:

@@ -30,6 +30,7 @@ struct RunStudy {
   std::string name;  ///< of the folder, or as given
   RunLog log;
   std::int64_t parameters = 0;
+  std::string note;  ///< Classifier::note; the page does not have it
   std::string split;
   /// Of the split, with the weights of the best epoch; none if the run has no weights yet.
   std::optional<EvaluationResult> evaluation;

@@ -13,12 +13,14 @@
 
 namespace fer {
 
+struct MatchReport;
+
 /// Writes parameters and buffers, float32, beside `path` and renames.
 void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata);
 
-/// Copies every parameter and buffer of `model` from `tensors`; what else they hold is left aside.
-/// FormatError or ShapeError, naming `source` and the keys, unless all are there.
-void load_weights(const StateDict& tensors, const std::string& source, Module& model);
+/// Copies every parameter and buffer of `model` from `tensors`; what else they hold is left aside, as the
+/// report says. FormatError or ShapeError, naming `source` and the keys, unless all are there.
+MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model);
 
 /// Where a run stands; exact to the step.
 struct Progress {

@@ -84,7 +84,7 @@ struct Classifier {
   RunConfig config;
   std::vector<std::string> class_names;
   InputSpec expects;  ///< of a picture
-  std::string note;   ///< NetworkDescription::note
+  std::string note;   ///< what a person should know of how the weights were read; usually empty
   Device device = Device::cpu;
   std::filesystem::path file;                  ///< the weights were read from; empty: from none
   mutable std::shared_ptr<Compiled> compiled;  ///< of `model`, made by the first prediction
@@ -115,7 +115,8 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data);
 /// Over the samples of `dataset` whose class the network knows, their pictures made what the network expects.
 /// Where the classes are not the same, the measure is of those in common, under the data set's names and in
 /// its order; predictions are the most probable of them. DataError as of common_classes(), or if no sample is
-/// left.
-EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset);
+/// left. `cache` may hold the pictures already.
+EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
+                          std::shared_ptr<SampleCache> cache = nullptr);
 
 }  // namespace fer

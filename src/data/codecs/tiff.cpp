@@ -1,6 +1,7 @@
 // TIFF through libtiff, which brings every kind that it knows to 8 bits of red, green, blue and alpha.
 #include <tiffio.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -52,7 +53,7 @@ int tiff_error(TIFF*, void* handle, const char*, const char* format, va_list arg
   std::string& problem = static_cast<TiffSource*>(handle)->problem;
   char text[256];
   std::vsnprintf(text, sizeof(text), format, arguments);
-  if (problem.empty()) problem = text;
+  if (problem.empty()) problem = text + std::strspn(text, ": ");  // what stands before is the file's name
   return 1;
 }
 
@@ -83,6 +84,18 @@ bool is_grey(TIFF* tiff) {
   return photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE;
 }
 
+/// libtiff multiplies colours by alpha where the file keeps the two apart. Here alpha is dropped, as it is of
+/// PNG and WebP, so libtiff is told that there is nothing to multiply.
+void keep_colours(TIFF* tiff) {
+  std::uint16_t count = 0;
+  std::uint16_t* kinds = nullptr;
+  if (!TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds)) return;
+  std::vector<std::uint16_t> changed(kinds, kinds + count);
+  std::replace(changed.begin(), changed.end(), std::uint16_t{EXTRASAMPLE_UNASSALPHA},
+               std::uint16_t{EXTRASAMPLE_ASSOCALPHA});
+  TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, count, changed.data());
+}
+
 }  // namespace
 
 Image decode_tiff(ImageBytes bytes, ImageMarkers& markers, const std::string& name) {
@@ -97,6 +110,7 @@ Image decode_tiff(ImageBytes bytes, ImageMarkers& markers, const std::string& na
   TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width);
   TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height);
   require_plausible_size(width, height, bytes.size(), name);
+  keep_colours(tiff.get());
   char reason[1024] = "";
   TIFFRGBAImage reader;
   require<FormatError>(
