@@ -120,7 +120,7 @@ foreach(source IN LISTS sources)
 endforeach()
 if(NOT machines)
   string(CONCAT runs
-    "**No GPU has run any of these ${total} kernels.** They are compiled by nvcc for sm_80, sm_90 and PTX in each run of "
+    "**No GPU has run any of these ${total} kernels.** They are compiled by nvcc for sm_90, and as PTX, in each run of "
     "`scripts/test` where nvcc is installed, with its warnings as errors and a gate on spills (`scripts/kernel-report`), "
     "and the same text runs in every test on the executor (`--device simt`, [kernels/simt.md](kernels/simt.md)), which "
     "checks results and races, but says nothing about speed.\n")

@@ -14,6 +14,7 @@
 #include "cuda/column_reduce.h"
 #include "cuda/conv2d_product.h"
 #include "cuda/device_backend.h"
+#include "cuda/matrix_product.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -191,8 +192,8 @@ template <typename T, typename S>
 void backward_input(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* dy,
                     const T* weight, S* dx) {
   if (is_product(s)) {
-    return product(owner, stream, s.pixels(), s.in, s.out, 1, plain<false>(dy, s.pixels(), s.out),
-                   plain<true>(weight, s.in, s.out), MatrixStore<S>{dx, s.in, 0, nullptr, 0});
+    return matrix_product<T, S>(owner, stream, s.pixels(), s.in, s.out, 1, {dy}, {weight, true},
+                                {dx, s.in, 0, nullptr, 0});
   }
   for (int first_row = 0; first_row < std::min(s.stride, s.h); ++first_row) {
     for (int first_column = 0; first_column < std::min(s.stride, s.w); ++first_column) {
@@ -210,13 +211,12 @@ template <typename T>
 void backward_weight(DeviceBackend& owner, gpu::Stream stream, const ConvShape& s, const T* x, const T* dy,
                      Wide<T>* dweight) {
   const index_t k = s.out_pixels(), elements = s.taps() * s.in_group;
-  const MatrixLoader<T, false> gradients{dy, s.out_group, 1, s.out, s.out_group};
   const MatrixStore<Wide<T>> store{dweight, elements, s.out_group * elements, nullptr, 0};
   if (is_product(s)) {
-    product(owner, stream, s.out, s.in, k, 1, gradients, plain<true>(x, s.in, k), store);
-  } else {
-    product(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
+    return matrix_product<T>(owner, stream, s.out, s.in, k, 1, {dy, true}, {x, true}, store);
   }
+  const MatrixLoader<T, false> gradients{dy, s.out_group, 1, s.out, s.out_group};
+  product(owner, stream, s.out_group, elements, k, s.groups, gradients, PatchColumns<T>{{x, s}}, store);
 }
 
 template <typename S>
@@ -239,7 +239,11 @@ void DeviceBackend::conv2d_forward(const Tensor& x, const Tensor& weight, const 
                    [&]<typename S, typename T>(const T* from, const T* by) {
                      const MatrixStore<S> store{mutable_stored<S>(y), s.out, s.out_group,
                                                 data_or_null<Wide<S>>(bias), s.out_group};
-                     conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
+                     if (is_product(s)) {
+                       matrix_product<T>(*this, stream_, s.out_pixels(), s.out, s.in, 1, {from}, {by}, store);
+                     } else {
+                       conv2d_product(*this, stream_, s, PatchRows<T>{{from, s}}, by, store);
+                     }
                    });
 }
 

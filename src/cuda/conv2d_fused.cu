@@ -79,7 +79,12 @@ void DeviceBackend::conv2d_fused_forward(const Tensor& x, PackedConv2d& packed, 
       *this, "conv2d_fused", y.dtype(), x, weight, [&]<typename S, typename T>(const T* from, const T* by) {
         const FusedStore<S> store{{mutable_stored<S>(y), s.out, 0, data_or_null<Wide<S>>(epilogue.bias), 0},
                                   finish_of<S>(epilogue)};
-        if (border.defined() && s.padding > 0) {
+        if (is_product(s)) {
+          const index_t pixels = s.out_pixels();
+          product(*this, stream_, pixels, s.out, s.in, 1,
+                  MatrixLoader<T, true>{from, product_extent(pixels), s.in, 1, 0},
+                  MatrixLoader<T, true>{by, s.out, s.in, 1, 0}, store);
+        } else if (border.defined() && s.padding > 0) {
           const Tensor outside = border.to(std::is_same_v<T, bf16> ? DType::bfloat16 : y.dtype());
           const BorderedPatchRows<T> patches{{{from, s}}, static_cast<const T*>(outside.raw())};
           conv2d_product(*this, stream_, s, patches, by, store);

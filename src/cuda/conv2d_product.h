@@ -100,24 +100,13 @@ inline bool is_product(const ConvShape& s) {
   return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
 }
 
-/// An operand stored as outer x k, or (k_first) as k x outer.
-template <bool k_first, typename T>
-MatrixLoader<T, !k_first> plain(const T* data, index_t outer, index_t k) {
-  return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, 0};
-}
-
 /// y(pixel, o) = sum over (r, s, i) of patch(pixel; r, s, i) w[o; r, s, i]; a group is a batch.
 template <typename T, typename Patches, typename Store>
 void conv2d_product(Backend& owner, gpu::Stream stream, const ConvShape& s, const Patches& patches,
                     const T* weight, const Store& store) {
   const index_t k = s.taps() * s.in_group;
   const MatrixLoader<T, true> weights{weight, s.out_group, k, 1, s.out_group * k};
-  if (is_product(s)) {
-    product(owner, stream, s.out_pixels(), s.out, k, 1, plain<false>(patches.windows.x, s.out_pixels(), k),
-            weights, store);
-  } else {
-    product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, patches, weights, store);
-  }
+  product(owner, stream, s.out_pixels(), s.out_group, k, s.groups, patches, weights, store);
 }
 
 }  // namespace fer::FER_DEVICE_NAMESPACE

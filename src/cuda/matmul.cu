@@ -7,6 +7,7 @@
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 #include "cuda/gelu.h"
+#include "cuda/matrix_product.h"
 #include "cuda/product.h"
 #include "tensor/operand_checks.h"
 
@@ -19,13 +20,13 @@ MatrixLoader<T, !k_first> operand(const T* data, index_t outer, index_t k) {
   return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, outer * k};
 }
 
-/// body(loader of an outer x k operand).
+/// body(its loader).
 template <typename T, typename Body>
-void with_operand(const T* data, index_t outer, index_t k, bool k_first, const Body& body) {
-  if (k_first) {
-    body(operand<true>(data, outer, k));
+void with_loader(const PlainOperand<T>& x, index_t outer, index_t k, const Body& body) {
+  if (x.k_first) {
+    body(operand<true>(x.data, outer, k));
   } else {
-    body(operand<false>(data, outer, k));
+    body(operand<false>(x.data, outer, k));
   }
 }
 
@@ -64,18 +65,32 @@ struct ColumnTerm {
 
 }  // namespace
 
+template <typename T, typename S>
+void matrix_product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k, index_t batches,
+                    PlainOperand<T> a, PlainOperand<T> b, const MatrixStore<S>& store) {
+  with_loader(a, m, k, [&](auto rows) {
+    with_loader(b, n, k,
+                [&](auto columns) { product(owner, stream, m, n, k, batches, rows, columns, store); });
+  });
+}
+#define FER_MATRIX_PRODUCT(T, S)                                                                           \
+  template void matrix_product(Backend&, gpu::Stream, index_t, index_t, index_t, index_t, PlainOperand<T>, \
+                               PlainOperand<T>, const MatrixStore<S>&)
+FER_MATRIX_PRODUCT(float, float);
+FER_MATRIX_PRODUCT(double, double);
+FER_MATRIX_PRODUCT(bf16, float);
+FER_MATRIX_PRODUCT(bf16, bf16);
+#undef FER_MATRIX_PRODUCT
+
 void DeviceBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& y) {
   check_matmul(a, transpose_a, b, transpose_b, y);
   if (y.numel() == 0) return;
   const index_t m = y.shape()[-2], n = y.shape()[-1], k = a.shape()[transpose_a ? -2 : -1];
-  dispatch_product(*this, "matmul", y.dtype(), a, b, [&]<typename S>(auto* left, auto* right) {
-    const MatrixStore<S> store{mutable_stored<S>(y), n, m * n, nullptr, 0};
-    with_operand(left, m, k, transpose_a, [&](auto rows) {
-      with_operand(right, n, k, !transpose_b, [&](auto columns) {
-        product(*this, stream_, m, n, k, y.numel() / (m * n), rows, columns, store);
+  dispatch_product(
+      *this, "matmul", y.dtype(), a, b, [&]<typename S, typename T>(const T* left, const T* right) {
+        matrix_product<T, S>(*this, stream_, m, n, k, y.numel() / (m * n), {left, transpose_a},
+                             {right, !transpose_b}, {mutable_stored<S>(y), n, m * n, nullptr, 0});
       });
-    });
-  });
 }
 
 void DeviceBackend::linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
@@ -107,10 +122,9 @@ void DeviceBackend::linear_backward_input(const Tensor& dy, const Tensor& weight
   check_linear("linear_backward_input", dx, weight, dy);
   const index_t rows = dx.shape().rows(), inputs = weight.dim(1), outputs = weight.dim(0);
   dispatch_product(*this, "linear_backward_input", dx.dtype(), dy, weight,
-                   [&]<typename S>(auto* from, auto* by) {
-                     product(*this, stream_, rows, inputs, outputs, 1, operand<false>(from, rows, outputs),
-                             operand<true>(by, inputs, outputs),
-                             MatrixStore<S>{mutable_stored<S>(dx), inputs, 0, nullptr, 0});
+                   [&]<typename S, typename T>(const T* from, const T* by) {
+                     matrix_product<T, S>(*this, stream_, rows, inputs, outputs, 1, {from}, {by, true},
+                                          {mutable_stored<S>(dx), inputs, 0, nullptr, 0});
                    });
 }
 
