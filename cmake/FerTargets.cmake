@@ -25,7 +25,7 @@ if(FER_SANITIZE)
     "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:FER_UNCHECKED>>>>:-fsanitize=${FER_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer;-g>")
   target_link_options(fer_build_flags INTERFACE -fsanitize=${FER_SANITIZE})
 endif()
-target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
 
 # fer_quick(TARGET [LOOPS]): if FER_QUICK asks for it, compiled in two or three pieces and little optimised, unless its
 # code is LOOPS over elements or pixels, where a training spends its time.

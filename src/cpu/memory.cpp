@@ -143,6 +143,10 @@ void parallel_copy(void* to, const void* from, std::size_t bytes) {
 CpuBackend::CpuBackend()
     : allocator_("cpu", detail::allocate_block, detail::free_block, {}, CachingAllocator::Caching::off) {}
 
+Device CpuBackend::device() const {
+  return Device::cpu;
+}
+
 std::string CpuBackend::description() const {
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
   const std::int64_t best = usable & -usable;  // the lowest bit is the widest instruction set

@@ -48,6 +48,10 @@ DeviceBackend::~DeviceBackend() {
   gpu::stream_destroy(stream_);
 }
 
+Device DeviceBackend::device() const {
+  return FER_GPU_SIMT ? Device::simt : Device::cuda;
+}
+
 std::string DeviceBackend::description() const {
   return description_;
 }
