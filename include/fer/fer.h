@@ -6,6 +6,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/data/loader.h"
 #include "fer/formats/state_dict.h"
+#include "fer/graph/compiled.h"
 #include "fer/layers/layers.h"
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
