@@ -70,6 +70,7 @@ std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const D
   return files.finish();
 }
 
+constexpr const char* unannotated = "without an annotation";
 constexpr std::array<const char*, 3> extensions{".jpg", ".png", ".jpeg"};
 
 /// The picture of an annotation; that with .jpg where there is none.
@@ -118,15 +119,15 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
     files.add(std::move(file), (annotations / (numbers[i] + std::string(suffix))).string());
   }
   std::vector<LabelledFile> found = files.finish();
-  leave_out_unlisted(info, images, annotated, "without an annotation");
+  leave_out_unlisted(info, images, annotated, unannotated);
   return found;
 }
 
-/// Missing pictures are warned of one by one.
+/// Missing pictures are warned of one by one, and those without an annotation where they are found.
 void warn_of_labels(DatasetInfo& info) {
   DatasetInfo said;
   for (const LeftOut& entry : info.left_out) {
-    if (entry.rule != "missing") said.left_out.push_back(entry);
+    if (entry.rule != "missing" && entry.rule != unannotated) said.left_out.push_back(entry);
   }
   warn_of_left_out(said, "pictures");
   info.warnings.insert(info.warnings.begin(), said.warnings.begin(), said.warnings.end());

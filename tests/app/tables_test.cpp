@@ -5,6 +5,7 @@
 
 #include "app/program.h"
 #include "fer/data/image.h"
+#include "fer/formats/state_dict.h"
 
 using app_test::Folder;
 using app_test::read_all;

@@ -172,6 +172,7 @@ TEST_CASE("data check: pictures that a list names and that are missing are count
   put_picture(folder / "Image/aligned/train_0.jpg");
   put_picture(folder / "Image/aligned/test_1.jpg");
   DatasetOptions options;
+  options.validation_fraction = 0;
   options.name = "rafdb";
   options.folder = folder.path();
   const DataCheck check = check_data(options);

@@ -44,8 +44,9 @@ TEST_CASE("matching: POSTER V2 splits the body into three") {
 }
 
 TEST_CASE("matching: IR-SE computes something else and is refused") {
-  CHECK_MESSAGE_OF(match({}, named({"body.0.res_layer.5.fc1.weight"}), ir50_names()), FormatError,
-                   "'body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate that IR50 lacks");
+  CHECK_MESSAGE_OF(
+      match({}, named({"body.0.res_layer.5.fc1.weight"}), ir50_names()), FormatError,
+      "the file: 'body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate that IR50 lacks");
 }
 
 TEST_CASE("matching: MobileFaceNet under the prefixes of POSTER and of FERNet") {

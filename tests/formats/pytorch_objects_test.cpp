@@ -224,7 +224,7 @@ TEST_CASE("pytorch: element types that fer does not have are widened, or left as
         ->describe();
   };
   CHECK(negative("\x88") == "a tensor that is the negative of its storage");
-  CHECK(negative("\x89") == "a tensor");
+  CHECK(negative("\x89") == "a tensor (1) of float32");
   const std::string sparse =
       py_global("torch._utils", "_rebuild_sparse_tensor") +
       py_tuple(

@@ -230,7 +230,7 @@ TEST_CASE("safetensors: entries that do not describe a tensor") {
       "tensor 'a' has the unknown element type 'F4'; known are F64, F32, F16, BF16, I64, I32, U8, BOOL, I8, "
       "I16, U16, U32, F8_E4M3, F8_E5M2, F8_E8M0, U64, C64");
   check_refused(R"({"a":{"dtype":"C64","shape":[2],"data_offsets":[0,8]}})", data,
-                "tensor 'a' of shape [2] and type complex64 needs 16 bytes, its offsets give it 8");
+                "tensor 'a' of shape (2) and type complex64 needs 16 bytes, its offsets give it 8");
   check_refused(R"({"a":{"dtype":3,"shape":[2],"data_offsets":[0,8]}})", data, "tensor 'a' has 3 as 'dtype'");
   check_refused(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", data,
                 "tensor 'a' has -2 as 'shape'");
