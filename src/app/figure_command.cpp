@@ -36,20 +36,18 @@ struct Subject {
     flags.apply(config);
     require_writable_file(options.out);
   }
-  std::shared_ptr<const Dataset> dataset(const FigureOptions& options) const {
-    return open_readable(config.data);
-  }
+  std::shared_ptr<const Dataset> dataset() const { return open_readable(config.data); }
   /// The data set's samples of the network's classes, under its names and numbers.
-  std::shared_ptr<const Dataset> relabelled_dataset(const FigureOptions& options) const {
-    auto data = dataset(options);
+  std::shared_ptr<const Dataset> relabelled_dataset() const {
+    auto data = dataset();
     std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
     std::vector<std::int64_t> known = samples_with_place(*data, places);
     return relabelled(subset(std::move(data), std::move(known)), net.class_names, std::move(places));
   }
   std::vector<Sample> faces(const FigureOptions& options) const {
     if (!options.pictures.empty()) return read_faces({options.pictures.begin(), options.pictures.end()});
-    if (options.samples.empty()) return choose_faces(*relabelled_dataset(options), options.count);
-    const auto data = dataset(options);
+    if (options.samples.empty()) return choose_faces(*relabelled_dataset(), options.count);
+    const auto data = dataset();
     const std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
     std::vector<Sample> faces = choose_faces(*data, options.samples);
     for (Sample& face : faces) face.label = places[static_cast<std::size_t>(face.label)];  // -1: none of its
@@ -92,7 +90,7 @@ int attention(const FigureOptions& options, const SettingFlags& flags) {
 
 int confusion(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
-  const auto dataset = subject.dataset(options);
+  const auto dataset = subject.dataset();
   const EvaluationResult result = evaluate(subject.net, dataset);
   const std::string title =
       concat(dataset->info().name, ", ", name_of(dataset->info().split), ": ",
@@ -102,7 +100,7 @@ int confusion(const FigureOptions& options, const SettingFlags& flags) {
 
 int changes(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
-  const auto dataset = subject.dataset(options);
+  const auto dataset = subject.dataset();
   EvaluationResult second = evaluate(subject.net, dataset);
   EvaluationResult first = evaluate(load_and_note(options.compare, subject.device), dataset);
   restrict_to_common_classes(first, second);
@@ -113,7 +111,7 @@ int changes(const FigureOptions& options, const SettingFlags& flags) {
 
 int tokens(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
-  return finish(options, tokens_figure(subject.net, *subject.relabelled_dataset(options), options.tokens),
+  return finish(options, tokens_figure(subject.net, *subject.relabelled_dataset(), options.tokens),
                 "Class tokens");
 }
 

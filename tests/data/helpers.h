@@ -70,6 +70,14 @@ inline int largest_difference(const Image& a, const Image& b) {
   return largest;
 }
 
+/// Mean difference of two pictures' samples; 999 if their extents differ.
+inline double mean_difference(const Image& a, const Image& b) {
+  if (a.height != b.height || a.width != b.width || a.channels != b.channels) return 999;
+  double sum = 0;
+  for (std::size_t i = 0; i < a.pixels.size(); ++i) sum += std::abs(a.pixels[i] - b.pixels[i]);
+  return sum / static_cast<double>(a.pixels.size());
+}
+
 /// The message of the E that `body` throws; a note instead if it throws nothing or something else.
 template <typename E, typename Body>
 std::string message_of(Body&& body) {
@@ -81,6 +89,11 @@ std::string message_of(Body&& body) {
     return concat("(another type of error) ", error.what());
   }
   return "(no error)";
+}
+
+/// Why the bytes of a file 'x' are no picture.
+inline std::string decode_error(const std::vector<std::uint8_t>& bytes) {
+  return message_of<FormatError>([&] { decode_image(bytes, "x"); });
 }
 
 }  // namespace fer::test

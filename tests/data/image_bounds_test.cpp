@@ -13,10 +13,6 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-std::string decode_error(const Bytes& bytes) {
-  return message_of<FormatError>([&] { decode_image(bytes, "x"); });
-}
-
 /// What is refused must be so in little time; reading it would take seconds.
 std::string quick_error(const Bytes& bytes) {
   const auto start = std::chrono::steady_clock::now();

@@ -6,10 +6,6 @@
 namespace fer::test {
 namespace {
 
-std::string decode_error(const std::vector<std::uint8_t>& bytes) {
-  return message_of<FormatError>([&] { decode_image(bytes, "x"); });
-}
-
 std::vector<std::uint8_t> bytes_of_text(const std::string& text) {
   return {text.begin(), text.end()};
 }
@@ -52,13 +48,6 @@ Image large_scene() {
     }
   }
   return image;
-}
-
-double mean_difference(const Image& a, const Image& b) {
-  if (a.pixels.size() != b.pixels.size() || a.width != b.width) return 999;
-  double sum = 0;
-  for (std::size_t i = 0; i < a.pixels.size(); ++i) sum += std::abs(a.pixels[i] - b.pixels[i]);
-  return sum / static_cast<double>(a.pixels.size());
 }
 
 }  // namespace

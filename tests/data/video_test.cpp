@@ -24,13 +24,6 @@ Image moving(int frame, int height = 96, int width = 160) {
   return image;
 }
 
-double mean_difference(const Image& a, const Image& b) {
-  if (a.height != b.height || a.width != b.width) return 999;
-  double sum = 0;
-  for (std::size_t i = 0; i < a.pixels.size(); ++i) sum += std::abs(a.pixels[i] - b.pixels[i]);
-  return sum / static_cast<double>(a.pixels.size());
-}
-
 void write_frames(const fs::path& path, int count) {
   const auto video = create_video(path, 10);
   for (int i = 0; i < count; ++i) video->write(moving(i), i / 10.0);

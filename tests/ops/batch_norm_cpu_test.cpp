@@ -8,20 +8,20 @@ namespace {
 
 using namespace testing;
 
-struct Case {
+struct NormCase {
   Tensor x, weight, bias, dy;
   std::int64_t rows, channels;
 };
 
 template <typename T>
-Case make_case(const Shape& shape, double mean = 0, double deviation = 1) {
+NormCase make_case(const Shape& shape, double mean = 0, double deviation = 1) {
   const std::int64_t channels = shape.channels();
-  Case c{random<T>(shape, "x", deviation),
-         random<T>({channels}, "weight"),
-         random<T>({channels}, "bias"),
-         random<T>(shape, "dy"),
-         shape.rows(),
-         channels};
+  NormCase c{random<T>(shape, "x", deviation),
+             random<T>({channels}, "weight"),
+             random<T>({channels}, "bias"),
+             random<T>(shape, "dy"),
+             shape.rows(),
+             channels};
   T* px = c.x.template mutable_data<T>();
   for (std::int64_t i = 0; i < c.x.numel(); ++i) px[i] += static_cast<T>(mean * (1 + i % channels));
   return c;
@@ -45,7 +45,7 @@ Moments moments(const std::vector<double>& x, std::int64_t rows, std::int64_t ch
 template <typename T>
 struct Forward {
   Tensor y, mean, inv_std, running_mean, running_var;
-  Forward(const Case& c, double eps) {
+  Forward(const NormCase& c, double eps) {
     y = poisoned(c.x.shape(), dtype_of<T>());
     mean = poisoned({c.channels}, dtype_of<T>());
     inv_std = mean.clone();
@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
   for (const Shape& shape : {Shape{2, 1}, Shape{3, 5}, Shape{9, 64}, Shape{2, 13, 11, 67}, Shape{30000, 3},
                              Shape{1, 4}, Shape{2, 20000}}) {
     CAPTURE(shape.str());
-    const Case c = make_case<T>(shape);
+    const NormCase c = make_case<T>(shape);
     const std::vector<double> x = doubles<T>(c.x), weight = doubles<T>(c.weight), bias = doubles<T>(c.bias);
     const std::vector<double> dy = doubles<T>(c.dy);
     const Moments m = moments(x, c.rows, c.channels);
@@ -120,7 +120,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
 TEST_CASE("cpu batch norm keeps its digits where the mean dwarfs the deviation") {
   // Column k has mean 1000 (1 + k) and deviation about 0.6: the naive sum of squares in float has no digit
   // left.
-  const Case c = make_case<float>({5000, 7}, 1000.0);
+  const NormCase c = make_case<float>({5000, 7}, 1000.0);
   const Moments m = moments(doubles<float>(c.x), c.rows, c.channels);
   const Forward<float> got(c, 0.0);
   const std::vector<double> mean = doubles<float>(got.mean), inv_std = doubles<float>(got.inv_std);
@@ -130,7 +130,7 @@ TEST_CASE("cpu batch norm keeps its digits where the mean dwarfs the deviation")
     CHECK(std::abs(inv_std[k] * std::sqrt(m.var[k]) - 1) < 1e-6);
   }
   // And where the first row, about which the sums are taken, is an outlier.
-  Case outlier = make_case<float>({5000, 3});
+  NormCase outlier = make_case<float>({5000, 3});
   for (int k = 0; k < 3; ++k) outlier.x.mutable_data<float>()[k] = 1e5f;
   const Moments far = moments(doubles<float>(outlier.x), outlier.rows, outlier.channels);
   const std::vector<double> far_inv_std = doubles<float>(Forward<float>(outlier, 0.0).inv_std);
@@ -138,7 +138,7 @@ TEST_CASE("cpu batch norm keeps its digits where the mean dwarfs the deviation")
 }
 
 TEST_CASE("cpu batch norm: a constant column normalises to its bias") {
-  Case c = make_case<float>({1000, 4});
+  NormCase c = make_case<float>({1000, 4});
   c.x.fill(0.1);
   const Forward<float> got(c, 1e-5);
   const std::vector<double> y = doubles<float>(got.y), bias = doubles<float>(c.bias);
@@ -149,7 +149,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in evaluation, at odd sizes", T, float, doubl
   constexpr double eps = 1e-3;
   for (const Shape& shape : {Shape{1, 1}, Shape{3, 5}, Shape{2, 13, 11, 67}}) {
     CAPTURE(shape.str());
-    const Case c = make_case<T>(shape);
+    const NormCase c = make_case<T>(shape);
     const Tensor mean = random<T>({c.channels}, "mean");
     Tensor var = random<T>({c.channels}, "var");
     for (std::int64_t k = 0; k < c.channels; ++k) var.mutable_data<T>()[k] += T(1.5);
@@ -181,7 +181,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in evaluation, at odd sizes", T, float, doubl
 }
 
 TEST_CASE_TEMPLATE("cpu batch norm: the same bits for any number of threads", T, float, double) {
-  const Case c = make_case<T>({3001, 37});
+  const NormCase c = make_case<T>({3001, 37});
   check_any_threads([&] {
     Forward<T> f(c, 1e-5);
     Tensor dx = poisoned(c.x.shape(), dtype_of<T>()), dw = poisoned({37}, dtype_of<T>()), db = dw.clone(),

@@ -52,13 +52,13 @@ class Run {
 
 using Operation = std::function<Variable(Run&)>;
 
-struct Case {
+struct StorageCase {
   std::string name;
   Operation operation;
   bool exact = true;  ///< nothing that it rounds is read again on the way to a result
 };
 
-std::vector<Case> cases() {
+std::vector<StorageCase> storage_cases() {
   return {
       {"add",
        [](Run& r) {
@@ -167,7 +167,7 @@ std::vector<Case> cases() {
 OP_TEST("bfloat16: what an operation makes of it is float32's result, rounded") {
   if (device == Device::cpu) return;
   const PrecisionScope scope(device, Precision::bf16);  // float32 operands of products are rounded, too
-  for (const Case& c : cases()) {
+  for (const StorageCase& c : storage_cases()) {
     CAPTURE(c.name);
     Run narrow(device, true), wide(device, false);
     const std::vector<Tensor> got = narrow.results(c.operation(narrow)),

@@ -7,15 +7,15 @@
 namespace fer::test {
 namespace {
 
-struct Case {
+struct FusedCase {
   Shape x, weight;
   Conv2dOptions options;
 };
 
 /// From the landmark and image backbones, and odd ones: products, Winograd's tiles of both sizes, gathered
 /// rows, a picture's three channels, depthwise.
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all{
+const std::vector<FusedCase>& fused_cases() {
+  static const std::vector<FusedCase> all{
       {{2, 9, 7, 5}, {6, 1, 1, 5}, {1, 0, 1}},      {{1, 3, 3, 3}, {7, 1, 1, 3}, {1, 1, 1}},
       {{2, 5, 6, 3}, {16, 3, 3, 3}, {2, 1, 1}},     {{1, 14, 14, 16}, {24, 3, 3, 16}, {1, 1, 1}},
       {{3, 28, 28, 32}, {32, 3, 3, 32}, {1, 1, 1}}, {{2, 9, 9, 17}, {33, 3, 3, 17}, {2, 1, 1}},
@@ -39,7 +39,7 @@ Variable framed(const Variable& x, const Variable& border, int padding) {
 
 OP_TEST("conv2d_fused: equals frame, convolution, bias, PReLU and sum") {
   NoGrad no_grad;
-  for (const Case& c : cases()) {
+  for (const FusedCase& c : fused_cases()) {
     if (device == Device::simt && c.x[0] * c.x[1] * c.x[3] * c.weight[0] > 5000) continue;  // slow there
     for (const DType dtype : {DType::float32, DType::float64}) {
       for (int parts = 0; parts < 16; ++parts) {
@@ -93,9 +93,9 @@ OP_TEST("conv2d_fused: rounds in tf32 and bf16 as the operations do, a border's 
                         .value()
                         .to(DType::float32));
   };
-  for (const Case& c : {Case{{1, 5, 6, 8}, {12, 3, 3, 8}, {1, 1, 1}},       // in pieces of 16 bytes
-                        Case{{2, 7, 5, 5}, {9, 3, 3, 5}, {2, 1, 1}},        // element by element
-                        Case{{1, 4, 4, 64}, {20, 3, 3, 64}, {1, 1, 1}}}) {  // k cut in parts
+  for (const FusedCase& c : {FusedCase{{1, 5, 6, 8}, {12, 3, 3, 8}, {1, 1, 1}},       // in pieces of 16 bytes
+                             FusedCase{{2, 7, 5, 5}, {9, 3, 3, 5}, {2, 1, 1}},        // element by element
+                             FusedCase{{1, 4, 4, 64}, {20, 3, 3, 64}, {1, 1, 1}}}) {  // k cut in parts
     const Variable x = value("x", c.x), w = value("weight", c.weight),
                    one_more = value("border", {c.x[3] + 1});
     const Variable b = value("bias", {c.weight[0]}), slope = value("slope", {c.weight[0]});

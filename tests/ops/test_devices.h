@@ -60,7 +60,7 @@ class MathModeScope {
 #define FER_JOIN(a, b) FER_JOIN_(a, b)
 
 /// OP_TEST("title") { ... device ... }: the body runs once a device.
-#define OP_TEST(title) FER_OP_TEST(FER_JOIN(fer_op_test_, __LINE__), title)
+#define OP_TEST(title) FER_OP_TEST(FER_JOIN(fer_op_test_, __COUNTER__), title)
 #define FER_OP_TEST(function, title)                       \
   static void function(fer::Device device);                \
   TEST_CASE(title) {                                       \
