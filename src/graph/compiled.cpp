@@ -1,7 +1,9 @@
 #include "fer/graph/compiled.h"
 
+#include "fer/autograd/profiler.h"
 #include "fer/error.h"
 #include "fer/graph/passes.h"
+#include "fer/tensor/backend.h"
 
 namespace fer {
 
@@ -20,14 +22,52 @@ std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs) {
   require<GraphError>(!inputs.empty() && inputs[0].rank() >= 1,
                       "a compiled function needs an input of images");
   if (!fits(inputs)) {
-    executor_.reset();
+    reset();
     Graph graph = trace(f_, inputs);
     optimise(graph);
     device_ = inputs[0].device();
     precision_ = precision(device_);
     executor_.emplace(std::move(graph));
   }
-  return (*executor_)(inputs);
+  return can_replay() ? replay(inputs) : (*executor_)(inputs);
+}
+
+void Compiled::reset() {
+  captured_ = {};  // before the weights that it reads
+  executor_.reset();
+}
+
+bool Compiled::can_replay() const {
+  // A profiler wants to see each operation, and what is being captured already is replayed by somebody else.
+  return replay_ == Replay::automatic && backend(device_).runtime() && !is_capturing(device_) &&
+         !Profiler::current();
+}
+
+std::vector<Tensor> Compiled::replay(const std::vector<Tensor>& inputs) {
+  const std::int64_t images = inputs[0].dim(0);
+  if (captured_.images != images || captured_.math != math_mode(device_)) {
+    captured_ = {};
+    captured_.images = images;
+    captured_.math = math_mode(device_);
+    return (*executor_)(inputs);  // directly: what is set up at first use cannot be captured
+  }
+  if (captured_.refused) return (*executor_)(inputs);
+  if (!captured_.graph) {
+    for (const Tensor& input : inputs) captured_.inputs.push_back(input.clone());
+    try {
+      captured_.graph = capture_graph(device_, [&] { captured_.outputs = (*executor_)(captured_.inputs); });
+    } catch (const CaptureError&) {  // an operation of the user's that computes on the host
+      captured_.inputs.clear();
+      captured_.refused = true;
+      return (*executor_)(inputs);
+    }
+  } else {
+    for (std::size_t i = 0; i < inputs.size(); ++i) captured_.inputs[i].copy_from(inputs[i]);
+  }
+  captured_.graph->replay();
+  std::vector<Tensor> outputs;  // copies: the next replay writes the captured ones anew
+  for (const Tensor& output : captured_.outputs) outputs.push_back(output.clone());
+  return outputs;
 }
 
 }  // namespace fer

@@ -21,9 +21,11 @@ FERNet::FERNet(const FERNetConfig& config)
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
       head_(register_module<Linear>("head", config.attention.dim, config.classes)),
-      frozen_landmarks_([this](const std::vector<Variable>& in) {
-        return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
-      }) {
+      frozen_landmarks_(
+          [this](const std::vector<Variable>& in) {
+            return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
+          },
+          Replay::never) {
   landmark_backbone_.train(false);
 }
 

@@ -6,7 +6,6 @@
 
 #include "fer/formats/state_dict.h"
 #include "fer/training/experiment.h"
-#include "fer/training/inference_graph.h"
 #include "tests/ops/test_devices.h"
 
 namespace fer {
@@ -83,31 +82,6 @@ TEST_CASE("on the CPU, a run that wants graphs goes on without and says why") {
   Notes notes;
   weights_after(config, Device::cpu, notes);
   CHECK(notes.mentions("the step is not replayed as a graph: device cpu computes at once"));
-}
-
-OP_TEST("inference: direct, captured and replayed calls agree, also when the shape changes") {
-  if (device == Device::cpu) return;
-  FERNet model(preset("tiny"));
-  model.initialise(1);
-  model.to(device);
-  model.eval();
-  const auto input = [&](std::int64_t n, std::uint64_t seed) {
-    Random random({seed, 0, 0});
-    const std::int64_t side = model.config().image_size;
-    std::vector<float> values(static_cast<std::size_t>(n * side * side * 3));
-    for (float& value : values) value = static_cast<float>(random.uniform(-2, 2));
-    return Tensor::from<float>({n, side, side, 3}, values, device);
-  };
-  const auto scores = [&](const Tensor& x) {
-    const NoGrad no_grad;
-    return model(Variable(x)).scores.value();
-  };
-  InferenceGraph forward([&](const Tensor& x) { return std::vector<Tensor>{scores(x)}; });
-  std::uint64_t seed = 0;
-  for (std::int64_t n : {1, 1, 1, 2, 2}) {
-    const Tensor x = input(n, ++seed);
-    CHECK(forward(x)[0].to_vector<float>() == scores(x).to_vector<float>());
-  }
 }
 
 }  // namespace

@@ -6,22 +6,31 @@
 //   fer::Tensor y = scores({images})[0];
 //
 // It follows its function: when a weight has been changed since, or the inputs have another size, type,
-// device or precision, the next call traces anew.
+// device or precision, the next call traces anew. On a device with a queue, the second call in a row with the
+// same number of images is captured, and replayed from then on: one launch for all of its kernels. What
+// cannot be captured, because an operation computes on the host, runs directly.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "fer/graph/executor.h"
 #include "fer/graph/trace.h"
+#include "fer/tensor/device_runtime.h"
 #include "fer/tensor/precision.h"
 
 namespace fer {
 
+/// Whether a Compiled captures its work on devices that can replay it. What is captured keeps the memory of
+/// all its values.
+enum class Replay { automatic, never };
+
 class Compiled {
  public:
   /// f as for trace(); what it refers to must outlive this.
-  explicit Compiled(TensorFunction f) : f_(std::move(f)) {}
+  explicit Compiled(TensorFunction f, Replay replay = Replay::automatic)
+      : f_(std::move(f)), replay_(replay) {}
 
   /// f's results, without gradients. Inputs are of the device of f's weights, and their first extent is the
   /// number of images.
@@ -29,14 +38,30 @@ class Compiled {
 
   /// The graph of the last call; null before it.
   const Graph* graph() const { return executor_ ? &executor_->graph() : nullptr; }
+  /// Kernels and copies of a call that is replayed; 0 as long as none is.
+  std::size_t captured_operations() const { return captured_.graph ? captured_.graph->operations() : 0; }
   /// Forgets the graph and what it keeps of the weights.
-  void reset() { executor_.reset(); }
+  void reset();
 
  private:
+  /// Of the last call: its shapes, and once it came a second time, what replays it.
+  struct Captured {
+    std::int64_t images = -1;
+    bool refused = false;  ///< by an operation that cannot be captured
+    MathMode math = MathMode::native;
+    std::vector<Tensor> inputs, outputs;  ///< memory that the graph reads and writes
+    std::unique_ptr<DeviceGraph> graph;
+  };
+
   bool fits(const std::vector<Tensor>& inputs) const;
+  /// Whether this call may be captured or replayed.
+  bool can_replay() const;
+  std::vector<Tensor> replay(const std::vector<Tensor>& inputs);
 
   TensorFunction f_;
+  Replay replay_;
   std::optional<Executor> executor_;
+  Captured captured_;
   Device device_ = Device::cpu;
   Precision precision_ = Precision::float32;
 };
