@@ -66,8 +66,7 @@ IRBackbone::IRBackbone(const IRBackboneConfig& config)
       input_layer_(register_module<Sequential>("input_layer")),
       body_(register_module<Sequential>("body")) {
   const int stem_stride = static_cast<int>(config_.stem_stride);
-  input_layer_.append<Conv2d>(3, config_.stem,
-                              3, Conv2dOptions{.stride = stem_stride, .padding = 1});
+  input_layer_.append<Conv2d>(3, config_.stem, 3, Conv2dOptions{.stride = stem_stride, .padding = 1});
   stem_norm_ = &input_layer_.append<BatchNorm>(config_.stem);
   stem_prelu_ = &input_layer_.append<PReLU>(config_.stem);
   std::int64_t channels = config_.stem;
