@@ -1,5 +1,5 @@
-// The CPU's Backend. Each operation is implemented in the file of its name in this folder; its signature and what it
-// promises are written once, in fer/tensor/backend.h.
+// The CPU's Backend. Each operation is implemented in the file of its name in this folder; its signature and
+// what it promises are written once, in fer/tensor/backend.h.
 #pragma once
 
 #include "fer/tensor/backend.h"

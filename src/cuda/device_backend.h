@@ -19,9 +19,9 @@ class DeviceBackend : public Backend {
   DeviceBackend();
   ~DeviceBackend() override;
 
-#include "backend_overrides.inc"  // from backend.h, by cmake/FerBackend.cmake
   DeviceRuntime* runtime() override { return &runtime_; }
   void* stream() const override { return stream_; }
+#include "backend_overrides.inc"  // from backend.h, by cmake/FerBackend.cmake
 
  private:
   void* allocate_block(std::size_t bytes);
