@@ -76,7 +76,7 @@ TEST_CASE("affectnet: an annotation text, seven and eight classes") {
         (folder / "val.txt").string() + ":1: the label must be 0 to 10 or a known name, got '11'");
 }
 
-constexpr const char* header =
+constexpr const char* cropped_header =
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,"
     "arousal\n";
 
@@ -87,7 +87,7 @@ TEST_CASE("affectnet: the published csv files, of faces in larger pictures") {
   for (const char* name :
        {"Manually_Annotated_Images/12/a.png", "Manually_Annotated_Images/12/b.png", "13/c.png"})
     write_bytes(folder / name, png);
-  write_text(folder / "training.csv", std::string(header) +
+  write_text(folder / "training.csv", std::string(cropped_header) +
                                           "12/a.png,4,8,20,16,1;2;3;4,6,-0.3,0.5\n"
                                           "12/b.png,-2,0,20,20,1;2;3;4,0,-2,-2\n"
                                           "13/c.png,0,0,32,32,1;2;3;4,9,-2,-2\n");
@@ -108,7 +108,7 @@ TEST_CASE("affectnet: the published csv files, of faces in larger pictures") {
   CHECK(test->sample(0).arousal == 0.2f);
 
   const fs::path csv = folder / "training.csv";
-  write_text(csv, std::string(header) + "12/a.png,100,100,50,50,1;2,6,-0.3,0.5\n");
+  write_text(csv, std::string(cropped_header) + "12/a.png,100,100,50,50,1;2,6,-0.3,0.5\n");
   CHECK(message_of<FormatError>([&] { open("affectnet7", folder.path())->sample(0); }) ==
         "'" + (folder / "Manually_Annotated_Images/12/a.png").string() +
             "' has 32 x 24 pixels, but its list says that its face is 50 x 50 at 100, 100; pictures that are "
@@ -118,11 +118,11 @@ TEST_CASE("affectnet: the published csv files, of faces in larger pictures") {
     write_text(csv, text);
     return open_error<DataError>("affectnet7", folder.path());
   };
-  CHECK(message(std::string(header) + "12/a.png,1,2,0,50,1;2,6,-0.3,0.5\n") ==
+  CHECK(message(std::string(cropped_header) + "12/a.png,1,2,0,50,1;2,6,-0.3,0.5\n") ==
         csv.string() + ":2: the face's place and size must be numbers of pixels, got '0'");
-  CHECK(message(std::string(header) + "12/a.png,1,2,1e99,50,1;2,6,-0.3,0.5\n") ==
+  CHECK(message(std::string(cropped_header) + "12/a.png,1,2,1e99,50,1;2,6,-0.3,0.5\n") ==
         csv.string() + ":2: the face's place and size must be numbers of pixels, got '1e99'");
-  CHECK(message(std::string(header) + "12/a.png,1,2,9,9,1;2,99999999999999999999,-0.3,0.5\n") ==
+  CHECK(message(std::string(cropped_header) + "12/a.png,1,2,9,9,1;2,99999999999999999999,-0.3,0.5\n") ==
         csv.string() + ":2: the label must be 0 to 10 or a known name, got '99999999999999999999'");
   CHECK(message("a,b\n1,2\n") ==
         csv.string() + ":1: the header names no column of pictures (subDirectory_filePath, pth, path)");

@@ -9,7 +9,8 @@ using namespace fer;
 
 TEST_CASE("overlay: frames, labels and points, each where it belongs") {
   const auto reading = [](Box box, std::int64_t predicted) {
-    FaceReading face{box, {}, {}};
+    FaceReading face;
+    face.box = box;
     face.prediction.predicted = predicted;
     face.prediction.probabilities.assign(7, 0.02f);
     face.prediction.probabilities[static_cast<std::size_t>(predicted)] = 0.88f;
