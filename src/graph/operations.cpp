@@ -52,12 +52,11 @@ Tensor mark_tokens(const GraphNode&, const Inputs& in, const Shape& shape, DType
   const auto filled = [&](const Shape& extents, double value) {
     return Tensor::full(extents, value, map.dtype(), map.device());
   };
-  Tensor pixels = filled({images, tokens, channels}, 0.0), mark = filled({images, tokens, 1}, 0.0);
-  device.paste(map.reshape({images, tokens - 1, channels}), 1, 1, pixels);
-  device.paste(filled({images, 1, 1}, 1.0), 1, 0, mark);
-  Tensor marked = Tensor::empty_like(map, shape);
-  device.paste(pixels, 2, 0, marked);
-  device.paste(mark, 2, channels, marked);
+  Tensor pixels = filled({images, tokens - 1, channels + 1}, 0.0), marked = filled(shape, 0.0);
+  device.paste(map.reshape({images, tokens - 1, channels}), 2, 0, pixels);
+  device.paste(pixels, 1, 1, marked);
+  Tensor by_image = marked.reshape({images, tokens * (channels + 1)});
+  device.paste(filled({images, 1}, 1.0), 1, channels, by_image);
   return marked;
 }
 

@@ -9,6 +9,7 @@ void optimise(Graph& graph) {
   fuse_epilogues(graph);
   join_linears(graph);
   fold_constants(graph);
+  cast_weights(graph);
 }
 
 }  // namespace fer

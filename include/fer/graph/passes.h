@@ -19,7 +19,7 @@ namespace fer {
 /// What lies around a map as a convolution with padding sees it.
 enum class Borders { any, zeros };
 
-/// Computes what depends on constants alone.
+/// Computes what depends on constants alone, and what is the same for every image once instead of for each.
 void fold_constants(Graph& graph);
 
 /// Batch norms, and sums and products with a constant a channel, become part of the convolution or linear
@@ -38,6 +38,9 @@ void drop_constant_channels(Graph& graph);
 /// A linear layer of tokens that are themselves a linear layer of fewer channels (an embedding, with a learnt
 /// token in front) reads these channels instead.
 void join_linears(Graph& graph);
+
+/// Weights of products take the type in which the device multiplies, at its present precision.
+void cast_weights(Graph& graph);
 
 /// All of them, in an order in which each profits from the ones before.
 void optimise(Graph& graph);
