@@ -16,8 +16,9 @@ Block::Block() : lanes(max_threads) {
 Block::~Block() = default;
 
 Block& block_of_this_thread() {
-  static thread_local Block block;
-  return block;
+  // On the heap: a library that a running program opens has little room for thread-local memory.
+  static thread_local const auto block = std::make_unique<Block>();
+  return *block;
 }
 
 void Block::begin_launch(const Launch& of) {

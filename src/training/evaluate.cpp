@@ -208,7 +208,7 @@ EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Da
   }
   LoaderOptions options = evaluation_loader_options(classifier.config);
   options.follow(classifier.expects);
-  options.cache = std::move(cache);
+  if (map.identical()) options.cache = std::move(cache);  // its samples have the data set's own labels
   DataLoader loader(std::move(dataset), options);
   EvaluationResult result = evaluate(*classifier.model, loader, classifier.device, outputs);
   for (SamplePrediction& p : result.samples) {

@@ -248,11 +248,11 @@ TEST_CASE("bad input: configurations") {
   check_error(message(R"({"trainign": {}})"), path + ": unknown key 'trainign'; did you mean 'training'?", 2);
   check_error(message(R"({"training": {"epochs": "ten"}})"),
               path + ": 'training.epochs' must be a whole number, got \"ten\"", 2);
-  check_error(message(R"({"training": {"lr": -1}})"), "'lr' must be positive, got -1", 2);
+  check_error(message(R"({"training": {"lr": -1}})"), path + ": 'lr' must be positive, got -1", 2);
   check_error(message(R"({"data": {"dataset": "rafdbb"}})"),
-              "'dataset' must be one of rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, faces; got "
-              "'rafdbb'; did you "
-              "mean 'rafdb'?",
+              path +
+                  ": 'dataset' must be one of rafdb, ferplus, fer2013, affectnet7, affectnet8, folder, "
+                  "faces; got 'rafdbb'; did you mean 'rafdb'?",
               2);
   CHECK(!fs::exists(folder / "run"));
 }

@@ -230,7 +230,7 @@ TEST_CASE("bounds: a configuration that comes through a pipe is read") {
   const std::string pipe = pipe_at(folder / "pipe");
   Background train({"train", "--config", pipe, "--run-dir", folder / "run"});
   std::ofstream(pipe) << R"({"training": {"lr": -1}})";
-  check_error(train.wait(), "'lr' must be positive, got -1", 2);
+  check_error(train.wait(), pipe + ": 'lr' must be positive, got -1", 2);
 }
 
 TEST_CASE("bounds: a file that reaches its limit leaves nothing behind") {
