@@ -8,8 +8,9 @@
 //                 inputs x, weight, bias, slope, residual, border; all but the first two optional
 //   fused_linear  y = f(x W^T + bias) + residual, f gelu or the identity
 //                 inputs x, weight, bias, residual
-//   mark_tokens   the pixels of a map as tokens behind an empty one, a channel more that is 1 there
-//                 N x h x w x C or N x P x C -> N x 1 + P x C + 1       inputs x
+//   mark_tokens   the pixels of a map as tokens, after a zero token; an added last channel is 1 in the zero
+//                 token and 0 in the pixels: N x h x w x C or N x P x C -> N x (1 + P) x (C + 1)
+//                 inputs x
 #pragma once
 
 #include "fer/graph/graph.h"

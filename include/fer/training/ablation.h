@@ -64,7 +64,7 @@ struct AblationResult {
   std::string test_split;
   std::vector<AblationCell> cells;  ///< those that are done, seed by seed
 
-  /// Of a metric, by seed, in the order of the seeds that are done.
+  /// The values of a metric, one per finished seed, in the order of the seeds.
   std::vector<double> values(std::size_t variant, const std::string& metric) const;
   /// The variant minus the reference, over the seeds that both have.
   PairedComparison against_reference(std::size_t variant, const std::string& metric) const;
