@@ -1,4 +1,4 @@
-// Errors of the library. Everything that fer throws derives from fer::Error; the library never prints,
+// Errors of the library. Every exception that fer throws derives from fer::Error; the library never prints,
 // exits or aborts. A message says what was wrong, with names and shapes, and where (the module path).
 #pragma once
 
@@ -27,7 +27,7 @@ struct TypeError : Error {
 struct DeviceError : Error {
   using Error::Error;
 };
-/// A file whose contents are not what its format promises.
+/// A file whose contents violate its format.
 struct FormatError : Error {
   using Error::Error;
 };
@@ -35,7 +35,7 @@ struct FormatError : Error {
 struct IoError : Error {
   using Error::Error;
 };
-/// A configuration, command line or API argument out of its range.
+/// A configuration value, command line flag or API argument that is out of range.
 struct ConfigError : Error {
   using Error::Error;
 };
@@ -47,16 +47,16 @@ struct DataError : Error {
 struct NumericError : Error {
   using Error::Error;
 };
-/// A graph used against its rules: freed, changed in place before backward, and the like.
+/// Misuse of an autograd graph: it was freed, a value was changed in place before backward, and so on.
 struct AutogradError : Error {
   using Error::Error;
 };
-/// A function that cannot be made a graph, or a graph that a pass or an executor cannot understand.
+/// A function that cannot be traced into a graph, or a graph that a pass or an executor does not understand.
 struct GraphError : Error {
   using Error::Error;
 };
 
-/// Streams all parts into one string.
+/// Joins all parts into one string, with operator<<.
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
@@ -64,7 +64,7 @@ std::string concat(const Parts&... parts) {
   return out.str();
 }
 
-/// Throws E with the parts joined as its message unless `ok`.
+/// Throws E, with the joined parts as its message, unless `ok`.
 template <typename E = Error, typename... Parts>
 void require(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]

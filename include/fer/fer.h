@@ -1,5 +1,5 @@
-// What a program of one's own mostly needs, in one include: tensors, gradients, layers, data, training and
-// prediction. docs/cpp.md shows it.
+// One include for what most programs need: tensors, gradients, layers, data, training and prediction. See
+// docs/cpp.md.
 #pragma once
 
 #include "fer/autograd/function.h"

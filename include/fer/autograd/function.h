@@ -1,4 +1,4 @@
-// Function: an operation of the user's own, differentiated like the built-in ones.
+// Function: a user-defined operation, differentiated like the built-in ones.
 //
 //   struct Square : fer::Function {
 //     std::string name() const override { return "square"; }
@@ -28,7 +28,7 @@ class FunctionContext {
  public:
   explicit FunctionContext(std::string op, std::vector<bool> needs_gradient);
   void save(const std::string& name, const Tensor& tensor);
-  /// AutogradError if nothing was saved under the name, or if it was changed in place since.
+  /// AutogradError if nothing was saved under that name, or if the tensor was changed in place since.
   Tensor saved(const std::string& name) const;
   /// Whether backward must fill in the gradient of input i.
   bool needs_gradient(std::size_t i) const;
@@ -44,7 +44,7 @@ class Function {
   virtual ~Function() = default;
   virtual std::string name() const = 0;
   virtual Tensor forward(FunctionContext& context, const std::vector<Tensor>& inputs) = 0;
-  /// One gradient an input; an undefined tensor means zero.
+  /// One gradient per input; an undefined tensor means zero.
   virtual std::vector<Tensor> backward(FunctionContext& context, const Tensor& dy) = 0;
 };
 

@@ -1,4 +1,4 @@
-// gradcheck: holds a gradient against central differences, in float64, under a random cotangent.
+// gradcheck: compares a gradient with central differences, in float64, for a random cotangent.
 //
 //   auto result = fer::gradcheck("square", [](const auto& x) { return fer::mul(x[0], x[0]); }, {input});
 //   if (!result.ok) std::cerr << result.message;   // function, input, index, expected, got
@@ -17,10 +17,10 @@ struct GradcheckOptions {
   double step = 1e-5;       ///< of the central difference, relative to max(1, |x|)
   double tolerance = 1e-6;  ///< on |got - expected| / max(1, |expected|)
   std::int64_t max_elements =
-      200;  ///< checked an input, spread evenly over it by a fixed random choice; 0: all
-  /// If positive: no elements, but so many random directions through all inputs at once, two evaluations
-  /// each. Tells whether all gradients together are right, though not which is wrong: for functions that take
-  /// long.
+      200;  ///< checked per input, spread evenly over it by a fixed random choice; 0: all
+  /// If positive, checks this many random directions through all inputs at once instead of elements, with two
+  /// evaluations each. This shows whether all gradients are right, but not which one is wrong. For slow
+  /// functions.
   int directions = 0;
   std::uint64_t seed = 1;  ///< of the cotangent, the choice of elements and the directions
 };
@@ -34,9 +34,9 @@ struct GradcheckFailure {
 struct GradcheckResult {
   bool ok = true;
   std::int64_t checked = 0;                ///< elements, or directions, compared
-  double worst = 0;                        ///< largest error seen, in the measure of `tolerance`
-  std::vector<GradcheckFailure> failures;  ///< the worst first, at most ten
-  std::string message;                     ///< for people; empty if ok
+  double worst = 0;                        ///< largest error, measured as in `tolerance`
+  std::vector<GradcheckFailure> failures;  ///< worst first, at most ten
+  std::string message;                     ///< readable summary; empty if ok
 };
 
 using DifferentiableFunction = std::function<Variable(const std::vector<Variable>&)>;

@@ -1,5 +1,5 @@
-// The gradient checks that fer ships: every operation on shapes that are awkward for it. `fer gradcheck`
-// lists and runs them, the tests do so on every device.
+// The gradient checks that fer ships: every operation on awkward shapes. `fer gradcheck` lists and runs them;
+// the tests run them on every device.
 //
 //   for (const fer::GradcheckCase& c : fer::op_gradcheck_cases()) {
 //     if (!fer::gradcheck(c, fer::Device::cpu).ok) ...
@@ -15,7 +15,7 @@
 
 namespace fer {
 
-/// Makes the inputs of a case: float64 leaves whose values depend on the names of case and input alone.
+/// Makes the inputs of a case: float64 leaves whose values depend only on the names of case and input.
 class CaseInputs {
  public:
   CaseInputs(std::string case_name, Device device);
@@ -23,8 +23,8 @@ class CaseInputs {
   /// Uniform in [low, high); a constant unless it `requires_grad`.
   CaseInputs& uniform(const std::string& name, const Shape& shape, double low = -1.0, double high = 1.0,
                       bool requires_grad = true);
-  /// Evenly spaced in (-1, 1) and shuffled: no two are close and none is close to zero, so that central
-  /// differences stay on one side of the kinks of maxima, rectifiers and absolute values.
+  /// Evenly spaced in (-1, 1) and shuffled. No two values are close and none is close to zero, so central
+  /// differences do not cross the kinks of maxima, rectifiers and absolute values.
   CaseInputs& apart(const std::string& name, const Shape& shape);
 
   std::vector<Variable> take() { return std::move(inputs_); }
@@ -39,9 +39,9 @@ class CaseInputs {
 };
 
 struct GradcheckCase {
-  std::string name;  ///< "conv2d/3x3 stride 2": what is checked, and which case of it
+  std::string name;  ///< "conv2d/3x3 stride 2": the subject and the case
   std::function<void(CaseInputs&)> describe_inputs;
-  /// Runs on float32 inputs as well as on float64 ones, on any device.
+  /// Takes float32 or float64 inputs, on any device.
   DifferentiableFunction function;
 
   /// The part of the name before the first slash.

@@ -1,4 +1,4 @@
-// Operation: what record() is told of an operation beside its inputs, and Tracer, who listens to it.
+// Operation: the name and attributes that record() gets beside the inputs. Tracer: observes these calls.
 //
 //   return record({"conv2d", {{"stride", options.stride}}}, std::move(y), {x, weight}, backward);
 #pragma once
@@ -19,15 +19,15 @@ namespace fer {
 class Function;
 class Variable;
 
-/// A number, list or tensor that decides what an operation computes. It views what it names; the call of
-/// record() is its whole life.
+/// A number, list or tensor that determines what an operation computes. It does not own its value and is
+/// valid only during the call of record().
 struct Attribute {
   std::string_view name;
   std::variant<std::int64_t, double, std::span<const int>, const Tensor*, const std::shared_ptr<Function>*>
       value;
 };
 
-/// The name of an operation and its attributes. An operation without attributes is its name alone.
+/// The name of an operation and its attributes, if any.
 struct Operation {
   std::string_view name;
   std::span<const Attribute> attributes;
@@ -39,7 +39,7 @@ struct Operation {
       : name(name_), attributes(attributes_.begin(), attributes_.size()) {}
 };
 
-/// Is told of every operation that its thread records, in their order, while it is alive. One at a time.
+/// While alive, observes every operation that its thread records, in order. One at a time per thread.
 class Tracer {
  public:
   Tracer();
@@ -49,7 +49,7 @@ class Tracer {
 
   virtual void on_operation(const Operation& operation, const std::vector<Variable>& inputs,
                             const Variable& output) = 0;
-  /// That of this thread, or null.
+  /// The tracer of this thread, or null.
   static Tracer* current();
 };
 

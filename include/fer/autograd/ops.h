@@ -1,9 +1,9 @@
 // The operations on Variables. Each checks its inputs, calls the backend of their device and records its
-// node; its file in src/autograd has the gradient, its page in docs/ops the derivation.
+// node. Its file in src/autograd has the gradient, its page in docs/ops the derivation.
 //
-// All inputs of an operation have one type, float32 or float64. On the devices simt and cuda it may be
-// bfloat16, but for losses and softmax; parameters (weights, biases, slopes) and running statistics are
-// float32 then, and so are their gradients.
+// All inputs of an operation have the same type, float32 or float64. On the devices simt and cuda it may also
+// be bfloat16, except in losses and softmax; parameters (weights, biases, slopes), running statistics and
+// their gradients are then float32.
 //
 // "rows x C" means any shape whose last extent is C. Wrong shapes throw ShapeError, wrong types TypeError;
 // both name the op and what it got. Undefined variables stand for "none" where a comment says optional.
@@ -35,14 +35,14 @@ inline Variable operator*(const Variable& a, const Variable& b) {
 inline Variable operator*(double alpha, const Variable& x) {
   return scale(x, alpha);
 }
-/// x as it would be after broadcasting to `shape`.
+/// x broadcast to `shape`.
 Variable broadcast_to(const Variable& x, const Shape& shape);
 
 // --- reductions (reduce.cpp) -----------------------------------------------------------------------------
 /// Sum or mean of all elements, a scalar.
 Variable sum(const Variable& x);
 Variable mean(const Variable& x);
-/// Sum over the dimensions in which `shape` has extent 1 or which it lacks; the reverse of broadcast_to.
+/// Sum over the dimensions that `shape` lacks or in which its extent is 1; the reverse of broadcast_to.
 Variable sum_to(const Variable& x, const Shape& shape);
 
 // --- activations (activation.cpp, prelu.cpp, softmax.cpp) --------------------------------------------------
@@ -63,13 +63,13 @@ Variable reshape(const Variable& x, const Shape& shape);
 Variable permute(const Variable& x, const std::vector<int>& order);
 /// Swaps the last two dimensions.
 Variable transpose(const Variable& x);
-/// All inputs agree but in dimension `dim`; negative dim counts from the back.
+/// All inputs have the same extents except in dimension `dim`; negative dim counts from the end.
 Variable concat(const std::vector<Variable>& parts, int dim);
 /// Elements [start, start + length) of dimension `dim`.
 Variable slice(const Variable& x, int dim, std::int64_t start, std::int64_t length);
 
 // --- types (cast.cpp) ---------------------------------------------------------------------------------
-/// x in another floating type; x itself if it is of that type.
+/// x in another floating type; x itself if it already has that type.
 Variable cast(const Variable& x, DType dtype);
 
 // --- products (matmul.cpp, linear.cpp) --------------------------------------------------------------------
@@ -79,12 +79,12 @@ Variable matmul(const Variable& a, const Variable& b);
 /// y = x weight^T + bias + residual.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
                 const Variable& residual = {});
-/// gelu(linear(x, weight, bias)), in one pass over y where the device can.
+/// gelu(linear(x, weight, bias)), in one pass over y if the device can.
 Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias = {});
 
 // --- convolution (conv2d.cpp) --------------------------------------------------------------------------
 /// x: N x H x W x I, weight: O x kh x kw x I/groups, bias: O (optional).
-/// y: N x H' x W' x O, H' = (H + 2 padding - kh) / stride + 1. groups == I == O takes the depthwise kernels.
+/// y: N x H' x W' x O, H' = (H + 2 padding - kh) / stride + 1. groups == I == O uses the depthwise kernels.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dOptions& options);
 
@@ -94,9 +94,9 @@ Variable max_pool2d(const Variable& x, int kernel, int stride);
 Variable global_avg_pool2d(const Variable& x);
 
 // --- normalisation (batch_norm.cpp, layer_norm.cpp) -------------------------------------------------------
-/// x: rows x C, weight, bias: C. Normalises by the batch and updates running_mean, running_var (C) in place.
-/// In the same passes over memory: slope (C, optional), as in prelu(); residual (x's shape, optional), added
-/// last.
+/// x: rows x C, weight, bias: C. Normalises by the batch statistics and updates running_mean and running_var
+/// (C) in place. In the same passes over memory it applies slope (C, optional), as in prelu(), and last adds
+/// residual (x's shape, optional).
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Tensor& running_mean,
                     Tensor& running_var, double momentum, double eps, const Variable& slope = {},
                     const Variable& residual = {});
@@ -107,38 +107,38 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double eps);
 
 // --- attention (attention.cpp), Eq. 4 ---------------------------------------------------------------------
-/// q: N x Tq x D, k and v: N x Tk x D; y: N x Tq x D. Heads of width D / heads; scores over sqrt(D / heads).
+/// q: N x Tq x D, k and v: N x Tk x D; y: N x Tq x D. Each head has width D / heads; scores are divided by
+/// sqrt(D / heads).
 Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads);
-/// The same composed of slice, matmul, softmax and concat: what attention() is checked against.
+/// The same, composed of slice, matmul, softmax and concat: the reference that attention() is tested against.
 Variable attention_composed(const Variable& q, const Variable& k, const Variable& v, int heads);
 
-// --- heat map and product (heatmap.cpp), Eq. 1
-// --------------------------------------------------------------
+// --- heat map and product (heatmap.cpp), Eq. 1 ----------------------------------------------------------
 /// f_lm: N x H x W x Cl; the heat map: N x H x W x 1.
 Variable heatmap(const Variable& f_lm, HeatmapKind kind);
 /// heatmap(f_lm) * f_img in one kernel. f_img: N x H x W x Ci.
 Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKind kind);
 
 // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
-/// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). The mask is that of
-/// `key`, see Backend::dropout.
+/// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). `key` determines the
+/// mask, see Backend::dropout.
 Variable dropout(const Variable& x, double p, const RandomKey& key);
 
-// --- losses (cross_entropy.cpp, neaa.cpp): scores N x K, labels int64 N; the result is a scalar
-// ---------------
+// --- losses (cross_entropy.cpp, neaa.cpp): scores N x K, labels int64 N; the result is a scalar ---------
 /// DataError if a label is outside of 0 .. K-1.
 Variable cross_entropy(const Variable& scores, const Tensor& labels, double label_smoothing = 0.0);
-/// target: N x K, a distribution a row.
+/// target: N x K, one distribution per row.
 Variable soft_cross_entropy(const Variable& scores, const Variable& target);
 /// Entropy of each predicted distribution, N.
 Variable entropy(const Variable& scores);
-/// Eq. 7 over all classes, or Eq. 8 with `skip` the neutral class (-1: none). features: N x D. The anchors
-/// are chosen by the entropy of `scores`, a choice without gradient.
+/// Eq. 7 over all classes, or Eq. 8 if `skip` is the neutral class (-1: none). features: N x D. The entropy
+/// of `scores` selects the anchors; no gradient flows through the selection.
 Variable anchor_loss(const Variable& features, const Tensor& scores, const Tensor& labels,
                      std::int64_t skip = -1);
 /// Eq. 9.
 Variable neutral_loss(const Variable& features, const Tensor& labels, std::int64_t neutral);
-/// Eq. 9 as printed, over all ordered pairs, composed of elementary operations: the oracle of neutral_loss.
+/// Eq. 9 as printed, over all ordered pairs, composed of elementary operations: the reference that
+/// neutral_loss is tested against.
 Variable neutral_loss_composed(const Variable& features, const Tensor& labels, std::int64_t neutral);
 /// Eq. 10: Eq. 8 + Eq. 9.
 Variable neaa_loss(const Variable& features, const Tensor& scores, const Tensor& labels,

@@ -1,12 +1,13 @@
 // Profiler: where the time of a step goes, by operation and by module, forward and backward.
 //
-//   fer::Profiler profiler;                 // this thread's operations are noted from here on
+//   fer::Profiler profiler;                 // records this thread's operations from here on
 //   loss = model(x); loss.backward();
 //   std::cout << profiler.table();          // until it is destroyed or stopped
 //
-// Forward: an operation is given the time since the one before it was recorded, so that what lies between two
-// operations (allocation, checks) counts with the second. Backward: the time of its function. Devices that
-// work asynchronously (name yours) are waited for at each mark, which itself costs time there.
+// Forward: an operation's time starts where the previous operation was recorded, so the time between two
+// operations (allocation, checks) counts toward the second. Backward: the time of its backward function. The
+// profiler synchronises an asynchronous device (pass it to the constructor) at each mark, which itself costs
+// time.
 #pragma once
 
 #include <chrono>
@@ -32,18 +33,18 @@ class Profiler {
   Profiler(const Profiler&) = delete;
   Profiler& operator=(const Profiler&) = delete;
 
-  /// Ends the recording; what was noted stays.
+  /// Stops recording; recorded events stay.
   void stop();
-  /// Gives the time since the last mark to `op`.
+  /// Attributes the time since the last mark to `op`.
   void mark(std::string op, std::string module, Phase phase);
-  /// Forgets the time since the last mark.
+  /// Discards the time since the last mark.
   void skip();
-  /// Forgets all events but the first `count`, and the time since then.
+  /// Discards all events after the first `count`, and the time since the last mark.
   void rewind(std::size_t count);
 
   const std::vector<Event>& events() const { return events_; }
-  /// Two tables for people, by operation and by module (paths cut to `module_depth` names): calls,
-  /// milliseconds, share.
+  /// Two text tables, by operation and by module (paths cut to `module_depth` names): calls, milliseconds,
+  /// share.
   std::string table(int module_depth = 2) const;
   /// In the format of chrome://tracing and Perfetto.
   std::string chrome_trace() const;

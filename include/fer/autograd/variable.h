@@ -6,8 +6,8 @@
 //   w.grad();  // 2 w / 3
 //
 // An operation computes its value at once and, if an input needs a gradient, records a Node: its name, its
-// inputs, and a function from the gradient of its output to the gradients of its inputs. backward() walks the
-// nodes in the reverse of the order in which they were recorded.
+// inputs, and a function from the gradient of its output to the gradients of its inputs. backward() visits
+// the nodes in reverse order of recording.
 #pragma once
 
 #include <cstdint>
@@ -25,22 +25,22 @@ namespace fer {
 
 struct Node;
 
-/// Makes a value once more that was cheap to make, so that it need not be kept for backward (a batch norm, an
-/// activation, a mask of dropout). It reads what its operation keeps anyway.
+/// Recomputes a value that is cheap to compute (a batch norm, an activation, a mask of dropout), so that it
+/// need not be kept for backward. It reads only tensors that its operation saves anyway.
 using Recipe = std::function<Tensor()>;
 
 class Variable {
  public:
   Variable() = default;  ///< undefined: stands for "none" where an argument is optional
-  /// A constant; implicitly, so that operations and layers take tensors.
+  /// A constant. The conversion is implicit, so that operations and layers accept tensors.
   Variable(Tensor value) : Variable(std::move(value), false) {}
   /// A leaf. Parameters are leaves that require gradients; `name` appears in errors and graphs.
   explicit Variable(Tensor value, bool requires_grad, std::string name = {});
 
   bool defined() const { return state_ != nullptr; }
   const Tensor& value() const;
-  /// For changing a leaf in place (optimizers, loading). Later backward passes through values saved before
-  /// the change notice it.
+  /// For changing a leaf in place (optimizers, loading). A later backward pass that needs a value saved
+  /// before the change throws AutogradError.
   Tensor& mutable_value();
   const Shape& shape() const { return value().shape(); }
   std::int64_t dim(int i) const { return value().dim(i); }
@@ -61,13 +61,13 @@ class Variable {
   Tensor& mutable_grad();
   void zero_grad();
 
-  /// Adds d(this)/d(leaf) to the gradient of every leaf below. Without a cotangent, this must be a scalar.
-  /// Saved values are freed on the way; with `retain_graph` they are kept for another call.
+  /// Adds d(this)/d(leaf) to the gradient of every leaf that this depends on. Without a cotangent, this must
+  /// have one element. Saved values are freed on the way unless `retain_graph` keeps them for another call.
   void backward(const Tensor& cotangent = {}, bool retain_graph = false) const;
 
   /// The same value, outside of the graph.
   Variable detach() const;
-  /// The node that made this; null for leaves and under NoGrad.
+  /// The node that produced this; null for leaves and under NoGrad.
   const std::shared_ptr<Node>& node() const;
   /// Identity of the underlying variable (copies of a Variable share it).
   const void* id() const { return state_.get(); }
@@ -83,19 +83,19 @@ class Variable {
   std::shared_ptr<State> state_;
 };
 
-/// Maps the gradient of a node's output to the gradients of its inputs, in their order. An undefined tensor
-/// stands for a zero gradient, or for that of an input that needs none.
+/// Maps the gradient of a node's output to the gradients of its inputs, in order. An undefined tensor stands
+/// for a zero gradient, or for an input that needs no gradient.
 using BackwardFunction = std::function<std::vector<Tensor>(const Tensor& dy)>;
 
-/// Where the gradient of an input goes: to the node that made it, to a leaf, or (neither set) nowhere. It
-/// does not hold the input's value, which lives on only if backward saved it.
+/// Where the gradient of an input goes: to the node that produced it, to a leaf, or (neither set) nowhere. It
+/// does not hold the input's value; that stays alive only if backward saved it.
 struct Edge {
   std::shared_ptr<Node> node;
   Variable leaf;
   Shape shape;
   DType dtype = DType::float32;
   Device device = Device::cpu;
-  bool given = false;  ///< whether there was an input at all; false: an optional one left out
+  bool given = false;  ///< false: an optional input that was left out
   bool needs_gradient() const { return node || leaf.defined(); }
 };
 
@@ -105,24 +105,24 @@ struct Node {
   std::uint64_t sequence = 0;  ///< order of recording
   std::vector<Edge> inputs;
   Shape shape;                ///< of the output, for messages
-  BackwardFunction backward;  ///< empty once it was run and freed
+  BackwardFunction backward;  ///< empty after it has run and was freed
 
   ~Node();
 };
 
 /// Wraps the value of an operation. Records a node if gradients are enabled and an input requires one;
-/// otherwise `backward`, and all it holds on to, is dropped at once. A Tracer is told in either case. With a
-/// `recipe`, operations that need the value in their backward keep the recipe instead.
+/// otherwise `backward` and everything that it holds are released at once. The Tracer, if any, is called in
+/// either case. With a `recipe`, operations that need the value in backward keep the recipe instead.
 Variable record(const Operation& operation, Tensor value, const std::vector<Variable>& inputs,
                 BackwardFunction backward, Recipe recipe = {});
 
-/// For use inside a BackwardFunction: what has been summed up so far of the gradient of the node's input i,
-/// which the function then has to return as part of its own; undefined if there is nothing, or others may
-/// still read it. An operation whose kernel can add on its way spares the engine a pass over memory.
+/// For use inside a BackwardFunction: takes the gradient accumulated so far for the node's input `input`. The
+/// function must include it in the gradient that it returns. Undefined if there is none yet or if others may
+/// still read it. If a kernel can add it on the way, the engine saves one pass over memory.
 Tensor take_pending_gradient(std::size_t input);
 
-/// A tensor held for backward, or the recipe of one. get() throws AutogradError if it, or what the recipe is
-/// made of, was written to in the meantime.
+/// A tensor saved for backward, or its recipe. get() throws AutogradError if the tensor, or a tensor that the
+/// recipe reads, was written to in the meantime.
 class Saved {
  public:
   Saved() = default;
@@ -130,7 +130,7 @@ class Saved {
   Saved(const Variable& x, std::string_view op, std::string_view name);
   Tensor get() const;
   bool defined() const { return tensor_.defined() || recipe_; }
-  /// Nothing is kept: get() makes the value again.
+  /// Whether get() recomputes the value.
   bool is_recipe() const { return recipe_ != nullptr; }
 
  private:
@@ -166,8 +166,8 @@ class EnableGrad {
 
 bool grad_enabled();
 
-/// The graph below `output` in Graphviz's language: operations (with the path of their module), leaves and
-/// constants, edges labelled with shapes. The same graph gives the same text.
+/// The graph that computes `output`, in Graphviz's language: operations (with the path of their module),
+/// leaves and constants, edges labelled with shapes. The same graph gives the same text.
 std::string graph_dot(const Variable& output);
 
 }  // namespace fer

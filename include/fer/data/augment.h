@@ -1,4 +1,4 @@
-// Augmentation of training pictures. What is done to a sample is drawn from (seed, epoch, sample) alone, so
+// Augmentation of training pictures. The augmentation of a sample depends only on (seed, epoch, sample), so
 // it is the same with any number of threads, on every device and after a resume.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace fer {
 
-/// The paper's recipe, and extras that are off by default. Ranges are of uniform draws.
+/// The paper's recipe, and extras that are off by default. Values are drawn uniformly from their ranges.
 struct AugmentOptions {
   double flip = 0.5;                                      ///< probability
   double erase = 0.5;                                     ///< probability
@@ -24,14 +24,13 @@ struct AugmentOptions {
   double brightness = 0;  ///< 0.2: times 0.8 to 1.2
   double contrast = 0;    ///< 0.2: times 0.8 to 1.2 around the picture's mean
 
-  /// Everything off: what test pictures get.
+  /// Everything off, as for test pictures.
   static AugmentOptions none();
-  /// ConfigError naming the first value out of its range.
+  /// ConfigError, naming the first value that is out of range.
   void check() const;
 };
 
-/// What is done to one picture: a warp (output to input, in pixels of the picture), light, then flip and
-/// erasing.
+/// The augmentation of one picture: a warp (output to input), brightness and contrast, then flip and erasing.
 struct Augmentation {
   ImageTransform transform;  ///< done by Backend::preprocess_images
   bool warps = false;
@@ -45,7 +44,8 @@ struct Augmentation {
 Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t seed, std::int64_t epoch,
                                std::int64_t sample, int size);
 
-/// Applies warp (bilinear, the border repeated) and light, not the transform. Any channel count.
+/// Applies warp (bilinear, repeating the border), brightness and contrast, but not the transform. Any number
+/// of channels.
 Image apply(const Augmentation& augmentation, const Image& image);
 
 /// Landmarks of the picture after warp and flip.

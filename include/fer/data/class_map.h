@@ -1,5 +1,5 @@
-// Two lists of classes matched by what their names mean: `anger` of one data set is `angry` of another, and
-// `1_Surprise` is `surprised`.
+// Matches two lists of classes by the meaning of their names: `anger` of one data set is `angry` of another,
+// and `1_Surprise` is `surprised`.
 //
 //   const fer::ClassMap map = fer::match_classes({"the data set", {"angry", "happy"}},
 //                                                {"the network", {"happiness", "anger", "fear"}});
@@ -17,14 +17,14 @@
 
 namespace fer {
 
-/// What a class name means, in one spelling for all: capitals, spaces, hyphens and leading numbers count for
-/// nothing, and the usual words for the eight expressions become those of FER+ ("Angry" is "anger").
+/// The canonical spelling of a class name: capitals, spaces, hyphens and leading numbers are ignored, and the
+/// usual words for the eight expressions become those of FER+ ("Angry" becomes "anger").
 std::string canonical_class(std::string_view name);
 
 /// The position of the class that means neutral; -1 if there is none.
 int neutral_class(const std::vector<std::string>& names);
 
-/// Class names in their order, and whose they are, for messages: "the network".
+/// Class names in order, and their owner for messages: "the network".
 struct ClassList {
   std::string owner;
   std::vector<std::string> names;
@@ -40,18 +40,18 @@ struct ClassMap {
 
   /// Whether the lists have the same classes in the same order, however spelt.
   bool identical() const;
-  /// For each class of the first list its position in the second; -1: it is not there.
+  /// For each class of the first list, its position in the second; -1 if it is not there.
   std::vector<std::int64_t> second_of_first() const;
 };
 
-/// DataError, naming them, if several classes of one list mean one of the other, unless both lists spell
-/// these alike.
+/// DataError, naming the classes, if several of one list match one of the other, unless both lists spell them
+/// the same.
 ClassMap match_classes(const ClassList& first, const ClassList& second);
 
 /// The numbers of the samples whose class c has a place in another list: to[c] >= 0.
 std::vector<std::int64_t> samples_with_place(const Dataset& dataset, const std::vector<std::int64_t>& to);
-/// `dataset` with the classes `names`, in which its class c is to[c]. Soft labels move along; what they give
-/// to classes without a place is spread over the others. ConfigError for a sample whose class has no place.
+/// `dataset` with the classes `names`; its class c becomes to[c]. Soft labels are mapped too; their share for
+/// classes without a place is spread over the others. ConfigError for a sample whose class has no place.
 std::shared_ptr<const Dataset> relabelled(std::shared_ptr<const Dataset> dataset,
                                           std::vector<std::string> names, std::vector<std::int64_t> to);
 

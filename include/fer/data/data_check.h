@@ -1,5 +1,5 @@
-// What a data set holds, as far as a training should know: pictures of each class and part, their sizes and
-// colour, damaged ones, what was left out and why, and pictures that are there twice.
+// Checks a data set before training: pictures per class and part, their sizes and colour, damaged files, what
+// was left out and why, and duplicates.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace fer {
 
-/// Of the widths or heights of a part's pictures.
+/// The range of the widths or heights of a part's pictures.
 struct ExtentRange {
   int least = 0, median = 0, most = 0;
 };
@@ -34,7 +34,7 @@ struct DuplicateGroup {
   std::vector<Member> members;
 };
 
-/// How many pictures of two parts, or of one, are in the other, too.
+/// The pictures that two parts share, or the duplicates within one part.
 struct SharedPictures {
   std::size_t first = 0, second = 0;  ///< of DataCheck::parts; the same: within one part
   std::int64_t groups = 0, of_first = 0, of_second = 0;
@@ -49,8 +49,8 @@ struct DataCheck {
   double seconds = 0;
 };
 
-/// Reads every picture of every part once, on all threads. Of each it keeps 632 bytes until the end. What
-/// cannot be opened or read is in the result; ConfigError for options that are wrong.
+/// Reads every picture of every part once, on all threads, and keeps 632 bytes of each until the end. The
+/// result lists parts and pictures that cannot be opened or read. ConfigError for invalid options.
 DataCheck check_data(const DatasetOptions& options, const ProgressFunction& progress = {});
 
 /// Which parts share pictures; pairs that share none are left out.
@@ -59,7 +59,7 @@ std::vector<SharedPictures> shared_pictures(const DataCheck& check,
 
 /// Whether everything is there and could be opened and read.
 bool is_sound(const DataCheck& check);
-/// For people; long lists are cut.
+/// A readable summary; long lists are cut.
 std::string to_text(const DataCheck& check);
 /// Everything, with a "version".
 std::string to_json(const DataCheck& check);

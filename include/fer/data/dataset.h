@@ -26,12 +26,12 @@ std::string_view name_of(Split split);
 Split parse_split(std::string_view name);
 
 /// How FER+ votes become labels. Votes are of ten columns: eight emotions, unknown, no face (NF).
-/// majority: its authors' rule: single votes count as none, the winner needs more than half of what is left;
-///           rows won by unknown or NF are dropped.
-/// argmax:   the column of most votes (the first of equals) of rows that have an image name; the same are
-/// dropped. soft:     the rows of argmax with the votes of the eight emotions as a distribution (single votes
-/// count as
-///           none, unless nothing else is there).
+/// majority: the rule of FER+'s authors: single votes are ignored, and the winner needs more than half of the
+///           remaining votes; rows won by unknown or NF are dropped.
+/// argmax:   the column with the most votes (the first on a tie), for rows that have an image name; rows won
+///           by unknown or NF are dropped.
+/// soft:     the rows of argmax, with the votes of the eight emotions as a distribution (single votes are
+///           ignored, unless there are no others).
 enum class LabelMode : std::uint8_t { majority, argmax, soft };
 std::string_view name_of(LabelMode mode);
 LabelMode parse_label_mode(std::string_view name);
@@ -53,7 +53,7 @@ struct DatasetOptions {
   int face_size = 112;
 };
 
-/// What a data set holds and does not use: files, folders or rows, by the rule that left them out.
+/// Files, folders or rows of a data set that are not used, grouped by the rule that excluded them.
 struct LeftOut {
   std::string rule;  ///< "no majority", "hidden", ".gif"
   std::int64_t count = 0;
@@ -70,8 +70,8 @@ struct DatasetInfo {
   int channels = 3;                        ///< 1 if every picture is grey
   std::string labels = "published";        ///< where they come from: "class folders", "majority of the votes"
   bool soft_labels = false, has_landmarks = false, has_arousal = false;
-  std::vector<std::string> warnings;  ///< classes without samples, rows left aside: for the caller to show
-  std::vector<LeftOut> left_out;      ///< of this part; also what is no news, such as hidden files
+  std::vector<std::string> warnings;  ///< for the caller to show: classes without samples, ignored rows
+  std::vector<LeftOut> left_out;      ///< of this part, including expected ones such as hidden files
 };
 
 struct Sample {
@@ -107,18 +107,18 @@ class Dataset {
 /// "rafdb", "ferplus", "fer2013", "affectnet7", "affectnet8", "folder", "faces".
 const std::vector<std::string>& dataset_names();
 
-/// Opens a data set: reads labels and checks that the files are there; pictures in files are read later
-/// (examine() reads them all). ConfigError: unknown name or option; IoError: missing folder or file;
-/// FormatError: a list that is no text; DataError: what is in them contradicts the layout (file, line, what
-/// was expected and what was found). docs/data.md has the layouts.
+/// Opens a data set: reads labels and checks that the files are there. Picture files are read later
+/// (examine() reads them all). docs/data.md has the layouts. ConfigError: unknown name or option. IoError:
+/// missing folder or file. FormatError: a list that is not text. DataError: contents that contradict the
+/// layout (file, line, expected and found).
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 
-/// The samples of `dataset` with the given numbers, in their order (a part of it, or a subset to overfit).
+/// The samples of `dataset` with the given indices, in that order (a part of it, or a subset to overfit).
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       std::vector<std::int64_t> indices);
 
-/// Whether every picture shows no colour (is_grey). Reads them, on all threads, up to one that does. If none
-/// does, IoError or FormatError for one that cannot be read.
+/// Whether every picture is grey (is_grey). Reads pictures on all threads until one shows colour. If none
+/// does, IoError or FormatError for a picture that cannot be read.
 bool all_grey(const Dataset& dataset);
 
 /// A sample that cannot be read, and why; the reason names its file.
@@ -126,11 +126,12 @@ struct BadSample {
   std::int64_t index = 0;
   std::string reason;
 };
-/// `dataset` without these, which its warnings and left_out then name. DataError if nothing is left.
+/// `dataset` without the bad samples, which its warnings and left_out then name. DataError if nothing is
+/// left.
 std::shared_ptr<const Dataset> without(std::shared_ptr<const Dataset> dataset,
                                        const std::vector<BadSample>& bad);
 
-/// Pictures alone, without labels (label -1): every file given, for prediction.
+/// The given picture files without labels (label -1), for prediction.
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files);
 
 }  // namespace fer

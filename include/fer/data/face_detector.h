@@ -1,5 +1,5 @@
-// Where the faces of a photograph are, and how each is cut out, so that it looks like the pictures of the
-// data sets that a network is trained on.
+// Finds the faces in a photograph and crops each so that it looks like the pictures of the data sets that a
+// network is trained on.
 //
 //   const auto detector = fer::make_face_detector();
 //   for (const fer::DetectedFace& face : detector->detect(photograph))
@@ -23,12 +23,12 @@ struct Box {
 
 struct DetectedFace {
   Box box;           ///< from the brows to the chin, square
-  double score = 0;  ///< how sure the detector is; 0 is the least it reports
+  double score = 0;  ///< confidence of the detector; 0 is the lowest that it reports
 };
 
 struct FaceDetectorOptions {
-  /// The least side of a face that is looked for, as a share of the picture's longer side, in (0, 1]. One a
-  /// little smaller may be found, too. The time that a search takes goes with the inverse, squared.
+  /// The smallest side of a face to look for, as a share of the picture's longer side, in (0, 1]. Slightly
+  /// smaller faces may be found too. The search time is proportional to 1 / smallest^2.
   double smallest = 0.05;
   bool operator==(const FaceDetectorOptions&) const = default;
 };
@@ -36,8 +36,8 @@ struct FaceDetectorOptions {
 class FaceDetector {
  public:
   virtual ~FaceDetector() = default;
-  /// The faces of a picture of any size, from left to right; none where there is none. Faces of fewer than 40
-  /// pixels a side are not found, whatever `smallest` says. Safe to call from several threads.
+  /// The faces of a picture of any size, from left to right; there may be none. Faces of fewer than 40 pixels
+  /// a side are not found, regardless of `smallest`. Thread-safe.
   virtual std::vector<DetectedFace> detect(const Image& image) const = 0;
 };
 
@@ -49,16 +49,16 @@ std::unique_ptr<FaceDetector> make_face_detector(const FaceDetectorOptions& opti
 /// why.
 std::string face_detector_name(std::string* reason = nullptr);
 
-/// What part of the side of a data set's pictures the detector's box takes: 0.83 in FER2013, 0.64 in drawn
-/// faces ("faces"). Other data sets were not measured and count as FER2013, whose tight crops they share.
-/// docs/predict.md has the measurement.
+/// The side of the detector's box as a share of the side of a data set's pictures: 0.83 in FER2013, 0.64 in
+/// drawn faces ("faces"). Other data sets were not measured; FER2013's value is used for them, because they
+/// have tight crops too. docs/predict.md has the measurement.
 double face_share(std::string_view dataset);
 
 /// The square around a detected face that looks like the pictures of a data set with that share. Its centre
-/// is 0.07 of the box's side above the box's, as it is in both data sets measured.
+/// is above the box's centre by 0.07 of the box's side, as in both measured data sets.
 Box face_crop(const Box& face, double share = 0.83);
 
-/// The part of the picture in the box; what lies outside of the picture repeats its border.
+/// The part of the picture inside the box; parts outside of the picture repeat its border.
 Image crop(const Image& image, const Box& box);
 
 }  // namespace fer

@@ -1,6 +1,6 @@
 // Drawn faces: a small parametric head (a shaded surface with painted features) that shows seven expressions
-// through facial action units, with its 68 landmarks known exactly. A data set that needs no download, and
-// one where identity, pose, light and occlusion are under control.
+// through facial action units, with its 68 landmarks known exactly. It gives a data set that needs no
+// download and that controls identity, pose, light and occlusion.
 //
 //   fer::FaceParameters p = fer::sample_face(/*seed=*/1, /*identity=*/7, /*index=*/0);
 //   fer::Face face = fer::draw_face(p, 112);      // face.image 112x112x3, face.landmarks[68]
@@ -24,7 +24,7 @@ struct Point2 {
 /// fractions of the picture: (0, 0) is its top left corner, (1, 1) its bottom right one.
 using Landmarks = std::array<Point2, 68>;
 
-/// For each landmark the one that takes its place when the picture is mirrored.
+/// For each landmark, the landmark that takes its place when the picture is mirrored.
 std::span<const std::uint8_t, 68> mirrored_landmarks();
 /// Landmarks of the mirrored picture.
 Landmarks flip_landmarks(const Landmarks& landmarks);
@@ -142,8 +142,8 @@ FaceIdentity sample_identity(std::uint64_t seed, std::uint64_t identity);
 /// occlusion are drawn from (seed, identity, index); seven successive indices show the seven expressions.
 FaceParameters sample_face(std::uint64_t seed, std::uint64_t identity, std::uint64_t index);
 
-/// Draws; a function of its arguments alone, safe to call from several threads. ConfigError unless
-/// 16 <= size <= 2048.
+/// Draws a face. The result depends only on the arguments. Thread-safe. ConfigError unless 16 <= size <=
+/// 2048.
 Face draw_face(const FaceParameters& parameters, int size);
 
 }  // namespace fer

@@ -1,6 +1,5 @@
-// DataLoader: batches of a data set, prepared ahead by worker threads. Order and augmentation depend on
-// (seed, epoch) alone, so batches are the same whatever the number of threads, and any of them can be the
-// first.
+// DataLoader: batches of a data set, prepared ahead by worker threads. Order and augmentation depend only on
+// (seed, epoch), so batches are the same for any number of threads, and an epoch can start at any batch.
 //
 //   fer::DataLoader train(dataset, {.batch_size = 144, .shuffle = true, .seed = 1});
 //   for (const fer::Batch& batch : train.epoch(epoch, device))
@@ -24,19 +23,19 @@
 
 namespace fer {
 
-/// Pictures in their final size, kept in memory so that they are read, or drawn, and resized only once.
-/// Loaders share one where their data sets show the same samples under the same names, as the splits of
+/// Keeps pictures in their final size in memory, so that they are read (or drawn) and resized only once.
+/// Loaders may share a cache if their data sets have the same samples under the same names, as the splits of
 /// `faces` do.
 class SampleCache {
  public:
-  /// Keeps pictures of up to `most_bytes`; by default half of this machine's memory. What comes later is not
+  /// Keeps up to `most_bytes` of pictures, by default half of this machine's memory. Later pictures are not
   /// kept.
   explicit SampleCache(std::size_t most_bytes = half_of_memory());
   static std::size_t half_of_memory();
   bool is_full() const;
 
-  /// The sample of this name, if it was kept with a picture of this size; colour becomes grey for one
-  /// channel.
+  /// The sample of this name, if it was kept with a picture of this size; converted to grey if `channels` is
+  /// 1.
   std::optional<Sample> find(const std::string& name, int side, int channels) const;
   void keep(const std::string& name, const Sample& sample);
 
@@ -58,12 +57,12 @@ struct LoaderOptions {
   AugmentOptions augment = AugmentOptions::none();
   std::uint64_t seed = 1;
   int threads = 2;   ///< 0: prepare each batch when it is asked for
-  int prefetch = 4;  ///< batches ready or in work ahead of the consumer
+  int prefetch = 4;  ///< batches ready or in preparation ahead of the consumer
   std::shared_ptr<SampleCache>
       cache{};              ///< keeps the resized pictures, image_size^2 * channels bytes each; may be null
   int rank = 0, world = 1;  ///< each rank gets its contiguous share of every batch
 
-  /// Makes the batches what a network of `spec` expects: their size, colour and normalisation.
+  /// Sets size, colour and normalisation of the batches to those of `spec`.
   void follow(const InputSpec& spec);
 };
 
@@ -82,12 +81,12 @@ struct Batch {
   std::vector<std::int64_t> indices;  ///< N, of the samples in the data set
 };
 
-/// The bytes that a picture gives for a network: resized to side x side, then grey or RGB by `channels`.
+/// A picture as a network's input bytes: resized to side x side, then grey or RGB according to `channels`.
 Image network_picture(const Image& image, int side, int channels);
 
-/// uint8 pictures of a batch as network input on `device`: flipped, normalised as the batch says, erased
-/// (Backend::preprocess_images). float32, N x S x S x 3; of grey pictures the three channels are equal before
-/// they are normalised.
+/// The pictures of a batch (uint8) as network input on `device`, float32 N x S x S x 3: flipped, normalised
+/// by Batch::normalisation, erased (Backend::preprocess_images). The three channels of a grey picture are
+/// equal before normalisation.
 Tensor network_input(const Batch& batch, Device device);
 
 class BatchFeed;
@@ -143,17 +142,18 @@ class DataLoader {
   std::int64_t batches() const;
   /// Samples in an epoch, over all ranks.
   std::int64_t samples() const;
-  /// The data set's numbers in the order of an epoch.
+  /// The indices of the data set's samples in the order of an epoch.
   std::vector<std::int64_t> order(std::int64_t epoch) const;
 
-  /// The batches of an epoch, with Batch::x, labels, targets and landmarks on `device`. While it computes
-  /// one, the pictures of the next are on their way. The loader must outlive the loop.
+  /// The batches of an epoch, with Batch::x, labels, targets and landmarks on `device`. While the device
+  /// computes on one batch, the pictures of the next are uploaded. The loader must outlive the loop.
   EpochBatches epoch(std::int64_t epoch, Device device = Device::cpu) { return {*this, epoch, device}; }
 
-  /// For loops of one's own, without a device. Makes (epoch, batch) the next one. Cheap where that is the one
-  /// that comes next anyway: at the end of an epoch the workers go on with the following one.
+  /// For custom loops, without a device. Makes (epoch, batch) the next batch. It is cheap if that batch comes
+  /// next anyway: at the end of an epoch the workers continue with the following one.
   void start(std::int64_t epoch, std::int64_t batch = 0);
-  /// The next batch; nothing at the end of the epoch. Rethrows what a worker met while preparing this batch.
+  /// The next batch; nothing at the end of the epoch. Rethrows a worker's exception from preparing this
+  /// batch.
   std::optional<Batch> next();
 
   /// Seconds that next() waited for workers since construction or reset_waiting().

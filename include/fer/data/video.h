@@ -24,7 +24,7 @@ class VideoReader {
   virtual ~VideoReader() = default;
   /// The next frame; false after the last. FormatError, naming the stream, if it is damaged there.
   virtual bool next(VideoFrame& frame) = 0;
-  /// Frames a second on the average, as the stream announces them; 25 if it does not.
+  /// Average frames per second according to the stream; 25 if it does not say.
   virtual double frame_rate() const = 0;
 };
 
@@ -34,13 +34,13 @@ class VideoWriter {
   /// Appends an RGB frame, to be shown at `seconds` from the start, later than the one before. ShapeError
   /// unless all are of one size.
   virtual void write(const Image& frame, double seconds) = 0;
-  /// Completes the file, which then takes its name. A writer that goes without leaves nothing.
+  /// Completes the file and gives it its name. A writer destroyed without finish() leaves no file.
   virtual void finish() = 0;
 };
 
 /// IoError or FormatError, naming the file, if it cannot be opened or holds no video.
 std::unique_ptr<VideoReader> open_video(const std::filesystem::path& path);
-/// A camera by the system's name for it ("/dev/video0"), or a number for the one of that name.
+/// A camera, by its system name ("/dev/video0") or its number.
 std::unique_ptr<VideoReader> open_camera(const std::string& name);
 /// A video in the format that its extension names: H.264 where the library can write it, else MPEG-4.
 /// ConfigError for an unknown extension.

@@ -1,6 +1,5 @@
-// Files that are either whole or absent: what is written goes beside the target first, is forced to the
-// disk, and takes the target's place in one step (rename). A kill, a full disk or an unwritable folder
-// leaves the file that was there before as it was.
+// Atomic file writes: the data goes to a temporary file beside the target, is flushed to disk, and is renamed
+// to the target. A kill, a full disk or an unwritable folder leaves the previous file unchanged.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +18,8 @@ void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// Throws what writing `path` would throw now, and writes nothing: for what takes hours to compute.
+/// Throws the error that writing `path` would throw now, but writes nothing. Call it before a long
+/// computation.
 void require_writable_file(const std::filesystem::path& path);
 
 /// The whole file, or all that comes through a pipe, which stop.h cuts short. IoError, naming `path` and the

@@ -1,4 +1,4 @@
-// One writer a folder: two trainings into the same one would mix their checkpoints and logs.
+// One writer per folder: two runs in the same folder would mix their checkpoints and logs.
 #pragma once
 
 #include <filesystem>
@@ -6,8 +6,8 @@
 
 namespace fer {
 
-/// Holds a folder for this process until it is destroyed, or the process ends in whatever way: the lock
-/// (flock) is on the folder itself, so nothing is left behind. Who only reads needs none.
+/// Locks a folder for this process until the object is destroyed or the process ends in any way. The lock
+/// (flock) is on the folder itself, so nothing is left behind. Readers need no lock.
 class FolderLock {
  public:
   /// IoError, naming the folder, if it is held by someone else or cannot be opened.
@@ -16,8 +16,8 @@ class FolderLock {
   FolderLock(FolderLock&& other) noexcept;
   FolderLock& operator=(FolderLock&&) = delete;
 
-  /// Why the folder is not held, although nobody else holds it: some network file systems lock no folders.
-  /// Empty if it is.
+  /// Why the folder could not be locked although no one else holds it: some network file systems cannot lock
+  /// folders. Empty if it is locked.
   const std::string& missing() const { return missing_; }
 
  private:

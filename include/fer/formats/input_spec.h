@@ -1,5 +1,5 @@
-// What a network expects of the picture it is fed. Weight files state it in their metadata, under "input",
-// and whatever turns a picture into a network's input follows it.
+// The input that a network expects. Weight files store it in their metadata, under "input", and all code that
+// converts a picture to a network's input follows it.
 #pragma once
 
 #include <array>

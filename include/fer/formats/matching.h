@@ -28,7 +28,7 @@ struct NamedShape {
 
 std::vector<NamedShape> shapes_of(const StateDict& tensors);
 
-/// The name that a name of the file becomes; none: the rule has nothing to say about it.
+/// Returns the new name for a name of the file; none if the rule does not apply.
 using RenameRule = std::function<std::optional<std::string>(const std::string& name)>;
 
 /// "from..." becomes "to...".
@@ -68,7 +68,8 @@ void free_names(StateFile& file, const KnownName& known, const std::string& what
 /// "'module.' from 12 names".
 std::string text_of(const std::vector<TakenOff>& taken_off);
 
-/// How one project names what a model of ours has. Rules run in order, each on the last one's result.
+/// How another project names the tensors of one of fer's models. Rules run in order, each on the result of
+/// the one before.
 struct NameMap {
   std::string title;
   std::vector<RenameRule> renames;
@@ -80,7 +81,7 @@ struct MatchReport {
     std::string wanted, held;  ///< the model's name and the file's
   };
   struct Aside {
-    std::string held, reason;  ///< no reason: nobody foresaw it
+    std::string held, reason;  ///< no reason: no rule matched it
   };
   struct WrongShape {
     std::string wanted, held;

@@ -1,5 +1,4 @@
-// StateDict: the named tensors of a model, and the one pair of functions by which they come from and go to
-// files of any format.
+// StateDict: the named tensors of a model, and the functions that load and save them in any file format.
 //
 //   fer::StateDict weights = fer::load_state_dict("mobilefacenet_model_best.pth.tar");
 //   fer::save_state_dict("mobilefacenet.safetensors", weights);

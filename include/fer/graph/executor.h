@@ -15,8 +15,8 @@ namespace fer {
 
 class Executor {
  public:
-  /// Weights are brought into the layout that the device's kernels read when they are first used. GraphError
-  /// if an operation is unknown.
+  /// Weights are converted at first use into the layout that the device's kernels read. GraphError if an
+  /// operation is unknown.
   explicit Executor(Graph graph);
   ~Executor();
   Executor(Executor&&) noexcept;
@@ -30,11 +30,11 @@ class Executor {
 
  private:
   struct Step;
-  /// Steps [begin, end) that are run for a few images at a time, because a processor's caches hold the maps
-  /// of a few images from one step to the next, but not those of a batch.
+  /// Steps [begin, end) that run on a few images at a time: their maps stay in the processor's caches from
+  /// one step to the next, which those of a whole batch would not.
   struct Group {
     std::size_t begin, end;
-    std::vector<ValueId> inputs, outputs;  ///< of one image each in their first extent
+    std::vector<ValueId> inputs, outputs;  ///< their first extent is the number of images
   };
   using Values = std::vector<Tensor>;
 

@@ -1,12 +1,12 @@
-// Graph: the operations of a function of tensors as data, to be changed by passes (passes.h), run by an
-// Executor and printed as ONNX.
+// Graph: the operations of a function of tensors, as data. Passes (passes.h) change it, an Executor runs it,
+// and it can be written as ONNX.
 //
 //   fer::Graph graph = fer::trace([&](const auto& in) { return std::vector{model(in[0])}; }, {like});
 //   std::cout << graph.text();
 //
-// Nodes stand in an order in which they can run. A value is an input of the graph, a constant (a weight, or
-// what a pass made of weights), or the output of one node. Extents may grow with the number of images, so one
-// graph serves every batch.
+// Nodes are in an order in which they can run. A value is an input of the graph, a constant (a weight, or
+// computed from weights by a pass), or the output of one node. Extents may grow with the number of images, so
+// one graph serves every batch size.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 
 namespace fer {
 
-/// per_image * N + fixed, of a batch of N images.
+/// per_image * N + fixed, for a batch of N images.
 struct Extent {
   std::int64_t per_image = 0, fixed = 0;
   std::int64_t of(std::int64_t images) const { return per_image * images + fixed; }
@@ -37,7 +37,7 @@ struct GraphValue {
   std::vector<Extent> shape;
   DType dtype = DType::float32;
   Tensor constant{};   ///< defined: the value is known
-  std::string name{};  ///< of a parameter: its path in the model
+  std::string name{};  ///< a parameter's path in the model
 
   bool is_constant() const { return constant.defined(); }
   Shape at(std::int64_t images) const;
@@ -49,7 +49,7 @@ using GraphAttribute =
     std::variant<std::int64_t, double, std::vector<int>, Tensor, std::shared_ptr<Function>>;
 
 struct GraphNode {
-  std::string op;      ///< as record() was told: "conv2d"
+  std::string op;      ///< as in record(): "conv2d"
   std::string module;  ///< path of the module that ran it
   std::vector<ValueId> inputs;
   ValueId output = no_value;
@@ -64,10 +64,10 @@ struct GraphNode {
   std::string described() const;
 };
 
-/// A variable or statistic whose value the graph took as a constant.
+/// A variable or running statistic whose value became a constant of the graph.
 struct GraphSource {
   Variable variable{};  ///< undefined for a statistic
-  Tensor tensor{};      ///< what it was then
+  Tensor tensor{};      ///< its value when the graph was traced
   std::uint64_t version = 0;
 };
 
@@ -78,7 +78,7 @@ class Graph {
   std::vector<ValueId> inputs, outputs;
   std::vector<GraphSource> sources;
 
-  /// Whether all sources still have the values, the type and the device that they had when it was traced.
+  /// Whether all sources still have the values, type and device that they had when the graph was traced.
   bool is_current() const;
 
   GraphValue& value(ValueId id) { return values.at(static_cast<std::size_t>(id)); }
@@ -90,22 +90,22 @@ class Graph {
   ValueId add_constant(Tensor constant, std::string name = {});
   ValueId add_value(std::vector<Extent> shape, DType dtype);
 
-  /// Every reader of `from` reads `to` instead; so does the graph's own result.
+  /// Makes every reader of `from` read `to` instead, including the graph's outputs.
   void replace_uses(ValueId from, ValueId to);
-  /// Removes nodes whose output nobody reads, and forgets the constants that nobody reads.
+  /// Removes nodes whose output is unused, and unused constants.
   void remove_unused();
-  /// One line a node, for people and tests.
+  /// One line per node, for display and tests.
   std::string text() const;
 };
 
-/// Who makes and who reads each value; true until the graph is changed.
+/// The producer and the readers of each value; valid until the graph is changed.
 class GraphUses {
  public:
   explicit GraphUses(const Graph& graph);
-  /// The node that makes a value; null for an input or a constant.
+  /// The node that produces a value; null for an input or a constant.
   const GraphNode* producer(ValueId id) const;
   int producer_index(ValueId id) const { return producers_.at(static_cast<std::size_t>(id)); }
-  /// Indices of the nodes that read a value, each as often as it reads it.
+  /// Indices of the nodes that read a value; a node that reads it twice is listed twice.
   const std::vector<int>& readers(ValueId id) const { return readers_.at(static_cast<std::size_t>(id)); }
   bool is_output(ValueId id) const { return is_output_.at(static_cast<std::size_t>(id)); }
   /// Whether exactly one node reads the value, and the graph does not return it.

@@ -3,8 +3,7 @@
 //   fer::MultiplyAdds macs = fer::multiply_adds(graph);
 //   macs.total(); macs.under("attention");
 //
-// Norms, activations and sums are not counted, as is the custom. A graph that passes have changed counts as
-// what it has become.
+// Norms, activations and sums are not counted, as is customary. After passes, the changed graph is counted.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +16,10 @@
 namespace fer {
 
 struct MultiplyAdds {
-  std::map<std::string, std::int64_t> by_module;  ///< what each module computed itself
+  std::map<std::string, std::int64_t> by_module;  ///< each module's own, without its children's
 
   std::int64_t total() const;
-  /// Of the module at `path` and all below it.
+  /// The sum over the module at `path` and all modules below it.
   std::int64_t under(std::string_view path) const;
 };
 

@@ -1,4 +1,4 @@
-// A graph printed as ONNX nodes, operator set 17, float32 inside.
+// Converts a graph to ONNX nodes, operator set 17, float32 inside.
 //
 //   fer::OnnxModel model{.graph_name = "net"};
 //   model.inputs = {{"x", {"N", 32, 32, 3}}};
@@ -14,10 +14,10 @@
 
 namespace fer {
 
-/// Adds the nodes and constants of `graph` to `model`, reading the values `inputs` and giving those called
-/// `outputs`, all in the layout that they have in the graph: maps are N x H x W x C there. Inside, maps are N
-/// x C x H x W, as ONNX's convolutions want them. Nodes and constants are named after the modules that they
-/// come from. GraphError, naming the node, for an operation that has no form in ONNX.
+/// Adds the nodes and constants of `graph` to `model`. They read the values named `inputs` and produce those
+/// named `outputs`, all in the graph's layout: maps are N x H x W x C. Inside, maps are N x C x H x W, as
+/// ONNX's convolutions require. Nodes and constants are named after their modules. GraphError, naming the
+/// node, for an operation that has no ONNX form.
 void append_onnx(const Graph& graph, const std::vector<std::string>& inputs,
                  const std::vector<std::string>& outputs, OnnxModel& model);
 

@@ -1,4 +1,5 @@
-// Activations as layers, for use in a Sequential. PReLU learns a slope a channel; the others have no state.
+// Activations as layers, for use in a Sequential. PReLU learns one slope per channel; the others have no
+// state.
 #pragma once
 
 #include "fer/autograd/ops.h"

@@ -1,9 +1,9 @@
-// BatchNorm: normalises each channel over all rows. As everything is rows x C, it is PyTorch's BatchNorm1d
-// and BatchNorm2d at once.
+// BatchNorm: normalises each channel over all rows. Since all data is rows x C, it covers both of PyTorch's
+// BatchNorm1d and BatchNorm2d.
 //
-// In training the batch's own statistics are used, and running_mean and running_var follow them with
-// `momentum` (the variance unbiased); in evaluation the running ones are used. PyTorch's counter
-// num_batches_tracked matters only for momentum = None and is not kept: PyTorch loads a state without it.
+// Training uses the statistics of the batch and updates running_mean and running_var with `momentum` (the
+// variance unbiased). Evaluation uses the running statistics. PyTorch's counter num_batches_tracked matters
+// only for momentum = None and is not kept; PyTorch loads a state without it.
 #pragma once
 
 #include "fer/layers/module.h"
@@ -17,7 +17,7 @@ class BatchNorm : public Layer {
   std::string describe() const override;
   /// x: rows x C.
   Variable forward(const Variable& x) override;
-  /// With what follows it: slope (C, optional) as in prelu(), residual (x's shape, optional) added last. In
+  /// Batch norm, then prelu() with `slope` (C, optional), then plus `residual` (x's shape, optional). In
   /// training all of it takes one pass over memory.
   Variable forward(const Variable& x, const Variable& slope, const Variable& residual);
   Variable operator()(const Variable& x, const Variable& slope, const Variable& residual) {

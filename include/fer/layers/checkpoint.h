@@ -1,5 +1,5 @@
-// Gradient checkpointing: activations of a part of the model are not kept for backward but computed a second
-// time there. Memory for time: one more forward pass of the part.
+// Gradient checkpointing: the activations of a part of the model are not kept for backward but recomputed
+// there. It saves memory and costs one more forward pass of that part.
 //
 //   y = fer::checkpoint([&](const auto& in) { return stage(in[0]); }, {x});
 #pragma once
@@ -14,8 +14,9 @@ namespace fer {
 using CheckpointedFunction = std::function<Variable(const std::vector<Variable>&)>;
 
 /// f(inputs), keeping only `inputs` and the result. Backward runs f again with the same random numbers and
-/// module path; batch norms update their running statistics the first time only. Gradients of parameters
-/// inside f are accumulated as usual. `f` must live as long as the graph does. Without gradients, plain f.
+/// module path; batch norms update their running statistics only the first time. Gradients of parameters
+/// inside f are accumulated as usual. `f` must live as long as the graph. With gradients disabled, it just
+/// calls f.
 Variable checkpoint(const CheckpointedFunction& f, const std::vector<Variable>& inputs);
 
 /// Whether this thread is inside such a second run.

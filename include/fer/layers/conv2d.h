@@ -8,8 +8,8 @@ namespace fer {
 
 class Conv2d : public Layer {
  public:
-  /// Kernels of `kernel` x `kernel`. In front of a norm a bias has no effect, so there is none unless asked
-  /// for. ConfigError unless groups divides both channel counts.
+  /// Kernels are `kernel` x `kernel`. There is no bias by default, because a bias before a norm has no
+  /// effect. ConfigError unless groups divides both channel counts.
   Conv2d(std::int64_t in, std::int64_t out, int kernel, const Conv2dOptions& options = {}, bool bias = false);
 
   std::string describe() const override;

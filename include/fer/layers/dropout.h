@@ -2,7 +2,7 @@
 //
 // The mask is drawn from RandomScope::key(fnv1a64(path of the module)). Inside a RandomScope it depends on
 // the run's seed, the step and the layer, so it is the same on every device, after a resume, and when a
-// checkpointed stage is run a second time; outside of any, each call draws another one.
+// checkpointed stage is recomputed. Outside of any scope, each call draws a new mask.
 #pragma once
 
 #include "fer/layers/module.h"
@@ -17,7 +17,7 @@ class Dropout : public Layer {
   std::string describe() const override;
   Variable forward(const Variable& x) override;
   double p() const { return p_; }
-  /// Whether it changes anything: in training, with p > 0.
+  /// Whether it has an effect: in training, with p > 0.
   bool is_active() const { return is_training() && p_ > 0.0; }
 
  private:

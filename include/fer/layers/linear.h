@@ -16,8 +16,8 @@ class Linear : public Layer {
   std::string describe() const override;
   /// x: any shape with last extent `in`; the result has last extent `out`.
   Variable forward(const Variable& x) override;
-  /// gelu of the layer, and its sum with a residual of the result's shape: one pass over the result where the
-  /// device has such a kernel.
+  /// gelu() is the layer followed by GELU, plus() the layer plus a residual of the result's shape; each takes
+  /// one pass over the result if the device has such a kernel.
   Variable gelu(const Variable& x);
   Variable plus(const Variable& x, const Variable& residual);
 

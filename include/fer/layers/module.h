@@ -6,7 +6,7 @@
 //     fer::Linear& second = register_module<fer::Linear>("second", 8, 2);
 //     fer::Variable forward(const fer::Variable& x) override { return second(fer::relu(first(x))); }
 //   };
-//   Net net;                                                  // with random weights, see manual_seed()
+//   Net net;                                                  // random weights, see manual_seed()
 //   fer::save_state_dict("net.safetensors", net.state_dict());
 //   net.load_state_dict(fer::load_state_dict("net.safetensors"));
 #pragma once
@@ -23,11 +23,11 @@
 
 namespace fer {
 
-/// How a fresh parameter is filled.
+/// How a parameter is initialised.
 enum class Init {
   zeros,
   ones,
-  kaiming,      ///< normal, variance 2 / fan_in: weights in front of a rectifier
+  kaiming,      ///< normal, variance 2 / fan_in: weights before a rectifier
   xavier,       ///< uniform, variance 2 / (fan_in + fan_out): weights of attention and of the head
   prelu,        ///< 0.25
   class_token,  ///< normal, deviation 0.02
@@ -43,10 +43,10 @@ struct NamedBuffer {
   Tensor* buffer;
 };
 
-/// While one is alive, it bounds the modules that this thread makes: for sizes that come from a file, which
-/// must not ask for far more than the `values` that its tensors have. Twice as many and a million are
-/// allowed, so that a few that are missing can be named. What is beyond is refused before it is allocated,
-/// with a FormatError that begins with `source`.
+/// While alive, limits the total size of the parameters and buffers that this thread creates. It protects
+/// against sizes read from a damaged file: a model must not need far more than the `values` that the file's
+/// tensors hold. The limit is 2 * values + 1,000,000, so that a few missing tensors can still be reported by
+/// name. Beyond it, FormatError, beginning with `source`, is thrown before anything is allocated.
 class ParameterLimit {
  public:
   ParameterLimit(std::int64_t values, std::string source);
@@ -63,8 +63,8 @@ class ParameterLimit {
   ParameterLimit* outer_;
 };
 
-/// While one is alive, parameters that this thread makes stay zero: their values are loaded or drawn by
-/// initialise() right after, and drawing them twice takes time.
+/// While alive, parameters that this thread creates stay zero. Use it to save time if the values are loaded,
+/// or drawn by initialise(), right afterwards.
 class SkipInit {
  public:
   SkipInit();
@@ -76,7 +76,7 @@ class SkipInit {
   bool outer_;
 };
 
-/// A module made so: FERNet net = uninitialised<FERNet>(config).
+/// Makes a module under SkipInit: FERNet net = uninitialised<FERNet>(config).
 template <typename M, typename... Args>
 M uninitialised(Args&&... args) {
   const SkipInit skip;
@@ -85,8 +85,8 @@ M uninitialised(Args&&... args) {
 
 /// Names in which a StateDict and a module differ.
 struct StateDifference {
-  std::vector<std::string> missing;     ///< that the module has and the StateDict lacks
-  std::vector<std::string> unexpected;  ///< that the StateDict has and the module lacks
+  std::vector<std::string> missing;     ///< in the module but not in the StateDict
+  std::vector<std::string> unexpected;  ///< in the StateDict but not in the module
 };
 
 class Module {
@@ -99,29 +99,29 @@ class Module {
   /// "Conv2d(64, 128, kernel 3, stride 2)": for `fer info` and errors.
   virtual std::string describe() const { return "Module"; }
 
-  /// Depth first, a module's own before its children's, in the order of registration, names joined by dots
-  /// and relative to this module. Each Variable's own name() becomes its full path below the root.
+  /// Depth first, a module's own parameters before its children's, in order of registration. Names are
+  /// relative to this module and joined by dots. Sets each Variable's name() to its full path from the root.
   std::vector<NamedVariable> named_parameters() const;
-  /// The same without their names.
+  /// The same without the names.
   std::vector<Variable> parameters() const;
   std::vector<NamedBuffer> named_buffers();
-  /// Every module below with its path; the root itself first, with an empty path.
+  /// Every module with its path; this module first, with an empty path.
   std::vector<std::pair<std::string, Module*>> named_modules();
   const std::vector<std::pair<std::string, std::unique_ptr<Module>>>& children() const { return children_; }
   std::int64_t parameter_count() const;
 
   /// Parameters and buffers by name; the tensors are the module's own, not copies.
   StateDict state_dict() const;
-  /// Copies the values of all parameters and buffers, whatever device they are on. ShapeError, naming all of
-  /// them, for other shapes; unless `strict` is false, ConfigError for missing or unexpected names. Nothing
-  /// is changed then. Files are read by the function of the same name in formats/state_dict.h.
+  /// Copies the values of all parameters and buffers, whatever device they are on. ShapeError, naming all
+  /// tensors of the wrong shape; ConfigError for missing or unexpected names, unless `strict` is false. If it
+  /// throws, nothing is changed. load_state_dict() in formats/state_dict.h reads files.
   StateDifference load_state_dict(const StateDict& state, bool strict = true);
 
-  /// Of this module, below the root of the model it belongs to: "attention.blocks.0.q_lm". The root's is
-  /// empty.
+  /// The path of this module from the root of its model: "attention.blocks.0.q_lm"; empty for the root.
   std::string path() const;
 
-  /// Training mode changes batch norm and dropout. A module may override it to keep a part frozen.
+  /// Sets training or evaluation mode, which batch norm and dropout depend on. A module may override it to
+  /// keep a part frozen.
   virtual void train(bool mode = true);
   void eval() { train(false); }
   bool is_training() const { return training_; }
@@ -130,15 +130,15 @@ class Module {
   /// Whether any parameter requires a gradient.
   bool requires_grad() const;
   void zero_grad();
-  /// Moves parameters and buffers; gradients are dropped.
+  /// Moves or converts parameters and buffers; gradients are dropped.
   void to(Device device);
   void to(DType dtype);
-  /// Fills all parameters by their Init, from Philox keyed by `seed` and each parameter's full name; running
-  /// statistics return to mean 0 and variance 1.
+  /// Initialises all parameters by their Init, from Philox keyed by `seed` and each parameter's full name;
+  /// running statistics are reset to mean 0 and variance 1.
   void initialise(std::uint64_t seed);
 
  protected:
-  /// Registers a child made of `args` and returns it.
+  /// Registers a child constructed from `args` and returns it.
   template <typename M, typename... Args>
   M& register_module(const std::string& name, Args&&... args) {
     auto child = std::make_unique<M>(std::forward<Args>(args)...);
@@ -146,8 +146,8 @@ class Module {
     adopt(name, std::move(child));
     return reference;
   }
-  /// Registers a float32 CPU parameter of `shape`, with a fresh value by `init` (initial_value_key(),
-  /// SkipInit); conv weights are O x kh x kw x I/groups.
+  /// Registers a float32 CPU parameter of `shape`, initialised by `init` (see initial_value_key(), SkipInit).
+  /// Convolution weights are O x kh x kw x I/groups.
   Variable register_parameter(std::string name, const Shape& shape, Init init);
   /// Registers a buffer filled with `value`.
   Tensor& register_buffer(std::string name, const Shape& shape, double value);
@@ -160,7 +160,7 @@ class Module {
   };
   struct Buffer {
     std::string name;
-    std::unique_ptr<Tensor> tensor;  // the reference handed out must stay
+    std::unique_ptr<Tensor> tensor;  // its address is stable: register_buffer() returned a reference
     double initial;
   };
 
@@ -168,7 +168,7 @@ class Module {
   using Visitor = std::function<void(const std::string& prefix, const Module&)>;
   void visit(const std::string& prefix, const Visitor& visitor) const;
 
-  std::string name_;  // under which the parent knows it
+  std::string name_;  // under which the parent registered it
   const Module* parent_ = nullptr;
   bool training_ = true;
   std::vector<Parameter> parameters_;
@@ -180,7 +180,7 @@ class Module {
   const std::string& name() const { return name_; }
 };
 
-/// A module that maps one variable to one. Call it with (): that is what puts its name into errors.
+/// A module that maps one Variable to one Variable. Call it with (), which puts its name into errors.
 class Layer : public Module {
  public:
   Variable operator()(const Variable& x) {
@@ -190,7 +190,7 @@ class Layer : public Module {
   virtual Variable forward(const Variable& x) = 0;
 };
 
-/// Children named "0", "1", ... run one after the other.
+/// Runs its children, named "0", "1", ..., in order.
 class Sequential : public Layer {
  public:
   std::string describe() const override { return "Sequential"; }

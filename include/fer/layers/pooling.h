@@ -6,7 +6,7 @@
 namespace fer {
 
 /// The maximum of each kernel x kernel window. With kernel 1 it takes every stride-th pixel, which is the
-/// shortcut of an IR unit whose channels agree; kernel 1 and stride 1 hand x through.
+/// shortcut of an IR unit with equal channel counts; with kernel 1 and stride 1 it returns x.
 class MaxPool2d : public Layer {
  public:
   MaxPool2d(int kernel, int stride);

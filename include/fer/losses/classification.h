@@ -13,7 +13,7 @@ class CrossEntropyLoss {
 
   /// labels: int64 N.
   Variable operator()(const Variable& scores, const Tensor& labels) const;
-  /// target: N x K, a distribution a row (votes over their sum, say); smoothed like the labels.
+  /// target: N x K, one distribution per row (e.g. votes divided by their sum); smoothed like the labels.
   Variable soft(const Variable& scores, const Tensor& target) const;
 
   double label_smoothing() const { return label_smoothing_; }

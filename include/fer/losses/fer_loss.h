@@ -1,4 +1,4 @@
-// FERLoss: what FERNet is trained on (Eq. 11), cross-entropy + lambda * NeAA, with its parts for the log.
+// FERLoss: the training loss of FERNet (Eq. 11), cross-entropy + lambda * NeAA, with its parts for the log.
 //
 //   fer::FERLoss loss({.neutral = 0});
 //   fer::FERLossParts parts = loss(out.scores, out.token, labels);
@@ -34,11 +34,11 @@ struct FERLossParts {
 
 class FERLoss {
  public:
-  /// ConfigError if `neaa` is asked for without a neutral class, or a number is out of its range.
+  /// ConfigError if `neaa` is selected without a neutral class, or if a number is out of range.
   explicit FERLoss(const FERLossConfig& config);
 
-  /// scores: N x K, token: N x D, labels: int64 N. With `soft_target` (N x K) the cross-entropy is taken
-  /// against it; the labels then serve the anchors only.
+  /// scores: N x K, token: N x D, labels: int64 N. If `soft_target` (N x K) is given, the cross-entropy uses
+  /// it as its target, and the labels serve only the anchors.
   FERLossParts operator()(const Variable& scores, const Variable& token, const Tensor& labels,
                           const Tensor& soft_target = {}) const;
 

@@ -18,7 +18,7 @@ class LandmarkLoss {
   /// ConfigError unless beta > 0.
   explicit LandmarkLoss(LandmarkLossKind kind = LandmarkLossKind::smooth_l1, double beta = 0.02);
 
-  /// The mean over all coordinates. points and target: one shape.
+  /// The mean over all coordinates. points and target must have the same shape.
   Variable operator()(const Variable& points, const Tensor& target) const;
 
  private:
@@ -26,8 +26,8 @@ class LandmarkLoss {
   double beta_;
 };
 
-/// Mean distance of the points over the distance of the outer eye corners (points 36 and 45 of 68), the usual
-/// normalised mean error. points and target: N x 136, on any device, float32 or float64.
+/// The usual normalised mean error: mean distance of the points, divided by the distance of the outer eye
+/// corners (points 36 and 45 of 68). points and target: N x 136, on any device, float32 or float64.
 double normalised_mean_error(const Tensor& points, const Tensor& target);
 
 }  // namespace fer

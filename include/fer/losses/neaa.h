@@ -1,5 +1,5 @@
-// The neutral-aware anchor loss (section 3.2): faces of one expression gather around the clearest of them,
-// and the neutral ones, from which every expression departs, gather among themselves.
+// The neutral-aware anchor loss (section 3.2). It pulls the samples of one expression toward the most certain
+// of them (the anchor), and the neutral samples toward each other.
 //
 // features are the class tokens, N x D; Dist is the mean over D of the squared difference.
 #pragma once
@@ -8,11 +8,11 @@
 
 namespace fer {
 
-/// Eq. 7: sum over the classes present of the mean Dist of the class's samples to its anchor, the sample of
-/// least entropy (Eq. 6). The gradient flows to the anchor too; the choice of anchor has none.
+/// Eq. 7: sum, over the classes present, of the mean Dist from the class's samples to its anchor, the sample
+/// of least entropy (Eq. 6). The gradient flows to the anchor too, but not through its selection.
 class AnchorLoss {
  public:
-  /// Class `skip` is left out, which makes it Eq. 8; -1: none is.
+  /// Leaves out the class `skip`, which makes it Eq. 8; -1: no class.
   explicit AnchorLoss(std::int64_t skip = -1) : skip_(skip) {}
   /// scores: N x K; labels: int64 N.
   Variable operator()(const Variable& features, const Variable& scores, const Tensor& labels) const;
@@ -21,7 +21,8 @@ class AnchorLoss {
   std::int64_t skip_;
 };
 
-/// Eq. 9: Dist summed over all ordered pairs of neutral samples, over (N_n - 1)^2; zero for fewer than two.
+/// Eq. 9: Dist summed over all ordered pairs of neutral samples, divided by (N_n - 1)^2; zero for fewer than
+/// two.
 class NeutralLoss {
  public:
   /// ConfigError if `neutral` is negative.

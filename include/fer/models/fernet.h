@@ -27,7 +27,7 @@ struct FERNetOutput {
   Variable token;   ///< N x D, the features of the anchor losses
 };
 
-/// What a forward pass leaves behind for drawing; see AttentionTrace for what the caller sets.
+/// Intermediate values of a forward pass, for figures. The caller may set AttentionTrace::full_last_block.
 struct FERNetTrace {
   Variable f_img, f_lm;
   AttentionTrace attention;
@@ -42,9 +42,9 @@ class FERNet : public Module {
   /// x: N x S x S x 3, normalised (set_normalisation).
   FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
 
-  // The same in steps, for Grad-CAM and figures.
-  /// The landmark feature. Once frozen it comes from a compiled graph of the backbone, which follows the
-  /// backbone's values.
+  // The same step by step, for Grad-CAM and figures.
+  /// The landmark feature. Once the backbone is frozen, a compiled graph computes it; it is traced again if
+  /// the backbone's values change.
   Variable landmark_features(const Variable& x);
   Variable image_features(const Variable& x) { return image_backbone_(x); }
   FERNetOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
@@ -53,16 +53,16 @@ class FERNet : public Module {
   /// 68 (x, y) in [0, 1] of the image, N x 136. ConfigError if the backbone has no head.
   Variable landmarks(const Variable& x);
 
-  /// The landmark backbone always stays in evaluation mode: its running statistics do not drift.
+  /// The landmark backbone always stays in evaluation mode, so that its running statistics do not drift.
   void train(bool mode = true) override;
-  /// Its parameters stop requiring gradients.
+  /// The landmark backbone's parameters no longer require gradients.
   void freeze_landmarks();
   bool landmarks_frozen() const;
 
-  /// How the input is normalised, which `landmark_unit_input` takes back; ImageNet's statistics unless set.
+  /// How the input is normalised (default: ImageNet's statistics); `landmark_unit_input` undoes it.
   void set_normalisation(const Normalisation& normalisation);
   const Normalisation& normalisation() const { return normalisation_; }
-  /// Of the landmark backbone, as landmark_features() runs it once it is frozen; null before.
+  /// The graph of the frozen landmark backbone that landmark_features() ran last; null before.
   const Graph* landmark_graph() const { return frozen_landmarks_.graph(); }
   /// Recomputes stages and blocks in backward instead of keeping their activations.
   void set_checkpointing(bool on);
@@ -74,7 +74,7 @@ class FERNet : public Module {
   Linear& head() { return head_; }
 
  private:
-  /// What the landmark backbone is fed: x, or with `landmark_unit_input` the RGB in [0, 1] behind it.
+  /// The landmark backbone's input: x, or with `landmark_unit_input` x converted back to RGB in [0, 1].
   Variable landmark_input(const Variable& x);
 
   FERNetConfig config_;

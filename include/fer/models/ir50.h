@@ -37,7 +37,7 @@ struct IRBackboneConfig {
   std::int64_t stem = 64;                          ///< channels
   std::int64_t stem_stride = 1;                    ///< 2 for small CPU presets
   std::vector<std::int64_t> widths{64, 128, 256};  ///< channels of each stage
-  std::vector<std::int64_t> units{3, 4, 14};       ///< of each stage; 3-13-30 and 3-8-36 are IR100 and IR152
+  std::vector<std::int64_t> units{3, 4, 14};       ///< per stage; IR100: 3-13-30, IR152: 3-8-36
   std::vector<std::int64_t> strides{2, 2, 2};      ///< of each stage's first unit
   bool operator==(const IRBackboneConfig&) const = default;
 };
@@ -53,7 +53,7 @@ class IRBackbone : public Layer {
   Variable forward(const Variable& x) override;
 
   const IRBackboneConfig& config() const { return config_; }
-  /// Height or width of the map that an image of that size gives.
+  /// Height or width of the map for an image of that size.
   std::int64_t grid(std::int64_t image_size) const;
   /// Recomputes each stage in backward instead of keeping its activations.
   void set_checkpointing(bool on) { checkpointing_ = on; }

@@ -16,7 +16,7 @@
 
 namespace fer {
 
-/// Convolution (padding kernel / 2), batch norm and, unless it projects, PReLU.
+/// Convolution, batch norm and, unless it is a projection, PReLU.
 class ConvBlock : public Layer {
  public:
   ConvBlock(std::int64_t in, std::int64_t out, int kernel, int stride, std::int64_t groups, bool prelu,
@@ -26,7 +26,7 @@ class ConvBlock : public Layer {
 
   Conv2d& conv() const { return conv_; }
   BatchNorm& bn() const { return bn_; }
-  const PReLU* prelu() const { return prelu_; }  ///< null if it projects
+  const PReLU* prelu() const { return prelu_; }  ///< null for a projection
 
  private:
   Conv2d& conv_;
@@ -34,8 +34,8 @@ class ConvBlock : public Layer {
   PReLU* prelu_ = nullptr;
 };
 
-/// 1x1 to `hidden` channels, depthwise 3x3 with the stride, 1x1 to `out` without activation; a residual one
-/// adds its input, and nothing follows the sum.
+/// 1x1 to `hidden` channels, depthwise 3x3 with the stride, 1x1 to `out` without activation. A residual block
+/// adds its input; nothing follows the sum.
 class DepthWise : public Layer {
  public:
   DepthWise(std::int64_t in, std::int64_t out, std::int64_t hidden, int stride, bool residual);
@@ -54,7 +54,7 @@ class DepthWise : public Layer {
   bool residual_;
 };
 
-/// Residual DepthWise blocks one after the other, as children model.0, model.1, ...
+/// Residual DepthWise blocks in sequence, as children model.0, model.1, ...
 class ResidualStack : public Layer {
  public:
   ResidualStack(std::int64_t channels, std::int64_t count, std::int64_t hidden);
@@ -85,11 +85,11 @@ class LandmarkHead : public Layer {
 struct MobileFaceNetConfig {
   std::int64_t width = 64;                   ///< f_lm has twice as many channels
   std::vector<std::int64_t> units{4, 6, 2};  ///< residual blocks of conv_3, conv_4 and conv_5 (the head's)
-  bool head = false;                         ///< with the layers from f_lm to landmarks
-  std::int64_t outputs = 136;                ///< coordinates that the head gives
+  bool head = false;                         ///< include the layers from f_lm to landmarks
+  std::int64_t outputs = 136;                ///< coordinates that the head outputs
   bool operator==(const MobileFaceNetConfig&) const = default;
 };
-/// ConfigError, naming the field, if units are not three or a number is not positive.
+/// ConfigError, naming the field, if there are not three units or a number is not positive.
 void validate(const MobileFaceNetConfig& config);
 
 class MobileFaceNet : public Module {

@@ -1,6 +1,6 @@
-// PointsNet: the image backbone with a head that finds the 68 facial points, to teach the backbone where the
-// parts of a face are before it learns expressions. The paper's IR50 starts from millions of faces; this
-// start needs none but drawn ones.
+// PointsNet: the image backbone with a head that finds the 68 facial points. Pre-training it teaches the
+// backbone where the parts of a face are before it learns expressions. The paper's IR50 was pre-trained on
+// millions of faces; this pre-training needs only drawn faces.
 //
 //   fer::PointsNet net(config.image, 112);
 //   net.initialise(/*seed=*/1);
@@ -11,9 +11,9 @@
 
 namespace fer {
 
-/// A heat map a point over the backbone's grid, and the place expected under its softmax (integral
-/// regression, Sun et al., 2018): unlike an arg-max it has a gradient, and unlike a dense layer over all
-/// pixels it needs but a C x 68 matrix, so that what is learnt is learnt in the backbone.
+/// Computes one heat map per point over the backbone's grid, and the expected position under its softmax
+/// (integral regression, Sun et al., 2018). Unlike an arg-max it has a gradient. Unlike a dense layer over
+/// all pixels it needs only a C x 68 matrix, so that most of the learning happens in the backbone.
 class PointsNet : public Module {
  public:
   static constexpr std::int64_t points = 68;
@@ -27,7 +27,7 @@ class PointsNet : public Module {
   IRBackbone& image_backbone() { return image_backbone_; }
 
  private:
-  /// (x, y) of each pixel's centre, pixels x 2, of the dtype and on the device of `like`; made once, as a
+  /// (x, y) of each pixel's centre, pixels x 2, with the dtype and device of `like`. Created once, because a
   /// captured step must not upload anything.
   const Variable& centres(const Variable& like);
 

@@ -13,18 +13,18 @@ namespace fer {
 
 struct FERNetConfig {
   std::int64_t classes = 7;
-  std::int64_t image_size = 112;  ///< S; matters to position embeddings only, any size runs without them
+  std::int64_t image_size = 112;  ///< S; only position embeddings depend on it
   IRBackboneConfig image;
   MobileFaceNetConfig landmarks;
   DualAttentionConfig attention;
-  /// Feed the landmark backbone RGB in [0, 1], as it was trained, instead of the normalised image, as the
-  /// POSTER family does.
+  /// Feed the landmark backbone RGB in [0, 1], as in its training, instead of the normalised image, as in the
+  /// POSTER family.
   bool landmark_unit_input = false;
   bool operator==(const FERNetConfig&) const = default;
 };
 
 /// Calls visitor(name, field, help) for every field: bool, std::int64_t, double, std::vector<std::int64_t> or
-/// Heatmap. The one list from which configuration files, command lines and tables are made; `config` may be
+/// Heatmap. Configuration files, command lines and tables are all generated from this list. `config` may be
 /// const.
 template <typename Config, typename Visitor>
 void visit_fields(Config& config, Visitor&& visitor) {
@@ -59,14 +59,17 @@ void visit_fields(Config& config, Visitor&& visitor) {
   visitor("drop_mlp", config.attention.drop_mlp, "dropout after the MLP");
 }
 
-/// "paper": the equations, literally. "tiny": for tests. "small": for training on a CPU. "paper_pretrained":
-/// Table 2's eight blocks of a pre-trained vision transformer. "tiny_sum", "tiny_abs_sum",
-/// "tiny_no_product", "tiny_no_cross", "tiny_extras": tiny with switches. Dropout is the recipe's for paper
-/// and small and 0 for tiny. An unknown name is a ConfigError that lists them.
+/// Dropout is the recipe's for paper and small, and 0 for tiny. ConfigError, listing the names, for an
+/// unknown name.
+///   paper             the equations, literally
+///   paper_pretrained  Table 2's eight blocks of a pre-trained vision transformer
+///   small             for training on a CPU
+///   tiny              for tests
+///   tiny_sum, tiny_abs_sum, tiny_no_product, tiny_no_cross, tiny_extras: tiny with switches
 FERNetConfig preset(std::string_view name, std::int64_t classes = 7);
 const std::vector<std::string>& preset_names();
 
-/// ConfigError, naming the field, unless a FERNet can be made of it.
+/// ConfigError, naming the field, unless a FERNet can be built from it.
 void validate(const FERNetConfig& config);
 
 }  // namespace fer

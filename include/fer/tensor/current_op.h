@@ -1,4 +1,5 @@
-// The operation that this thread is in, for messages of those who do not know it: who asked for memory.
+// The operation that this thread is running, for error messages of code that is not told, such as the
+// allocator's.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Where a tensor lives and its kernels run.
+// Where a tensor lives and where its kernels run.
 #pragma once
 
 #include <ostream>

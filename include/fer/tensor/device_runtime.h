@@ -1,6 +1,6 @@
-// What a device with a queue of its own offers beside computing: captured work that is replayed, time by
-// events, copies beside the kernels, a choice of who multiplies. cuda has all of it; simt runs the same code,
-// so that its logic is tested without a GPU; the CPU computes at once and has none.
+// What a device with a work queue offers beside computing: graph capture and replay, timing by events, copies
+// that overlap with kernels, and a choice of math library. cuda has all of it. simt runs the same code, so
+// that its logic is tested without a GPU. The CPU computes synchronously and has none of it.
 #pragma once
 
 #include <cstddef>
@@ -25,61 +25,62 @@ struct CaptureError : DeviceError {
 class DeviceEvent {
  public:
   virtual ~DeviceEvent() = default;
-  /// Waits until the device has come to this point.
+  /// Waits until the device has reached this point.
   virtual void wait() = 0;
 };
 
-/// Work that was captured once. It holds the memory of what it computed: those tensors keep their place, and
-/// each replay writes them anew. Tensors that it reads from outside (weights, inputs) must outlive it.
+/// Captured work. It owns the memory of the tensors that it computes: their addresses stay the same, and each
+/// replay overwrites them. Tensors that it reads from outside (weights, inputs) must outlive it.
 class DeviceGraph {
  public:
   virtual ~DeviceGraph() = default;
-  /// Gives all of it to the device in one call. Random layers draw what they would draw `advance` steps after
-  /// the step of the capture (RandomKey::index + advance).
+  /// Launches all of it in one call. Random layers draw the numbers of the step that is `advance` steps after
+  /// the captured one (RandomKey::index + advance).
   virtual void replay(std::uint64_t advance = 0) = 0;
-  /// Kernels and copies in it.
+  /// The number of kernels and copies in it.
   virtual std::size_t operations() const = 0;
 };
 
-/// Captures what `work` gives to the device, without doing it: the first replay() does.
+/// Captures the work that `work` submits to the device without running it; replay() runs it.
 ///
 ///   fer::Variable y;
-///   auto graph = fer::capture_graph(x.device(), [&] { y = model(x); });   // x, y: same memory at each
-///   replay x.mutable_value().copy_from(image); graph->replay(); // y holds the result
+///   auto graph = fer::capture_graph(x.device(), [&] { y = model(x); });
+///   x.mutable_value().copy_from(image);  // x and y keep the same memory at each replay
+///   graph->replay();                     // y holds the result
 ///
-/// CaptureError if the device has no queue, or `work` copies to or from the host or waits for the device;
-/// other errors of `work` pass through. Nothing is left behind in either case.
+/// CaptureError if the device has no queue, or if `work` copies to or from the host or waits for the device;
+/// other errors of `work` pass through. In either case the capture is abandoned.
 std::unique_ptr<DeviceGraph> capture_graph(Device device, const std::function<void()>& work);
 
-/// Whether work for `device` is being captured: whoever wants to look at values must do without.
+/// Whether work for `device` is being captured; until the capture ends, values cannot be read.
 bool is_capturing(Device device);
 
-/// Who computes matrix products and convolutions of device cuda: the kernels of src/cuda, or cuBLAS and
-/// cuDNN.
+/// What computes matrix products and convolutions on the device cuda: the kernels of src/cuda (native), or
+/// cuBLAS and cuDNN (library).
 enum class MathMode { native, library };
 std::string_view name_of(MathMode mode);
 /// "native" or "library"; anything else is a ConfigError that lists them.
 MathMode parse_math_mode(std::string_view text);
 std::ostream& operator<<(std::ostream& out, MathMode mode);
 
-/// From now on `device` multiplies by `mode`. DeviceError, saying what to do, if it has no library.
+/// Sets the math mode of `device`. DeviceError, saying what to do, if it has no library.
 void set_math_mode(Device device, MathMode mode);
 MathMode math_mode(Device device);
 /// Whether cuBLAS and cuDNN are built in and installed, GPU or not; `reason`, if given, receives why not.
 bool has_math_library(std::string* reason = nullptr);
 
-/// Which GPU device cuda is, before its first use; without a call, that of FER_CUDA_DEVICE, or 0.
-/// ConfigError if another one is in use already.
+/// Selects the GPU that the device cuda uses; call it before the first use. The default is FER_CUDA_DEVICE,
+/// or 0. ConfigError if another GPU is in use already.
 void select_gpu(int index);
-/// For the device itself: the choice, final from here on.
+/// For the device itself: returns the selected GPU and makes the choice final.
 int take_selected_gpu();
 
-/// The interface between the above and a device; see Backend::runtime().
+/// The interface between the functions above and a device; see Backend::runtime().
 class DeviceRuntime {
  public:
   virtual ~DeviceRuntime() = default;
 
-  /// Called with every use of the backend: makes its GPU that of the calling thread.
+  /// Called at every use of the backend: makes its GPU current in the calling thread.
   virtual void enter_thread() = 0;
 
   virtual bool is_capturing() const = 0;
@@ -87,18 +88,18 @@ class DeviceRuntime {
   virtual std::unique_ptr<DeviceGraph> end_capture() = 0;
   virtual void abandon_capture() noexcept = 0;
 
-  /// A point behind all work given so far.
+  /// A point after all work submitted so far.
   virtual std::unique_ptr<DeviceEvent> record() = 0;
-  /// Seconds of the device between two points; waits for the second.
+  /// Seconds of device time between two points; waits for the second.
   virtual double seconds_between(DeviceEvent& start, DeviceEvent& stop) = 0;
 
-  /// Host memory that the device copies from while it computes.
+  /// Pinned host memory, from which the device can copy while it computes.
   virtual std::shared_ptr<void> pinned_memory(std::size_t bytes) = 0;
-  /// Copies `bytes` from pinned memory to `to` beside the kernels, once the device has come to `after`
-  /// (optional). Returns the point at which the copy is done; both must live until then.
+  /// Copies `bytes` from pinned memory to `to`, overlapping with kernels, once the device has reached `after`
+  /// (optional). Returns the point at which the copy is done; both buffers must live until then.
   virtual std::unique_ptr<DeviceEvent> copy_beside(void* to, const void* pinned, std::size_t bytes,
                                                    DeviceEvent* after) = 0;
-  /// Kernels given from now on start after `event`.
+  /// Kernels submitted from now on start after `event`.
   virtual void wait_for(DeviceEvent& event) = 0;
 
   virtual void set_math_mode(MathMode mode) = 0;

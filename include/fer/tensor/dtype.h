@@ -1,4 +1,4 @@
-// Element types, and the one place that turns a run-time type into a template argument.
+// Element types, and the dispatch from a run-time type to a template argument.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace fer {
 
-/// float16 and bfloat16 are storage types: files hold them, and in the precision bf16 the maps of a network
-/// are bfloat16 in a device's memory. Arithmetic happens in float32.
+/// float16 and bfloat16 are storage types: files use them, and with Precision::bf16 a network's activations
+/// are stored as bfloat16. Arithmetic is float32.
 enum class DType : std::uint8_t { float32, float64, float16, bfloat16, int64, int32, uint8 };
 
 /// Bytes of one element.
@@ -22,7 +22,7 @@ std::string_view name_of(DType dtype);
 inline bool is_floating(DType dtype) {
   return dtype <= DType::bfloat16;
 }
-/// The type in which a floating type is computed with: float32 for the 16-bit ones, else itself.
+/// The type that arithmetic on a floating type uses: float32 for the 16-bit types, else the type itself.
 inline DType widened(DType dtype) {
   return dtype == DType::float16 || dtype == DType::bfloat16 ? DType::float32 : dtype;
 }
@@ -45,7 +45,7 @@ constexpr DType dtype_of() {
   }
 }
 
-/// Calls `body.operator()<float>()` or `<double>()`; any other type is an error that names `op`.
+/// Calls `body.operator()<float>()` or `<double>()`; TypeError, naming `op`, for any other type.
 template <typename Body>
 void dispatch_floating(DType dtype, std::string_view op, Body&& body) {
   switch (dtype) {

@@ -1,4 +1,4 @@
-// In what precision a device multiplies: a choice at run time, of speed and memory against digits.
+// The precision in which a device multiplies, chosen at run time: speed and memory against accuracy.
 #pragma once
 
 #include <ostream>
@@ -8,13 +8,13 @@
 
 namespace fer {
 
-/// What becomes of the float32 operands of matrix products, linear layers and convolutions, and of the maps
-/// between the layers of a network. Sums are float32 in every case, and so are statistics, losses, weights,
-/// their gradients and optimizers. float64 is never touched.
-///   float32  multiplied as they are: 24 bits of mantissa
-///   tf32     rounded to 11 bits, on tensor cores
-///   bf16     rounded to 8 bits, on tensor cores; a network's maps and their gradients are stored so, in half
-///            the memory
+/// How the float32 operands of matrix products, linear layers and convolutions are rounded, and how the
+/// activations between layers are stored. Sums, statistics, losses, weights, their gradients and optimizer
+/// states are always float32. float64 operands are never rounded.
+///   float32  operands are not rounded: 24 bits of mantissa
+///   tf32     operands are rounded to 11 bits, for tensor cores
+///   bf16     operands are rounded to 8 bits, for tensor cores; activations and their gradients are stored as
+///            bfloat16, in half the memory
 enum class Precision { float32, tf32, bf16 };
 
 std::string_view name_of(Precision precision);
@@ -22,12 +22,12 @@ std::string_view name_of(Precision precision);
 Precision parse_precision(std::string_view text);
 std::ostream& operator<<(std::ostream& out, Precision precision);
 
-/// The largest relative error that rounding an operand to nearest makes: 0, 2^-11 and 2^-8.
+/// The largest relative error of rounding an operand to nearest: 0, 2^-11 and 2^-8.
 double operand_rounding(Precision precision);
 
-/// In what precision a device's products multiply; float32 until set, for the whole process.
+/// The precision of a device's products, for the whole process; the default is float32.
 Precision precision(Device device);
-/// ConfigError, saying what to do, if the device has no such arithmetic: the CPU has float32 alone.
+/// ConfigError, saying what to do, if the device does not support it; the CPU supports only float32.
 void set_precision(Device device, Precision precision);
 
 /// Sets a device's precision for a scope (a test, an evaluation).
@@ -45,16 +45,16 @@ class PrecisionScope {
   Precision saved_;
 };
 
-/// The type of the maps that a network computes of x: bfloat16 for float32 in the precision bf16, else x's
-/// own.
+/// The type of the activations computed from x: bfloat16 if x is float32 and the precision is bf16, else x's
+/// type.
 DType activation_type(const Tensor& x);
 
-/// x as the products of its device read it: in the precision bf16 a float32 tensor becomes a bfloat16 one,
-/// which an operation may keep for backward in its place. Otherwise x itself.
+/// x as its device's products read it. With precision bf16, a float32 tensor is converted to bfloat16, and an
+/// operation may save the converted tensor for backward instead of x. Otherwise x itself.
 Tensor product_operand(const Tensor& x);
 
-/// While alive, calls of product_operand(x) by this thread give one and the same tensor: for an operation
-/// that multiplies x twice.
+/// While alive, all calls of product_operand(x) in this thread return the same tensor, so an operation that
+/// multiplies x twice converts it once.
 class SharedOperand {
  public:
   explicit SharedOperand(const Tensor& x);
@@ -66,8 +66,8 @@ class SharedOperand {
   friend Tensor product_operand(const Tensor& x);
   Tensor x_;
   std::uint64_t version_;
-  mutable Tensor operand_;      ///< made at the first call
-  const SharedOperand* outer_;  ///< the one that was made before it
+  mutable Tensor operand_;      ///< converted at the first call
+  const SharedOperand* outer_;  ///< the enclosing SharedOperand
 };
 
 }  // namespace fer

@@ -1,5 +1,5 @@
-// Random numbers from a counter (Philox4x32-10, Salmon et al. 2011): the value depends on the key and the
-// index alone, never on the device, the number of threads or what was drawn before.
+// Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): a value depends only on the key and the
+// index, never on the device, the number of threads or what was drawn before.
 #pragma once
 
 #include <array>
@@ -14,14 +14,14 @@
 
 namespace fer {
 
-/// 64-bit FNV-1a of a name: turns purposes ("augment.flip") and parameter names into keys.
+/// 64-bit FNV-1a hash of a name: turns purposes ("augment.flip") and parameter names into keys.
 constexpr std::uint64_t fnv1a64(std::string_view text) {
   std::uint64_t hash = 0xCBF29CE484222325ull;
   for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
   return hash;
 }
 
-/// Identifies one random sequence: the run's seed, what it is for, and which step, epoch or sample it serves.
+/// Identifies one random sequence: the run's seed, its purpose, and the step, epoch or sample.
 struct RandomKey {
   std::uint64_t seed = 0;
   std::uint64_t purpose = 0;  ///< fnv1a64 of a name
@@ -60,12 +60,12 @@ FER_HOST_DEVICE inline std::uint32_t philox_word(const RandomKey& key, std::uint
   return philox(key, i >> 2).v[i & 3];
 }
 
-/// Uniform in [0, 1) with 24 bits, exact in float32.
+/// Uniform in [0, 1) with 24 random bits, exact in float32.
 FER_HOST_DEVICE inline float unit_float(std::uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24f;
 }
 
-/// A sequence read one number after the other, for host code: Random rng({seed, fnv1a64("shuffle"), epoch}).
+/// Reads a sequence number by number, for host code: Random rng({seed, fnv1a64("shuffle"), epoch}).
 class Random {
  public:
   explicit Random(const RandomKey& key) : key_(key) {}
@@ -82,15 +82,16 @@ class Random {
   PhiloxBlock block_{};
 };
 
-/// What this thread draws from here on, initial weights and dropout masks, is what a program draws that
-/// begins with `seed`. Without a call, the seed is 0.
+/// Restarts this thread's random numbers (initial weights, dropout masks) with `seed`, as at the start of a
+/// program. The default seed is 0.
 void manual_seed(std::uint64_t seed);
 
-/// The key of a parameter's initial value: another one with each call, the same ones after manual_seed().
+/// The key of a parameter's initial value: different at each call; manual_seed() restarts the series of keys.
 RandomKey initial_value_key(std::uint64_t purpose);
 
-/// Seed and step that dropout and other random layers of this thread draw from while it is alive. Whoever has
-/// none draws anew with each call, by the seed of manual_seed() and the steps of the thread's optimizers.
+/// While alive, dropout and other random layers of this thread draw by this seed and step. Outside of any
+/// scope they draw anew at each call, from the seed of manual_seed() and the number of optimizer steps done
+/// in this thread.
 class RandomScope {
  public:
   RandomScope(std::uint64_t seed, std::uint64_t step);
@@ -98,11 +99,11 @@ class RandomScope {
   RandomScope(const RandomScope&) = delete;
   RandomScope& operator=(const RandomScope&) = delete;
 
-  /// Key for `purpose`: that of the innermost scope of this thread; outside of any, another one with each
-  /// call.
+  /// The key for `purpose` in the innermost scope of this thread; outside of any scope, a different key at
+  /// each call.
   static RandomKey key(std::uint64_t purpose);
-  /// For optimizers: a step has been done, or (resuming) that many have been done. Outside of scopes, what is
-  /// drawn from here on belongs to the next step; it depends on their count, not on what was drawn before.
+  /// For optimizers: one step is done, or (when resuming) `steps` steps are done. Outside of scopes, later
+  /// draws belong to the next step: they depend on the number of steps, not on earlier draws.
   static void finish_step();
   static void set_steps(std::uint64_t steps);
 

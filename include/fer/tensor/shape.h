@@ -1,4 +1,4 @@
-// The extents of a tensor: up to six dimensions, row-major, kept inline.
+// The extents of a tensor: up to six dimensions, row-major, stored inline.
 #pragma once
 
 #include <array>
@@ -19,12 +19,12 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Extent of dimension i; negative i counts from the back.
+  /// Extent of dimension i; negative i counts from the end.
   std::int64_t operator[](int i) const;
   void set(int i, std::int64_t extent);
   /// Product of all extents; 1 for a scalar.
   std::int64_t numel() const;
-  /// Product of all extents but the last: the rows of the rows-by-channels view.
+  /// Product of all extents but the last: the number of rows in the rows x channels view.
   std::int64_t rows() const;
   /// The last extent (channels); 1 for a scalar.
   std::int64_t channels() const;
@@ -42,7 +42,7 @@ class Shape {
   int rank_ = 0;
 };
 
-/// NumPy's rule: trailing dimensions equal or 1. Throws ShapeError naming `op` and both shapes otherwise.
+/// NumPy's rule: trailing dimensions are equal or 1. Otherwise ShapeError, naming `op` and both shapes.
 Shape broadcast_shapes(const Shape& a, const Shape& b, std::string_view op);
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);

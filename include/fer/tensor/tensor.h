@@ -21,15 +21,15 @@
 
 namespace fer {
 
-/// Gives memory that fer did not allocate back to its owner. It must not throw.
+/// Returns memory that fer did not allocate to its owner. It must not throw.
 using BlobDeleter = std::function<void(void* data)>;
 
 /// A block of device memory, shared by the tensors that view it. `version` counts writes through any of
-/// them, so that a value saved for backward and then overwritten is noticed.
+/// them; a changed version shows that a value saved for backward was overwritten.
 struct Storage {
-  /// Memory of the device's allocator.
+  /// Memory from the device's allocator.
   Storage(Device device, std::size_t bytes);
-  /// Memory of somebody else; `deleter`, which may be empty, is called when no tensor views it any more.
+  /// External memory; `deleter`, which may be empty, is called when no tensor views it any more.
   Storage(Device device, std::size_t bytes, void* data, bool read_only, BlobDeleter deleter);
   ~Storage();
   Storage(const Storage&) = delete;
@@ -52,23 +52,22 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
                      Device device = Device::cpu);
-  /// Uninitialised, with the type and device of `other`, and its shape unless one is given.
+  /// Uninitialised, with the type and device of `other`, and its shape unless `shape` is given.
   static Tensor empty_like(const Tensor& other);
   static Tensor empty_like(const Tensor& other, const Shape& shape);
   static Tensor zeros_like(const Tensor& other);
   /// Copies `values` (row-major, exactly shape.numel() of them).
   template <typename T>
   static Tensor from(const Shape& shape, const std::vector<T>& values, Device device = Device::cpu);
-  /// A tensor of the memory at `data`, which is not copied: contiguous, row-major and aligned to its
-  /// elements, on the device cpu or cuda. It must stay until `deleter` is called, once no tensor views it any
-  /// more; without a deleter, as long as any does. Memory given as const cannot be written to (see
-  /// is_read_only). ShapeError, ConfigError or DeviceError for what cannot be a tensor; `deleter` is not
-  /// called then.
+  /// A tensor that views the memory at `data` without copying it: contiguous, row-major and aligned to its
+  /// elements, on the device cpu or cuda. The memory must live until no tensor views it any more; `deleter`,
+  /// if given, is called then. Memory passed as const cannot be written to (see is_read_only). ShapeError,
+  /// ConfigError or DeviceError for invalid arguments; `deleter` is then not called.
   static Tensor from_blob(void* data, const Shape& shape, DType dtype, Device device = Device::cpu,
                           BlobDeleter deleter = {});
   static Tensor from_blob(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu,
                           BlobDeleter deleter = {});
-  /// The same of the type that `data` points to: Tensor::from_blob(pixels.data(), {480, 640, 3}).
+  /// The same with the type that `data` points to: Tensor::from_blob(pixels.data(), {480, 640, 3}).
   template <typename T>
   static Tensor from_blob(T* data, const Shape& shape, Device device = Device::cpu,
                           BlobDeleter deleter = {}) {
@@ -99,25 +98,25 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   /// Rows [start, start + length) of dimension 0. Shares memory.
   Tensor slice(std::int64_t start, std::int64_t length) const;
-  /// This tensor on another device or in another type; itself if nothing changes.
+  /// This tensor on another device or with another type; the tensor itself if nothing changes.
   Tensor to(Device device) const;
   Tensor to(DType dtype) const;
   /// A copy in memory of its own.
   Tensor clone() const;
-  /// Overwrites all elements; shapes must agree, type and device may differ.
+  /// Overwrites all elements; shapes must be equal, type and device may differ.
   void copy_from(const Tensor& source);
   void fill(double value);
 
-  /// The value of a one-element tensor of any type, fetched from its device.
+  /// The value of a one-element tensor of any type, copied from its device.
   double item() const;
-  /// All elements, fetched from the device; T must match dtype().
+  /// All elements, copied from the device; T must match dtype().
   template <typename T>
   std::vector<T> to_vector() const;
 
   std::uint64_t version() const { return storage_ ? storage_->version.load() : 0; }
-  /// Whether this memory is fer's own and no other tensor views it, so that it may be reused in place.
+  /// Whether fer allocated this memory and no other tensor views it, so that it may be reused in place.
   bool sole_owner() const { return storage_ && storage_.use_count() == 1 && !storage_->external; }
-  /// Whether writing to it is an error (TypeError), because it came from constant memory. clone() is not.
+  /// Whether the tensor views constant memory; writing to it then throws TypeError. Its clone() is writable.
   bool is_read_only() const { return storage_ && storage_->read_only; }
   bool shares_memory_with(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
 

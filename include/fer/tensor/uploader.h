@@ -1,11 +1,10 @@
-// Uploader: host tensors to a device, beside its kernels. What is wanted for the next step travels while the
-// device computes this one.
+// Uploader: copies host tensors to a device while its kernels run, so that the next step's inputs are
+// uploaded during the current step.
 //
 //   fer::Uploader uploader(device);
 //   auto next = uploader.start({batch.images, batch.labels});     // returns at once
-//   ...                                                           // give the device the work of this step
-//   std::vector<fer::Tensor> inputs = uploader.finish(next);      // kernels given from here on see the
-//   copies
+//   ...                                                           // submit the work of this step
+//   std::vector<fer::Tensor> inputs = uploader.finish(next);      // kernels submitted from here on see them
 #pragma once
 
 #include <array>
@@ -27,19 +26,19 @@ class Uploader {
   /// Number of an upload under way.
   using Ticket = int;
 
-  /// Starts copying tensors of the CPU; their memory may change when this returns. Undefined ones stay so.
-  /// The results of the upload before the last are overwritten: at most two are in use at a time.
+  /// Starts copying CPU tensors; the caller may overwrite them when it returns. Undefined tensors stay
+  /// undefined. It overwrites the results of the upload before the last: at most two are in use at a time.
   Ticket start(const std::vector<Tensor>& host);
-  /// The tensors on the device, which keep their memory until the second start() from now.
+  /// The tensors on the device; they are valid until the second start() from now.
   std::vector<Tensor> finish(Ticket ticket);
 
  private:
-  /// One of two places that take turns.
+  /// One of two buffers, used in turn.
   struct Slot {
     std::vector<Tensor> device;
-    std::vector<std::shared_ptr<void>> pinned;  ///< one a tensor, of its size
-    std::unique_ptr<DeviceEvent> copied;        ///< behind its copies
-    std::unique_ptr<DeviceEvent> read;          ///< behind the kernels that use what it holds now
+    std::vector<std::shared_ptr<void>> pinned;  ///< one per tensor, of its size
+    std::unique_ptr<DeviceEvent> copied;        ///< after its copies
+    std::unique_ptr<DeviceEvent> read;          ///< after the kernels that read its current contents
   };
 
   Device device_;

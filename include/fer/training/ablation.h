@@ -1,10 +1,11 @@
-// The paper's tables: the same training with one thing changed, over several seeds, with what the differences
-// are worth. A table is a grid of cells, variant by seed; each is a run of its own in a folder of its own, so
-// an interrupted table goes on where it was, and seeds or variants can be added later.
+// The paper's tables: the same training with one thing changed, over several seeds, with the significance of
+// the differences. A table is a grid of cells, variant by seed. Each cell is a run in its own folder, so an
+// interrupted table can be continued, and seeds or variants can be added later.
 //
 //   fer::AblationTable table = fer::ablation_table("modules", {});
-//   fer::AblationResult result = fer::run_ablation(table, config, {1, 2, 3}, "runs/modules", device,
-//   observer); std::cout << fer::to_markdown(result);
+//   fer::AblationResult result =
+//       fer::run_ablation(table, config, {1, 2, 3}, "runs/modules", device, observer);
+//   std::cout << fer::to_markdown(result);
 #pragma once
 
 #include <filesystem>
@@ -28,23 +29,23 @@ struct AblationTable {
   std::string name, title;
   std::vector<AblationVariant> variants;
   std::size_t reference = 0;         ///< the variant that the others are compared with
-  std::vector<std::string> metrics;  ///< of figures_of(): the columns of the table
+  std::vector<std::string> metrics;  ///< names from figures_of(): the columns of the table
 };
 
 struct AblationOptions {
-  std::string vit;  ///< depth: adds the variant that starts in this checkpoint of timm's
-  std::vector<std::string> weights{"0.001", "0.01", "0.1"};  ///< loss: values of lambda for NeAA
+  std::string vit;  ///< table "depth": adds the variant that starts from this checkpoint of timm
+  std::vector<std::string> weights{"0.001", "0.01", "0.1"};  ///< table "loss": values of lambda for NeAA
 };
 
 /// "modules" (Table 1), "depth" (Table 2), "loss" (Table 3), "heatmap" (Table 4).
 const std::vector<std::string>& ablation_names();
-/// ConfigError, listing the names, for another one.
+/// ConfigError, listing the names, for an unknown name.
 AblationTable ablation_table(const std::string& name, const AblationOptions& options);
-/// The table with the named variants alone, and the reference. ConfigError, listing them, for an unknown
-/// name.
+/// The table with only the named variants and the reference. ConfigError, listing the variants, for an
+/// unknown name.
 AblationTable only_variants(AblationTable table, const std::vector<std::string>& names);
 
-/// Figures by which runs are compared: accuracy, mean_class_accuracy, macro_f1, neutral_recall, neutral_f1
+/// The figures that runs are compared by: accuracy, mean_class_accuracy, macro_f1, neutral_recall, neutral_f1
 /// (NaN without a neutral class) and cross_entropy.
 Figures figures_of(const EvaluationResult& result);
 
@@ -53,7 +54,7 @@ struct AblationCell {
   std::uint64_t seed = 0;
   std::int64_t parameters = 0;
   double seconds = 0;
-  EvaluationResult best, last;  ///< of the test split; last: without samples
+  EvaluationResult best, last;  ///< on the test split; `last` has no samples
 };
 
 struct AblationResult {
@@ -63,28 +64,28 @@ struct AblationResult {
   std::string test_split;
   std::vector<AblationCell> cells;  ///< those that are done, seed by seed
 
-  /// Of a metric, by seed, in the order of the seeds that are done.
+  /// The values of a metric, one per finished seed, in the order of the seeds.
   std::vector<double> values(std::size_t variant, const std::string& metric) const;
-  /// The variant less the reference, over the seeds that both have.
+  /// The variant minus the reference, over the seeds that both have.
   PairedComparison against_reference(std::size_t variant, const std::string& metric) const;
 };
 
-/// Runs what is missing in `folder`; a cell that was cut short goes on at its newest checkpoint. The landmark
-/// backbone is trained once, unless the configuration names one, and shared by all cells. After each cell
-/// <table>.md, .csv and .json in `folder` say what is known so far. Of a finished cell the weights of its
-/// best epoch and its predictions are kept. ConfigError, naming the setting, if the folder holds cells of
-/// another configuration; IoError if somebody else is writing there (FolderLock).
+/// Runs the cells that are missing in `folder`; an interrupted cell resumes from its newest checkpoint. The
+/// landmark backbone is trained once, unless the configuration names one, and shared by all cells. After each
+/// cell, <table>.md, .csv and .json in `folder` are rewritten with the results so far. A finished cell keeps
+/// the weights of its best epoch and its predictions. ConfigError, naming the setting, if the folder holds
+/// cells of another configuration; IoError if another process is writing there (FolderLock).
 AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             const std::vector<std::uint64_t>& seeds, const std::filesystem::path& folder,
                             Device device, TrainingObserver& observer);
 
-/// The folder of a cell: <folder>/<variant>/seed-<seed>, the variant's name in letters that any file system
-/// takes.
+/// The folder of a cell: <folder>/<variant>/seed-<seed>, with the variant's name reduced to characters that
+/// every file system accepts.
 std::filesystem::path cell_folder(const std::filesystem::path& folder, const AblationVariant& variant,
                                   std::uint64_t seed);
 
 std::string to_markdown(const AblationResult& result);
-/// A row a cell.
+/// One row per cell.
 std::string to_csv(const AblationResult& result);
 std::string to_json(const AblationResult& result);
 

@@ -1,5 +1,5 @@
-// The configuration of a run: what `fer train` reads from a file and from its flags, and writes into the run
-// folder. Each field is named once, in visit_fields(), from which JSON keys, flags and help texts come.
+// The configuration of a run: `fer train` reads it from a file and from its flags, and writes it into the run
+// folder. Each field is named once, in visit_fields(); JSON keys, flags and help texts come from there.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ enum class OptimizerKind { adam, adamw, sgd };
 /// "adam", ...
 std::string_view name_of(OptimizerKind kind);
 
-/// What the network is fed; automatic: grey if every training picture is.
+/// The colour of the network's input; automatic: grey if every training picture is grey.
 enum class ColourMode { automatic, grey, rgb };
 /// "auto", "grey" or "rgb".
 std::string_view name_of(ColourMode mode);
@@ -51,7 +51,7 @@ struct LandmarkConfig {
 };
 
 struct RunConfig {
-  DatasetOptions data;  ///< `split` is not part of a configuration: it stays the training part
+  DatasetOptions data;  ///< `split` is not part of the configuration and stays Split::train
   std::string preset = "small";
   FERNetConfig model;
   AugmentOptions augment;
@@ -144,7 +144,7 @@ void visit_fields(LandmarkConfig& c, Visitor&& v) {
   v("landmark_lr", c.lr, "learning rate of that training");
 }
 
-/// Epochs in which the image backbone learns the points of drawn faces, -1 resolved.
+/// LandmarkConfig::image_epochs with -1 resolved.
 std::int64_t image_epochs(const RunConfig& config);
 
 /// Calls visit_section(name, fields) for each section of the configuration.
@@ -157,10 +157,10 @@ void visit_sections(Config& config, Visitor&& v) {
   v("landmarks", config.landmarks);
 }
 
-/// The configuration as JSON text, sections and fields in their order.
+/// The configuration as JSON text, with sections and fields in order.
 std::string to_json(const RunConfig& config);
-/// Overwrites the fields that `text` names. ConfigError, naming `source`, for an unknown section or key (with
-/// the nearest known one), a value of the wrong type, or text that is not JSON.
+/// Overwrites the fields named in `text`. ConfigError, naming `source`, for an unknown section or key (it
+/// suggests the nearest known one), a value of the wrong type, or text that is not JSON.
 void apply_json(RunConfig& config, const std::string& text, const std::string& source);
 /// apply_json() of a file. IoError if it cannot be read.
 void read_config(RunConfig& config, const std::filesystem::path& path);
@@ -171,15 +171,16 @@ void apply_setting(RunConfig& config, const std::string& key, const std::string&
 struct SettingInfo {
   std::string section, key, help, value;
   std::string type{};                  ///< INT, UINT, FLOAT, BOOL, LIST, PATH or TEXT
-  std::vector<std::string> choices{};  ///< of a text that must be one of these words
+  std::vector<std::string> choices{};  ///< the allowed words, if there is a fixed set
 };
 std::vector<SettingInfo> settings_of(const RunConfig& config);
 
-/// Checks ranges across the sections; ConfigError names the first field that is out of its range.
+/// Checks ranges in all sections; ConfigError names the first field that is out of range.
 void check(const RunConfig& config);
 
-/// The options of a split as the data set is tested: where a network learns from soft votes, the test parts
-/// have the majority's labels. Train and validation keep theirs, as other labels would part them otherwise.
+/// The data set options for evaluating a split. If a network learns from soft votes, the test splits use
+/// majority labels. Train and validation keep their labels, because other labels would change how the data
+/// set is divided between them.
 DatasetOptions evaluation_data(DatasetOptions options, Split split);
 
 }  // namespace fer

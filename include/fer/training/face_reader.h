@@ -1,5 +1,5 @@
-// From a photograph to the expressions of the people on it: faces found, cut out as the training data were,
-// and read by the network.
+// From a photograph to the expressions of the people in it: finds the faces, crops them like the training
+// data, and runs the network on them.
 //
 //   fer::FaceReader reader(fer::load_classifier(fer::default_weights(), fer::Device::cpu));
 //   for (const fer::FaceReading& face : reader.read(fer::read_image("photograph.jpg")))
@@ -20,43 +20,43 @@
 namespace fer {
 
 enum class CropMode {
-  automatic,  ///< none for a square of at most 256 pixels a side, as the data sets have; else detect
+  automatic,  ///< none for a square of at most 256 pixels a side, as in the data sets; else detect
   detect,     ///< the faces that the detector finds
   none,       ///< the whole picture is one face
 };
-/// "auto", "detect", "none"; ConfigError for another text.
+/// "auto", "detect" or "none"; ConfigError otherwise.
 CropMode parse_crop_mode(std::string_view text);
 
 struct FaceReading {
-  Box box;  ///< in pixels of the picture, cut at its border
+  Box box;  ///< in pixels of the picture, clipped to it
   SamplePrediction prediction;
   std::optional<Landmarks> landmarks;  ///< fractions of the picture; none without a landmark head
-  int turn = 0;  ///< degrees by which the picture was turned clockwise for the search: 0, 90, 180 or 270
+  int turn = 0;  ///< clockwise rotation of the picture in the search: 0, 90, 180 or 270 degrees
 };
 
 class FaceReader {
  public:
-  /// A detector is made when the first picture calls for one: DeviceError then if this build has none.
+  /// The detector is created when a picture first needs it; that throws DeviceError if this build has none.
   explicit FaceReader(Classifier classifier, CropMode mode = CropMode::automatic,
                       FaceDetectorOptions detection = {});
 
   /// The faces of each picture, from left to right; none if it has fewer than 16 pixels a side.
   std::vector<FaceReading> read(const Image& image);
-  /// The same of several pictures, which are searched in parallel.
+  /// The same for several pictures, which are searched in parallel.
   std::vector<std::vector<FaceReading>> read(const std::vector<Image>& images);
 
-  /// How faces are looked for from here on.
+  /// Sets how later calls look for faces.
   void set_detection(const FaceDetectorOptions& detection);
-  /// From here on, a picture is also searched turned by 90, 180 and 270 degrees, which takes four times as
-  /// long. The faces of the turn in which the detector is surest count; boxes and landmarks stay those of the
-  /// picture as it is given.
+  /// If true, later calls also search each picture rotated by 90, 180 and 270 degrees, which takes four times
+  /// as long. They use the faces of the rotation in which the detector is most certain. Boxes and landmarks
+  /// always refer to the picture as given.
   void try_turns(bool turns) { turns_ = turns; }
 
   const std::vector<std::string>& class_names() const { return classifier_.class_names; }
   const Classifier& classifier() const { return classifier_; }
 
  private:
-  /// What the detector found, in a picture turned clockwise by so many quarters.
+  /// What the detector found in a picture rotated clockwise by `quarters` quarter turns.
   struct Search {
     int quarters = 0;
     std::vector<Box> boxes;
@@ -70,10 +70,12 @@ class FaceReader {
   bool turns_ = false;
 };
 
-/// The weights to use where none are named: the file in the environment variable FER_WEIGHTS, if it is set;
-/// else `small-ferplus.safetensors`, the first there is of: share/fer of the prefix that the running program
-/// is installed in, the folder `weights` of the source tree that it was built from, share/fer of the prefix
-/// that it was to be installed to. IoError, listing these, if there is none.
+/// The weights to use if none are named: the file named by the environment variable FER_WEIGHTS, if it is
+/// set; otherwise the first `small-ferplus.safetensors` found in
+///   - share/fer of the prefix that the running program is installed in,
+///   - the folder `weights` of the source tree that it was built from,
+///   - share/fer of the install prefix configured at build time.
+/// IoError, listing these, if there is none.
 std::filesystem::path default_weights();
 
 }  // namespace fer

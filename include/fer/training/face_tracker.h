@@ -1,4 +1,4 @@
-// Follows faces through the frames of a video, and smooths what is read from each.
+// Tracks faces through the frames of a video and smooths their predictions.
 //
 //   fer::FaceTracker tracker(0.5);
 //   for (fer::VideoFrame frame; video->next(frame);)
@@ -13,18 +13,19 @@
 namespace fer {
 
 struct TrackedFace {
-  std::int64_t track = 0;     ///< which face of the video, from 0 in the order of their appearance
-  SamplePrediction smoothed;  ///< means of its probabilities, and the likeliest class of these
+  std::int64_t track = 0;     ///< number of the face in the video, from 0 in order of appearance
+  SamplePrediction smoothed;  ///< weighted means of its probabilities, and the most probable class of these
 };
 
 class FaceTracker {
  public:
-  /// A reading that is `memory` seconds old counts 1/e of a new one. ConfigError unless it is positive.
+  /// A reading that is `memory` seconds old has 1/e of the weight of a new one. ConfigError unless `memory`
+  /// is positive.
   explicit FaceTracker(double memory);
 
-  /// The faces of the next frame, shown at `seconds`, in their order. A face continues the track whose last
-  /// box it overlaps most, by 0.3 of their union at least; a track ends when it was not seen for `memory` or
-  /// for a second, whichever is longer.
+  /// Takes the faces of the next frame, shown at `seconds`, and returns them in the same order. A face
+  /// continues the track whose last box it overlaps most, if the overlap is at least 0.3 of their union. A
+  /// track ends when it was not seen for `memory` seconds or one second, whichever is longer.
   std::vector<TrackedFace> follow(const std::vector<FaceReading>& faces, double seconds);
 
  private:

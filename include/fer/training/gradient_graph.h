@@ -1,6 +1,6 @@
-// GradientGraph: forward and backward of a training step, captured once and given to the device in one call
-// from then on. The optimizer, whose constants change from step to step and which is a launch or two, follows
-// by itself.
+// GradientGraph: the forward and backward passes of a training step, captured once and then launched in one
+// call per step. The optimizer is not part of it: its constants change from step to step, and it needs only a
+// launch or two.
 //
 //   fer::GradientGraph graph(optimizer.parameters(), seed, step, [&] {
 //     criterion(model(x), labels).backward();          // x and labels keep their memory
@@ -25,19 +25,19 @@ namespace fer {
 
 class GradientGraph {
  public:
-  /// Captures `gradients`, which computes a loss and its backward under RandomScope(seed, step), without
-  /// doing it. Parameters must have no gradients; CaptureError as capture_graph().
+  /// Captures `gradients`, which computes a loss and its backward pass, under RandomScope(seed, step),
+  /// without running it. Parameters must have no gradients. CaptureError as for capture_graph().
   GradientGraph(std::vector<NamedVariable> parameters, std::uint64_t seed, std::uint64_t step,
                 const std::function<void()>& gradients);
 
-  /// The parameters' gradients are those of `step` afterwards, whatever they were before.
+  /// Sets the parameters' gradients to those of `step`, whatever they were before.
   void replay(std::uint64_t step);
-  /// Kernels and copies in it.
+  /// The number of kernels and copies in it.
   std::size_t operations() const { return graph_->operations(); }
 
  private:
   std::vector<NamedVariable> parameters_;
-  std::vector<Tensor> gradients_;  ///< the memory that the graph writes; undefined where a parameter has none
+  std::vector<Tensor> gradients_;  ///< the memory that the graph writes; undefined if a parameter has none
   std::uint64_t captured_step_;
   std::unique_ptr<DeviceGraph> graph_;
 };

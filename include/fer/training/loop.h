@@ -1,11 +1,13 @@
-// The training loop: steps, schedule, checkpoints, metrics and resuming, the same for every task. What is
-// trained and how its loss comes about is a Task.
+// The training loop: steps, schedule, checkpoints, metrics and resuming, the same for every task. A Task
+// defines the model and the loss.
 //
-// Files in the run folder: last.safetensors (weights, optimizer and counters of the newest checkpoint),
-// best.safetensors (weights of the best epoch), metrics.jsonl (a line a step and an epoch). Those of a stage
-// with a name have it before theirs, landmarks-last.safetensors, but for the log, which all stages share.
-// All are replaced by renaming, so a kill at any moment leaves each of them whole; what was done after the
-// last checkpoint is done again when the run is resumed, with the same numbers.
+// Files in the run folder:
+//   last.safetensors   weights, optimizer and counters of the newest checkpoint
+//   best.safetensors   weights of the best epoch
+//   metrics.jsonl      one line per step and per epoch
+// A named stage puts its name before the names of its weight files (landmarks-last.safetensors); all stages
+// share the log. All files are replaced by renaming, so a kill at any moment leaves each of them complete. A
+// resumed run repeats the steps after the last checkpoint, with the same results.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +26,7 @@
 
 namespace fer {
 
-/// Named numbers in their order: parts of a loss, figures of an evaluation.
+/// Named numbers in order: parts of a loss, figures of an evaluation.
 using Figures = std::vector<std::pair<std::string, double>>;
 
 struct LossResult {
@@ -34,17 +36,18 @@ struct LossResult {
 
 struct Evaluation {
   Figures figures;
-  std::optional<double> score;  ///< the higher the better; without one the newest epoch is the best
+  std::optional<double> score;  ///< higher is better; without a score the newest epoch is the best
 };
 
 class Task {
  public:
   virtual ~Task() = default;
-  virtual std::string stage() const = 0;  ///< of the run: "landmarks", "image", or "" for the expressions
+  virtual std::string stage() const = 0;  ///< stage of the run: "landmarks", "image", or "" for expressions
   virtual Module& model() = 0;
-  /// What loss() needs of a batch, on the device: pictures, labels, targets. Checks what loss() trusts.
+  /// The tensors of a batch that loss() needs, on the device: pictures, labels, targets. It also does the
+  /// checks that loss() relies on.
   virtual std::vector<Tensor> inputs(const Batch& batch) = 0;
-  /// The loss in training mode. A function of the inputs alone that looks at no values, so that it can be
+  /// The loss in training mode. It must depend only on the inputs and must not read values, so that it can be
   /// captured as a graph (TrainingConfig::graph).
   virtual LossResult loss(const std::vector<Tensor>& inputs) = 0;
   /// Figures of the validation split.
@@ -72,20 +75,20 @@ struct EpochReport {
   bool best = false;
 };
 
-/// Who watches a run: the app draws a progress bar, tests collect. The library itself prints nothing.
+/// Observes a run: the app draws a progress bar, tests collect reports. The library itself prints nothing.
 class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
   virtual void on_note(const std::string&) {}
-  /// A loop that has steps left is about to begin, or to go on: the checkpoint that it found fits.
+  /// A loop that has steps left is about to start or resume; its checkpoint, if any, was loaded.
   virtual void on_begin() {}
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
-  /// Asked after each step. True ends the run: its checkpoint is written and Interrupted thrown.
+  /// Called after each step. True ends the run: its checkpoint is written and Interrupted is thrown.
   virtual bool wants_stop() { return false; }
 };
 
-/// A run was ended by its observer; it can be resumed.
+/// The observer ended the run; it can be resumed.
 class Interrupted : public Error {
  public:
   using Error::Error;
@@ -94,17 +97,20 @@ class Interrupted : public Error {
 struct LoopResult {
   std::int64_t steps = 0, best_epoch = 0;
   Evaluation best, last;
-  bool holds_best = false;  ///< whether the model's weights, the last epoch's, are those of the best one
+  bool holds_best = false;  ///< whether the model's weights (the last epoch's) are those of the best epoch
   double seconds = 0, waiting = 0;
   std::size_t peak_memory = 0;  ///< bytes, of the device's allocator
 };
 
-/// Runs `task` over `loader` as `config` says, from the newest checkpoint in `folder` if there is one. Where
-/// TrainingConfig::max_steps ends it within an epoch, that epoch is evaluated and logged, and is the best one
-/// only if there is no other, or no score; the checkpoint stands before that, so that with more steps the run
-/// goes on as if it had never stopped. ConfigError if the checkpoint stands within an epoch of another number
-/// of batches. Afterwards the model holds the weights of the last epoch. NumericError, naming the batch and
-/// its samples, for a loss that is not finite; Interrupted if the observer ends it.
+/// Runs `task` over `loader` according to `config`, from the newest checkpoint in `folder` if there is one.
+/// Afterwards the model holds the weights of the last epoch.
+///
+/// If TrainingConfig::max_steps ends the run within an epoch, that epoch is evaluated and logged; it counts
+/// as the best only if there is no other, or no score. The checkpoint is written before that evaluation, so
+/// that a run resumed with more steps continues as if it had never stopped.
+///
+/// ConfigError if the checkpoint lies within an epoch that has another number of batches. NumericError,
+/// naming the batch and its samples, for a loss that is not finite. Interrupted if the observer ends the run.
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
                         const std::filesystem::path& folder, TrainingObserver& observer);
 

@@ -1,4 +1,4 @@
-// How good a classifier is: the confusion matrix and what follows from it.
+// Quality of a classifier: the confusion matrix and the figures derived from it.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,9 @@ class ConfusionMatrix {
   const std::vector<std::string>& class_names() const { return names_; }
 
   double accuracy() const;
-  /// Of the samples of a class, the share predicted so; also called the accuracy of the class.
+  /// The share of a class's samples that are predicted as that class; also called the class's accuracy.
   double recall(int c) const;
-  /// Of the samples predicted as a class, the share that are.
+  /// The share of the samples predicted as a class that belong to it.
   double precision(int c) const;
   /// Harmonic mean of recall and precision.
   double f1(int c) const;

@@ -1,5 +1,5 @@
-// What a weight file says of its network, in its metadata: the configuration that it was trained with, its
-// classes in the order of its scores, and what it expects of a picture.
+// The description of a network in the metadata of its weight file: its training configuration, its classes in
+// the order of its scores, and the input that it expects.
 #pragma once
 
 #include <memory>
@@ -17,21 +17,22 @@ struct NetworkDescription {
   RunConfig config;
   std::vector<std::string> class_names;
   InputSpec input;
-  /// What to tell the user: that the file is older, does not state its input, and what is taken for it where
-  /// that changes what the network is fed. Empty otherwise.
+  /// For the user: that an older file does not state its input, and what was assumed instead, if that affects
+  /// the network's input. Empty otherwise.
   std::string note;
 };
 
-/// Whether `metadata` are those of `fer train`: "config", an object, and "classes".
+/// Whether `metadata` were written by `fer train`: they have "config", an object, and "classes".
 bool describes_network(const Metadata& metadata);
 
-/// Reads it. A file without "input" was written by an older program: pictures are grey if the data set of the
-/// training is (fer2013, ferplus), and a face's share is the data set's. FormatError or ConfigError, naming
-/// `source`, if metadata are missing, damaged, or contradict each other.
+/// Parses the description. A file without "input" was written by an older program: its pictures are grey if
+/// its training data set is (fer2013, ferplus), and its face share is the data set's. FormatError or
+/// ConfigError, naming `source`, if metadata are missing, damaged, or contradict each other.
 NetworkDescription parse_description(const Metadata& metadata, const std::string& source);
 
-/// The network that a file describes, to be filled from its tensors. FormatError, before memory is taken for
-/// it, if they are too few for it; ConfigError, naming `source`, if the configuration contradicts itself.
+/// Creates the network that a file describes, to be filled from its tensors. FormatError, before it allocates
+/// memory, if the tensors are too small for the network. ConfigError, naming `source`, if the configuration
+/// contradicts itself.
 std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& tensors,
                                      const std::string& source);
 
@@ -42,8 +43,8 @@ std::string description_of(const NetworkDescription& description);
 /// "config", "classes" and "input".
 Metadata to_metadata(const NetworkDescription& description);
 
-/// What a network trained as `config` says expects. TrainingConfig::colour "auto" stands for the colour that
-/// the data set's name implies.
+/// The input that a network trained with `config` expects. TrainingConfig::colour "auto" means the colour
+/// that the data set's name implies.
 InputSpec input_spec(const RunConfig& config);
 
 }  // namespace fer

@@ -1,11 +1,11 @@
-// Optimizers. Each owns the state of the parameters it was given and can hand it out for a checkpoint.
+// Optimizers. Each owns the optimizer state of its parameters and exposes it for checkpoints.
 //
 //   fer::Adam adam(net.parameters(), {.lr = 1e-3});
 //   adam.zero_grad();
 //   loss.backward();
 //   adam.step();
 //
-// A step is counted here, and dropout of this thread goes on to new masks (RandomScope).
+// step() counts the step, and dropout in this thread then draws new masks (RandomScope).
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@
 
 namespace fer {
 
-/// State by name: "adam.m/head.weight" and the like. Tensors are the optimizer's own, not copies.
+/// State by name, such as "adam.m/head.weight". Tensors are the optimizer's own, not copies.
 using OptimizerState = std::vector<std::pair<std::string, Tensor>>;
 
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  /// One step with the gradients that the parameters hold. A parameter without a gradient is left alone, its
-  /// state too.
+  /// Takes one step with the parameters' gradients. A parameter without a gradient and its state stay
+  /// unchanged.
   void step();
   void zero_grad();
 
@@ -34,7 +34,7 @@ class Optimizer {
   virtual double lr() const = 0;
   virtual void set_lr(double lr) = 0;
 
-  /// Tensors of the state, and the count of steps, for checkpoints.
+  /// The state's tensors and the number of steps, for checkpoints.
   virtual OptimizerState state() const = 0;
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps);
@@ -42,9 +42,9 @@ class Optimizer {
   const std::vector<NamedVariable>& parameters() const { return parameters_; }
 
  protected:
-  /// Keeps those parameters that require gradients. ConfigError if none does.
+  /// Keeps the parameters that require gradients. ConfigError if none does.
   explicit Optimizer(const std::vector<NamedVariable>& parameters);
-  /// Step number steps().
+  /// Does step number steps().
   virtual void update() = 0;
 
   std::vector<NamedVariable> parameters_;
@@ -53,10 +53,11 @@ class Optimizer {
   std::int64_t steps_ = 0;
 };
 
-/// Under their own names (Variable::name), which the state's tensors have, too.
+/// Parameters with their own names (Variable::name); the state's tensors use them too.
 std::vector<NamedVariable> with_names(const std::vector<Variable>& parameters);
 
-/// Kingma and Ba, 2015; with `decoupled` Loshchilov and Hutter, 2019. All parameters in one fused call.
+/// Kingma and Ba, 2015; with `decoupled`, Loshchilov and Hutter, 2019. Updates all parameters in one fused
+/// call.
 class Adam : public Optimizer {
  public:
   explicit Adam(const std::vector<NamedVariable>& parameters, const AdamOptions& options = {});
@@ -89,8 +90,8 @@ class Sgd : public Optimizer {
   std::vector<Tensor> momentum_;
 };
 
-/// Sharpness-aware minimisation (Foret et al., 2021), beside any optimizer: the gradient is taken again at
-/// w + rho g / |g|, and that one is stepped with from w. Doubles the work of a step.
+/// Sharpness-aware minimisation (Foret et al., 2021), for use with any optimizer: the gradient is computed
+/// again at w + rho g / |g|, and the optimizer applies that gradient at w. It doubles the work of a step.
 ///
 ///   loss().backward();
 ///   sam.ascend();            // the parameters move to w + rho g / |g|
@@ -103,20 +104,20 @@ class Sam {
   /// ConfigError unless rho is positive.
   Sam(const std::vector<NamedVariable>& parameters, double rho);
   Sam(const std::vector<Variable>& parameters, double rho) : Sam(with_names(parameters), rho) {}
-  /// ConfigError if the parameters have not come back from the way up before.
+  /// ConfigError if the previous ascend() was not followed by restore().
   void ascend();
-  /// ConfigError without ascend() before.
+  /// ConfigError unless ascend() was called before.
   void restore();
 
  private:
   std::vector<NamedVariable> parameters_;
   double rho_;
-  std::vector<SamSlot> slots_;  ///< while the parameters are away: what they were
+  std::vector<SamSlot> slots_;  ///< between ascend() and restore(): the original parameters
 };
 
-/// The norm of all gradients taken as one vector.
+/// The norm of all gradients concatenated into one vector.
 double gradient_norm(const std::vector<NamedVariable>& parameters);
-/// Scales all gradients so that their norm is at most `max_norm`; returns the norm before.
+/// Scales all gradients so that their norm is at most `max_norm`; returns the norm before scaling.
 double clip_gradients(const std::vector<NamedVariable>& parameters, double max_norm);
 
 /// Exponential moving average of the parameters, for evaluation.
@@ -124,7 +125,7 @@ class MovingAverage {
  public:
   MovingAverage(const std::vector<NamedVariable>& parameters, double decay);
   void update();
-  /// Exchanges the parameters' values with their averages; called twice it changes nothing.
+  /// Swaps the parameters' values with their averages; calling it twice changes nothing.
   void swap();
   OptimizerState state() const;
 

@@ -1,4 +1,4 @@
-// What a run folder says of its run.
+// Reads the log of a run from its folder.
 #pragma once
 
 #include <filesystem>
@@ -13,12 +13,12 @@ namespace fer {
 struct RunLog {
   std::filesystem::path folder;
   RunConfig config;
-  std::vector<StepReport> steps;    ///< of all stages, in the order in which they were done
+  std::vector<StepReport> steps;    ///< of all stages, in order of execution
   std::vector<EpochReport> epochs;  ///< of all stages
 };
 
-/// Reads config.json and metrics.jsonl. A last line that a kill left incomplete is left out. IoError if a
-/// file is missing, FormatError, naming the line, if one is damaged.
+/// Reads config.json and metrics.jsonl. An incomplete last line, left by a kill, is ignored. IoError if a
+/// file is missing; FormatError, naming the line, if one is damaged.
 RunLog read_run(const std::filesystem::path& folder);
 
 }  // namespace fer

@@ -6,7 +6,7 @@
 
 namespace fer {
 
-/// constant; exponential: times `gamma` an epoch; cosine: from lr to lr * final_fraction over the run.
+/// constant; exponential: times `gamma` per epoch; cosine: from lr to lr * final_fraction over the run.
 enum class ScheduleKind { constant, exponential, cosine };
 /// "constant", ...
 std::string_view name_of(ScheduleKind kind);
