@@ -14,7 +14,7 @@ void fold_constants(Graph& graph) {
     const GraphValue& value = graph.value(node.output);
     const bool grows = std::any_of(value.shape.begin(), value.shape.end(),
                                    [](const Extent& extent) { return extent.per_image != 0; });
-    if (!known || grows) continue;  // one that grows is a constant repeated for each image
+    if (!known || grows) continue;  // a growing value is a constant repeated for each image
     std::vector<Tensor> inputs;
     for (const ValueId id : node.inputs) inputs.push_back(graph.constant(id));
     graph.value(node.output).constant = operation_of(node)(node, inputs, value.at(1), value.dtype);
