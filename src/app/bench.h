@@ -32,7 +32,7 @@ struct Measurement {
   double flops = 0, bytes = 0;  ///< of one run; 0: not applicable
   double peak_memory = 0;       ///< maximum bytes of tensors; 0: not measured
   double process_memory = 0;    ///< maximum bytes of the whole process so far; 0: not measured
-  double state_memory = 0;      ///< part of it that every step needs: weights, gradients, Adam's moments
+  double state_memory = 0;      ///< bytes that every step needs: weights, gradients, Adam's moments
 };
 
 MachinePeaks measure_peaks(const BenchOptions& options);
