@@ -1,11 +1,11 @@
-# fer_backend_overrides(HEADER FOLDER): what follows from the list of functions in backend.h, so that it stands there
-# alone. FOLDER/backend_overrides.inc declares an override of each pure virtual function, for the class of a device;
-# FOLDER/idle_backend.inc defines each that returns nothing as one that does nothing.
+# fer_backend_overrides(HEADER FOLDER): generates code from the list of functions in backend.h, so that the list exists
+# only there. FOLDER/backend_overrides.inc declares an override of each pure virtual function, for the class of a
+# device. FOLDER/idle_backend.inc defines each function that returns nothing with an empty body.
 function(fer_backend_overrides header folder)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
   file(READ ${header} text)
   string(REGEX REPLACE "//[^\n]*" "" text "${text}")
-  string(REPLACE "= 0;" "@" text "${text}")  # a semicolon would end an element of a list
+  string(REPLACE "= 0;" "@" text "${text}")  # a semicolon would separate list elements
   string(REGEX MATCHALL "virtual [^;{}@]*@" functions "${text}")
   set(overrides "")
   set(idle "")

@@ -1,5 +1,5 @@
-# fer_find_gpus(ARCHITECTURES REASON): CMAKE_CUDA_ARCHITECTURES of the NVIDIA GPUs of this machine that fer's kernels run on,
-# compute capability 8.0 or later. If there are none, the first is empty and the second says why.
+# fer_find_gpus(ARCHITECTURES REASON): sets ARCHITECTURES to the CMAKE_CUDA_ARCHITECTURES of this machine's NVIDIA GPUs
+# that fer's kernels support (compute capability 8.0 or later). If there are none, it is empty and REASON says why.
 function(fer_find_gpus out_architectures out_reason)
   set(architectures "")
   set(reason "no NVIDIA GPU here")
@@ -25,7 +25,7 @@ function(fer_find_gpus out_architectures out_reason)
       string(REPLACE "." "" architecture ${capability})
       if(known MATCHES "sm_${architecture}\n")
         list(APPEND architectures ${architecture}-real)
-      else()  # newer than nvcc: the driver compiles PTX for it
+      else()  # newer than nvcc: the driver compiles PTX
         list(APPEND architectures 90-virtual)
       endif()
     endif()

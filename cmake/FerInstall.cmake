@@ -16,7 +16,7 @@ install(TARGETS ${installed} fer_options fer_all EXPORT ferTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(TARGETS fer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
-# Manual pages and completion scripts, written by the program itself.
+# Manual pages and completion scripts, which the program itself generates.
 set(FER_ZSH_FOLDER ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING "Where zsh looks for completion functions")
 if(CMAKE_CROSSCOMPILING)
   message(STATUS "fer: no manual pages and completion scripts: the program that writes them is another machine's")

@@ -1,4 +1,4 @@
-# cpack -G DEB: the packages `fer` (the program) and `libfer-dev` (headers and libraries), of the install components
+# cpack -G DEB: the packages `fer` (the program) and `libfer-dev` (headers and libraries), from the install components
 # `program` and `development`. The preset `package` builds for them.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR "The fer authors")
@@ -21,7 +21,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libfer-dev)
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Headers, static libraries and the CMake package of the framework under the
 command fer: tensors, gradients, layers, training, and the model.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-# A static library wants at its users' link what it was built with.
+# Users of a static library must link the libraries that it was built with.
 set(depends "g++, libhwy-dev, libzip-dev, zlib1g-dev, libmd-dev")
 foreach(library "DLIB;libdlib-dev" "JPEG;libjpeg-dev" "WEBP;libwebp-dev" "TIFF;libtiff-dev")
   list(GET library 0 name)

@@ -1,6 +1,6 @@
-# libfer.so: all floors as one shared library, which exports what libfer.map names. With BUILD_SHARED_LIBS it is fer::fer,
-# and what is installed; else it is built for the tests alone. The program and the tests of single floors use what is not
-# exported, and are linked statically either way.
+# libfer.so: all floors as one shared library, which exports the symbols in libfer.map. With BUILD_SHARED_LIBS it is
+# fer::fer and is installed; otherwise it is built only for the tests. The program and the tests of single floors use
+# symbols that it does not export, so they are always linked statically.
 set(by_default)
 if(NOT BUILD_SHARED_LIBS AND NOT FER_BUILD_TESTS)
   set(by_default EXCLUDE_FROM_ALL)

@@ -1,4 +1,4 @@
-# What this build has and lacks, in one place at the end of the configuration.
+# Prints what this build has and lacks, at the end of the configuration.
 if(FER_HAVE_CUDA)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   set(cuda_line "yes (nvcc ${CMAKE_CUDA_COMPILER_VERSION}, for ${architectures})")

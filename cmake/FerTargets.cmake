@@ -1,34 +1,34 @@
 # fer_floor(NAME [LOOPS] FOLDERS a b ... DEPENDS t ...): one static library of the sources in src/a, src/b, ...
-# LOOPS: its code goes over elements or pixels, and is optimised in full by a quick build too.
-# A floor may depend only on floors below it, so an include that climbs does not link.
+# LOOPS: its code loops over elements or pixels, so a quick build also optimises it in full.
+# A floor may depend only on floors below it, so an include of a higher floor does not link.
 
 add_library(fer_options INTERFACE)
 target_include_directories(fer_options INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(fer_options INTERFACE cxx_std_20)
 
-# Flags for building fer itself, not for those who use it.
+# Flags for building fer itself, not for its users.
 add_library(fer_build_flags INTERFACE)
 target_compile_options(fer_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-unknown-pragmas>
-  # g++ 12 sees overlapping copies in std::string's own code where there are none (its bug 105651).
+  # g++ 12 reports overlapping copies in std::string's own code where there are none (its bug 105651).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_WARNINGS_AS_ERRORS}>>:-Werror>
-  # -march=native would also tune for the processor it takes this one for; g++ 12 does not know the newest ones, and folds
-  # loads into every multiplication then.
+  # -march=native would also tune for the detected processor. g++ 12 does not know the newest ones, and would then fold
+  # loads into every multiplication.
   "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_NATIVE}>>:-march=native;-mtune=generic>"
-  # Its own AVX-512 headers use values before they are set, on purpose (its bug 105593).
+  # g++'s own AVX-512 headers use uninitialised values on purpose (its bug 105593).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>,$<BOOL:${FER_NATIVE}>>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
 if(FER_SANITIZE)
-  # Instrumented code makes g++ take members of the standard library for uninitialised.
+  # With instrumented code, g++ wrongly reports members of the standard library as uninitialised.
   target_compile_options(fer_build_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>
     "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:FER_UNCHECKED>>>>:-fsanitize=${FER_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer;-g>")
   target_link_options(fer_build_flags INTERFACE -fsanitize=${FER_SANITIZE})
 endif()
 target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
 
-# fer_quick(TARGET [LOOPS]): if FER_QUICK asks for it, compiled in two or three pieces and little optimised, unless its
-# code is LOOPS over elements or pixels, where a training spends its time.
+# fer_quick(TARGET [LOOPS]): if FER_QUICK is set, compiles the target in pieces of 12 files with little optimisation.
+# LOOPS: its code loops over elements or pixels, where training spends its time, so it stays fully optimised.
 function(fer_quick target)
   if(FER_QUICK)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)

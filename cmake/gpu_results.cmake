@@ -1,6 +1,6 @@
-# cmake [-DCHECK=ON] -P cmake/gpu_results.cmake: writes docs/gpu-results.md, or fails if it is not what would be written.
-# scripts/gpu-results is the command for it. Kernels are found in the sources, so none can be forgotten; results are
-# bench/results/gpu-*.json, one a machine, as scripts/gpu-check writes them.
+# cmake [-DCHECK=ON] -P cmake/gpu_results.cmake: writes docs/gpu-results.md; with CHECK, fails if the page is out of
+# date. Run it with scripts/gpu-results. Kernels are found in the sources, so none can be forgotten. Results are
+# bench/results/gpu-*.json, one per machine, as scripts/gpu-check writes them.
 cmake_policy(VERSION 3.25)
 get_filename_component(root ${CMAKE_CURRENT_LIST_DIR}/.. ABSOLUTE)
 set(page ${root}/docs/gpu-results.md)
@@ -10,7 +10,7 @@ foreach(source IN LISTS sources)
   file(READ ${root}/src/cuda/${source} text_of_${source})
 endforeach()
 
-# The names of the kernels that a source defines, in its order.
+# The names of the kernels that a source defines, in order.
 function(kernels_of source out)
   set(space "[ \t\n]")
   string(REGEX MATCHALL
@@ -44,7 +44,7 @@ function(users_of header out)
   set(${out} ${users} PARENT_SCOPE)
 endfunction()
 
-# The value under the keys, or 0 if there is none.
+# The value under the keys; 0 if there is none.
 function(value_of out json)
   string(JSON value ERROR_VARIABLE error GET "${json}" ${ARGN})
   if(error)
@@ -53,7 +53,7 @@ function(value_of out json)
   set(${out} "${value}" PARENT_SCOPE)
 endfunction()
 
-# What of a kernel ran where, and how long it takes in a training step.
+# Which parts of a kernel ran on which machine, and its time in a training step.
 function(cells_of kernel out_ran out_step)
   set(ran)
   set(step)

@@ -25,7 +25,7 @@ void print_list(const AblationTable& table) {
 int run(const AblateOptions& options, const SettingFlags& flags) {
   RunConfig config = flags.configuration("");
   AblationOptions choices{"", options.weights};
-  // In this table the transformer's weights are a row of their own, not where all rows start.
+  // In this table the transformer's weights are a row of their own, not the start of all rows.
   if (options.table == "depth") std::swap(choices.vit, config.training.vit);
   AblationTable table = ablation_table(options.table, choices);
   if (!options.variants.empty()) table = only_variants(std::move(table), options.variants);

@@ -30,7 +30,7 @@ Variable images(const FERNet& model, int batch, Device device) {
   return Variable(Tensor::from<float>({batch, side, side, 3}, values, device));
 }
 
-/// Bytes of weights, and for those that are trained of their gradient and Adam's two moments.
+/// Bytes of all weights, plus the gradients and Adam's two moments of the trained ones.
 double state_bytes(const FERNet& model) {
   double bytes = 0;
   for (const NamedVariable& p : model.named_parameters()) {
@@ -39,7 +39,7 @@ double state_bytes(const FERNet& model) {
   return bytes;
 }
 
-/// Bytes of memory that this process held at most.
+/// The maximum memory of this process so far, in bytes.
 double process_peak() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -73,7 +73,7 @@ std::vector<Measurement> bench_model(const BenchOptions& options,
     std::function<void()> work = [&] { scores_of({x}); };
     std::unique_ptr<DeviceGraph> graph;
     if (options.graph) {
-      work();  // whatever is set up at first use cannot be captured
+      work();  // one-time set-up cannot be captured
       graph = capture_graph(options.device, work);
       work = [&] { graph->replay(); };
     }
@@ -160,7 +160,7 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
   std::cout << std::endl;
 }
 
-/// Whether other programs are in the way of the threads that a measurement takes.
+/// Whether other programs slow down the threads of a measurement.
 bool is_crowded(Device device) {
   return device != Device::cuda && ThreadGovernor::threads_crowded(omp_get_max_threads());
 }
@@ -171,7 +171,7 @@ int run(BenchOptions options, const std::string& what, const std::string& device
   require<ConfigError>(svg.empty() || what == "scaling", "bench ", what, ": --svg belongs to bench scaling");
   if (options.batches.empty() && what != "scaling")
     options.batches = what == "model" ? std::vector<int>{1, 8} : std::vector<int>{16};
-  // Their arrays would count as memory of a model.
+  // The arrays of measure_peaks() would count as memory of a model.
   const MachinePeaks peaks = what == "ops" ? measure_peaks(options) : MachinePeaks();
   const std::string machine = machine_description(options.device);
   if (!json) {

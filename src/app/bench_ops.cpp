@@ -1,4 +1,4 @@
-// Operations on the shapes that the paper and small presets give them.
+// Measures operations on the shapes that occur in the presets paper and small.
 #include <algorithm>
 #include <chrono>
 #include <ctime>
@@ -144,7 +144,7 @@ class OpBench {
   }
 
  private:
-  /// As inference runs it: what depends on the weight alone was done before.
+  /// Measures as in inference: work that depends only on the weight is done beforehand.
   void prepared(const std::string& name, double flops, double bytes, const Tensor& x, const Tensor& weight,
                 const Conv2dOptions& options, Tensor& y) {
     const std::shared_ptr<PackedConv2d> packed = device_.pack_conv2d(weight, options);
@@ -152,7 +152,7 @@ class OpBench {
   }
 
   bool skips(const std::string& name) const { return name.find(options_.only) == std::string::npos; }
-  /// Whether nothing is wanted of what is measured under this name and with more behind it.
+  /// Whether --only skips every measurement whose name begins with this one.
   bool skips_all(const std::string& name) const {
     const auto ends = {" forward", " prepared", " backward input", " backward weight", " backward"};
     return std::all_of(ends.begin(), ends.end(), [&](const char* end) { return skips(name + end); });
@@ -233,7 +233,7 @@ std::vector<double> run_times(const BenchOptions& options, const std::function<v
   };
   work();
   device.synchronize();
-  constexpr double resolved = 1e-3;  // far above what events resolve, and what a launch costs
+  constexpr double resolved = 1e-3;  // seconds; far above the resolution of events and the cost of a launch
   const int runs =
       queue != nullptr ? static_cast<int>(std::clamp(resolved / seconds_a_run(1), 1.0, 1000.0)) : 1;
   std::vector<double> times;
@@ -246,7 +246,7 @@ std::vector<double> run_times(const BenchOptions& options, const std::function<v
 
 MachinePeaks measure_peaks(const BenchOptions& options) {
   MachinePeaks peaks;
-  if (options.device == Device::simt) return peaks;  // its speed says nothing
+  if (options.device == Device::simt) return peaks;  // its speed is meaningless
   if (options.device == Device::cpu) {
     double flops = 0;
     const auto register_work = [&] {
@@ -257,7 +257,7 @@ MachinePeaks measure_peaks(const BenchOptions& options) {
     const double register_time = run_times(options, register_work).front();
     peaks.gflops = 1e-9 * flops / register_time;
   }
-  const std::int64_t count = options.device == Device::cpu ? 1 << 24 : 1 << 26;  // 64 and 256 MiB an array
+  const std::int64_t count = options.device == Device::cpu ? 1 << 24 : 1 << 26;  // 64 and 256 MiB per array
   const Tensor a = filled({count}, options.device), b = filled({count}, options.device);
   Tensor y = Tensor::empty({count}, DType::float32, options.device);
   Backend& device = backend(options.device);

@@ -1,4 +1,4 @@
-// fer bench scaling: time an image against batch and threads, as a table, JSON and a picture.
+// fer bench scaling: time per image against batch and threads, as a table, JSON and a chart.
 #include <omp.h>
 
 #include <cmath>

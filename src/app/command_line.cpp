@@ -35,7 +35,7 @@ std::string version_text() {
   return text;
 }
 
-/// The command that was named last, or the program itself.
+/// The innermost command that was given, or the program itself.
 const CLI::App* last_command(const CLI::App* command) {
   for (auto chosen = command->get_subcommands(); !chosen.empty(); chosen = command->get_subcommands())
     command = chosen[0];
@@ -67,7 +67,7 @@ std::vector<std::string> command_names(const CLI::App& command) {
   return names;
 }
 
-/// "fer: unknown command 'trian'; did you mean 'train'?", or figure, below `fer figure`.
+/// "fer: unknown command 'trian'; did you mean 'train'?". Below `fer figure`, a figure instead of a command.
 std::string unknown_command(const CLI::App& command, const std::string& word) {
   const std::string near = nearest(word, command_names(command));
   const std::string kind = command.get_parent() == nullptr ? "command" : command.get_name();
@@ -76,7 +76,7 @@ std::string unknown_command(const CLI::App& command, const std::string& word) {
                 "\n");
 }
 
-/// The command that `words` name, from `command` on; null, with a message, where there is none.
+/// The command that `words` name, one level per word; null, with a message, if there is none.
 const CLI::App* find_command(const CLI::App& program, const std::vector<std::string>& words) {
   const CLI::App* command = &program;
   for (const std::string& word : words) {
@@ -104,7 +104,7 @@ std::string unknown_words(const CLI::App& program) {
     for (std::size_t i = 0; i < words.size(); ++i) {
       if (words[i].starts_with("-") && words[i] != "-") {
         text += unknown_flag(*command, words[i]);
-        // What follows may have been meant as its value.
+        // The next word may have been meant as its value.
         if (i + 1 < words.size() && !words[i + 1].starts_with("-")) ++i;
       } else if (wants_command) {
         text += unknown_command(*command, words[i]);
@@ -112,7 +112,7 @@ std::string unknown_words(const CLI::App& program) {
         text += concat(full_name(*command), ": unexpected argument '", words[i], "'; ", full_name(*command),
                        " --help says what it takes\n");
       }
-      if (wants_command) return text;  // the rest belongs to a command that there is not
+      if (wants_command) return text;  // the other words belong to the unknown command
     }
     const auto chosen = command->get_subcommands();
     if (chosen.empty()) return text;

@@ -1,4 +1,4 @@
-// The program's tree of commands, and what it says to a command line that is wrong.
+// The program's tree of commands, and its messages about a wrong command line.
 #pragma once
 
 #include <utility>
@@ -8,7 +8,7 @@
 
 namespace fer::app {
 
-/// The whole command line; not movable, as flags write into it.
+/// The whole command line. Not movable, because flags write into it.
 class CommandLine {
  public:
   CommandLine();
@@ -17,7 +17,7 @@ class CommandLine {
 
   CLI::App& app() { return app_; }
   CommandUsage usage() const { return usage_of(app_); }
-  /// Parses and runs. The exit code: that of the command, or 2 after a message about the command line.
+  /// Parses and runs. Returns the command's exit code, or 2 after a message about the command line.
   int run(int argc, const char* const* argv);
 
  private:
@@ -25,10 +25,10 @@ class CommandLine {
   std::vector<std::pair<const char*, Command>> commands_;
 };
 
-/// "fer train: unknown flag --lear; did you mean --lr?", for the words that no command took.
+/// "fer train: unknown flag --lear; did you mean --lr?", for the words that no command accepted.
 std::string unknown_words(const CLI::App& program);
 
-/// fer help, and for shells and installers: fer completion, fer man.
+/// Adds fer help and, for shells and installers, fer completion and fer man.
 Command add_help(CLI::App& program);
 Command add_completion(CLI::App& program);
 Command add_man(CLI::App& program);

@@ -1,5 +1,5 @@
-// Completion scripts of bash, zsh and fish. Each is a table of commands, their flags and what those take, and
-// asks the program for nothing while one types.
+// Completion scripts for bash, zsh and fish. Each is a table of commands, their flags and the values of
+// these, so completing does not run the program.
 #include <algorithm>
 #include <sstream>
 
@@ -17,7 +17,7 @@ bool is_folder(const FlagUsage& flag) {
   return flag.type == "DIR";
 }
 
-/// What a value may be: `flag`'s choices, and of a switch with an optional value its two.
+/// The possible values: the flag's choices, or the two values of a switch with an optional value.
 std::vector<std::string> values_of(const FlagUsage& flag) {
   return flag.choices.empty() && flag.type == "BOOL" ? std::vector<std::string>{"true", "false"}
                                                      : flag.choices;
@@ -29,7 +29,7 @@ std::string joined(const std::vector<std::string>& words, const char* between = 
   return text;
 }
 
-/// Inside of single quotes; `quote` is what stands for one.
+/// Escapes text for use inside single quotes; `quote` replaces each single quote.
 std::string quoted(const std::string& text, const char* quote) {
   std::string out;
   for (const char c : text) out += c == '\'' ? std::string(quote) : std::string(1, c);
@@ -63,7 +63,7 @@ void write_bash_command(std::ostream& out, const CommandUsage& command) {
   for (const FlagUsage& flag : command.flags) flags.insert(flags.end(), flag.names.begin(), flag.names.end());
   out << "    '" << command.name << "')\n      flags='" << joined(flags) << "'\n";
   if (!command.commands.empty()) out << "      words='" << joined(names_below(command)) << "'\n";
-  // Arguments that follow the first are of its kind.
+  // All further arguments are of the first one's kind.
   if (!command.arguments.empty()) out << "      " << bash_kind(command.arguments[0]) << "\n";
   out << "      ;;\n";
 }

@@ -1,4 +1,4 @@
-// fer completion and fer man: what `cmake --install` puts where shells and man look.
+// fer completion and fer man: the files that `cmake --install` installs for shells and man.
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -40,7 +40,7 @@ Command add_completion(CLI::App& program) {
 
 Command add_man(CLI::App& program) {
   CLI::App* command = program.add_subcommand("man", "Writes the manual pages into a folder");
-  command->group("");  // for cmake --install
+  command->group("");  // hidden: only cmake --install uses it
   auto folder = std::make_shared<std::string>();
   command->add_option("folder", *folder, "where fer.1, fer-train.1, ... go")->required()->type_name("DIR");
   add_examples(*command, {{"fer man share/man/man1", ""}});

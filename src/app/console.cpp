@@ -18,10 +18,10 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// How often a bar is redrawn, and how often a plain line appears.
+// Seconds between redraws of a bar, and between plain lines.
 constexpr double bar_seconds = 0.1, line_seconds = 15;
 
-constexpr int warm_up = 2;  // steps that are not profiled: the first ones fill caches and allocate
+constexpr int warm_up = 2;  // steps before profiling: the first ones fill caches and allocate
 
 std::string fixed(double value, int digits) {
   std::ostringstream out;
@@ -29,7 +29,7 @@ std::string fixed(double value, int digits) {
   return out.str();
 }
 
-/// Characters of a line of the terminal.
+/// The terminal's width in characters.
 std::size_t terminal_width() {
   winsize size{};
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -41,7 +41,7 @@ std::string bar(double share) {
   return "[" + std::string(full, '=') + std::string(static_cast<std::size_t>(width) - full, ' ') + "] ";
 }
 
-/// "landmarks epoch 2/10"; the expressions' stage has no name.
+/// "landmarks epoch 2/10"; the expression stage has no name.
 template <typename Report>
 std::string epoch_text(const Report& report) {
   return concat(report.stage, report.stage.empty() ? "" : " ", "epoch ", report.epoch, "/", report.epochs);
@@ -123,7 +123,7 @@ void ConsoleObserver::show_profile(int steps) {
   try {
     write_file_atomically(trace_, profiler_->chrome_trace());
     std::cerr << "trace for chrome://tracing or Perfetto: " << trace_ << std::endl;
-  } catch (const IoError& error) {  // a disk that is full by now is no reason to end the training
+  } catch (const IoError& error) {  // a full disk at this point must not end the training
     std::cerr << "there is no trace: " << error.what() << std::endl;
   }
   profile_steps_ = 0;
@@ -156,7 +156,7 @@ void ConsoleObserver::on_step(const StepReport& report) {
     std::cerr << progress_line(report, false, true) << std::endl;
     return;
   }
-  // A line that the terminal would wrap could not be drawn over: the narrower, the less is said.
+  // A line that wraps cannot be redrawn in place, so a narrower terminal gets a shorter line.
   const std::size_t room = terminal_width() - 1;
   std::string line = progress_line(report, true, true);
   if (line.size() > room) line = progress_line(report, true, false);

@@ -1,5 +1,5 @@
-// What the program writes to a terminal: progress, notes and epochs of a run. On a terminal a bar is redrawn
-// in place; elsewhere (a file, a pipe) plain lines come at a calm rate.
+// Terminal output of a run: progress, notes and epochs. On a terminal, a bar is redrawn in place; in a file
+// or pipe, plain lines appear at a slow rate.
 #pragma once
 
 #include <chrono>
@@ -13,23 +13,23 @@ namespace fer::app {
 
 /// "1 h 02 min", "3 min 20 s", "12 s".
 std::string duration_text(double seconds);
-/// "93.1 %"; "-" where the figure is not defined.
+/// "93.1 %"; "-" if the share is undefined.
 std::string percent_text(double share);
 std::string megabytes_text(std::size_t bytes);
 
 class ConsoleObserver : public TrainingObserver {
  public:
-  /// `quiet` leaves the steps out.
+  /// `quiet` omits the steps.
   explicit ConsoleObserver(bool quiet);
-  /// From the third step of the expressions' stage on, notes where the time of `steps` steps goes; then
-  /// prints the tables and writes a trace for chrome://tracing to `trace`. IoError if it cannot be written.
+  /// Profiles `steps` steps, beginning with the third step of the expression stage. Then prints the tables
+  /// and writes a trace for chrome://tracing to `trace`. IoError if it cannot be written.
   void profile(int steps, std::string trace, Device device);
-  /// The training is over: shows the profile of the steps there were, if they were fewer.
+  /// Call when the training is over: prints the profile even if there were fewer steps.
   void end_profile();
   void on_note(const std::string& note) override;
   void on_step(const StepReport& report) override;
   void on_epoch(const EpochReport& report) override;
-  /// Ctrl-C, where an InterruptCatcher notes it.
+  /// True after Ctrl-C, if an InterruptCatcher is alive.
   bool wants_stop() override;
 
  private:
@@ -40,7 +40,7 @@ class ConsoleObserver : public TrainingObserver {
   bool quiet_, terminal_, bar_shown_ = false;
   std::chrono::steady_clock::time_point last_shown_{};
   int steps_seen_ = 0, profile_steps_ = 0;
-  std::size_t events_of_steps_ = 0;  ///< those after them are of an evaluation
+  std::size_t events_of_steps_ = 0;  ///< later events belong to an evaluation
   std::string trace_;
   Device device_ = Device::cpu;
   std::unique_ptr<Profiler> profiler_;

@@ -28,7 +28,7 @@ NameMap name_map(const std::string& kind) {
   throw ConfigError("convert: " + unknown_name("names", kind, {"ir50", "mobilefacenet", "fernet"}));
 }
 
-/// What the network of `kind` wants, under fer's names.
+/// The tensors that a network of `kind` needs, under fer's names.
 std::vector<NamedShape> wanted_by(const std::string& kind) {
   FERNet net = uninitialised<FERNet>(preset("paper"));
   MobileFaceNet landmarks = uninitialised<MobileFaceNet>(MobileFaceNetConfig{64, {4, 6, 2}, true, 136});
@@ -38,7 +38,7 @@ std::vector<NamedShape> wanted_by(const std::string& kind) {
   return shapes_of(module.state_dict());
 }
 
-/// What is said of the file beside its tensors.
+/// The facts about the file besides its tensors.
 nlohmann::ordered_json json_of(const ConvertOptions& options, const StateFile& file,
                                const KnownNetworks& found) {
   nlohmann::ordered_json json = json_document("conversion", 1,
@@ -67,8 +67,8 @@ void list(const StateFile& file) {
   }
 }
 
-/// What the file says of its network, with --colour and --face-share; nothing for files that are not of fer
-/// train.
+/// The file's description of its network, changed by --colour and --face-share; none for files that fer train
+/// did not write.
 std::optional<NetworkDescription> description(const ConvertOptions& options, const StateFile& file) {
   if (!describes_network(file.metadata)) {
     require<ConfigError>(options.colour.empty() && options.face_share == 0,
@@ -79,7 +79,7 @@ std::optional<NetworkDescription> description(const ConvertOptions& options, con
   NetworkDescription description = parse_description(file.metadata, options.input);
   if (!options.colour.empty()) {
     description.input.colour = parse_input_colour(options.colour);
-    description.note.clear();  // it is of what was not known
+    description.note.clear();  // the note says that the colour was unknown
   }
   if (options.face_share > 0) description.input.face_share = options.face_share;
   return description;
@@ -95,7 +95,7 @@ nlohmann::ordered_json listed(const StateFile& file) {
   return tensors;
 }
 
-/// The inference graph of a file that describes its network.
+/// Exports the inference graph of a file that describes its network.
 void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
   require<ConfigError>(
       options.key.empty() && options.names.empty() && options.strip.empty(),
@@ -119,7 +119,7 @@ void print_head(const ConvertOptions& options, const StateFile& file, const Know
   if (network) std::cout << description_of(*network) << "\n";
 }
 
-/// To stderr, so that a script that looks at the exit code alone leaves a trace.
+/// Writes to stderr, so that scripts that check only the exit code leave a trace.
 void warn_of_unknown(const ConvertOptions& options, const StateFile& file, const KnownNetworks& found) {
   if (found.unknown.empty()) return;
   std::cerr << "note: " << options.input << ": " << found.unknown.size() << " of " << file.tensors.size()
@@ -127,7 +127,7 @@ void warn_of_unknown(const ConvertOptions& options, const StateFile& file, const
             << "; --names, --strip and --key may help\n";
 }
 
-/// The tensors under fer's names, and the report of what matched.
+/// The tensors under fer's names; adds the match report to `json`.
 StateDict renamed(const ConvertOptions& options, const StateFile& file, nlohmann::ordered_json& json) {
   const std::vector<NamedShape> wanted = wanted_by(options.names), held = shapes_of(file.tensors);
   const MatchReport report = match(wanted, held, name_map(options.names), options.input);
@@ -155,7 +155,7 @@ int run(const ConvertOptions& options) {
     list(file);
   }
   if (options.names.empty()) warn_of_unknown(options, file, found);
-  if (network) file.metadata[input_key] = to_json(network->input);  // what older programs did not write
+  if (network) file.metadata[input_key] = to_json(network->input);  // older programs did not write it
   if (std::filesystem::path(options.output).extension() == ".onnx") {
     export_to_onnx(options, file.metadata);
   } else if (!options.output.empty()) {
@@ -164,7 +164,7 @@ int run(const ConvertOptions& options) {
   }
   if (!options.output.empty()) json["output"] = options.output;
   if (options.json) {
-    // What is no UTF-8 in a checkpoint's texts is replaced.
+    // Invalid UTF-8 in a checkpoint's texts is replaced.
     std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else if (!options.output.empty()) {
     std::cout << "wrote " << options.output << "\n";

@@ -1,4 +1,4 @@
-// fer data: what a data set holds.
+// fer data: reports the contents of a data set.
 #include <unistd.h>
 
 #include <chrono>
@@ -15,7 +15,7 @@ struct DataOptions {
   bool json = false;
 };
 
-/// A line a second on a terminal, every ten elsewhere; Ctrl-C ends the work.
+/// Prints a line every second on a terminal, every ten seconds elsewhere; Ctrl-C stops the work.
 ProgressFunction progress_lines() {
   using Clock = std::chrono::steady_clock;
   const bool terminal = ::isatty(STDERR_FILENO) != 0;

@@ -25,8 +25,8 @@ std::vector<std::string> classes_compared(const Classifier& classifier, const Da
   return names;
 }
 
-/// What the network is compared with: an evaluation saved as JSON, or weights that are still to be evaluated.
-/// Both are read and held against the data set before the first evaluation, which may take long.
+/// What the network is compared with: an evaluation saved as JSON, or weights to evaluate. Both are read and
+/// checked against the data set before the first evaluation, which may take long.
 class Other {
  public:
   Other(const std::string& path, const Dataset& dataset, Device device) {
@@ -48,7 +48,7 @@ class Other {
                        name_of(data.split), " part of '", data.name, "' has ", dataset.size(),
                        "; they must be of the same ones");
   }
-  /// Those that the network tells apart and the data set has.
+  /// The classes that both the network and the data set have.
   const std::vector<std::string>& classes() const { return classes_; }
   EvaluationResult evaluation(const std::shared_ptr<const Dataset>& dataset) const {
     return saved_ ? *saved_ : evaluate(*classifier_, dataset);

@@ -16,9 +16,9 @@ struct FacesOptions {
   int identities = 7, per_identity = 7, size = 112;
 };
 
-/// identities rows of per_identity faces in one picture.
+/// One picture with `identities` rows of `per_identity` faces.
 Image contact_sheet(const FacesOptions& options) {
-  constexpr std::int64_t longest = 65535;  // of a JPEG
+  constexpr std::int64_t longest = 65535;  // limit of a JPEG
   const std::int64_t height = std::int64_t{options.identities} * options.size;
   const std::int64_t width = std::int64_t{options.per_identity} * options.size;
   require<ConfigError>(height <= longest && width <= longest && height * width <= std::int64_t{1} << 28,
@@ -40,7 +40,7 @@ Image contact_sheet(const FacesOptions& options) {
   return sheet;
 }
 
-/// The layout of the `folder` data set: <expression>/<person>-<number>.png.
+/// Writes the layout of the data set `folder`: <expression>/<person>-<number>.png.
 void write_faces(const FacesOptions& options) {
   for (int person = 0; person < options.identities; ++person) {
     for (int i = 0; i < options.per_identity; ++i) {

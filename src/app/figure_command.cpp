@@ -1,4 +1,4 @@
-// fer figure: one kind of figure a subcommand.
+// fer figure: one subcommand per kind of figure.
 #include <iostream>
 
 #include "app/commands.h"
@@ -22,7 +22,7 @@ struct FigureOptions {
   TokensOptions tokens;
 };
 
-/// What every kind begins with: the network, and the data set that the flags name.
+/// What every kind needs: the network, and the data set given by the flags.
 struct Subject {
   Classifier net;
   RunConfig config;
@@ -37,7 +37,7 @@ struct Subject {
     require_writable_file(options.out);
   }
   std::shared_ptr<const Dataset> dataset() const { return open_readable(config.data); }
-  /// The data set's samples of the network's classes, under its names and numbers.
+  /// The data set's samples of the network's classes, with the network's names and numbers.
   std::shared_ptr<const Dataset> relabelled_dataset() const {
     auto data = dataset();
     std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
@@ -50,7 +50,7 @@ struct Subject {
     const auto data = dataset();
     const std::vector<std::int64_t> places = common_classes(net, data->info()).second_of_first();
     std::vector<Sample> faces = choose_faces(*data, options.samples);
-    for (Sample& face : faces) face.label = places[static_cast<std::size_t>(face.label)];  // -1: none of its
+    for (Sample& face : faces) face.label = places[static_cast<std::size_t>(face.label)];  // -1: none
     return faces;
   }
 };
@@ -117,7 +117,7 @@ int tokens(const FigureOptions& options, const SettingFlags& flags) {
 
 using Kind = int (*)(const FigureOptions&, const SettingFlags&);
 
-/// A subcommand with what every kind takes.
+/// Adds a subcommand with the flags that every kind has.
 CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& options, const char* name,
                    const char* help, Kind kind, Command& chosen) {
   CLI::App* command = figure.add_subcommand(name, help);

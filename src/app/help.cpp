@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t width = 100, column = 32;
 
-/// `text` broken into lines that end before `width`, all but the first behind `indent` blanks.
+/// Breaks `text` into lines shorter than the width; all but the first are indented by `indent` blanks.
 std::string wrapped(const std::string& text, std::size_t indent) {
   std::istringstream words(text);
   std::string out;

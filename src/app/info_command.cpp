@@ -21,7 +21,7 @@ struct InfoCommandOptions {
 
 struct Row {
   std::string name;
-  double paper_parameters, paper_macs;  // millions, thousand millions; Tables 7 and 8
+  double paper_parameters, paper_macs;  // in millions and in billions; Tables 7 and 8
   std::int64_t parameters, macs;
   std::string why;
 };
@@ -109,10 +109,10 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
     const StateFile held = read_state_file(file);
     network = parse_description(held.metadata, file);
     config = network->config;
-    (void)make_network(config, held.tensors, file);  // or it asks for more than it holds
+    (void)make_network(config, held.tensors, file);  // throws if the file holds less than its network needs
   }
   flags.apply(config);
-  FERNet model(config.model);  // initialised: channels of zeros would count as left out
+  FERNet model(config.model);  // initialised: constant zero channels would be dropped and not counted
   const auto infos = describe_model(model, {.optimised = true});
   if (options.json) {
     nlohmann::ordered_json modules = nlohmann::ordered_json::array();

@@ -13,12 +13,11 @@
 namespace fer::app {
 namespace {
 
-// Any thread may run the handler, and two may at once. Without locks behind them, atomics are what it may
-// use.
-std::atomic<std::int64_t> first_at{0};  // nanoseconds of a clock that began before the program
+// The handler may run in any thread, and in two at once. It may use only lock-free atomics.
+std::atomic<std::int64_t> first_at{0};  // nanoseconds of a clock that started before the program
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 
-/// Calls nothing that a signal handler must not.
+/// Calls only async-signal-safe functions.
 void note(int signal) {
   const int error = errno;
   timespec clock{};
@@ -32,7 +31,7 @@ void note(int signal) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
   } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);
-    ::raise(signal);  // comes as soon as this function returns
+    ::raise(signal);  // delivered as soon as this function returns
   }
   errno = error;
 }
@@ -42,7 +41,7 @@ void note(int signal) {
 InterruptCatcher::InterruptCatcher() {
   for (std::size_t i = 0; i < signals.size(); ++i) {
     before_[i] = std::signal(signals[i], note);
-    // A shell without job control lets those that it starts in the background ignore Ctrl-C.
+    // A shell without job control makes its background processes ignore Ctrl-C; keep that.
     if (before_[i] == SIG_IGN) std::signal(signals[i], SIG_IGN);
   }
 }

@@ -1,6 +1,6 @@
-// Ctrl-C and SIGTERM: the first one asks a command to come to an end in order, one that comes a second later
-// or more ends the program. What comes sooner is the same request: timeout(1) sends its signal twice, to the
-// program and to its group.
+// Ctrl-C and SIGTERM. The first signal asks a command to finish in order; a second one, at least a second
+// later, ends the program. An earlier one counts as the same request: timeout(1) sends its signal twice, to
+// the program and to its group.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace fer::app {
 
-/// While one is alive, signals that end a program are noted.
+/// While one is alive, signals that would end the program are recorded.
 class InterruptCatcher {
  public:
   InterruptCatcher();
@@ -18,13 +18,13 @@ class InterruptCatcher {
 
  private:
   static constexpr std::array signals{SIGINT, SIGTERM};
-  std::array<void (*)(int), signals.size()> before_;  ///< what was done with each before
+  std::array<void (*)(int), signals.size()> before_;  ///< the previous handler of each signal
 };
 
-/// The signal that came first; 0 if none has.
+/// The first signal received; 0 if none.
 int interrupted();
 
-/// The exit code that a shell gives to a program which a signal has ended.
+/// The exit code that a shell reports for a program ended by this signal.
 constexpr int exit_code_of(int signal) {
   return 128 + signal;
 }

@@ -20,7 +20,7 @@
 
 namespace {
 
-/// Whether all that was printed got out; says so where it did not, as on a full disk.
+/// Whether all output was written; prints an error if not, as on a full disk.
 bool fully_printed() {
   std::cout.flush();
   if (std::cout.good()) return true;
@@ -28,7 +28,7 @@ bool fully_printed() {
   return false;
 }
 
-/// OpenMP would end the program in the middle of its work where a thread cannot be started.
+/// Checks that threads can be started. OpenMP would otherwise abort the program in the middle of its work.
 void require_threads() {
   const int wanted = omp_get_max_threads() - 1;
   std::latch all_started(1);
@@ -45,7 +45,7 @@ void require_threads() {
   all_started.count_down();
 }
 
-/// That of a program that a signal has ended, where one has.
+/// The exit code for the signal that ended the program, if there was one, or else `otherwise`.
 int exit_code(int otherwise) {
   return fer::stop_requested() ? fer::app::exit_code_of(fer::stop_requested()) : otherwise;
 }
@@ -53,12 +53,12 @@ int exit_code(int otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A file that reaches its limit is an error of its writer, not the program's end.
+  // Exceeding the file size limit should be a write error, not end the program.
   std::signal(SIGXFSZ, SIG_IGN);
   fer::app::CommandLine command_line;
   try {
     require_threads();
-    fer::flush_subnormals();  // a training whose loss has nearly vanished is otherwise several times slower
+    fer::flush_subnormals();  // otherwise a training with a nearly zero loss is several times slower
     const int code = command_line.run(argc, argv);
     return fully_printed() ? code : 1;
   } catch (const fer::ConfigError& error) {

@@ -8,7 +8,7 @@
 namespace fer::app {
 namespace {
 
-/// Text as roff takes it: hyphens of flags, backslashes and lines that begin with a control character.
+/// Escapes text for roff: hyphens of flags, backslashes and lines that begin with a control character.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {

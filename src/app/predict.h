@@ -1,4 +1,4 @@
-// What `fer predict` is made of: the pictures and videos it is given, and the forms in which it answers.
+// The parts of `fer predict`: its input pictures and videos, and its output formats.
 #pragma once
 
 #include <cstdint>
@@ -13,43 +13,44 @@
 
 namespace fer::app {
 
-/// A file to read and, unless empty, where its overlay goes.
+/// A file to read and, unless empty, the path of its overlay.
 struct PredictInput {
   std::filesystem::path file, overlay;
   bool video = false;
-  std::string problem{};  ///< why there is nothing to read: it does not exist, or is an empty folder
+  std::string problem{};  ///< why there is nothing to read: it does not exist or is an empty folder
 };
 
-/// Files as given; of a folder, its pictures and videos in the order of their paths, with `recursive` those
-/// of its folders too. `overlay`: empty, a file for a single input, or else a folder in which each has its
-/// name. ConfigError for an overlay that would overwrite something it should not.
+/// Files are taken as given. A folder contributes its pictures and videos in the order of their paths; with
+/// `recursive`, also those of its subfolders. `overlay` is empty, a file for a single input, or a folder in
+/// which each overlay has its input's name. ConfigError if an overlay would overwrite something it should
+/// not.
 std::vector<PredictInput> predict_inputs(const std::vector<std::string>& arguments, bool recursive,
                                          const std::string& overlay);
 
-/// A picture, or a frame of a video, and what was read from it.
+/// A picture, or a frame of a video, and the faces read from it.
 struct PictureReading {
   std::string source;
-  std::optional<std::int64_t> frame;  ///< of a video
-  double seconds = 0;                 ///< when that frame is shown
+  std::optional<std::int64_t> frame;  ///< if it is a frame of a video
+  double seconds = 0;                 ///< the frame's time in the video
   int width = 0, height = 0;
   std::vector<FaceReading> faces;
-  std::vector<TrackedFace> tracked{};  ///< one a face where labels are smoothed, else none
+  std::vector<TrackedFace> tracked{};  ///< one per face if labels are smoothed, else empty
 };
 
-/// Writes readings to the standard output, each as it comes.
+/// Writes readings to the standard output as they arrive.
 class PredictionWriter {
  public:
   virtual ~PredictionWriter() = default;
   virtual void write(const PictureReading& reading) = 0;
-  /// A file that could not be read; the message has been shown.
+  /// Called for a file that could not be read; the message has already been shown.
   virtual void failed(const std::string& source, const std::string& message) = 0;
   virtual void finish() {}
 };
 
 enum class PredictionFormat { text, json, csv };
-/// What is told of a face only where it was asked for.
+/// Details about a face that are written only on request.
 struct PredictionDetails {
-  bool turns = false;     ///< by how many degrees the picture was turned
+  bool turns = false;     ///< the angle by which the picture was turned, in degrees
   bool smoothed = false;  ///< the track and its smoothed label
 };
 std::unique_ptr<PredictionWriter> make_prediction_writer(PredictionFormat format,

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int exit_failed = 1, exit_no_face = 3;
-// Of the longer side: enough for a group portrait, and for who sits in front of a camera.
+// Shares of the longer side: suitable for a group portrait, and for a person in front of a camera.
 constexpr double smallest_in_picture = 0.05, smallest_in_video = 0.15;
 
 struct PredictOptions {
@@ -38,7 +38,7 @@ void create_folder(const fs::path& folder) {
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
 }
 
-/// Reads files and streams one after the other and keeps count for the exit code.
+/// Reads files and streams one after another, and keeps counts for the exit code.
 class Predictor {
  public:
   Predictor(const PredictOptions& options, Classifier classifier)
@@ -81,12 +81,12 @@ class Predictor {
 
   int finish() {
     writer_->finish();
-    if (unread_) return exit_code_of(interrupted());  // a part of the answer is no success
+    if (unread_) return exit_code_of(interrupted());  // an incomplete answer is not a success
     return failed_ > 0 ? exit_failed : faces_ == 0 ? exit_no_face : 0;
   }
 
  private:
-  /// One damaged file must not cost the others their result.
+  /// An error in one file must not lose the results of the others.
   template <typename Body>
   void guarded(const std::string& source, Body body) {
     try {
@@ -97,11 +97,11 @@ class Predictor {
       std::cerr << "fer: " << (named ? "" : source + ": ") << what << std::endl;
       writer_->failed(source, what);
       ++failed_;
-      unread_ = interrupted() != 0;  // it may have been a pipe that nobody writes to
+      unread_ = interrupted() != 0;  // it may have been a pipe without a writer
     }
   }
 
-  /// Decodes each picture once. What is wrong with one is kept until it is its turn in the answer.
+  /// Decodes each picture once. An error is kept until the picture's turn in the output.
   void read_pictures(const std::vector<PredictInput>& inputs) {
     search_for(smallest_in_picture);
     std::vector<Image> images;
@@ -128,7 +128,8 @@ class Predictor {
     }
   }
 
-  /// The faces of all pictures; none if one of them could not be searched, which is then found one by one.
+  /// The faces of all pictures; none if the search of any picture failed. The caller then reads them one by
+  /// one.
   std::optional<std::vector<std::vector<FaceReading>>> read_together(const std::vector<Image>& images) {
     try {
       return reader_.read(images);
@@ -148,7 +149,7 @@ class Predictor {
       std::cerr << reading.source << ": no face found" << no_face_advice() << std::endl;
   }
 
-  /// What else may find a face.
+  /// Advice on other ways to find a face.
   const char* no_face_advice() const {
     return options_.crop == "none" ? ""
            : options_.turns        ? ", turned or not; --smallest-face looks for smaller ones"
@@ -201,7 +202,7 @@ class Predictor {
       std::cerr << source << ": no face found" << no_face_advice() << std::endl;
   }
 
-  /// The faces with the labels that an overlay draws: smoothed ones, if there are.
+  /// The faces with the labels that an overlay shows: smoothed ones if there are any.
   static std::vector<FaceReading> shown_faces(const PictureReading& reading) {
     std::vector<FaceReading> faces = reading.faces;
     for (std::size_t i = 0; i < reading.tracked.size(); ++i)
@@ -209,7 +210,7 @@ class Predictor {
     return faces;
   }
 
-  /// Every n-th frame, as many as are read at once; false if there are no more.
+  /// Reads every n-th frame, as many as one batch holds; false if there are no more.
   bool next_batch(VideoReader& stream, std::int64_t read, std::vector<VideoFrame>& batch) {
     batch.clear();
     const std::int64_t most = options_.frames > 0 ? options_.frames - read : std::int64_t{1} << 62;
@@ -230,7 +231,7 @@ class Predictor {
   std::unique_ptr<PredictionWriter> writer_;
   int failed_ = 0;
   std::int64_t faces_ = 0;
-  bool unread_ = false;  ///< an interrupt came before the last input
+  bool unread_ = false;  ///< an interrupt came before the last input was read
 };
 
 int run(const PredictOptions& options) {
@@ -247,7 +248,7 @@ int run(const PredictOptions& options) {
   const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
   Predictor predictor(options,
                       load_and_note(weights.string(), checked_device(options.device, options.precision)));
-  // What was read is answered in full, and an overlay of a stream is complete.
+  // On an interrupt, everything read so far is still answered, and a stream's overlay is completed.
   const InterruptCatcher catcher;
   if (options.camera.empty()) {
     predictor.read_files(inputs);

@@ -1,4 +1,4 @@
-// Which files `fer predict` reads, and where their overlays go.
+// Decides which files `fer predict` reads and where their overlays go.
 #include <algorithm>
 #include <map>
 
@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether pictures are written under such a name.
+/// Whether pictures can be written under this name.
 bool is_overlay_name(const fs::path& path) {
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
@@ -46,8 +46,8 @@ bool is_missing(const fs::path& path) {
   return fs::status(path, error).type() == fs::file_type::not_found;
 }
 
-/// The name of an overlay in the folder of overlays; videos are written as MP4, and pictures of formats that
-/// are only read as PNG.
+/// The overlay's name within the overlay folder. Videos are written as MP4; pictures in formats that cannot
+/// be written become PNG.
 fs::path overlay_name(fs::path name, bool video) {
   if (video) return name.replace_extension(".mp4");
   return is_overlay_name(name) ? name : name.replace_extension(".png");
@@ -87,7 +87,7 @@ std::vector<PredictInput> predict_inputs(const std::vector<std::string>& argumen
           recursive ? inside<fs::recursive_directory_iterator>(argument, "")
                     : inside<fs::directory_iterator>(argument, "; --recursive looks into its folders");
       for (const fs::path& file : files) add(file, file.lexically_relative(argument));
-    } catch (const Error& error) {  // the other inputs are read all the same
+    } catch (const Error& error) {  // the other inputs are still read
       inputs.push_back({argument, {}, false, error.what()});
     }
   }

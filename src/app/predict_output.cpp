@@ -1,4 +1,5 @@
-// Predictions as text for people, as JSON (an array, one line a picture) and as CSV (one line a face).
+// Writes predictions as text for people, as JSON (an array, one line per picture) and as CSV (one line per
+// face).
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -124,7 +125,7 @@ class JsonWriter : public PredictionWriter {
 
  private:
   void append(const Json& json) {
-    // a file name that is not UTF-8 must not cost the others their result
+    // a file name that is not UTF-8 must not lose the results of the others
     std::cout << (count_++ > 0 ? ",\n" : "[\n") << json.dump(-1, ' ', false, Json::error_handler_t::replace)
               << std::flush;
   }
@@ -157,7 +158,7 @@ class JsonWriter : public PredictionWriter {
   std::int64_t count_ = 0;
 };
 
-/// RFC 4180: fields with commas, quotes or line ends stand in quotes, and quotes in them are doubled.
+/// RFC 4180: a field with commas, quotes or line ends is quoted, and quotes within it are doubled.
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
@@ -168,8 +169,8 @@ std::string csv_field(const std::string& text) {
   return quoted + '"';
 }
 
-/// A line a face. A picture or frame without one has a line, too, whose fields of a face are empty: so rows
-/// count frames, and a time series has no holes.
+/// One line per face. A picture or frame without a face has a line with empty face fields, so that every
+/// frame appears and a time series has no gaps.
 class CsvWriter : public PredictionWriter {
  public:
   CsvWriter(std::vector<std::string> names, const PredictionDetails& details)

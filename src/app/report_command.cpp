@@ -15,7 +15,7 @@ struct ReportOptions {
   StudyOptions study;
 };
 
-/// A folder for each run, so that TensorBoard shows them beside one another.
+/// Writes one folder per run, so that TensorBoard shows them side by side.
 void write_tensorboard(const ReportOptions& options) {
   const std::vector<std::string> names = distinct_names(options.runs);
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -22,7 +22,7 @@ std::string flag_name(std::string key) {
   return "--" + key;
 }
 
-/// Of --math, for the one command that a process runs.
+/// The value of --math; global, because a process runs only one command.
 MathMode& chosen_math() {
   static MathMode mode = MathMode::native;
   return mode;
@@ -160,13 +160,13 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
   const auto add = [&](const std::string& group, const SettingInfo& info, bool show_default) {
     auto flag = std::make_unique<Flag>();
     flag->key = info.key;
-    // A switch may stand alone: --overfit-batch is --overfit-batch true. CLI11 would take a default for its
-    // value.
+    // A switch may have no value: --overfit-batch means --overfit-batch true. With a default, CLI11 would use
+    // that as the value.
     const bool is_switch = info.type == "BOOL";
     const bool in_text = is_switch && show_default;
     flag->option = command.add_option(flag_name(info.key), flag->value,
                                       in_text ? info.help + " [" + info.value + "]" : info.help);
-    flag->option->group(group)->type_name(info.type)->take_last();  // a script's flag gives way to the user's
+    flag->option->group(group)->type_name(info.type)->take_last();  // the user's flag overrides a script's
     if (is_switch) flag->option->expected(0, 1);
     if (show_default && !is_switch) flag->option->default_str(info.value);
     if (!info.choices.empty()) flag->option->check(known_words(info.choices));
@@ -192,7 +192,7 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
 
 namespace {
 
-/// What is wrong with the settings; "" if nothing is.
+/// The error in the settings; "" if there is none.
 std::string problem_of(const RunConfig& config) {
   try {
     check(config);
@@ -234,7 +234,7 @@ void SettingFlags::check_classes(const RunConfig& config) const {
 }
 
 void SettingFlags::apply(RunConfig& config) const {
-  // The preset comes first: it resets what the other flags of the model may change.
+  // Apply the preset first: it resets settings that other model flags may change.
   for (const auto& flag : flags_) {
     if (flag->option->count() == 0) continue;
     const bool bare_switch = flag->option->get_expected_min() == 0 && flag->value.empty();

@@ -36,7 +36,7 @@ std::string new_folder(const RunConfig& config) {
   return unique;
 }
 
-/// The settings that the run was begun with, but for those that flags change.
+/// The settings with which the run was started, overridden by flags.
 RunConfig resumed_configuration(const std::string& folder, const SettingFlags& flags) {
   const fs::path file = fs::path(folder) / "config.json";
   std::error_code ignored;
@@ -51,14 +51,14 @@ RunConfig resumed_configuration(const std::string& folder, const SettingFlags& f
   return config;
 }
 
-/// A few pictures of the test split and what the trained network says of them.
+/// Prints the trained network's predictions for a few pictures of the test split.
 void show_predictions(const ExperimentResult& result, const RunConfig& config, int count) {
   const auto test = open_readable(evaluation_data(config.data, Split::test));
   const auto& samples = result.best.samples;
   count = std::min<int>(count, static_cast<int>(samples.size()));
   std::cout << "\nSome pictures of the test split:\n";
   for (int i = 0; i < count; ++i) {
-    // Spread over the split, so that different persons and classes are seen.
+    // Spread over the split, to show different persons and classes.
     const SamplePrediction& p =
         samples[samples.size() * static_cast<std::size_t>(i) / static_cast<std::size_t>(count)];
     const auto name_of_class = [&](std::int64_t c) {
@@ -90,7 +90,7 @@ void print_result(const ExperimentResult& result, const RunConfig& config) {
             << " of tensors\n";
 }
 
-/// What a run folder does not hold, as it is not the run's but the machine's.
+/// Flags that a run folder does not store, because they belong to the machine, not to the run.
 std::string flags_of_device(const TrainOptions& options, Device device) {
   std::string flags;
   if (options.device != "cpu") flags += " --device " + options.device;

@@ -20,7 +20,7 @@ std::vector<std::string> split(const std::string& text, char at) {
   return parts;
 }
 
-/// CLI11 describes the values of an option by the type and the checks it has: "TEXT:{native,library}",
+/// Parses CLI11's text for the values of an option, made from its type and checks: "TEXT:{native,library}",
 /// "INT:INT in [1 - 4096]", "UINT:NONNEGATIVE", "TEXT:FILE".
 void describe_values(const std::string& type_name, FlagUsage& flag) {
   const std::vector<std::string> parts = split(type_name, ':');
@@ -65,7 +65,8 @@ FlagUsage flag_usage(const CLI::Option& option) {
   return flag;
 }
 
-/// A footer is paragraphs; the one that begins with "Examples:" has a line an example, a note two spaces on.
+/// A footer consists of paragraphs. In the one that begins with "Examples:", each line is an example,
+/// optionally followed by two spaces and a note.
 void read_footer(const std::string& footer, CommandUsage& command) {
   std::vector<std::string> paragraph;
   const auto end_paragraph = [&] {

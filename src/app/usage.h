@@ -1,5 +1,5 @@
-// What the command line takes, read from CLI11's tree of commands. --help, the manual pages and the shells'
-// completions are all made from it, so none of them can lag behind the flags.
+// The usage of the command line, read from CLI11's tree of commands. --help, the manual pages and the shell
+// completions are all generated from it, so none of them can fall behind the flags.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -9,22 +9,22 @@
 namespace fer::app {
 
 struct FlagUsage {
-  std::vector<std::string> names;  ///< "-h", "--help"; of an argument its one name
+  std::vector<std::string> names;  ///< "-h", "--help"; for an argument, its only name
   std::string group;               ///< "Options", or a section of the configuration
   std::string help;
   std::string type;                  ///< INT, UINT, FLOAT, BOOL, LIST, PATH, DIR or TEXT; empty for a switch
-  std::vector<std::string> choices;  ///< the words that it takes
-  std::string range;                 ///< "1 to 4096", where its numbers are limited
+  std::vector<std::string> choices;  ///< the words that it accepts
+  std::string range;                 ///< "1 to 4096", if its numbers are limited
   std::string default_value;
-  bool argument = false;  ///< has a place instead of a name
+  bool argument = false;  ///< positional, not named
   bool required = false;
   bool repeated = false;        ///< takes several values
-  bool value_optional = false;  ///< may stand alone
+  bool value_optional = false;  ///< the value may be omitted
 
   bool takes_value() const { return !type.empty(); }
   /// "INT", "INT..." for several, or "{cpu,simt,cuda}" if that is short.
   std::string value_name() const;
-  /// The help with what follows from its type: "epochs [10; 1 to 4096]".
+  /// The help, followed by facts from its type: "epochs [10; 1 to 4096]".
   std::string full_help() const;
 };
 
@@ -42,26 +42,26 @@ struct CommandUsage {
 
   /// "fer figure cam [FLAGS] TABLE"
   std::string synopsis() const;
-  /// The flags by their groups, in the order of the first flag of each.
+  /// The flags by group; groups are ordered by their first flag.
   std::vector<std::pair<std::string, std::vector<FlagUsage>>> groups() const;
 };
 
 /// "fer figure cam"
 std::string full_name(const CLI::App& command);
 CommandUsage usage_of(const CLI::App& command);
-/// Calls visit(CommandUsage) for a command and for all below it.
+/// Calls visit(CommandUsage) for a command and all commands below it.
 template <typename Visit>
 void for_each_command(const CommandUsage& command, const Visit& visit) {
   visit(command);
   for (const CommandUsage& below : command.commands) for_each_command(below, visit);
 }
 
-/// What --help prints. Commands are made with it as their formatter.
+/// The text of --help. Commands use it as their formatter.
 std::string help_text(const CommandUsage& command);
-/// The help of a command and of all below it.
+/// The help of a command and of all commands below it.
 std::string help_of_all(const CommandUsage& command);
 
-/// The shells that completion_script() writes for.
+/// The shells that completion_script() supports.
 const std::vector<std::string>& completion_shells();
 /// ConfigError for another shell.
 std::string completion_script(const CommandUsage& program, const std::string& shell);

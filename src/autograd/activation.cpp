@@ -2,8 +2,8 @@
 //   relu:     f' = [x > 0], read from the sign of y
 //   gelu:     f = x Phi(x),  f' = Phi(x) + x phi(x)
 //   sigmoid:  f' = y (1 - y)
-// Each keeps one tensor for backward, y where the derivative can be told from it: y is usually kept by the
-// next operation anyway. gelu keeps x, and its y is made again from it.
+// Each keeps one tensor for backward: y where the derivative is a function of y, because the next operation
+// usually keeps y anyway. gelu keeps x and recomputes y from it.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -32,8 +32,8 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
   return record(
       op, std::move(y), {x},
       [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
-        // The backend reads only the one of x and y that its derivative is written in; relu's sign is that of
-        // both.
+        // The backend reads only x or only y, whichever the derivative is written in. relu needs only the
+        // sign, which x and y share.
         const Tensor x_or_y = kept.get();
         Tensor dx = over(dy);
         backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);

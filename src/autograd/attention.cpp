@@ -1,7 +1,7 @@
-// Multi-head attention (Eq. 4): by head, with P = softmax(s q k^T), s = 1 / sqrt(D / heads),
+// Multi-head attention (Eq. 4), per head, with P = softmax(s q k^T), s = 1 / sqrt(D / heads):
 //   y = P v,  dv = P^T dy,  dP = dy v^T,  dS = P (dP - rowsum(dy y)),  dq = s dS k,  dk = s dS^T q.
-// P is drawn again in backward from q, k and the log of each row's denominator; rowsum(P dP) = rowsum(dy y)
-// is what makes one pass enough. No Tq x Tk matrix is kept.
+// Backward recomputes P from q, k and the log of each row's denominator, so no Tq x Tk matrix is kept. One
+// pass is enough because rowsum(P dP) = rowsum(dy y).
 #include <cmath>
 
 #include "autograd/op_checks.h"

@@ -2,8 +2,8 @@
 //   y = weight x_hat + bias,  dbias = sum dy,  dweight = sum dy x_hat,
 //   training:    dx = weight inv_std (dy - dbias / R - x_hat dweight / R), as mean and variance depend on x;
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
-// In training, PReLU and the sum with a residual may follow in the same passes over memory. Nothing but x is
-// kept: what is wanted of y later is made again from it.
+// In training, PReLU and the sum with a residual may follow in the same passes over memory. Only x is kept;
+// whatever needs y later recomputes it from x.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -51,7 +51,7 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool needs_dslope = needs_gradient(slope), needs_dresidual = needs_gradient(residual);
   const bool any = needs_dx || needs_dw || needs_db || needs_dslope;
-  // A Recipe and the backward function read the same things.
+  // The recipe and the backward function read the same values.
   struct Kept {
     Saved x, weight, bias, slope, mean, inv_std;
     Tensor slope_or_none() const { return slope.defined() ? slope.get() : Tensor(); }

@@ -1,7 +1,7 @@
 // Convolution (cross-correlation, as everywhere in this field), with o = (group, channel of the group):
 //   y[n, i, j, o] = bias[o] + sum over p, q, c of x[n, i s + p - pad, j s + q - pad, c] weight[o, p, q, c]
 //   dx: each dy spread back through the same weights;  dweight: dy correlated with x;  dbias: column sums.
-// groups == I == O takes the depthwise kernels, which have no bias of their own: it is added here.
+// If groups == I == O, the depthwise kernels run. They take no bias, so it is added here.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
@@ -67,8 +67,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
            save_if(needs_dx, weight.value(), "conv2d", "weight")](const Tensor& dy) -> std::vector<Tensor> {
         Tensor dx, dw = parameter_gradient_if(needs_dw, sw, dy), db;
         Backend& backend = backend_of(dy);
-        const SharedOperand shared(dy);  // by both products
-        // dweight first: an x that is made again for it is gone before there is a dx.
+        const SharedOperand shared(dy);  // both products read it
+        // dweight first: if x is recomputed for it, that x is freed before dx is allocated.
         if (needs_dw && depthwise) {
           backend.depthwise_conv2d_backward_weight(x_saved.get(), dy, options, dw);
         } else if (needs_dw) {

@@ -1,6 +1,6 @@
-// Backward: nodes are taken from a heap by descending sequence number. As a node is always recorded after
-// those that made its inputs, every gradient of a node's output has arrived when its turn comes; the order,
-// and with it every rounding, is the same at each run.
+// Backward takes nodes from a heap by descending sequence number. A node is always recorded after the nodes
+// that made its inputs, so all gradients of its output have arrived when it is taken. The order, and with it
+// every rounding, is the same in each run.
 #include "autograd/engine.h"
 
 #include <queue>
@@ -14,7 +14,7 @@
 
 namespace fer {
 
-/// Gradients that wait for their node, and the nodes in the order of their turns.
+/// Gradients that wait for their node, and the nodes in the order in which they run.
 class PendingGradients {
  public:
   void add(const std::shared_ptr<Node>& node, Tensor gradient) {
@@ -32,15 +32,15 @@ class PendingGradients {
     return {std::move(node), std::move(entry.mapped())};
   }
 
-  /// The sum that waits for `node`, if nobody else holds it; its turn stays.
+  /// Takes the sum that waits for `node` if nobody else holds it. The node keeps its place in the queue.
   Tensor take(Node* node) {
     const auto entry = sums_.find(node);
     if (entry == sums_.end() || !entry->second.defined() || !entry->second.sole_owner()) return {};
     return std::exchange(entry->second, Tensor());
   }
 
-  /// sum += gradient. A first gradient is kept as it is, without a copy; memory that others may still read
-  /// is never added to.
+  /// sum += gradient. The first gradient is stored without a copy. Memory that others may still read is never
+  /// written.
   static void accumulate(Tensor& sum, Tensor gradient) {
     if (!sum.defined()) {
       sum = std::move(gradient);
@@ -68,14 +68,14 @@ class PendingGradients {
 
 namespace {
 
-/// What take_pending_gradient() looks at: the node whose backward function runs in this thread.
+/// The node whose backward function runs in this thread; take_pending_gradient() reads it.
 struct Running {
   PendingGradients* pending = nullptr;
   const Node* node = nullptr;
 };
 thread_local Running running;
 
-/// A checkpoint's backward walks a graph of its own in between.
+/// Restores the previous value, because a checkpoint's backward walks a graph of its own in between.
 class RunningScope {
  public:
   RunningScope(PendingGradients& pending, const Node& node)
@@ -96,7 +96,7 @@ Tensor take_pending_gradient(std::size_t input) {
 }
 
 Tensor Engine::operand(const Variable& x) {
-  // Leaves can be written to, and may outlive the step.
+  // A leaf gets no cached operand: it can be written to, and may outlive the step.
   if (!x.state_->node) return product_operand(x.value());
   Tensor& operand = x.state_->operand;
   if (!operand.defined()) {
@@ -175,8 +175,8 @@ void Variable::backward(const Tensor& cotangent, bool retain_graph) const {
 }
 
 Node::~Node() {
-  // A chain of a million nodes must not recurse a million times: nodes of which this is the last owner are
-  // taken apart one after the other.
+  // Destroying a chain of a million nodes must not recurse a million times. Nodes that have no other owner
+  // are taken apart one after the other.
   std::vector<Edge> doomed = std::move(inputs);
   while (!doomed.empty()) {
     const std::shared_ptr<Node> node = std::move(doomed.back().node);

@@ -12,13 +12,13 @@ struct Variable::State {
   std::string name;
   std::shared_ptr<Node> node;
   std::shared_ptr<const Recipe> recipe;  ///< null: the value itself is kept
-  Tensor operand;                        ///< the value as products read it, for all of its readers
+  Tensor operand;                        ///< the value in the form that products read, shared by them
 };
 
 class Engine {
  public:
   static void run(const Variable& output, const Tensor& cotangent, bool retain_graph);
-  /// product_operand(x.value()), made once for all products that read the result x of an operation.
+  /// product_operand(x.value()). For the result x of an operation it is made once and shared by all products.
   static Tensor operand(const Variable& x);
 
  private:

@@ -1,5 +1,6 @@
-// Central differences against backward. The scalar that is differentiated is <cotangent, f(inputs)> with a
-// random cotangent: plain sums are blind for softmax and norms, whose outputs sum to a constant.
+// Compares backward with central differences. The scalar that is differentiated is <cotangent, f(inputs)>
+// with a random cotangent: a plain sum would hide errors of softmax and norms, whose outputs sum to a
+// constant.
 #include "fer/autograd/gradcheck.h"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ std::string position(std::int64_t index, const Shape& shape) {
   return place.str();
 }
 
-/// The indices to check: all, or one at random from each of `count` equal stretches.
+/// The indices to check: all, or one at random from each of `count` equal ranges.
 std::vector<std::int64_t> chosen_indices(std::int64_t numel, std::int64_t count, Random& random) {
   std::vector<std::int64_t> indices;
   if (count <= 0 || count >= numel) {
@@ -36,7 +37,7 @@ std::vector<std::int64_t> chosen_indices(std::int64_t numel, std::int64_t count,
   return indices;
 }
 
-/// Puts the gradients that the inputs had back when the check is over, however it ends.
+/// Restores the inputs' previous gradients when the check ends, however it ends.
 class GradientsKept {
  public:
   explicit GradientsKept(std::vector<Variable>& inputs) : inputs_(inputs) {
@@ -98,7 +99,7 @@ class Check {
     require<AutogradError>(any, "gradcheck of ", name_, ": no input requires a gradient");
   }
 
-  /// Runs the function and backward under a fresh cotangent; notes whether a second run gives the same.
+  /// Runs the function and backward with a fresh cotangent. Notes whether a second run gives the same result.
   std::vector<Tensor> differentiate() {
     EnableGrad enable;
     const Variable y = function_(inputs_);
@@ -108,7 +109,7 @@ class Check {
     cotangent_.resize(static_cast<std::size_t>(y.value().numel()));
     for (double& c : cotangent_) c = random.uniform(-1.0, 1.0);
     const std::vector<double> first = y.value().to_vector<double>();
-    // A function that forgot to record its result has no gradient to give: that is reported input by input.
+    // If the function did not record its result, there is no gradient; that is reported for each input.
     if (y.requires_grad()) y.backward(Tensor::from(y.shape(), cotangent_, y.device()));
     if (first != evaluate()) {
       problems_.push_back("two runs on the same inputs differ: random parts need a fixed key");
@@ -153,7 +154,7 @@ class Check {
     }
   }
 
-  /// Moves all inputs together, each element by up to a step either way.
+  /// Moves all inputs together, each element by up to one step in either direction.
   void compare_along(int number, const std::vector<Tensor>& gradients) {
     Random random({options_.seed, fnv1a64("gradcheck.direction"), static_cast<std::uint64_t>(number)});
     std::vector<std::vector<double>> values(inputs_.size()), direction(inputs_.size());
@@ -196,11 +197,11 @@ class Check {
     return sum;
   }
 
-  /// Counts a comparison; whether it is good.
+  /// Counts a comparison and returns whether it passes.
   bool note(double expected, double got) {
     ++result_.checked;
     const double error = error_of(expected, got);
-    // A NaN is the worst, and stays.
+    // A NaN is the worst error and stays recorded.
     if (!std::isnan(result_.worst) && !(error <= result_.worst)) result_.worst = error;
     return error <= options_.tolerance;
   }
@@ -260,7 +261,7 @@ class Check {
 
 GradcheckResult gradcheck(const std::string& name, const DifferentiableFunction& function,
                           std::vector<Variable> inputs, const GradcheckOptions& options) {
-  const RandomScope random(0, 0);  // dropout draws the same in each run
+  const RandomScope random(0, 0);  // dropout draws the same mask in each run
   return Check(name, function, std::move(inputs), options).run();
 }
 

@@ -1,4 +1,4 @@
-// The parts of op_gradcheck_cases, a file each.
+// The parts of op_gradcheck_cases, one per file.
 #pragma once
 
 #include "fer/autograd/gradcheck_cases.h"

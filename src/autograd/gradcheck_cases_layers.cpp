@@ -1,5 +1,5 @@
-// Cases of what layers are made of. Extents are ones, primes, and one more or less than the powers of two
-// that kernels take as tiles.
+// Cases of the operations that layers consist of. Extents are 1, primes, and the neighbours of the powers of
+// two that kernels use as tile sizes.
 #include "autograd/gradcheck_cases.h"
 #include "fer/autograd/ops.h"
 

@@ -5,7 +5,7 @@
 namespace fer::detail {
 namespace {
 
-/// n labels below `classes`, uneven: low classes come more often, so that some have one sample or none.
+/// n labels below `classes`. Low classes come more often, so that some classes have one sample or none.
 Tensor some_labels(std::int64_t n, std::int64_t classes, Device device) {
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < n; ++i) labels.push_back((i * i + 3 * i) % classes);

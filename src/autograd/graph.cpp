@@ -1,5 +1,5 @@
-// The tape drawn: boxes for operations, blue rounded ones for leaves, plain rounded ones for constants. Boxes
-// are numbered in the order in which they are met, so that the same graph gives the same text.
+// Draws the tape: boxes for operations, rounded blue boxes for leaves, plain rounded ones for constants.
+// Boxes are numbered in the order of the walk, so the same graph gives the same text.
 #include <unordered_map>
 
 #include "fer/autograd/variable.h"
@@ -31,7 +31,7 @@ class GraphWriter {
       const int to = numbers_.at(node.get());
       for (const Edge& edge : node->inputs) {
         if (!edge.given) continue;
-        const int from = source(edge);  // draws its box, so before the arrow
+        const int from = source(edge);  // first, because it draws the box where the arrow starts
         dot_ << "  n" << from << " -> n" << to << " [label=\"" << edge.shape << "\"];\n";
       }
     }
@@ -40,7 +40,7 @@ class GraphWriter {
   }
 
  private:
-  /// The number of the box that an edge starts from, drawn at first sight.
+  /// The number of the box where an edge starts. Draws the box on first use.
   int source(const Edge& edge) {
     if (edge.node) return operation(edge.node);
     if (edge.leaf.defined()) return leaf(edge.leaf);

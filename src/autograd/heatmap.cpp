@@ -1,6 +1,6 @@
 // The heat map of the landmark features and its product with the image features (Eq. 1, Table 4).
-// By pixel, with h = max_c f_lm[c] (or sum_c f_lm[c], or sum_c |f_lm[c]|):
-//   df_lm[c] = dh [c attains the maximum first]  (or dh, or dh sign f_lm[c])
+// Per pixel, with h = max_c f_lm[c] (or sum_c f_lm[c], or sum_c |f_lm[c]|):
+//   df_lm[c] = dh [c is the first maximum]  (or dh, or dh sign f_lm[c])
 //   y[c] = h f_img[c]:  df_img[c] = h dy[c],  dh = sum_c dy[c] f_img[c]
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
@@ -11,7 +11,7 @@ using namespace detail;
 
 namespace {
 
-/// Memory for the index of the maximum; only max has one.
+/// Memory for the index of the maximum; only the kind `max` needs it.
 Tensor argmax_for(HeatmapKind kind, const Shape& shape, const Tensor& like) {
   return kind == HeatmapKind::max ? Tensor::empty(shape, DType::int32, like.device()) : Tensor();
 }
@@ -60,8 +60,8 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
        f_img_saved = save_if(needs_lm, f_img.value(), op, "f_img"),
        heat_saved = save_if(any, heat, op, "heat"),
        argmax_saved = save_if(needs_lm, argmax, op, "argmax")](const Tensor& dy) -> std::vector<Tensor> {
-        // The features and the argmax are read for df_lm alone. Without it (the landmark backbone is frozen)
-        // heat and dy stand in for the features that were not kept.
+        // Only df_lm reads the features and the argmax. If it is not needed (the landmark backbone is
+        // frozen), heat and dy stand in for the features, which were not kept.
         const Tensor& lm = needs_lm ? f_lm_saved.get() : heat_saved.get();
         const Tensor& img = needs_lm ? f_img_saved.get() : dy;
         Tensor df_lm = empty_if(needs_lm, lm.shape(), dy), df_img = empty_if(needs_img, dy.shape(), dy);

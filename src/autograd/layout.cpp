@@ -1,4 +1,4 @@
-// Operations that move elements and change none; so does their backward:
+// Operations that move elements without changing them. So does their backward:
 //   reshape: dy under the shape of x;  permute: the inverse order;
 //   slice: dy pasted into zeros;       concat: each part's slice of dy.
 #include <algorithm>
@@ -28,7 +28,7 @@ Tensor permuted(const Tensor& x, const std::vector<int>& order) {
   return y;
 }
 
-/// The dimension counted from the front; negative ones count from the back.
+/// The dimension counted from the front; a negative `dim` counts from the back.
 int checked_dim(std::string_view op, int dim, const Shape& shape) {
   const int index = dim < 0 ? dim + shape.rank() : dim;
   require<ShapeError>(index >= 0 && index < shape.rank(), "[", op, "] dimension ", dim,

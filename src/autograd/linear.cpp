@@ -1,5 +1,7 @@
-// Linear layer on rows, y = x W^T + b + residual:  dx = dy W,  dW = dy^T x,  db = column sums of dy,
-// dresidual = dy. With GELU behind it, y = gelu(z), the same of dz = dy gelu'(z), where z is kept.
+// Linear layer on rows, y = x W^T + b + residual:
+//   dx = dy W,  dW = dy^T x,  db = column sums of dy,  dresidual = dy.
+// With GELU behind it, y = gelu(z): z is kept, and the same formulas hold with dz = dy gelu'(z) in place of
+// dy.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
@@ -27,7 +29,7 @@ Shape check(std::string_view op, const Tensor& x, const Tensor& weight, const Te
   return shape;
 }
 
-/// What backward needs of a layer, and its gradients by x, weight and bias.
+/// What backward needs of a layer; computes the gradients of x, weight and bias.
 class LinearGradients {
  public:
   LinearGradients(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias)
@@ -41,12 +43,12 @@ class LinearGradients {
 
   std::vector<Tensor> operator()(const Tensor& dy) const {
     Tensor dx, dw = parameter_gradient_if(needs_dw_, weight_shape_, dy), db;
-    const SharedOperand shared(dy);  // by both products
-    // dW first: an x that is made again for it is gone before there is a dx.
+    const SharedOperand shared(dy);  // both products read it
+    // dW first: if x is recomputed for it, that x is freed before dx is allocated.
     if (needs_dw_) {
       db = parameter_gradient_if(needs_db_, {weight_shape_[0]}, dy);
       backend_of(dy).linear_backward_weight(x_.get(), dy, dw, db);
-    } else if (needs_db_) {  // a frozen weight under a trained bias
+    } else if (needs_db_) {  // the weight is frozen, the bias is not
       db = reduce_to_parameter(dy, {weight_shape_[0]});
     }
     if (needs_dx_) {

@@ -1,5 +1,6 @@
-// The neutral-aware anchor loss (Eqs. 6-10) over features f, N x D. Dist is the mean over D of the squared
-// difference; a is a class's anchor, n_c its samples in the batch, n the neutral ones, m their mean:
+// The neutral-aware anchor loss (Eqs. 6-10) over features f, N x D. Dist is the mean squared difference over
+// D; a_c is the anchor of class c, n_c its number of samples in the batch, n the number of neutral samples, m
+// their mean:
 //   anchor (Eqs. 7, 8):  L = sum_c 1/n_c sum_i Dist(f_i, a_c)
 //                        df_i = dL 2 (f_i - a_c) / (n_c D),  da_c = -sum_i df_i
 //   neutral (Eq. 9):     L = 2 n sum_i |f_i - m|^2 / (D (n - 1)^2),  df_i = dL 4 n (f_i - m) / (D (n - 1)^2)

@@ -54,7 +54,7 @@ void check_labels(std::string_view op, const Tensor& labels, const Operand& rows
 }
 
 void check_label_range(std::string_view op, const Tensor& labels, std::int64_t classes) {
-  if (is_capturing(labels.device())) return;  // checked by whoever gives labels to a captured step
+  if (is_capturing(labels.device())) return;  // whoever passes labels to a captured step has checked them
   const Tensor host = labels.to(Device::cpu);
   const std::int64_t* label = host.data<std::int64_t>();
   for (std::int64_t i = 0; i < host.numel(); ++i) {
@@ -77,7 +77,7 @@ Saved save_operand(bool wanted, const Variable& x, std::string_view op, std::str
 
 Tensor reduce_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  // Extents of 1 came or went: the elements are the same, in the same order.
+  // Only extents of 1 were added or removed: the elements and their order are the same.
   if (x.numel() == shape.numel()) return x.reshape(shape);
   Tensor y = Tensor::empty_like(x, shape);
   backend_of(x).sum_to(x, y);

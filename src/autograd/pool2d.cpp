@@ -1,4 +1,5 @@
-// Pooling. The maximum sends its gradient to the pixel that it came from, the average an equal share to each.
+// Pooling. Max pooling sends its gradient to the pixel of the maximum, average pooling an equal share to
+// each.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 

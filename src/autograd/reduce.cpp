@@ -1,4 +1,4 @@
-// Sums. Every element that was summed receives the gradient of its sum:
+// Sums. Every summed element receives the gradient of its sum:
 //   y = sum_to(x):  dx = dy repeated to the shape of x
 //   y = mean(x):    dx = dy / count
 #include "autograd/op_checks.h"

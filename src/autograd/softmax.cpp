@@ -1,4 +1,4 @@
-// Softmax and its logarithm over the last dimension, from the result y alone:
+// Softmax and log softmax over the last dimension. Backward needs only the result y:
 //   softmax:      dx = y (dy - sum_j dy_j y_j)
 //   log_softmax:  dx = dy - exp(y) sum_j dy_j
 #include "autograd/op_checks.h"

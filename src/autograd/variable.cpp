@@ -12,7 +12,7 @@ namespace {
 
 thread_local bool recording = true;
 thread_local Tracer* tracing = nullptr;
-// One count for all threads: a node must come after those that made its inputs, whichever thread did.
+// Shared by all threads: a node must come after those that made its inputs, whichever thread made them.
 std::atomic<std::uint64_t> next_sequence = 0;
 
 void check_differentiable(bool requires_grad, const Tensor& value, const std::string& name) {
@@ -37,7 +37,7 @@ const Tensor& Variable::value() const {
 
 Tensor& Variable::mutable_value() {
   require<AutogradError>(defined(), "an undefined variable has no value");
-  state_->operand = Tensor();  // it may be about to change
+  state_->operand = Tensor();  // the value may be about to change
   return state_->value;
 }
 

@@ -1,4 +1,4 @@
-// Lists of pictures and labels: texts of lines "path label", and csv files whose header says what is where.
+// Lists of pictures and labels: text files with lines "path label", and csv files with a header.
 #include "data/annotations.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A label as a number or as one of `names`, which may be spelt in the usual ways.
+/// A label as a number or as one of `names`; the usual spellings are accepted.
 std::int64_t parse_label(std::string_view field, const LabelRange& range, const std::string& where) {
   std::int64_t label = -1;
   if (!parse_integer(field, label)) {
@@ -30,7 +30,7 @@ std::int64_t parse_label(std::string_view field, const LabelRange& range, const 
   return label;
 }
 
-/// The columns of a csv list, by the names that publishers give them.
+/// The columns of a csv list, found by the names that publishers use.
 struct ListColumns {
   explicit ListColumns(const CsvTable& table)
       : label(table.find({"expression", "label", "emotion", "class", "exp", "labels"})),
@@ -111,7 +111,7 @@ std::vector<Annotation> read_csv_annotations(const fs::path& path, const LabelRa
     a.box = parse_box(table, fields, columns, a.where);
     if (columns.arousal) {
       const auto arousal = table.file().number(fields[*columns.arousal]);
-      // -2 where the published list has none
+      // -2 if the published list has none
       if (arousal && std::abs(*arousal) <= 1) a.arousal = static_cast<float>(*arousal);
     }
   });

@@ -10,7 +10,7 @@
 namespace fer {
 namespace {
 
-/// A warp as a 2 x 3 matrix, applied after another one.
+/// A warp as a 2 x 3 matrix, to be composed with others.
 struct Affine {
   double m[6] = {1, 0, 0, 0, 1, 0};
   Affine then(const Affine& next) const {
@@ -29,7 +29,7 @@ struct Affine {
 Affine draw_warp(const AugmentOptions& o, Random& random, bool& warps) {
   Affine warp;
   if (o.crop_min < 1) {
-    // The output is a rectangle of the input: torchvision's RandomResizedCrop, with the area kept inside.
+    // The output is a rectangle of the input, as in torchvision's RandomResizedCrop, but always within it.
     const double area = random.uniform(o.crop_min, 1);
     const double aspect = std::exp(random.uniform(std::log(3.0 / 4), std::log(4.0 / 3)));
     const double width = std::min(1.0, std::sqrt(area * aspect)),
@@ -52,7 +52,7 @@ ImageTransform draw_transform(const AugmentOptions& o, Random& random, int size)
   ImageTransform t;
   t.flip = random.uniform() < o.flip ? 1 : 0;
   if (random.uniform() >= o.erase) return t;
-  // As torchvision's RandomErasing: up to ten tries for a rectangle that fits.
+  // As in torchvision's RandomErasing: up to ten tries for a rectangle that fits.
   for (int attempt = 0; attempt < 10; ++attempt) {
     const double area = random.uniform(o.erase_area_min, o.erase_area_max) * size * size;
     const double aspect =
@@ -157,7 +157,7 @@ Image apply(const Augmentation& a, const Image& image) {
 Landmarks apply(const Augmentation& a, const Landmarks& landmarks) {
   Landmarks result = landmarks;
   if (a.warps) {
-    // The warp maps output to input; points go the other way.
+    // The warp maps output to input; points need the inverse.
     const float* m = a.warp;
     const float det = m[0] * m[4] - m[1] * m[3];
     for (Point2& p : result) {

@@ -1,4 +1,4 @@
-// Batches for a device: the pictures of the next one travel while the device computes this one.
+// Batches for a device: copies the pictures of the next batch while the device computes the current one.
 #pragma once
 
 #include <optional>
@@ -14,16 +14,15 @@ class BatchFeed {
 
   /// As DataLoader::start().
   void start(std::int64_t epoch, std::int64_t batch);
-  /// As DataLoader::next(), with Batch::images on the device. They keep their memory until the call after the
-  /// next.
+  /// As DataLoader::next(), with Batch::images on the device. Their memory is reused two calls later.
   std::optional<Batch> next();
 
  private:
-  /// Takes a batch from the loader and sends its pictures on their way.
+  /// Takes a batch from the loader and starts copying its pictures.
   void send();
 
   DataLoader& loader_;
-  bool ahead_;  ///< the device has a queue; on the CPU there is nothing to overlap
+  bool ahead_;  ///< the device has a queue; on the CPU copies cannot overlap
   Uploader uploader_;
   std::optional<Batch> sent_;
   Uploader::Ticket ticket_ = 0;

@@ -10,7 +10,7 @@
 namespace fer {
 namespace {
 
-/// Spellings beside FER+'s own, as data sets and people's folders have them.
+/// Spellings besides FER+'s own that data sets and users' folders have.
 const std::map<std::string, std::string, std::less<>>& class_aliases() {
   static const std::map<std::string, std::string, std::less<>> aliases{
       {"normal", "neutral"},     {"natural", "neutral"},       {"neutrality", "neutral"},
@@ -30,7 +30,7 @@ bool is_separator(char c) {
   return c == ' ' || c == '_' || c == '-' || c == '.' || c == '\t';
 }
 
-/// Positions of each meaning's classes.
+/// The positions of the classes of each meaning.
 using Meanings = std::map<std::string, std::vector<std::int64_t>>;
 
 Meanings meanings_of(const std::vector<std::string>& names) {
@@ -50,7 +50,7 @@ std::string quoted(const std::vector<std::string>& names, const std::vector<std:
   return text;
 }
 
-/// Pairs the classes of one meaning: one on either side, or several that both sides spell alike.
+/// Pairs the classes of one meaning: one on each side, or several that both sides spell the same way.
 void pair_up(const ClassList& first, const std::vector<std::int64_t>& of_first, const ClassList& second,
              const std::vector<std::int64_t>& of_second, std::vector<ClassMap::Pair>& pairs) {
   if (of_first.size() == 1 && of_second.size() == 1) {
@@ -65,7 +65,7 @@ void pair_up(const ClassList& first, const std::vector<std::int64_t>& of_first, 
     if (by_name.contains(name)) spelt_alike.insert(name);
   }
   const bool alike = spelt_alike.size() == of_first.size() && of_first.size() == of_second.size();
-  const bool of_one = of_first.size() > 1;  // which side has several
+  const bool of_one = of_first.size() > 1;  // which side has several classes
   const ClassList &several = of_one ? first : second, &other = of_one ? second : first;
   require<DataError>(alike, several.owner, ": its classes ",
                      quoted(several.names, of_one ? of_first : of_second), " mean the same as ",
@@ -131,7 +131,7 @@ std::vector<std::string> left_over(const ClassList& list, const Meanings& other)
 }  // namespace
 
 std::string canonical_class(std::string_view name) {
-  std::string text;  // words in small letters, with one space between them
+  std::string text;  // lower-case words, separated by one space
   for (const char c : detail::to_lower(name)) {
     if (!is_separator(c)) {
       text += c;
@@ -142,7 +142,7 @@ std::string canonical_class(std::string_view name) {
   if (text.ends_with(' ')) text.pop_back();
   const auto word =
       std::find_if_not(text.begin(), text.end(), [](char c) { return is_digit(c) || c == ' '; });
-  if (word != text.end()) text.erase(text.begin(), word);  // a number alone is a name
+  if (word != text.end()) text.erase(text.begin(), word);  // a lone number is a name
   const auto alias = class_aliases().find(text);
   return alias == class_aliases().end() ? text : alias->second;
 }

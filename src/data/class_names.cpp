@@ -32,7 +32,7 @@ std::vector<std::string> json_entries(std::string_view text, const std::string& 
   return entries;
 }
 
-/// The entries of "a,b", of a file with one a line or several, or of JSON, as text or in a file.
+/// The entries of "a,b", of a file with one or several per line, or of JSON, given as text or as a file.
 std::vector<std::string> entries_of(const std::string& spec) {
   std::error_code error;
   std::optional<TextFile> file;
@@ -47,7 +47,7 @@ std::vector<std::string> entries_of(const std::string& spec) {
   return entries;
 }
 
-/// "0=angry" or "0: angry"; the folder is "" where there is none.
+/// Splits "0=angry" or "0: angry"; the folder is "" if there is none.
 std::pair<std::string, std::string> folder_and_name(const std::string& entry) {
   const std::size_t sign = entry.find_first_of("=:");
   if (sign == std::string::npos) return {"", std::string(trim(entry))};

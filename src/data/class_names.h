@@ -1,4 +1,4 @@
-// Names of class folders: the mapping that --class-names gives, and words known for expressions.
+// Names of class folders: the mapping given by --class-names, and known words for expressions.
 #pragma once
 
 #include <string>
@@ -8,19 +8,19 @@
 
 namespace fer::detail {
 
-/// Names for class folders, by folder or in the folders' order.
+/// Names for class folders, given per folder or in the folders' order.
 class ClassNames {
  public:
-  /// From DatasetOptions::class_names; "" gives none. IoError for a file that cannot be read; ConfigError for
-  /// a folder named twice, two folders of one name, an empty name, or a list that mixes both ways.
+  /// From DatasetOptions::class_names; "" means none. IoError for a file that cannot be read. ConfigError for
+  /// a folder named twice, two folders with the same name, an empty name, or a list that mixes both forms.
   explicit ClassNames(const std::string& spec);
 
   bool empty() const { return names_.empty(); }
-  /// Whether folders are named one by one, and this is one of them.
+  /// Whether names are given per folder and this folder is among them.
   bool names_folder(const std::string& folder) const;
-  /// The names of these folders. ConfigError if the names are given in order and are not as many.
+  /// The names of these folders. ConfigError if names are given in order and their number differs.
   std::vector<std::string> of(const std::vector<std::string>& folders) const;
-  /// Folders that are named here and are not among these.
+  /// Folders with a name here that are not among these.
   std::vector<std::string> without_folder(const std::vector<std::string>& folders) const;
 
  private:
@@ -29,7 +29,7 @@ class ClassNames {
   std::vector<std::pair<std::string, std::string>> names_;  // folder ("": in order), name
 };
 
-/// Whether the word is one that expressions are called by: "angry", "Happiness", "joy".
+/// Whether the word is a known name of an expression: "angry", "Happiness", "joy".
 bool is_expression_word(std::string_view word);
 
 }  // namespace fer::detail

@@ -24,7 +24,7 @@ std::string_view without_quotes(std::string_view field) {
   return without_blanks(field);
 }
 
-/// The place of the next separator outside of quotes, from `start` on.
+/// The position of the next separator outside quotes, beginning at `start`.
 std::size_t next_separator(std::string_view record, std::size_t start, char separator) {
   bool quoted = false;
   for (std::size_t i = start; i < record.size(); ++i) {
@@ -34,7 +34,7 @@ std::size_t next_separator(std::string_view record, std::size_t start, char sepa
   return std::string_view::npos;
 }
 
-/// Most fields have no quote: their end is found by memchr.
+/// Most fields have no quote, so memchr finds their end.
 std::size_t field_end(std::string_view record, std::size_t start, char separator) {
   const std::size_t end = record.find(separator, start);
   const std::string_view field = record.substr(start, end == std::string_view::npos ? end : end - start);

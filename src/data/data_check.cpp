@@ -37,7 +37,7 @@ struct OpenedPart {
 
 std::vector<OpenedPart> open_parts(DatasetOptions options) {
   std::vector<OpenedPart> parts;
-  options.skip_bad = std::numeric_limits<std::int64_t>::max();  // what is missing is counted
+  options.skip_bad = std::numeric_limits<std::int64_t>::max();  // missing pictures are counted, not refused
   for (Split split : splits_of(options)) {
     options.split = split;
     OpenedPart part;
@@ -52,7 +52,7 @@ std::vector<OpenedPart> open_parts(DatasetOptions options) {
       part.check.problem = error.what();
     }
     const bool twice = std::any_of(parts.begin(), parts.end(), [&](const OpenedPart& other) {
-      return other.check.split == part.check.split;  // PublicTest serves as the test part
+      return other.check.split == part.check.split;  // PublicTest also serves as the test part
     });
     if (!twice) parts.push_back(std::move(part));
   }
@@ -122,7 +122,7 @@ DataCheck check_data(const DatasetOptions& options, const ProgressFunction& prog
     check.parts.push_back(parts[p].check);
     sum_up(check.parts.back(), p, all);
   }
-  std::size_t kept = 0;  // those that could be read move to the front
+  std::size_t kept = 0;  // readable pictures move to the front
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (!all[i].readable) continue;
     all[kept] = all[i];

@@ -1,4 +1,4 @@
-// The names of data sets, splits and label modes, opening by name, and subsets.
+// Names of data sets, splits and label modes; opening by name; subsets.
 #include "fer/data/dataset.h"
 
 #include <algorithm>
@@ -156,8 +156,7 @@ bool all_grey(const Dataset& dataset) {
       if (!colour && !is_grey(dataset.sample(i).image)) colour = true;
     });
   } catch (...) {
-    if (!colour)
-      throw;  // what a picture that cannot be read would have shown does not matter beside a colour one
+    if (!colour) throw;  // one colour picture decides the result, whatever the unreadable ones are
   }
   return !colour;
 }

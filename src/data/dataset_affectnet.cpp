@@ -1,7 +1,8 @@
-// AffectNet (Mollahosseini et al., 2017) with seven or eight of its classes, as published
-// (train_set/images/*.jpg, train_set/annotations/*_exp.npy, the same in val_set, which is the test part; or
-// training.csv and validation.csv), or listed in train.txt and val.txt (lines of a picture's path and its
-// label) or in labels.csv, as on Kaggle.
+// AffectNet (Mollahosseini et al., 2017) with seven or eight of its classes, in one of these layouts:
+// - as published: train_set/images/*.jpg, train_set/annotations/*_exp.npy, and the same in val_set, which is
+//   the test part; or training.csv and validation.csv;
+// - listed in train.txt and val.txt, whose lines have a picture's path and its label;
+// - listed in labels.csv, as on Kaggle.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -24,11 +25,11 @@ const std::vector<std::string>& label_names() {
   return names;
 }
 
-/// The header of the published training.csv; validation.csv comes without one.
+/// The header of the published training.csv; validation.csv has none.
 constexpr const char* published_header =
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal";
 
-/// The pictures of labels below `classes`; the others are left out.
+/// Selects the pictures with labels below `classes`; leaves out the others.
 class Selection {
  public:
   Selection(DatasetInfo& info, std::int64_t classes) : info_(info), classes_(classes) {}
@@ -44,7 +45,7 @@ class Selection {
   std::int64_t classes_;
 };
 
-/// A picture of a list, beside it or in the folders of the published archives.
+/// A listed picture, either beside the list or in the folders of the published archives.
 fs::path listed_picture(const fs::path& folder, const std::string& name) {
   std::error_code error;
   for (const char* inner : {"", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images",
@@ -54,7 +55,7 @@ fs::path listed_picture(const fs::path& folder, const std::string& name) {
   return folder / name;
 }
 
-/// The pictures of `options.split`, or those that it is carved from.
+/// The pictures of `options.split`, or those from which it is taken.
 std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const DatasetOptions& options,
                                     Selection& selection, DatasetInfo& info, std::optional<Split> part) {
   PictureList files(info, options);
@@ -73,7 +74,7 @@ std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const D
 constexpr const char* unannotated = "without an annotation";
 constexpr std::array<const char*, 3> extensions{".jpg", ".png", ".jpeg"};
 
-/// The picture of an annotation; that with .jpg where there is none.
+/// The picture of an annotation; the .jpg name if no file exists.
 fs::path picture_of(const fs::path& images, const std::string& number) {
   for (const char* extension : extensions) {
     fs::path picture = images / (number + extension);
@@ -94,7 +95,7 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
   }
   require<DataError>(!numbers.empty(), "data set '", info.name, "': '", annotations.string(), "' holds no *",
                      suffix, " files");
-  // as numbers where they are: 2 before 10
+  // numbers in numeric order: 2 before 10
   std::sort(numbers.begin(), numbers.end(), [](const std::string& a, const std::string& b) {
     return a.size() != b.size() ? a.size() < b.size() : a < b;
   });
@@ -123,7 +124,7 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
   return found;
 }
 
-/// Missing pictures are warned of one by one, and those without an annotation where they are found.
+/// Missing pictures are warned of one by one; pictures without an annotation where they are found.
 void warn_of_labels(DatasetInfo& info) {
   DatasetInfo said;
   for (const LeftOut& entry : info.left_out) {

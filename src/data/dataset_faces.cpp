@@ -1,5 +1,5 @@
-// The data set `faces`: drawn on demand. Persons 0 .. train_identities - 1 are for training (the validation
-// split takes whole persons), those from 2^32 on for testing.
+// The data set `faces`, drawn on demand. Persons 0 .. train_identities - 1 are for training (the validation
+// split takes whole persons), persons from 2^32 on for testing.
 #include "data/dataset_parts.h"
 #include "fer/error.h"
 #include "fer/tensor/random.h"
@@ -23,7 +23,7 @@ class FacesDataset : public Dataset {
     info_.has_landmarks = info_.has_arousal = true;
     const bool training = options.split == Split::train || options.split == Split::validation;
     if (training) {
-      // All persons are of one "class", so that a fraction of the persons is held out.
+      // All persons get the same "class", so that a fraction of all persons is held out.
       const std::vector<std::int64_t> one_class(static_cast<std::size_t>(options.train_identities), 0);
       persons_ = part_of_training(one_class, options.split, options.validation_fraction, options.seed);
     } else {

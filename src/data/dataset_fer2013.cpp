@@ -1,9 +1,9 @@
-// FER2013 (Goodfellow et al., 2013) with its own labels, and FER+, which joins votes to the same rows. Read
-// from fer2013.csv (emotion,pixels,Usage) or Kaggle's icml_face_data.csv (emotion, Usage, pixels), and
+// FER2013 (Goodfellow et al., 2013) with its own labels, and FER+, which adds votes to the same rows. Reads
+// fer2013.csv (emotion,pixels,Usage) or Kaggle's icml_face_data.csv (emotion, Usage, pixels), and
 // fer2013new.csv.
 //
-// The csv file is mapped and its rows are parsed by all threads; only the pixels of the wanted part are kept,
-// a byte each.
+// The csv file is mapped, and all threads parse its rows. Only the pixels of the wanted part are kept, one
+// byte each.
 #include <algorithm>
 #include <cstring>
 
@@ -17,7 +17,7 @@ namespace {
 constexpr int side = 48, pixel_count = side * side;
 enum class Usage : std::uint8_t { training, public_test, private_test };
 
-/// The csv file's rows cut into fields, pixels not yet read.
+/// The csv file's rows split into fields; pixels are not parsed yet.
 struct Table {
   explicit Table(const std::filesystem::path& path) : file(path) {}
 
@@ -90,7 +90,7 @@ void parse_pixels(const Table& table, std::int64_t row, std::uint8_t* out) {
                      count);
 }
 
-/// FER+ joins FER2013 by row, not by name: names repeat, drift from the row number, and are missing.
+/// FER+ refers to FER2013 by row, not by name: names repeat, drift from the row number, or are missing.
 std::vector<Votes> read_votes(const std::filesystem::path& folder, const Table& table) {
   const auto path = find_file(folder, {"fer2013new.csv"});
   require<IoError>(path.has_value(), "'", folder.string(), "' holds no fer2013new.csv, FER+'s votes");
@@ -112,13 +112,13 @@ std::vector<Votes> read_votes(const std::filesystem::path& folder, const Table& 
     }
     votes.push_back(v);
   }
-  // a copy of the pictures may lack the last part
+  // a copy may lack the pictures of the last part
   require<DataError>(votes.size() >= table.usage.size(), path->string(), ": has ", votes.size(),
                      " rows of votes, but ", table.name(), " ", table.usage.size(), " pictures");
   return votes;
 }
 
-/// Which rows the split means; `test` is PrivateTest, or PublicTest where a copy lacks it, and says so.
+/// The rows of the split. `test` is PrivateTest; if a copy lacks it, PublicTest, with a warning.
 Usage wanted_usage(const Table& table, DatasetInfo& info) {
   if (is_training(info.split)) return Usage::training;
   if (info.split == Split::public_test) return Usage::public_test;
@@ -160,7 +160,7 @@ class Fer2013Dataset : public Dataset {
 
  private:
   std::vector<std::int64_t> labels_;
-  std::vector<std::string> names_;  // the rows in their file
+  std::vector<std::string> names_;  // row names from the file
   std::vector<std::vector<float>> targets_;
   std::vector<std::uint8_t> pixels_;  // samples x 48 x 48
 };

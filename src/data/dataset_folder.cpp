@@ -1,9 +1,9 @@
-// The data set `folder`: pictures in a folder for each class, with or without folders for the parts above
-// them and for persons above or below.
+// The data set `folder`: one folder of pictures per class, optionally within folders for the parts, and with
+// folders for persons above or below the classes.
 //
 //   DIR/train/CLASS/*   DIR/CLASS/*   DIR/train/CLASS/PERSON/*   DIR/train/PERSON/CLASS/*
 //
-// Names of parts count in any capitals: train, training; val, valid, validation, dev; test, testing.
+// Part names in upper or lower case: train, training; val, valid, validation, dev; test, testing.
 #include <algorithm>
 #include <map>
 
@@ -36,15 +36,15 @@ std::string quoted_list(const std::vector<std::string>& words) {
   return words.size() > shown ? concat(text, " and ", words.size() - shown, " more") : text;
 }
 
-/// Where the parts of a data set lie. Without folders for them, the folder itself is for training.
+/// The folders of the parts. Without part folders, the data set's folder itself is the training part.
 struct Parts {
   fs::path root;
   std::map<Split, fs::path> folders;
-  std::vector<fs::path> others;  ///< beside them
-  bool named = false;            ///< by folders
+  std::vector<fs::path> others;  ///< other entries beside the parts
+  bool named = false;            ///< the parts have folders of their own
 };
 
-/// Looks through folders that hold nothing but one other, as archives unpack to.
+/// Descends through folders that contain only one folder, as unpacked archives do.
 Parts find_parts(const fs::path& folder) {
   constexpr int most_wrappers = 4;
   FolderTree tree;
@@ -77,9 +77,9 @@ Parts find_parts(const fs::path& folder) {
   return parts;
 }
 
-/// The pictures of one part by the folder of their class.
+/// The pictures of one part, by class folder.
 struct PartPictures {
-  std::map<std::string, std::vector<LabelledFile>> classes;  ///< also those without a picture
+  std::map<std::string, std::vector<LabelledFile>> classes;  ///< includes classes without pictures
   std::vector<FolderContents::Other> left_out;
 };
 
@@ -134,7 +134,7 @@ class PartReader {
     for (const fs::path& picture : contents.pictures) result_.left_out.push_back({picture, rule});
   }
 
-  /// Whether the upper of two levels of folders is the persons, and the lower one their expressions.
+  /// Whether, of two levels of folders, the upper one is persons and the lower one expressions.
   bool are_persons_above(const fs::path& part, const FolderContents& top,
                          const std::vector<FolderContents>& below) const {
     std::vector<std::string> upper, lower;
@@ -163,11 +163,11 @@ class PartReader {
   PartPictures result_;
 };
 
-/// The class folders in their order, of the training part or, without one, of those that are there. Folders
-/// without a picture in any part are no classes.
+/// The class folders in order: those of the training part, or without one, those of the other parts. A folder
+/// without pictures in any part is not a class.
 struct Classes {
   std::vector<std::string> folders;
-  std::map<std::string, std::int64_t> label;  ///< by folder, in lower case
+  std::map<std::string, std::int64_t> label;  ///< by lower-case folder name
 };
 
 class FolderReader {

@@ -1,5 +1,5 @@
-// What data sets share: pictures in files, what is left out of them, and the parts held out for validation
-// and test.
+// Shared by the data sets: pictures in files, leaving out pictures, and held-out parts for validation and
+// test.
 #include "data/dataset_parts.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The part of a picture that a list says is the face. Such boxes may reach a little beyond the border.
+/// Cuts a picture to the face box of a list. Such boxes may extend slightly beyond the border.
 Image cut_to_face(const Image& image, const FaceBox& box, const fs::path& path) {
   const auto inside = [](std::int64_t from, std::int64_t extent, std::int64_t whole) {
     return std::pair{std::clamp<std::int64_t>(from, 0, whole),
@@ -65,7 +65,7 @@ class FileDataset : public Dataset {
   std::vector<LabelledFile> files_;
 };
 
-/// Of samples with these labels, those held out for `purpose`: of each class the same fraction.
+/// Which of the samples with these labels are held out for `purpose`: the same fraction of each class.
 std::vector<bool> held_out_by_class(const std::vector<std::int64_t>& labels, double fraction,
                                     std::uint64_t seed, const char* purpose) {
   std::map<std::int64_t, std::vector<std::size_t>> by_class;
@@ -80,7 +80,7 @@ std::vector<bool> held_out_by_class(const std::vector<std::int64_t>& labels, dou
   return held;
 }
 
-/// Draws a held-out part from files, and says how.
+/// Chooses a held-out part from files, and describes how.
 struct HeldOut {
   std::vector<bool> held;
   std::string how;  ///< "the pictures of 4 of 40 persons", "20 % of the pictures, class by class"

@@ -1,5 +1,5 @@
-// RAF-DB (Li et al., 2017), as published (EmoLabel/list_patition_label.txt, Image/aligned) and as on Kaggle
-// (train/1 to train/7 and test/1 to test/7, with train_labels.csv and test_labels.csv beside them).
+// RAF-DB (Li et al., 2017), either as published (EmoLabel/list_patition_label.txt, Image/aligned) or as on
+// Kaggle (train/1 to train/7 and test/1 to test/7, with train_labels.csv and test_labels.csv beside them).
 #include <map>
 #include <set>
 
@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t classes = 7;
 
-/// The folder of the data set in what archives unpack to.
+/// The data set's folder within an unpacked archive.
 fs::path unwrapped(const fs::path& folder) {
   std::error_code error;
   for (const char* inner : {"DATASET", "basic", "RAF-DB", "raf-db"}) {
@@ -55,7 +55,7 @@ std::vector<LabelledFile> read_published(const fs::path& folder, const fs::path&
   return found;
 }
 
-/// Labels by the picture's name, of train_labels.csv or test_labels.csv; empty without the file.
+/// Labels by picture name from train_labels.csv or test_labels.csv; empty if the file is missing.
 std::map<std::string, Annotation> kaggle_labels(const fs::path& folder, const std::string& part) {
   std::map<std::string, Annotation> labels;
   if (const auto list = find_file(folder, {part + "_labels.csv"})) {

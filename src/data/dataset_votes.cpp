@@ -1,5 +1,6 @@
-// FER+ (Barsoum et al., 2016): ten people's votes for each face of FER2013, what becomes of them, and the
-// layout of its own tools (FER2013Train/fer0000000.png, FER2013Train/label.csv, and Valid and Test).
+// FER+ (Barsoum et al., 2016): ten people's votes for each face of FER2013, the labels made from them, and
+// the layout of its own tools (FER2013Train/fer0000000.png, FER2013Train/label.csv, and the same for Valid
+// and Test).
 #include <algorithm>
 
 #include "data/dataset_parts.h"
@@ -9,14 +10,14 @@
 namespace fer::detail {
 namespace {
 
-/// The column of most votes, the first of equals.
+/// The column with the most votes; the first one of a tie.
 struct Winner {
   std::size_t column = 0;
   int votes = 0, sum = 0;
   bool tied = false;
 };
 
-/// Of the counts of at least `least`.
+/// Considers only counts of at least `least`.
 Winner most_votes(const Votes& v, int least) {
   Winner winner;
   for (std::size_t c = 0; c < v.count.size(); ++c) {
@@ -78,7 +79,7 @@ void warn_of_votes(DatasetInfo& info, std::int64_t tied) {
 std::vector<float> vote_distribution(const Votes& votes) {
   std::vector<float> target(Votes::emotions);
   float sum = 0;
-  for (int threshold : {1, 0}) {  // single votes count only where nothing else is there
+  for (int threshold : {1, 0}) {  // single votes count only if there are no others
     for (std::size_t c = 0; c < target.size(); ++c) {
       target[c] = votes.count[c] > threshold ? static_cast<float>(votes.count[c]) : 0.0f;
       sum += target[c];

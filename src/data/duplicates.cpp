@@ -17,7 +17,7 @@ namespace {
 
 constexpr int most_bits_apart = 6, bands = most_bits_apart + 1;
 constexpr double least_correlation = 0.98;
-constexpr double least_contrast = 3;  // standard deviation of the small copy, of 255
+constexpr double least_contrast = 3;  // standard deviation of the small copy, on a scale of 255
 constexpr int wave_side = 32, waves = 8;
 
 /// Two multiplicative hashes over words of eight bytes.
@@ -37,7 +37,7 @@ std::array<std::uint64_t, 2> hash_of(const Image& image) {
   return hash;
 }
 
-/// The lowest frequencies of the cosine transform, [vertical][horizontal].
+/// The lowest frequencies of the cosine transform, indexed [vertical][horizontal].
 std::array<std::array<double, waves>, waves> low_frequencies(const Image& grey) {
   static const auto cosine = [] {
     std::array<std::array<double, wave_side>, waves> table{};
@@ -64,7 +64,7 @@ std::uint64_t bits_of(const std::array<std::array<double, waves>, waves>& freque
     for (int v = 0; v < waves; ++v)
       values[u * waves + v] = frequencies[u][v] * (mirrored && v % 2 == 1 ? -1 : 1);
   }
-  values[0] = 0;  // the mean brightness says nothing
+  values[0] = 0;  // drop the mean brightness, which carries no information
   auto sorted = values;
   std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
   const double median = sorted[sorted.size() / 2];
@@ -87,7 +87,7 @@ Moments moments_of(const Fingerprint& print) {
   return {mean, std::sqrt(std::max(0.0, static_cast<double>(squares) / n - mean * mean))};
 }
 
-/// Groups that grow by joining, under the smallest number of each.
+/// Union-find; the smallest number of a group is its root.
 class UnionFind {
  public:
   explicit UnionFind(std::size_t n) : parent_(n) {
@@ -100,7 +100,7 @@ class UnionFind {
   void join(std::size_t a, std::size_t b) {
     const std::size_t x = root(a), y = root(b);
     parent_[std::max(x, y)] = std::min(x, y);
-    for (std::size_t i : {a, b}) {  // shorter ways from now on
+    for (std::size_t i : {a, b}) {  // path compression
       while (parent_[i] != std::min(x, y)) i = std::exchange(parent_[i], std::min(x, y));
     }
   }
@@ -118,13 +118,13 @@ class UnionFind {
   std::vector<std::size_t> parent_;
 };
 
-/// Fingerprints by each of the seven groups of their bits.
+/// Looks up fingerprints by each of seven groups of their bits.
 class BitIndex {
  public:
   void add(std::size_t i, std::uint64_t bits) {
     for (int band = 0; band < bands; ++band) buckets_[band][key(bits, band)].push_back({bits, i});
   }
-  /// visit(i) for each fingerprint near `bits`, some of them more than once.
+  /// Calls visit(i) for each fingerprint near `bits`; for some of them more than once.
   template <typename Visit>
   void near(std::uint64_t bits, Visit&& visit) const {
     for (int band = 0; band < bands; ++band) {
@@ -148,7 +148,7 @@ class BitIndex {
   std::array<std::unordered_map<std::uint64_t, std::vector<Entry>>, bands> buckets_;
 };
 
-/// The near duplicates of one picture among those before it: one of each group is enough.
+/// The near duplicates of one picture among the earlier ones; one per group is enough.
 class Neighbours {
  public:
   Neighbours(const std::vector<Fingerprint>& prints, const UnionFind& groups, std::size_t i)
@@ -164,7 +164,7 @@ class Neighbours {
   }
 
   std::vector<std::size_t> found;
-  bool represented = false;  ///< by one of the same bits, so that it need not be in the index
+  bool represented = false;  ///< another picture with the same bits is in the index
 
  private:
   const std::vector<Fingerprint>& prints_;
@@ -218,7 +218,7 @@ Groups near_duplicates(const std::vector<Fingerprint>& prints, const Groups& exa
   constexpr std::size_t block = 128;
   UnionFind groups(prints.size());
   std::vector<bool> skipped(prints.size());
-  for (const auto& group : exact) {  // their first stands for all
+  for (const auto& group : exact) {  // the first of a group stands for all of it
     for (std::size_t k = 1; k < group.size(); ++k) {
       groups.join(static_cast<std::size_t>(group[0]), static_cast<std::size_t>(group[k]));
       skipped[static_cast<std::size_t>(group[k])] = true;

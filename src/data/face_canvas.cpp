@@ -1,5 +1,5 @@
 // The painter of drawn faces. Polygons are filled from accumulated signed areas: every edge adds, to each
-// pixel that it crosses, the area to its right within the pixel; a running sum over a row is then the exact
+// pixel that it crosses, the area to its right within the pixel. A running sum over a row is then the exact
 // coverage.
 #include "data/face_canvas.h"
 
@@ -25,7 +25,7 @@ struct Bounds {
   }
 };
 
-/// The part of one edge within pixel row y (coordinates relative to the mask): adds its areas to `cells`.
+/// Adds the areas of one edge's part within a pixel row (coordinates relative to the mask) to `cells`.
 void add_row(float* cells, float x0, float x1, float height) {
   const float left = std::min(x0, x1), right = std::max(x0, x1);
   const int first = static_cast<int>(left);
@@ -168,7 +168,7 @@ void Canvas::fill(std::span<const Point2> polygon, const Rgb& colour, float opac
 void Canvas::stroke(std::span<const Point2> line, float width, const Rgb& colour, float opacity, Blend blend,
                     float taper) {
   if (opacity <= 0.004f || line.size() < 2) return;
-  width = std::max(width, 0.6f);  // thinner lines would alias: keep the width, lose darkness instead
+  width = std::max(width, 0.6f);  // thinner lines would alias
   const Bounds bounds(line);
   const int x0 = std::max(0, static_cast<int>(bounds.x0 - width)),
             y0 = std::max(0, static_cast<int>(bounds.y0 - width));
@@ -191,7 +191,7 @@ void Canvas::stroke(std::span<const Point2> line, float width, const Rgb& colour
         const float px = x + 0.5f - a.x, py = y + 0.5f - a.y;
         const float t = clamp01((px * dx + py * dy) / length2);
         const float ex = px - t * dx, ey = py - t * dy;
-        const float along = 2 * (i + t) / segments - 1;  // -1 to 1 over the line
+        const float along = 2 * (i + t) / segments - 1;  // -1 to 1 along the line
         const float w = width * (1 - taper * along * along);
         const float v = std::max(0.0f, 1 - (ex * ex + ey * ey) / std::max(w * w, 0.05f));
         out[x - x0] = std::max(out[x - x0], v * v * std::min(1.0f, w * 1.5f));
@@ -220,7 +220,7 @@ void Canvas::spot(Point2 center, float rx, float ry, float angle, const Rgb& col
     for (int x = x0; x < x1; ++x) {
       const float dx = x + 0.5f - center.x;
       const float u = (c * dx + s * dy) * kx, v = (c * dy - s * dx) * ky;
-      float w = std::max(0.0f, 1 - (u * u + v * v) * 0.148f);  // zero at 2.6 deviations
+      float w = std::max(0.0f, 1 - (u * u + v * v) * 0.148f);  // zero at 2.6 standard deviations
       w *= w;
       scratch_[x - x0] = w * w;
     }

@@ -34,12 +34,12 @@ inline Rgb operator+(const Rgb& a, const Rgb& b) {
 inline Point2 mix(Point2 a, Point2 b, float t) {
   return {mix(a.x, b.x, t), mix(a.y, b.y, t)};
 }
-/// 0 below `low`, 1 above `high`, smooth between (low may be greater than high).
+/// 0 below `low`, 1 above `high`, smooth between them (low may be greater than high).
 inline float smooth_step(float low, float high, float v) {
   const float t = clamp01((v - low) / (high - low));
   return t * t * (3 - 2 * t);
 }
-/// Close to exp(-t^2 / 2), zero from |t| = 4 on, and cheap.
+/// An inexpensive approximation of exp(-t^2 / 2), zero for |t| >= 4.
 inline float bell(float t) {
   float v = std::max(0.0f, 1 - t * t * (1.0f / 16));
   v *= v;
@@ -49,8 +49,8 @@ inline float bell(float t) {
 
 using Path = std::vector<Point2>;
 
-/// Catmull-Rom curve through `points`, `steps` pieces a segment; closed curves do not repeat their first
-/// point.
+/// Catmull-Rom curve through `points`, with `steps` pieces per segment. Closed curves do not repeat their
+/// first point.
 Path spline(std::span<const Point2> points, int steps, bool closed = false);
 /// A closed ellipse; `angle` turns its first axis.
 Path ellipse(Point2 center, float rx, float ry, float angle = 0, int steps = 20);
@@ -89,11 +89,11 @@ class Canvas {
   template <typename Colour>
   void paint_with(const Mask& mask, Colour&& colour);
 
-  /// A line whose darkness falls off smoothly to `width` (pixels) from its middle; thinner towards both ends
-  /// by `taper` (0: not, 1: to a point). Blends by `blend`.
+  /// A line whose darkness falls off smoothly from its middle to `width` (pixels). `taper` makes it thinner
+  /// towards both ends (0: not, 1: to a point). Blends by `blend`.
   void stroke(std::span<const Point2> line, float width, const Rgb& colour, float opacity,
               Blend blend = Blend::over, float taper = 0.8f);
-  /// A soft elliptic spot of deviations rx, ry (pixels).
+  /// A soft elliptic spot with standard deviations rx, ry (pixels).
   void spot(Point2 center, float rx, float ry, float angle, const Rgb& colour, float opacity,
             Blend blend = Blend::over);
 
@@ -121,7 +121,7 @@ void Canvas::paint_with(const Mask& mask, Colour&& colour) {
   }
 }
 
-/// The nearest integer not above v; std::floor is a call on processors without SSE4.1.
+/// The largest integer not above v. std::floor is a function call on processors without SSE4.1.
 inline int floor_to_int(float v) {
   const int i = static_cast<int>(v);
   return i - (v < static_cast<float>(i));
@@ -133,7 +133,7 @@ inline int ceil_to_int(float v) {
 constexpr int noise_size = 64;
 extern const std::array<float, noise_size * noise_size> noise_table;
 
-/// Smooth noise in [0, 1] with period 64 in x and y, the same for everybody; shift x and y to vary it.
+/// Smooth noise in [0, 1] with period 64 in x and y, always the same; shift x and y to vary it.
 inline float smooth_noise(float x, float y) {
   const int ix = floor_to_int(x), iy = floor_to_int(y);
   float tx = x - static_cast<float>(ix), ty = y - static_cast<float>(iy);

@@ -1,4 +1,4 @@
-// What is in front of the face: glasses, and things that hide a part of it.
+// Objects in front of the face: glasses, and things that hide a part of it.
 #include <cmath>
 #include <numbers>
 

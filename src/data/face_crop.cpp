@@ -1,4 +1,4 @@
-// From the box of a detector to the crop of a data set.
+// Converts a detector's box to the crop of a data set.
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +11,7 @@ double face_share(std::string_view dataset) {
 }
 
 Box face_crop(const Box& face, double share) {
-  constexpr double rise = 0.07;  // a data set's middle is the bridge of the nose, the detector's its tip
+  constexpr double rise = 0.07;  // data sets centre on the bridge of the nose, the detector on its tip
   const double side = face.width / share;
   const double x = face.x + face.width / 2.0, y = face.y + face.height / 2.0 - rise * face.height;
   const int rounded = std::max(1, static_cast<int>(std::lround(side)));

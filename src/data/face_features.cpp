@@ -1,4 +1,4 @@
-// Where brows, eyes, nose and mouth are: the identity's resting shape, moved by the action units.
+// The positions of brows, eyes, nose and mouth: the identity's resting shape, moved by the action units.
 #include <cmath>
 
 #include "data/face_geometry.h"
@@ -14,7 +14,7 @@ void HeadGeometry::shape_brows() {
   static constexpr float inner_raise[5] = {1, 0.72f, 0.32f, 0.06f, 0};
   static constexpr float outer_raise[5] = {0.05f, 0.3f, 0.72f, 1, 0.85f};
   static constexpr float lower[5] = {1, 0.82f, 0.52f, 0.28f, 0.12f};
-  // raised and drawn together (sadness, fear), the inner end goes up and only comes nearer the middle
+  // when raised and drawn together (sadness, fear), the inner end goes up and only moves towards the middle
   const float down = 0.088f * au.au4 * (1 - 0.8f * au.au1);
   for (int side = 0; side < 2; ++side) {
     const float sign = side ? 1.0f : -1.0f;
@@ -97,7 +97,7 @@ void HeadGeometry::shape_mouth() {
   const float roundness = mix(0.62f, 0.46f, au.au26);
   const float corner = -0.010f - 0.095f * au.au12 + 0.078f * au.au15 + 0.022f * au.au20 -
                        0.014f * id.corner_rest + 0.03f * au.au17;
-  const float raise = 0.055f * au.au10 + 0.040f * au.au9;  // the upper lip, most beside the middle
+  const float raise = 0.055f * au.au10 + 0.040f * au.au9;  // raises the upper lip, most beside the middle
   const float lower_push = -0.022f * au.au17;
 
   // t: -1 at the left corner to 1 at the right one

@@ -1,4 +1,4 @@
-// Surface, pose and landmarks of the head; what the action units do to its features is in face_features.cpp.
+// Surface, pose and landmarks of the head. face_features.cpp applies the action units to its features.
 #include "data/face_geometry.h"
 
 #include <cmath>
@@ -7,7 +7,7 @@
 namespace fer::detail {
 namespace {
 
-constexpr Vec3 pivot{0, 0.1f, -0.12f};  // the head turns about its neck's upper end
+constexpr Vec3 pivot{0, 0.1f, -0.12f};  // the head turns about the upper end of its neck
 constexpr float perspective = 0.10f;
 
 /// Catmull-Rom weights at t between the second and the third of four knots.
@@ -150,7 +150,7 @@ float HeadGeometry::jaw_shift(float y) const {
 
 Vec3 HeadGeometry::surface(float x, float y) const {
   float rest = y - jaw_shift(y);
-  rest = y - jaw_shift(rest);  // two steps of the fixed point are within a thousandth
+  rest = y - jaw_shift(rest);  // two fixed-point steps are accurate to a thousandth
   rest = y - jaw_shift(rest);
   const Section s = section(rest);
   const float u = std::clamp(x / std::max(s.half_width, 1e-3f), -0.995f, 0.995f);
@@ -188,8 +188,8 @@ float HeadGeometry::facing(float x, float y) const {
   return clamp01(rotation_[2][0] * n.x + rotation_[2][1] * n.y + rotation_[2][2] * n.z);
 }
 
-/// A point of the visible contour: on the level of landmark i, the one that stands out most in its direction.
-/// In a turned head that is not the same piece of skin on both sides, but it is what annotators mark.
+/// A point of the visible contour: at the height of landmark i, the point that stands out most in its
+/// direction. In a turned head this is different skin on the two sides, but it is what annotators mark.
 Point2 HeadGeometry::jaw_landmark(int i) const {
   constexpr int side_count = 8;
   const int k = i <= 8 ? i : 16 - i;  // 0 at the ear, 8 at the chin
@@ -199,7 +199,7 @@ Point2 HeadGeometry::jaw_landmark(int i) const {
   const auto consider = [&](Vec3 point, float nx, float ny) {
     const FacePose& pose = p_.pose;
     const Vec3 v = rotate(point);
-    // outwards in the head's own upright frame: undo the roll
+    // outwards in the head's upright frame: undo the roll
     const float c = std::cos(pose.roll), s = std::sin(pose.roll);
     const float out = nx * (c * v.x + s * v.y) + ny * (c * v.y - s * v.x);
     if (out > furthest) {
@@ -215,7 +215,7 @@ Point2 HeadGeometry::jaw_landmark(int i) const {
     }
     return project_view(best);
   }
-  // heights at about equal steps along the contour
+  // heights in roughly equal steps along the contour
   static constexpr float level[side_count] = {0.00f, 0.15f, 0.30f, 0.45f, 0.60f, 0.74f, 0.86f, 0.955f};
   static constexpr float normal_y[side_count] = {0, 0, 0.05f, 0.15f, 0.35f, 0.55f, 0.75f, 0.9f};
   const float y = 0.02f + level[k] * (chin_y_ - 0.02f) / 1.0f;

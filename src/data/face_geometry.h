@@ -1,9 +1,9 @@
 // The head of a drawn face as a surface: a stack of ellipses along a profile, with bumps for nose, brows,
 // sockets, cheeks, lips and chin; moved by the action units; turned and projected by the pose.
 //
-// The head's own coordinates: x to the picture's right, y down, z to the viewer; the eyes are at y = 0, the
-// crown near -1, the chin near 1, the cheekbones at x = +-0.72. Features (eyes, brows, nose, mouth) are given
-// as (x, y) and lifted onto the surface.
+// Head coordinates: x to the picture's right, y down, z towards the viewer. The eyes are at y = 0, the crown
+// near -1, the chin near 1, the cheekbones at x = +-0.72. Features (eyes, brows, nose, mouth) are given as
+// (x, y) and projected onto the surface.
 #pragma once
 
 #include <array>
@@ -36,10 +36,11 @@ inline Vec3 normalized(Vec3 a) {
   return a * (1 / std::sqrt(std::max(dot(a, a), 1e-12f)));
 }
 
-/// Features on one side; points are (x, y) of the head, on the picture's right for side 1, left for side -1.
+/// Features on one side. Points are (x, y) of the head; side 1 is on the picture's right, side -1 on its
+/// left.
 struct EyeShape {
   Point2 center;
-  float half_width = 0, upper = 0, lower = 0;  ///< opening above and below the corners' line
+  float half_width = 0, upper = 0, lower = 0;  ///< opening above and below the line between the corners
   Point2 inner, outer, upper_inner, upper_outer, lower_inner, lower_outer;
 };
 
@@ -59,14 +60,14 @@ class HeadGeometry {
     float half_width = 0, depth = 0, center = 0;
   };
   Section section(float y) const;
-  /// A point of the profile, v from 0 (crown) to 1 (under the chin): y and its section.
+  /// A point of the profile at v, from 0 (crown) to 1 (under the chin): returns y and fills its section.
   float profile(float v, Section& section) const;
 
-  /// Height of the bumps at a place of the resting face.
+  /// Height of the bumps at a point of the resting face.
   float bump(float x, float y) const;
-  /// Where the jaw takes a resting point.
+  /// Where the jaw moves a resting point.
   float jaw_shift(float y) const;
-  /// The surface above (x, y), front side; y as moved by the jaw.
+  /// The front surface at (x, y); y after the jaw's motion.
   Vec3 surface(float x, float y) const;
 
   Vec3 rotate(Vec3 p) const;          ///< head to view, about the head's centre
@@ -75,10 +76,10 @@ class HeadGeometry {
   Point2 place(float x, float y) const { return project(surface(x, y)); }
   Point2 place(Point2 p) const { return place(p.x, p.y); }
   Path place(std::span<const Point2> points) const;
-  /// How squarely the surface at (x, y) faces the viewer, 0 to 1.
+  /// How directly the surface at (x, y) faces the viewer, 0 to 1.
   float facing(float x, float y) const;
 
-  float unit() const { return unit_; }  ///< pixels of one unit
+  float unit() const { return unit_; }  ///< pixels per unit
   const EyeShape& eye(int side) const { return eyes_[side > 0]; }
   const std::array<Point2, 5>& brow(int side) const { return brows_[side > 0]; }  ///< from inner to outer
   const MouthShape& mouth() const { return mouth_; }

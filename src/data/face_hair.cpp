@@ -1,5 +1,4 @@
-// Hair: where the scalp's hair ends, how far it stands off, how its strands shine; and locks that hang
-// freely.
+// Hair: the hairline of the scalp, how far hair stands off, how its strands shine; and loose locks.
 #include <cmath>
 #include <numbers>
 
@@ -12,7 +11,7 @@ struct Knot {
   float degrees, y;
 };
 
-/// Hairlines by style: |angle| in degrees against height. Past the ears the hair goes down to the neck.
+/// Hairlines by style: |angle| in degrees against height. Behind the ears hair reaches down to the neck.
 std::span<const Knot> hairline_knots(HairStyle style) {
   static constexpr Knot receding[] = {{0, -0.83f},  {18, -0.80f}, {34, -0.86f}, {48, -0.66f},
                                       {60, -0.36f}, {70, -0.12f}, {77, 0.08f},  {83, 0.10f},
@@ -116,7 +115,7 @@ float HairModel::strand(float angle, float y) const {
               coarse = smooth_noise(u * 9 + phase_, y * 1.7f);
   float value = 0.35f + 0.75f * fine + 0.55f * coarse;
   if (identity_.hair_curl > 0.6f) value *= 0.55f + 0.9f * smooth_noise(angle * 14 + phase_, y * 12);
-  // darker at its tips over the skin and in the depth behind the ears
+  // darker at the tips over the skin and in the shade behind the ears
   return std::max(0.2f, value - 0.15f * smooth_step(1.2f, 1.8f, std::abs(angle)));
 }
 
@@ -159,7 +158,7 @@ void FaceRenderer::draw_front_hair() {
   const float inverse = 1 / px(1);
   for (int side : {-1, 1}) {
     const float s = static_cast<float>(side);
-    if (s * p_.pose.yaw > 0.35f) continue;  // the far side's lock is behind the cheek
+    if (s * p_.pose.yaw > 0.35f) continue;  // the cheek hides the lock on the far side
     static constexpr float heights[] = {-0.98f, -0.50f, -0.05f, 0.4f, 0.8f, 1.2f, 1.7f};
     static constexpr float inner[] = {0.34f, 0.60f, 0.665f, 0.63f, 0.55f, 0.52f, 0.58f};
     std::vector<Point2> outline;

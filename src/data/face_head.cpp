@@ -1,5 +1,5 @@
-// The head's surface as a mesh seen through a depth buffer: two by two samples a pixel say which triangle is
-// in front and how much of the pixel is covered; normal and place are then interpolated once a pixel.
+// Renders the head's surface as a mesh through a depth buffer. 2 x 2 samples per pixel decide which triangle
+// is in front and how much of the pixel is covered. Normal and position are then interpolated once per pixel.
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -9,11 +9,11 @@
 namespace fer::detail {
 namespace {
 
-constexpr float widest_angle = 2.36f;  // 135 degrees to both sides
+constexpr float widest_angle = 2.36f;  // 135 degrees to each side
 constexpr int samples = 2;             // per pixel and direction
 
 struct Vertex {
-  Point2 at;  // in samples
+  Point2 at;  // in sample coordinates
   float depth = 0;
   Vec3 normal;
   float angle = 0, y = 0;

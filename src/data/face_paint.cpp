@@ -20,7 +20,7 @@ Path shifted(Path path, float dx, float dy) {
   return path;
 }
 
-/// Multiplies a mask by another, which covers some of the same canvas; zero outside of it.
+/// Multiplies a mask by another that covers part of the same canvas and is zero elsewhere.
 void intersect(Mask& mask, const Mask& by) {
   for (int y = 0; y < mask.height; ++y) {
     const int by_y = mask.y0 + y - by.y0;
@@ -79,7 +79,7 @@ void FaceRenderer::paint_eye(int side) {
   albedo_.paint(opening, {0.66f, 0.62f, 0.60f});
   shade_.paint(opening, light_at(geometry_.rotate({0.25f * s, 0.1f, 1.0f})) * 0.82f, 0.65f);
   gloss_.paint(opening, {0, 0, 0});
-  // the ball turns away towards its corners
+  // the eyeball curves away towards its corners
   const auto within = [&](Point2 center, float rx, float ry, const Rgb& colour, float opacity) {
     Mask mask = albedo_.coverage(ellipse(center, rx, ry, p_.pose.roll, 24));
     intersect(mask, opening);
@@ -135,7 +135,7 @@ void FaceRenderer::paint_nose() {
                              {wing.x - s * 0.004f, wing.y + 0.012f},
                              {wing.x - s * 0.04f, inner.y + 0.004f}};
     shade_.stroke(spline(geometry_.place(round), steps_), px(0.018f), shadow, 0.75f, Blend::multiply);
-    // the bridge's flank, on the side away from the light more
+    // the bridge's flank, darker on the side away from the light
     const float away = clamp01(0.5f - s * light_.x);
     const Point2 flank[3] = {{s * 0.075f, 0.02f}, {s * 0.072f, 0.16f}, {s * 0.085f, tip.y - 0.03f}};
     shade_.stroke(spline(geometry_.place(flank), steps_), px(0.045f), shadow, 0.20f + 0.35f * away,

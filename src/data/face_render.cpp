@@ -1,4 +1,5 @@
-// One face from its parameters: the order of the layers, and the camera that turns light into a picture.
+// Draws one face from its parameters: the order of the layers, and the camera that turns light into a
+// picture.
 #include "data/face_render.h"
 
 #include <cmath>
@@ -27,7 +28,7 @@ const std::array<std::uint8_t, tone_steps>& tone_table() {
   return table;
 }
 
-/// A three-tap blur of both directions; `amount` 0 (none) to 1.
+/// A three-tap blur in both directions; `amount` 0 (none) to 1.
 void blur(Canvas& canvas, float amount) {
   const int n = canvas.size();
   const float side = 0.33f * amount, middle = 1 - 2 * side;
@@ -79,7 +80,7 @@ FaceRenderer::FaceRenderer(const FaceParameters& parameters, FaceWorkspace& work
 Face FaceRenderer::draw() {
   Face face;
   face.landmarks = geometry_.landmarks();
-  // Outside of the head these planes count for nothing, but must hold numbers that stay in range.
+  // Outside the head these planes have no effect, but their values must stay in range.
   for (Canvas* canvas : {&albedo_, &shade_, &gloss_}) canvas->clear();
   rasterize_head(geometry_, hair_, workspace_);
   draw_background();
@@ -124,7 +125,7 @@ Image FaceRenderer::expose() {
       float* to = &line[static_cast<std::size_t>(k) * size_];
       for (int x = 0; x < size_; ++x) {
         const float v = from[x] * l.exposure;
-        const float shoulder = 1 - 0.09f / (std::max(v, 0.7f) - 0.4f);  // film's, instead of a cut
+        const float shoulder = 1 - 0.09f / (std::max(v, 0.7f) - 0.4f);  // soft as film, no clipping
         to[x] = middle_grey + ((v < 0.7f ? v : shoulder) - middle_grey) * l.contrast;
         grey[x] += luma[k] * to[x];
       }
@@ -135,7 +136,7 @@ Image FaceRenderer::expose() {
     }
     std::uint8_t* out = image.row(y);
     for (int x = 0; x < size_; ++x) {
-      // neighbouring bytes make triangular noise; a sensor's grows with the light
+      // two bytes added give triangular noise; sensor noise grows with the light
       const float deviation = l.noise * (0.25f + std::sqrt(std::max(grey[x], 0.0f))) * (1.0f / 255);
       for (int k = 0; k < 3; ++k) {
         const int i = 3 * x + k;

@@ -1,5 +1,5 @@
-// The steps of drawing one face: what is behind the head, the head's surface, the features painted on its
-// skin, what is in front of it, and the camera.
+// The steps of drawing one face: the surroundings behind the head, the head's surface, the features painted
+// on its skin, objects in front of it, and the camera.
 #pragma once
 
 #include <array>
@@ -11,12 +11,13 @@
 
 namespace fer::detail {
 
-/// Where hair grows: below the hairline in terms of height y, for each angle about the head's axis.
+/// Where hair grows: above the hairline, whose height y depends on the angle about the head's axis.
 class HairModel {
  public:
   explicit HairModel(const FaceIdentity& identity, float phase);
 
-  /// Hair covers the scalp at (angle, y) where y is above (less than) this; angle in radians, 0 at the front.
+  /// Hair covers the scalp at (angle, y) if y is less than this (higher up). Angle in radians, 0 at the
+  /// front.
   float line(float angle) const;
   /// How far hair stands off the scalp.
   float lift(float angle, float y) const;
@@ -35,25 +36,25 @@ class HairModel {
   std::array<float, 64> line_;
 };
 
-/// What is seen of the head's surface at each pixel.
+/// The visible part of the head's surface at each pixel.
 struct HeadBuffer {
   struct Pixel {
     float coverage = 0;
-    Vec3 normal;             ///< towards the viewer is +z
+    Vec3 normal;             ///< +z is towards the viewer
     float angle = 0, y = 0;  ///< on the resting surface
   };
   int size = 0;
   std::vector<Pixel> pixels;
 };
 
-/// Two by two samples a pixel: how near the surface is, and which of its triangles is in front (-1: none).
+/// 2 x 2 samples per pixel: how near the surface is, and which triangle is in front (-1: none).
 struct DepthBuffer {
   int width = 0;
   std::vector<float> depth;
   std::vector<std::int32_t> triangle;
 };
 
-/// The memory that drawing needs, kept from face to face by each thread.
+/// Working memory of drawing, which each thread keeps from face to face.
 struct FaceWorkspace {
   explicit FaceWorkspace(int size);
 
@@ -106,7 +107,7 @@ class FaceRenderer {
 
   const FaceParameters& p_;
   int size_, steps_;
-  float phase_;  ///< shifts the noise from picture to picture
+  float phase_;  ///< shifts the noise between pictures
   HeadGeometry geometry_;
   HairModel hair_;
   Vec3 light_, half_;

@@ -1,5 +1,4 @@
-// Who, with what expression, how turned, under what light: faces drawn at random from (seed, identity,
-// index).
+// Draws the parameters of a face at random from (seed, identity, index): person, expression, pose and light.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -27,7 +26,7 @@ class Draw {
   bool chance(double p) { return random_.uniform() < p; }
   int below(int n) { return static_cast<int>(random_.below(n)); }
   std::uint64_t word() { return random_.bits(); }
-  /// An index by weights.
+  /// An index, drawn by weights.
   template <std::size_t N>
   int pick(const double (&weights)[N]) {
     double sum = 0;
@@ -145,7 +144,7 @@ FaceOcclusion sample_occlusion(Draw& draw, const Rgb& skin) {
   return o;
 }
 
-/// No two people, and no two moments, show an expression in the same way: intensities vary, some units drop
+/// People differ in how they show an expression, and so do moments: intensities vary, and some units drop
 /// out.
 ActionUnits vary(const ActionUnits& units, Expression expression, float arousal, Draw& draw) {
   ActionUnits au = units;

@@ -7,7 +7,7 @@
 namespace fer::detail {
 
 Rgb FaceRenderer::light_at(Vec3 n) const {
-  // Light bleeds around the terminator within skin, red most of all.
+  // Within skin, light bleeds around the terminator, red most of all.
   const float cosine = dot(n, light_);
   const float soft = p_.lighting.softness;
   const auto wrapped = [&](float wrap) {
@@ -51,7 +51,7 @@ void FaceRenderer::shade_head() {
           colour = mix(colour, id.hair * strand, cover);
           gloss = mix(gloss, 0.10f * s * s * s * (strand - 0.35f) * (0.15f + id.hair.r), cover);
         } else {
-          // the scalp's hair shades the skin beneath it
+          // the hair of the scalp shades the skin beneath it
           const float gap = pixel.y - hair_.line(pixel.angle);
           if (gap < 0.16f) light = light * mix(0.72f, 1.0f, smooth_step(0, 0.16f, gap));
         }

@@ -1,4 +1,4 @@
-// What is behind the head: background, clothes, neck, ears.
+// Everything behind the head: background, clothes, neck, ears.
 #include <cmath>
 
 #include "data/face_render.h"
@@ -67,12 +67,12 @@ void FaceRenderer::draw_neck() {
 }
 
 void FaceRenderer::draw_ears(bool in_front) {
-  if (hair_.is_long()) return;  // covered
+  if (hair_.is_long()) return;  // hair covers the ears
   const FaceIdentity& id = p_.identity;
   const float size = 1 + 0.15f * id.ear_size;
   for (int side : {-1, 1}) {
     const float s = static_cast<float>(side);
-    // the ear on the side that is turned to the viewer lies over the head
+    // the ear on the side turned to the viewer is drawn over the head
     if ((s * p_.pose.yaw < -0.06f) != in_front) continue;
     const float base = geometry_.section(0.08f).half_width - 0.03f;
     const auto point = [&](float out, float y) {

@@ -1,4 +1,4 @@
-// POSIX: files mapped into memory; and what texts are cut into.
+// Memory-mapped files (POSIX), and functions that split texts.
 #include "data/file_io.h"
 
 #include <sys/mman.h>

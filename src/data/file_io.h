@@ -1,4 +1,4 @@
-// Read-only mappings of large files, and what the texts of data sets are cut into.
+// Read-only mappings of large files, and functions that split the texts of data sets.
 #pragma once
 
 #include <cstddef>
@@ -30,12 +30,12 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// The lines of a text without their "\n" or "\r\n"; an empty last line is left out.
+/// The lines of a text without their "\n" or "\r\n"; an empty last line is omitted.
 std::vector<std::string_view> split_lines(std::string_view text);
-/// Without spaces, tabs and quotes at both ends.
+/// Removes spaces, tabs and quotes at both ends.
 std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);
-/// A whole decimal number; false if `text` is anything else or out of range.
+/// Parses a whole decimal number; false if `text` is anything else or out of range.
 bool parse_integer(std::string_view text, std::int64_t& value);
 
 }  // namespace fer::detail

@@ -11,7 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// By its ending; without one, by what is in it. Other endings, as of copies and notes, are no pictures.
+/// Decides by the extension; without one, by content. Other extensions, as of copies and notes, are not
+/// pictures.
 bool is_sample(const fs::path& path) {
   return is_picture_name(path) || (!path.has_extension() && is_picture_file(path));
 }
@@ -58,7 +59,7 @@ void FolderTree::leave_out_again(FolderContents& contents) {
   std::error_code ignored;
   const auto is_link = [&](const fs::path& path) { return fs::is_symlink(path, ignored); };
   std::set<fs::path> again;
-  for (bool links : {false, true}) {  // a folder goes before the links to it
+  for (bool links : {false, true}) {  // real folders before links to them
     for (const fs::path& path : contents.folders) {
       if (is_link(path) == links && !seen_.insert(fs::canonical(path, ignored)).second) again.insert(path);
     }

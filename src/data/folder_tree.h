@@ -1,4 +1,4 @@
-// Folders as people have them: what in them is a picture or a folder of pictures, and what is not.
+// Reads users' folders: separates pictures and folders of pictures from other entries.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 
 namespace fer::detail {
 
-/// What lies in one folder, each in its order by name.
+/// The contents of one folder, each list sorted by name.
 struct FolderContents {
   std::vector<std::filesystem::path> folders, pictures;
   /// Everything else, and the rule that left it out: "hidden", ".gif", "a broken link".
@@ -19,8 +19,8 @@ struct FolderContents {
   std::vector<Other> others;
 };
 
-/// Reads folders of one part of a data set, links followed. A folder that was read before under another name,
-/// as a link that points upwards gives it, is among `others`. IoError for a folder that cannot be read.
+/// Reads the folders of one part of a data set and follows links. A folder that was already read under
+/// another name (a link to a parent, for example) goes to `others`. IoError for a folder that cannot be read.
 class FolderTree {
  public:
   FolderContents read(const std::filesystem::path& folder);
@@ -28,13 +28,13 @@ class FolderTree {
  private:
   void leave_out_again(FolderContents& contents);
 
-  std::set<std::filesystem::path> seen_;  // canonical
+  std::set<std::filesystem::path> seen_;  // canonical paths
 };
 
-/// Names that systems and programs leave in folders: those that begin with a dot (.DS_Store, ._a.jpg,
-/// .ipynb_checkpoints), __MACOSX, Thumbs.db, desktop.ini and their like.
+/// Names that systems and programs leave in folders: names that begin with a dot (.DS_Store, ._a.jpg,
+/// .ipynb_checkpoints), __MACOSX, Thumbs.db, desktop.ini and the like.
 bool is_hidden(const std::filesystem::path& path);
-/// Sorted as numbers if all are, else by name.
+/// Sorts as numbers if all names are numbers, else by name.
 void sort_names(std::vector<std::string>& names);
 
 }  // namespace fer::detail

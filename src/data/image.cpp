@@ -1,4 +1,4 @@
-// Pixel operations that need no file: crop, mirror, channels, and the resize, which the backends share.
+// Pixel operations that need no file: crop, mirror, channels, and the resize that the backends share.
 #include "fer/data/image.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Formats by their first bytes, and names that files of them have.
+// Detects formats by their first bytes, and lists the file names that they use.
 #include "data/image_format.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Signature {
   std::string_view text;
 };
 
-/// Brands of an ISO media file ("....ftypBRND"): pictures are told from videos by them.
+/// The brand of an ISO media file ("....ftypBRND"), which tells pictures from videos.
 ImageFormat media_brand(ImageBytes bytes) {
   if (bytes.size() < 12 || !starts_with(bytes.subspan(4), "ftyp")) return ImageFormat::unknown;
   const std::size_t end = std::min<std::size_t>({bytes.size(), big_endian(bytes, 0, 4), 64});
@@ -35,7 +35,7 @@ ImageFormat media_brand(ImageBytes bytes) {
   return heic ? ImageFormat::heic : ImageFormat::unknown;
 }
 
-/// "BM" also begins texts; a BMP goes on with zeros and the size of a header that there is.
+/// A text may also begin with "BM". A BMP continues with zeros and a valid header size.
 bool is_bmp(ImageBytes bytes) {
   if (!starts_with(bytes, "BM") || bytes.size() < 18 || big_endian(bytes, 6, 4) != 0) return false;
   const std::uint32_t header = little_endian(bytes, 14, 4);

@@ -1,4 +1,4 @@
-// Which format a file's first bytes announce.
+// The format of a file, detected from its first bytes.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,20 @@ using ImageBytes = std::span<const std::uint8_t>;
 
 enum class ImageFormat { unknown, jpeg, png, gif, bmp, pnm, webp, tiff, heic, avif };
 
-/// By content; reads the first 64 bytes at most.
+/// Detects by content; reads at most the first 64 bytes.
 ImageFormat image_format(ImageBytes bytes);
 /// "JPEG"; empty for `unknown`.
 std::string_view name_of(ImageFormat format);
-/// What a file that is none of these is: "it is a JPEG XL", "the file is empty".
+/// A description of a file in none of these formats: "it is a JPEG XL", "the file is empty".
 std::string_view other_content(ImageBytes bytes);
 
 bool starts_with(ImageBytes bytes, std::string_view prefix);
 
-/// The EXIF orientation (1 to 8) in a TIFF block ("II*\0..." or "MM\0*..."), which may follow "Exif\0\0";
-/// 1 if there is none or it makes no sense.
+/// The EXIF orientation (1 to 8) in a TIFF block ("II*\0..." or "MM\0*..."), which may follow "Exif\0\0"; 1
+/// if it is missing or invalid.
 int exif_orientation(ImageBytes block);
 
-/// Numbers of `count` bytes, at most 4; the caller knows that they are there.
+/// Numbers of `count` bytes, at most 4. The caller checks that the bytes exist.
 inline std::uint32_t big_endian(ImageBytes bytes, std::size_t at, int count) {
   std::uint32_t value = 0;
   for (int i = 0; i < count; ++i) value = value << 8 | bytes[at + static_cast<std::size_t>(i)];

@@ -1,4 +1,4 @@
-// Pictures from files and to files: one decoder for each format, and stb as the encoder.
+// Reads and writes pictures: one decoder per format, and stb as the encoder.
 #include <algorithm>
 #include <limits>
 #include <new>
@@ -23,7 +23,7 @@ namespace {
 constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
 constexpr std::size_t most_bytes = std::size_t{1} << 30;
 
-/// The picture turned and mirrored as its EXIF orientation (1 to 8) says it is to be seen.
+/// Turns and mirrors the picture as its EXIF orientation (1 to 8) requires.
 Image oriented(Image image, int orientation) {
   if (orientation <= 1) return image;
   const bool transposed = orientation >= 5;
@@ -70,7 +70,7 @@ Image decode_pixels(detail::ImageBytes bytes, detail::ImageMarkers& markers, con
   }
 }
 
-/// What stb would write wrongly: its sizes are ints, and a JPEG's sides have 16 bits.
+/// Refuses sizes that stb would write wrongly: its sizes are ints, and a JPEG's sides have 16 bits.
 void require_writable(const Image& image, const char* op, int longest_side) {
   require<ShapeError>(!image.empty(), "[", op, "] the image is empty");
   const std::int64_t pixels = std::int64_t{image.width} * image.height;

@@ -1,8 +1,8 @@
-// The chunks of a PNG with their CRC-32, the blocks of a GIF, the headers of a BMP, the chunks of a WebP; and
-// how many pixels a file may claim.
+// The chunks of a PNG with their CRC-32, the blocks of a GIF, the headers of a BMP, the chunks of a WebP, and
+// limits on the number of pixels that a file may claim.
 //
-// stb does not look at PNG checksums, and fills what is missing of a GIF or BMP with black; such files are
-// found here.
+// stb does not check PNG checksums, and fills missing parts of a GIF or BMP with black. Such files are
+// detected here.
 #include "data/image_markers.h"
 
 #include <array>
@@ -33,8 +33,8 @@ std::uint32_t crc32(ImageBytes bytes) {
   return ~c;
 }
 
-/// Behind the sub-blocks of a GIF that begin at `at`, each a length and its bytes; the last has length 0.
-/// Beyond the end of the file if they are cut.
+/// The position after the sub-blocks of a GIF that begin at `at`. Each is a length and its bytes; the last
+/// has length 0. If they are truncated, the result lies beyond the end of the file.
 std::size_t after_sub_blocks(ImageBytes bytes, std::size_t at) {
   while (at < bytes.size()) {
     const std::size_t length = bytes[at];
@@ -44,7 +44,7 @@ std::size_t after_sub_blocks(ImageBytes bytes, std::size_t at) {
   return bytes.size() + 1;
 }
 
-/// Whether another picture follows; what is missing here is not missing from the first.
+/// Whether another picture follows. If the file ends here, the first picture is still complete.
 bool gif_goes_on(ImageBytes bytes, std::size_t at) {
   while (at < bytes.size() && bytes[at] == gif_extension) at = after_sub_blocks(bytes, at + 2);
   return at < bytes.size() && bytes[at] == gif_picture;
@@ -62,7 +62,7 @@ void throw_truncated(const std::string& name, const char* format, const char* wh
 
 void require_pixel_count(std::int64_t width, std::int64_t height, const std::string& name) {
   require<FormatError>(width > 0 && height > 0, "'", name, "' has no pixels: ", width, " x ", height);
-  // each is checked before their product, which then stays within 64 bits
+  // checking each factor first keeps the product within 64 bits
   const bool fits = width <= most_pixels && height <= most_pixels && width * height <= most_pixels;
   require<FormatError>(fits, "'", name, "' has ", width, " x ", height,
                        " pixels; more than 2^28 are not read");
@@ -88,7 +88,7 @@ void require_plausible_size(std::int64_t width, std::int64_t height, std::size_t
 ImageMarkers read_png_markers(ImageBytes bytes, const std::string& name) {
   ImageMarkers markers{ImageFormat::png};
   std::size_t data = 0;
-  int bits = 0;  // a pixel
+  int bits = 0;  // per pixel
   for (std::size_t at = 8;;) {
     if (at + 12 > bytes.size()) throw_truncated(name, "PNG", "its end chunk is missing");
     const std::size_t length = big_endian(bytes, at, 4);
@@ -111,7 +111,7 @@ ImageMarkers read_png_markers(ImageBytes bytes, const std::string& name) {
   }
   require<FormatError>(bits > 0, "'", name, "' is a damaged PNG: its header is missing");
   require_pixel_count(markers.width, markers.height, name);
-  constexpr double most_deflated = 1032;  // bytes from one of compressed data
+  constexpr double most_deflated = 1032;  // inflated bytes per compressed byte
   require_capacity(markers.width * markers.height, most_deflated * 8 / bits, data, markers, name);
   return markers;
 }
@@ -134,7 +134,7 @@ ImageMarkers read_gif_markers(ImageBytes bytes, const std::string& name) {
   need(at + descriptor);
   markers.frame_pixels = std::int64_t{little_endian(bytes, at + 5, 2)} * little_endian(bytes, at + 7, 2);
   require<FormatError>(markers.frame_pixels > 0, "'", name, "' is a damaged GIF: its picture is empty");
-  // a code of 12 bits stands for 4096 pixels at best
+  // a code of 12 bits represents at most 4096 pixels
   require_capacity(markers.frame_pixels, 4096 * 8 / 12.0, bytes.size(), markers, name);
   at = after_sub_blocks(bytes, at + descriptor + colour_table_bytes(bytes[at + 9]) + 1);
   need(at);

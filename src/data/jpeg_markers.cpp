@@ -1,8 +1,8 @@
 // The segments of a JPEG (ITU-T T.81 annex B).
 //
-// Decoders show a JPEG that was cut as one whose rest is grey or coarse. A data set with such files should be
-// mended, not trained on, so they are found here. So are kinds of JPEG that a decoder would call damaged, and
-// tables that stb would not survive.
+// Decoders show a truncated JPEG with a grey or coarse remainder. A data set with such files should be
+// repaired, not trained on, so they are detected here. So are kinds of JPEG that a decoder would call
+// damaged, and tables that would crash stb.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -19,7 +19,7 @@ using namespace std::string_view_literals;
 constexpr int start_of_image = 0xD8, end_of_image = 0xD9, start_of_scan = 0xDA;
 constexpr std::int64_t most_scanned_pixels = std::int64_t{1} << 32;
 
-/// SOF0 to SOF15; three markers among them mean something else.
+/// SOF0 to SOF15, except for three markers with other meanings.
 bool is_frame(int marker) {
   return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
@@ -51,14 +51,14 @@ class JpegWalk {
   }
 
  private:
-  /// The bits of each coefficient that no scan has brought yet; `unseen` before its first.
+  /// The bits of each coefficient that are still missing; `unseen` before its first scan.
   struct Component {
     static constexpr int unseen = 99;
     int id = 0;
     std::array<int, 64> missing;
   };
 
-  /// The next marker's second byte, after entropy-coded data or fill bytes if there are any.
+  /// The second byte of the next marker; skips entropy-coded data and fill bytes.
   int next_marker() {
     while (true) {
       const void* found =
@@ -113,7 +113,7 @@ class JpegWalk {
     }
     progressive_ = process == 2;
     require_pixel_count(markers_.width, markers_.height, name_);
-    // each block of 8 x 8 takes a bit of Huffman code, at least
+    // each block of 8 x 8 takes at least one bit of Huffman code
     if (markers_.arithmetic) {
       require_plausible_size(markers_.width, markers_.height, bytes_.size(), name_);
     } else {
@@ -125,7 +125,7 @@ class JpegWalk {
     const std::size_t count = body.empty() ? 0 : body[0];
     require<FormatError>(count >= 1 && body.size() >= 4 + 2 * count, "'", name_,
                          "' is a damaged JPEG: a scan header is cut");
-    // A small file can ask for many passes over a large picture.
+    // A small file can request many passes over a large picture.
     ++scans_;
     require<FormatError>(scans_ * markers_.width * markers_.height <= most_scanned_pixels, "'", name_,
                          "' has over ", scans_ - 1, " scans of ", markers_.width, " x ", markers_.height,
@@ -142,9 +142,9 @@ class JpegWalk {
     }
   }
 
-  /// A file may be cut between two scans; what came before is a coarse picture, or one without colours. One
-  /// that leaves out the same coefficients of every component, and lacks no bit of the others, is meant so,
-  /// unless it has means alone.
+  /// A file may be cut between two scans, which leaves a coarse picture or one without colours. If every
+  /// component lacks the same coefficients, and the others are complete, the file was written that way on
+  /// purpose, unless it has only the means.
   void require_complete() const {
     const auto& all = components_.front().missing;
     const bool meant =
@@ -160,7 +160,7 @@ class JpegWalk {
     }
   }
 
-  /// Older versions of stb write past their table where one has more codes than there are symbols.
+  /// Older versions of stb write past the end of a table that has more codes than symbols.
   void check_huffman_tables(ImageBytes body) const {
     while (!body.empty()) {
       std::size_t codes = 0;

@@ -1,5 +1,5 @@
-// The loader's machinery: workers claim batch numbers in their order, prepare them side by side and leave
-// them under their number, where the consumer picks them up.
+// The loader's threads: workers claim batch numbers in order, prepare batches in parallel and store them
+// under their numbers, from where the consumer takes them.
 #include "fer/data/loader.h"
 
 #include <unistd.h>
@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 struct DataLoader::State {
-  /// A batch, or what went wrong while preparing it.
+  /// A batch, or the error that occurred while preparing it.
   struct Outcome {
     std::optional<Batch> batch;
     std::exception_ptr error;
@@ -39,10 +39,10 @@ struct DataLoader::State {
   std::mutex mutex;
   std::condition_variable work, ready;
   bool stopping = false;
-  std::uint64_t generation = 0;  // changes when the consumer jumps: results of an older one are dropped
-  std::int64_t claimed = 0;      // next global batch number (epoch * batches + number) that a worker takes
-  std::int64_t consumed = 0;     // the one that next() returns next
-  std::int64_t epoch_end = 0;    // where next() answers "nothing"
+  std::uint64_t generation = 0;  // incremented when the consumer jumps; older results are dropped
+  std::int64_t claimed = 0;      // next global batch number (epoch * batches + number) to claim
+  std::int64_t consumed = 0;     // the batch number that next() returns next
+  std::int64_t epoch_end = 0;    // where next() returns nothing
   bool started = false;
   std::map<std::int64_t, Outcome> done;
   std::map<std::int64_t, std::shared_ptr<const std::vector<std::int64_t>>> orders;  // by epoch
@@ -52,7 +52,7 @@ struct DataLoader::State {
 
   std::vector<std::thread> threads;
 
-  /// Also where the constructor of the loader fails at a later thread.
+  /// Also runs if the loader's constructor fails to start a later thread.
   ~State() {
     {
       const std::lock_guard lock(mutex);
@@ -71,7 +71,7 @@ struct DataLoader::State {
 
 void LoaderOptions::follow(const InputSpec& spec) {
   image_size = static_cast<int>(spec.size);
-  channels = spec.colour == InputColour::grey ? 1 : 0;  // of a grey data set one is enough either way
+  channels = spec.colour == InputColour::grey ? 1 : 0;  // one channel suffices for a grey data set
   normalisation = spec.normalisation;
 }
 
@@ -108,7 +108,7 @@ std::optional<Sample> SampleCache::find(const std::string& name, int side, int c
 }
 
 void SampleCache::keep(const std::string& name, const Sample& sample) {
-  constexpr std::size_t besides = 512;  // a sample's other fields, and its place in the table
+  constexpr std::size_t besides = 512;  // a sample's other fields and its table entry
   const std::lock_guard lock(mutex_);
   const std::size_t bytes = sample.image.pixels.size() + name.size() + besides;
   full_ = full_ || bytes_ + bytes > most_bytes_;
@@ -189,8 +189,8 @@ Batch DataLoader::State::prepare(std::int64_t global) {
   float* landmarks = info.has_landmarks ? batch.landmarks.mutable_data<float>() : nullptr;
   float* arousal = info.has_arousal ? batch.arousal.mutable_data<float>() : nullptr;
   for (std::int64_t k = 0; k < n; ++k) {
-    // A sample drawn twice in a balanced epoch is augmented differently each time: the place in the order
-    // counts.
+    // A sample drawn twice in a balanced epoch is augmented differently each time, because augmentation
+    // depends on the place in the order.
     const std::int64_t place = first + k, i = (*epoch_order)[static_cast<std::size_t>(place)];
     const Sample sample = shaped_sample(i);
     const Augmentation augmentation = draw_augmentation(options.augment, options.seed, batch.epoch,
@@ -258,7 +258,7 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
   state_->options = options;
   state_->channels = options.channels != 0 ? options.channels : state_->dataset->info().channels;
   const std::int64_t n = state_->dataset->size(), b = options.batch_size;
-  // A data set smaller than one batch still gives that one.
+  // A data set smaller than one batch still gives one batch.
   state_->batches = options.drop_last ? std::max<std::int64_t>(1, n / b) : (n + b - 1) / b;
   try {
     for (int i = 0; i < options.threads; ++i)

@@ -1,13 +1,14 @@
-// Modules: parts of fer in shared libraries of their own, which are loaded when they are first used.
+// Modules: parts of fer in separate shared libraries, loaded on first use.
 #pragma once
 
 #include <string>
 
 namespace fer::detail {
 
-/// The address of `symbol` in the module `file` (without its extension): beside the program, as in a build
-/// folder; where the program's own installation has it; where this build was to be installed; or where it was
-/// built. DeviceError, beginning with `what`, if it is in none of these or cannot be loaded.
+/// The address of `symbol` in the module `file` (without its extension). The module is searched for beside
+/// the program, as in a build folder; where the program's own installation has it; where this build was to be
+/// installed; and where it was built. DeviceError, beginning with `what`, if it is in none of these or cannot
+/// be loaded.
 const void* load_module(const char* what, const std::string& file, const char* symbol);
 
 }  // namespace fer::detail

@@ -16,7 +16,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "little-endian arrays are read as they are");
 
-/// The text after `'key':` in the header's dictionary, up to the end.
+/// The header's text from after `'key':` to the end.
 std::string_view value_of(std::string_view header, std::string_view key, const std::string& name) {
   const std::size_t at = header.find(concat("'", key, "':"));
   require<FormatError>(at != std::string_view::npos, "'", name, "': the .npy header has no '", key, "'");
@@ -27,7 +27,7 @@ std::string_view value_of(std::string_view header, std::string_view key, const s
 
 struct Header {
   char kind = 0;         // i, u, f, U or S
-  std::size_t size = 0;  // bytes of an element
+  std::size_t size = 0;  // bytes per element
   std::size_t count = 1;
   std::size_t data = 0;  // where the elements begin
 };

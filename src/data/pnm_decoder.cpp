@@ -1,4 +1,4 @@
-// PNM as older face data sets have it: a header in text, then the samples as they are.
+// PNM, the format of older face data sets: a text header, then the raw samples.
 #include <cctype>
 
 #include "data/image_decoders.h"
@@ -7,7 +7,7 @@
 namespace fer::detail {
 namespace {
 
-/// The next number of the header, behind white space and comments; -1 if there is none.
+/// The next number of the header, after white space and comments; -1 if there is none.
 std::int64_t header_number(ImageBytes bytes, std::size_t& at) {
   while (at < bytes.size() && (std::isspace(bytes[at]) || bytes[at] == '#')) {
     if (bytes[at] == '#') {
@@ -43,7 +43,7 @@ Image decode_pnm(ImageBytes bytes, const std::string& name) {
   Image image(static_cast<int>(height), static_cast<int>(width), static_cast<int>(channels));
   for (std::size_t i = 0; i < samples; ++i) {
     const auto value = static_cast<std::int64_t>(big_endian(bytes, at + i * size, static_cast<int>(size)));
-    // as of PNG, samples of 16 bits keep their high byte
+    // 16-bit samples keep their high byte, as in PNG
     image.pixels[i] =
         static_cast<std::uint8_t>(white == 65535 ? value >> 8 : std::min(value, white) * 255 / white);
   }

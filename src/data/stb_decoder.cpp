@@ -1,5 +1,5 @@
-// JPEG, PNG, GIF and BMP through stb, with what stb leaves out: a bound on what a PNG inflates to, and
-// whether the data of a JPEG or GIF are enough for its picture.
+// JPEG, PNG, GIF and BMP through stb, with checks that stb lacks: a bound on the inflated size of a PNG, and
+// whether a JPEG or GIF has enough data for its picture.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,14 +11,14 @@
 
 namespace {
 
-/// stb inflates a PNG into a block of the picture's size, and lets it grow while there is more. The other
-/// block that grows collects the compressed data; it begins with stb_grow(nullptr) and ends with the file.
+/// stb inflates a PNG into a block of the picture's size, which grows as long as there is more data. The
+/// other growing block collects the compressed data: it begins with stb_grow(nullptr) and ends with the file.
 struct StbBlock {
   std::size_t may_grow_to;
   std::size_t padding;  // keeps the alignment of malloc
 };
 
-thread_local bool stb_png_interlaced = false;  // then stb's first guess is a little too small
+thread_local bool stb_png_interlaced = false;  // then stb's first estimate is slightly too small
 thread_local bool stb_inflates_too_much = false;
 
 void* stb_allocate(std::size_t size, std::size_t may_grow_to) {
@@ -75,10 +75,11 @@ struct StbPicture {
   int width = 0, height = 0, channels = 0;
 };
 
-/// stb goes on with zeros where a scan ends before its picture, as one does that was cut and then closed with
-/// an end marker. It fills a buffer of 32 bits, so of a whole scan it reads at most four bytes beyond the
-/// end. Here four are put there, and a decoder that has met the marker behind them wanted more than there is.
-/// A cut within the last few blocks may escape, where zeros for what is missing are shorter than two bytes.
+/// If a scan ends before its picture (a file that was cut and then closed with an end marker), stb continues
+/// with zeros. It fills a buffer of 32 bits, so for a complete scan it reads at most four bytes beyond the
+/// end. Four bytes are appended here; a decoder that reaches the marker behind them needed more data than
+/// there was. A cut within the last few blocks may go unnoticed, if the zeros in place of the missing data
+/// take less than two bytes.
 StbPicture stb_jpeg(ImageBytes bytes, const ImageMarkers& markers, const std::string& name) {
   const auto end = bytes.begin() + static_cast<std::ptrdiff_t>(markers.scan_end);
   std::vector<std::uint8_t> padded(bytes.begin(), end);
@@ -98,7 +99,7 @@ StbPicture stb_jpeg(ImageBytes bytes, const ImageMarkers& markers, const std::st
   return picture;
 }
 
-/// The first picture of a GIF. stb marks the pixels that its data has reached.
+/// The first picture of a GIF. stb marks the pixels that the data covers.
 StbPicture stb_gif(ImageBytes bytes, const ImageMarkers& markers, const std::string& name) {
   stbi__context context;
   stbi__start_mem(&context, bytes.data(), static_cast<int>(bytes.size()));

@@ -1,4 +1,4 @@
-// What a text file's first bytes say of it decides how it is read, or why it is not.
+// The first bytes of a text file decide how it is read, or why it is refused.
 #include "data/text_file.h"
 
 #include <zlib.h>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t most_inflated = std::size_t{512} << 20;
 
-/// gzip members one after the other, as gzip(1) reads them; zeros may follow.
+/// Reads consecutive gzip members, as gzip(1) does; zeros may follow.
 class GzipReader {
  public:
   GzipReader(std::string_view bytes, const std::string& name) : name_(name), left_(bytes) {
@@ -88,7 +88,7 @@ std::string from_utf16(std::string_view bytes, bool big_endian, const std::strin
   text.reserve(bytes.size() / 2);
   for (std::size_t i = 0; i < bytes.size(); i += 2) {
     std::uint32_t code = unit(i);
-    if (code >= 0xD800 && code < 0xE000) {  // half of a pair
+    if (code >= 0xD800 && code < 0xE000) {  // half of a surrogate pair
       const std::uint32_t second = code < 0xDC00 && i + 2 < bytes.size() ? unit(i + 2) : 0;
       require<FormatError>(second >= 0xDC00 && second < 0xE000, "'", name, "' is damaged UTF-16 at byte ", i);
       code = 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00);
@@ -99,7 +99,7 @@ std::string from_utf16(std::string_view bytes, bool big_endian, const std::strin
   return text;
 }
 
-/// Why a file that begins like this is not read; "" for one that may be a text.
+/// Why a file with this beginning is refused; "" if it may be a text.
 std::string cause_not_to_read(std::string_view text) {
   using namespace std::string_view_literals;
   constexpr std::pair<std::string_view, std::string_view> beginnings[] = {
@@ -136,7 +136,7 @@ TextFile::TextFile(const std::filesystem::path& path) : file_(path), text_(file_
   const std::string cause = cause_not_to_read(text_);
   require<FormatError>(cause.empty(), "'", name, "' ", cause);
   const bool marked_little = text_.starts_with("\xFF\xFE"), marked_big = text_.starts_with("\xFE\xFF");
-  // without a mark, the zero half of a first letter tells
+  // without a byte order mark, the zero byte of the first letter decides
   const bool little = marked_little || (text_.size() > 1 && text_[0] != '\0' && text_[1] == '\0');
   const bool big = marked_big || (text_.size() > 1 && text_[0] == '\0' && text_[1] != '\0');
   if (little || big) {

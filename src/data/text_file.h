@@ -1,4 +1,4 @@
-// Texts as data sets bring them: plain or gzip, UTF-8 or UTF-16, with or without a byte order mark.
+// Text files of data sets: plain or gzip, UTF-8 or UTF-16, with or without a byte order mark.
 #pragma once
 
 #include <filesystem>
@@ -9,9 +9,9 @@
 
 namespace fer::detail {
 
-/// A text file as UTF-8 without a byte order mark. Plain files are mapped, others are decoded into memory, a
-/// gzip file to 512 MiB at most. IoError if it cannot be read; FormatError, naming the file and the cause, if
-/// it is damaged or no text: another archive, a web page, a Git LFS pointer, binary data.
+/// A text file as UTF-8 without a byte order mark. Plain files are mapped; others are decoded into memory,
+/// gzip files to at most 512 MiB. IoError if it cannot be read. FormatError, naming the file and the cause,
+/// if it is damaged or not a text: another archive, a web page, a Git LFS pointer, binary data.
 class TextFile {
  public:
   explicit TextFile(const std::filesystem::path& path);

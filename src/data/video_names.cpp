@@ -1,4 +1,4 @@
-// Which files are taken for videos.
+// Decides which files are videos.
 #include <algorithm>
 #include <array>
 

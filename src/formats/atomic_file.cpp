@@ -42,14 +42,14 @@ class Descriptor {
 
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
-  /// close() reports what the disk only then refuses (network file systems).
+  /// Network file systems may report a failed write only at close().
   bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
 
  private:
   int fd_;
 };
 
-/// Unlinks the file at the end unless it was kept.
+/// Unlinks the file on destruction unless it was kept.
 class TemporaryFile {
  public:
   explicit TemporaryFile(fs::path path) : path_(std::move(path)) {}
@@ -66,11 +66,11 @@ class TemporaryFile {
   bool kept_ = false;
 };
 
-/// What will be replaced: `path`, or what it links to. Only a regular file may be: renaming over /dev/null
+/// The file to replace: `path`, or the target of its link. It must be a regular file: renaming over /dev/null
 /// would destroy the device.
 fs::path resolve_target(const fs::path& path) {
   std::error_code error;
-  // A file that is not there yet sets the error, too: it is simply no link.
+  // A missing file also sets the error; it simply is not a link.
   const bool is_link = fs::is_symlink(path, error);
   error.clear();
   fs::path target = is_link ? fs::weakly_canonical(path, error) : path;
@@ -82,7 +82,7 @@ fs::path resolve_target(const fs::path& path) {
   return target;
 }
 
-/// The process id at the end of "<name>.tmp.<pid>"; 0 if `entry` is not called so.
+/// The process id at the end of "<name>.tmp.<pid>"; 0 if `entry` has another form.
 long writer_of(const std::string& entry, const std::string& name) {
   const std::string prefix = name + ".tmp.";
   if (entry.compare(0, prefix.size(), prefix) != 0) return 0;
@@ -92,7 +92,7 @@ long writer_of(const std::string& entry, const std::string& name) {
   return parsed.ec == std::errc() && parsed.ptr == end ? pid : 0;
 }
 
-/// A killed writer leaves its temporary file; the next writer of the same target clears it away.
+/// A killed writer leaves its temporary file behind; the next writer of the same target removes it.
 void remove_abandoned(const fs::path& target) {
   std::error_code error;
   const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
@@ -103,7 +103,7 @@ void remove_abandoned(const fs::path& target) {
 }
 
 void write_all(int fd, std::span<const std::byte> bytes, const fs::path& path) {
-  constexpr std::size_t most = std::size_t{1} << 30;  // Linux takes no more than 2 GiB a call
+  constexpr std::size_t most = std::size_t{1} << 30;  // Linux writes at most 2 GiB per call
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), std::min(bytes.size(), most));
     if (written < 0 && errno == EINTR) continue;
@@ -112,14 +112,14 @@ void write_all(int fd, std::span<const std::byte> bytes, const fs::path& path) {
   }
 }
 
-/// Makes the rename itself survive a power cut. Some file systems refuse this; the file is whole anyway.
+/// Makes the rename itself survive a power cut. Some file systems refuse this; the file is complete anyway.
 void sync_folder(const fs::path& target) {
   const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
   const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.valid()) ::fsync(fd.get());
 }
 
-/// Returns when the pipe has bytes or its writers are gone; IoError when this process is asked to stop.
+/// Returns when the pipe has bytes or its writers are gone. IoError when this process is asked to stop.
 void wait_for_pipe(int fd, const fs::path& path) {
   constexpr int milliseconds = 100;  // the signal may have gone to another thread
   pollfd waiting{fd, POLLIN, 0};
@@ -139,7 +139,7 @@ void write_file_atomically(const fs::path& path, std::span<const std::span<const
   if (!fd.valid()) fail("write", path, errno);
   TemporaryFile temporary(beside);
   for (const auto& part : parts) write_all(fd.get(), part, path);
-  // EINVAL: the file system has no fsync; the bytes are written all the same.
+  // EINVAL: the file system has no fsync; the bytes are written anyway.
   if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != EROFS) fail("write", path, errno);
   if (!fd.close()) fail("write", path, errno);
   if (::rename(beside.c_str(), target.c_str()) != 0) fail("write", path, errno);
@@ -161,7 +161,7 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 }
 
 std::vector<std::byte> read_file(const fs::path& path, std::size_t most) {
-  // O_NONBLOCK: whoever waits for a pipe waits in wait_for_pipe().
+  // O_NONBLOCK: waiting for a pipe happens in wait_for_pipe().
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) fail("read", path, errno);
   struct stat info {};
@@ -174,7 +174,7 @@ std::vector<std::byte> read_file(const fs::path& path, std::size_t most) {
     require<IoError>(size <= most, "cannot read '", path.string(), "': it is larger than ", most, " bytes");
   };
   require_size(static_cast<std::size_t>(info.st_size));
-  // The size is a hint (a pipe has none, a file may grow meanwhile); one byte more finds the end at once.
+  // The size is only a hint (a pipe has none, a file may grow). One extra byte detects the end in one read.
   std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size) + 1);
   std::size_t filled = 0;
   for (;;) {

@@ -1,4 +1,4 @@
-// By libmd and zlib.
+// Checksums by libmd and zlib.
 #include "fer/formats/checksum.h"
 
 #include <sha2.h>
@@ -34,7 +34,7 @@ std::string file_sha256(const std::filesystem::path& path) {
 }
 
 std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before) {
-  if (bytes.empty()) return before;  // which zlib does not do for a null pointer
+  if (bytes.empty()) return before;  // given a null pointer, zlib would return the initial value
   return static_cast<std::uint32_t>(
       ::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }

@@ -21,7 +21,7 @@ void widen_integers(const std::byte* from, void* to, std::int64_t count) {
   }
 }
 
-/// Any byte but 0 is true, so that nothing but 0 and 1 is in the tensor.
+/// Any byte but 0 is true, so the tensor holds only 0 and 1.
 void widen_bools(const std::byte* from, void* to, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) static_cast<std::uint8_t*>(to)[i] = from[i] != std::byte{0};
 }

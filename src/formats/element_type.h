@@ -1,4 +1,4 @@
-// The element types that files of tensors have, which are more than fer's, and what each is read as.
+// The element types of tensor files, which are more than fer's, and the type that each is read as.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +14,19 @@
 namespace fer::detail {
 
 struct ElementType {
-  std::string_view name;         ///< PyTorch's: "float32", "complex64"
-  std::string_view storage;      ///< its typed storage, "FloatStorage"; empty if it has none
-  std::size_t bytes;             ///< of one element
-  std::optional<DType> read_as;  ///< none: no network of floats can use it
+  std::string_view name;         ///< PyTorch's name: "float32", "complex64"
+  std::string_view storage;      ///< PyTorch's typed storage, "FloatStorage"; empty if it has none
+  std::size_t bytes;             ///< per element
+  std::optional<DType> read_as;  ///< none: a network of floats cannot use it
   /// Widens `count` elements to `read_as`; null where the bytes are the same.
   void (*widen)(const std::byte* from, void* to, std::int64_t count) = nullptr;
 };
 
 /// Null if PyTorch has no such type.
 const ElementType* find_element_type(std::string_view name);
-/// Tensors of each type that was widened, a text each: "2 tensors of bool read as uint8".
+/// One text per type that was widened: "2 tensors of bool read as uint8".
 std::vector<std::string> widened_text(const std::map<const ElementType*, std::size_t>& counts);
-/// By the name of a typed storage class.
+/// Looks up the name of a typed storage class.
 const ElementType* find_storage_type(std::string_view storage);
 
 }  // namespace fer::detail

@@ -55,7 +55,7 @@ std::uint16_t float_to_float16(float value) {
   const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return sign | 0x7E00u;   // NaN
-  if (magnitude >= 0x477FF000u) return sign | 0x7C00u;  // from 65520 on everything rounds to infinity
+  if (magnitude >= 0x477FF000u) return sign | 0x7C00u;  // 65520 and above round to infinity
   if (magnitude < 0x38800000u) {                        // below 2^-14: subnormal, in steps of 2^-24
     const float steps = std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24f);
     return sign | static_cast<std::uint16_t>(steps);

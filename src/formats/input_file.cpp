@@ -24,7 +24,7 @@ std::string last_error() {
 
 }  // namespace
 
-// O_NONBLOCK: a pipe that nobody writes to is opened, and refused, at once.
+// O_NONBLOCK: opening a pipe without a writer returns at once, and the pipe is refused.
 InputFile::InputFile(const std::filesystem::path& path)
     : path_(path.string()), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   if (descriptor_ < 0) cannot_read(path_, last_error());

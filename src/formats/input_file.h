@@ -1,5 +1,5 @@
-// A regular file, open for reading. What would keep a reader waiting (a pipe) or has no end (a device) is
-// refused.
+// A regular file, open for reading. Pipes, which could block the reader, and devices, which may have no end,
+// are refused.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class InputFile {
 
   int descriptor() const { return descriptor_; }
   std::uint64_t size() const { return size_; }
-  /// Fills `out` with the bytes from `position` on. FormatError if the file has become shorter than that.
+  /// Fills `out` with the bytes from `position` on. FormatError if the file has become too short.
   void read(std::span<std::byte> out, std::uint64_t position) const;
 
  private:

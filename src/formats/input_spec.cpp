@@ -9,16 +9,16 @@
 namespace fer {
 namespace {
 
-// Raised when the meaning of a key changes, or a key is added that must not be ignored.
+// Incremented when a key changes its meaning, or when a key is added that must not be ignored.
 constexpr int spec_version = 1;
 
-/// A value for an error message, cut where it is long.
+/// A value for an error message, shortened if it is long.
 std::string shown(const Json& value) {
   const std::string text = value.dump();
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
 
-/// The values of one specification, with the words for what is wrong with them.
+/// Reads the values of one specification and words the errors in them.
 class SpecReader {
  public:
   SpecReader(const std::string& text, const std::string& source)
@@ -27,7 +27,7 @@ class SpecReader {
     require<FormatError>(json_.is_object(), where_, " must be a JSON object, got ", shown(json_));
   }
 
-  /// Exactly these, no more and no less.
+  /// Requires exactly these keys.
   void require_keys(const std::vector<std::string>& keys) const {
     for (const std::string& key : keys)
       require<FormatError>(json_.contains(key), where_, " lacks '", key, "'");

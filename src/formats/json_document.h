@@ -1,8 +1,8 @@
-// The head of every JSON text that fer writes, so that a reader knows what it holds and which keys to expect:
+// The head of every JSON text that fer writes tells a reader what the text holds and which keys to expect:
 //
 //   {"document": "fer evaluation", "version": 2, ...}
 //
-// A version is raised when a key changes its meaning or goes; new keys alone do not raise it.
+// The version is incremented when a key is removed or changes its meaning, but not for a new key.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,7 +13,7 @@
 
 namespace fer {
 
-/// An object that holds the head, and `fields` after it; `kind` is "evaluation".
+/// An object with the head, followed by `fields`. `kind` is, for example, "evaluation".
 inline nlohmann::ordered_json json_document(std::string_view kind, int version,
                                             const nlohmann::ordered_json& fields = {}) {
   nlohmann::ordered_json json{{"document", concat("fer ", kind)}, {"version", version}};
@@ -21,8 +21,8 @@ inline nlohmann::ordered_json json_document(std::string_view kind, int version,
   return json;
 }
 
-/// E, naming `source`, if the object is a document of another kind, or of a version above `newest`. Texts of
-/// earlier programs have no head and pass.
+/// Throws E, naming `source`, if the object is a document of another kind or of a version above `newest`.
+/// Texts of earlier programs have no head and pass.
 template <typename E = FormatError>
 void require_document(const nlohmann::ordered_json& json, std::string_view kind, int newest,
                       const std::string& source) {

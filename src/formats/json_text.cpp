@@ -1,4 +1,4 @@
-// Builds the value from the parser's events, so that what is out of bounds is refused where it occurs.
+// Builds the value from the parser's events, so that anything out of bounds is refused where it occurs.
 #include "formats/json_text.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
   bool number_integer(number_integer_t value) override { return add(value); }
   bool number_unsigned(number_unsigned_t value) override { return add(value); }
   bool number_float(number_float_t value, const string_t& text) override {
-    // The parser hands on a whole number as a float where it needs more than 64 bits.
+    // The parser reports a whole number as a float if it needs more than 64 bits.
     const bool whole = text.find_first_of(".eE") == std::string::npos;
     require<JsonRangeError>(!whole, where(), " is out of range: ", excerpt(text));
     return add(value);
@@ -41,7 +41,7 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
                          " keys");
     const bool twice = level.is_known(name);
     level.has_key = true;
-    // Past ordered_map's own emplace(), which looks through all keys before it.
+    // Bypasses ordered_map's own emplace(), which searches all existing keys.
     object.emplace_back(std::move(name), nullptr);
     require<FormatError>(!twice, where(), " occurs twice");
     return true;
@@ -68,11 +68,11 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
 
  private:
   struct Level {
-    Json* value = nullptr;  // stays where it is while it is open: nothing is added beside it
-    bool has_key = false;   // of an object: a key has come, and its value has not
+    Json* value = nullptr;  // stable while open: no sibling is added meanwhile
+    bool has_key = false;   // object: a key was read, but not yet its value
     std::unordered_set<std::string> keys = {};
 
-    /// Notes the key, too. Small objects do without the set.
+    /// Also adds the key to the set. Small objects need no set.
     bool is_known(const std::string& key) {
       constexpr std::size_t small = 16;
       const auto& object = members(*value);
@@ -127,13 +127,13 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
     return !open_.empty() && open_.back().value->is_object() && !open_.back().has_key;
   }
 
-  /// "samples[3].label", of the first `depth` open levels.
+  /// "samples[3].label", for the first `depth` open levels.
   std::string path(std::size_t depth) const {
     std::string text;
     for (std::size_t i = 0; i < depth; ++i) {
       const Json& value = *open_[i].value;
       if (value.is_array()) {
-        const bool inside = i + 1 < open_.size();  // of the last of its items
+        const bool inside = i + 1 < open_.size();  // inside the last item of this level
         text += concat("[", value.size() - (inside ? 1 : 0), "]");
       } else if (!value.empty()) {
         text += (text.empty() ? "" : ".") + excerpt(members(*open_[i].value).back().first);
@@ -142,9 +142,9 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
     return text;
   }
 
-  /// "run.json: 'training.lr'", the value that is being read.
+  /// "run.json: 'training.lr'": the value being read.
   std::string where() const { return named(path(open_.size())); }
-  /// The object or list that is being read.
+  /// The object or list being read.
   std::string where_object() const { return named(path(open_.size() - 1)); }
   std::string where_key() const {
     const std::string object = path(open_.size() - 1);
@@ -209,7 +209,7 @@ std::string excerpt(std::string_view text, std::size_t most) {
     shown += byte < 0x20 || byte == 0x7F ? '?' : c;
   }
   if (text.size() > most) {
-    // Not in the middle of a character.
+    // Do not cut a character in half.
     while (!shown.empty() && static_cast<unsigned char>(shown.back()) >> 6 == 0x2) shown.pop_back();
     if (!shown.empty() && static_cast<unsigned char>(shown.back()) >= 0xC0) shown.pop_back();
     shown += "...";

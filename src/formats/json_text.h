@@ -1,4 +1,4 @@
-// The one way in which JSON is read: bounded in depth, size and time, and strict about numbers and keys.
+// The only JSON reader: bounded in depth, size and time, and strict about numbers and keys.
 #pragma once
 
 #include <cmath>
@@ -24,25 +24,26 @@ struct JsonRangeError : FormatError {
   using FormatError::FormatError;
 };
 
-/// What a text may hold at most; far more than fer writes, and less than fills a small machine.
+/// The limits of a text: far above what fer writes, and low enough not to fill a small machine.
 struct JsonLimits {
   std::size_t bytes = std::size_t{256} << 20;
   std::size_t values = 10'000'000;  ///< objects, lists, numbers, texts, ...
-  std::size_t keys = 10'000;        ///< of one object, whose look-ups are linear
+  std::size_t keys = 10'000;        ///< per object, because its look-ups are linear
   std::size_t depth = 64;
 };
 
-/// The value that `text` holds, in time linear in its length. FormatError, naming `source` and the key, if it
-/// is not JSON or beyond the limits, if a key occurs twice in an object or if a text is not UTF-8;
-/// JsonRangeError if a number overflows a double, or a whole number 64 bits.
+/// Parses `text` in time linear in its length.
+/// - FormatError, naming `source` and the key, if it is not JSON or exceeds the limits, if a key occurs twice
+///   in an object, or if a text is not UTF-8.
+/// - JsonRangeError if a number overflows a double, or a whole number 64 bits.
 Json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 
 /// parse_json() of a whole file. IoError if it cannot be read.
 Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
 
-/// The value as text for a message: at most 80 characters of it.
+/// The value as text for a message, at most 80 characters.
 std::string excerpt_of(const Json& value);
-/// `text` for a message: at most `most` bytes of it, and nothing that is not UTF-8.
+/// `text` for a message: at most `most` bytes, and only UTF-8.
 std::string excerpt(std::string_view text, std::size_t most = 80);
 
 bool is_utf8(std::string_view text);
@@ -54,7 +55,7 @@ constexpr bool is_json_list = false;
 template <typename T>
 constexpr bool is_json_list<std::vector<T>> = true;
 
-/// What a field of type T takes, in words.
+/// What a field of type T accepts, in words.
 template <typename T>
 constexpr const char* json_kind() {
   if constexpr (is_json_list<T>) {
@@ -110,8 +111,8 @@ bool fits_in(const Json& value) {
 
 }  // namespace detail
 
-/// A bool, number, text or list of them. E "WHERE must be a whole number, got 1.5" for another kind of value,
-/// "WHERE is out of range: 5000000000" for a number that T cannot hold.
+/// Reads a bool, number, text or list of them. Throws E: "WHERE must be a whole number, got 1.5" for another
+/// kind of value, "WHERE is out of range: 5000000000" for a number that T cannot hold.
 template <typename T, typename E = FormatError>
 T json_as(const Json& value, const std::string& where) {
   require<E>(detail::has_kind<T>(value), where, " must be ", detail::json_kind<T>(), ", got ",
@@ -120,7 +121,7 @@ T json_as(const Json& value, const std::string& where) {
   return value.get<T>();
 }
 
-/// What `object` has under `key`; FormatError, naming `source` and `key`, where it is missing.
+/// The value under `key`. FormatError, naming `source` and `key`, if it is missing.
 inline const Json& json_at(const Json& object, const char* key, const std::string& source) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   require<FormatError>(found != object.end(), source, ": '", key, "' is missing");
@@ -133,7 +134,7 @@ T json_at(const Json& object, const char* key, const std::string& source) {
   return json_as<T>(value, concat(source, ": '", key, "'"));
 }
 
-/// `otherwise` where the key is missing.
+/// Returns `otherwise` if the key is missing.
 template <typename T>
 T json_value(const Json& object, const char* key, T otherwise, const std::string& source) {
   return object.is_object() && object.contains(key) ? json_at<T>(object, key, source) : std::move(otherwise);

@@ -17,11 +17,11 @@ bool starts_with(const std::string& text, const std::string& start) {
   return text.rfind(start, 0) == 0;
 }
 
-/// The standard library's matcher recurses character by character: a name of a megabyte, which a hostile
-/// file may have, would overflow its stack.
+/// The standard library's regex matcher recurses once per character. A name of a megabyte, as a hostile file
+/// may have, would overflow the stack.
 constexpr std::size_t longest_matched = 1000;
 
-/// The digits at the start of `text` as a number; none if there are none or more than five.
+/// The leading digits of `text` as a number; none if there are no digits or more than five.
 std::optional<int> leading_number(std::string_view text) {
   const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
   if (end == 0 || end > 5) return std::nullopt;
@@ -30,7 +30,7 @@ std::optional<int> leading_number(std::string_view text) {
 
 constexpr std::string_view batches_tracked = "num_batches_tracked";
 
-/// The first ten, a line each, and how many more there are.
+/// The first ten, one per line, and the number of the others.
 std::string lines_of(const std::vector<std::string>& lines, const std::string& indent) {
   constexpr std::size_t most = 10;
   std::string text;
@@ -114,7 +114,7 @@ MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape
   const auto known = [&](const std::string& name) {
     const std::string renamed_name = renamed_by(names, name);
     if (wanted_names.count(renamed_name) || aside_rule_of(names, renamed_name)) return true;
-    // Batch norm's counter, where its running mean is known.
+    // Batch norm's counter, if its running mean is known.
     if (!ends_with(renamed_name, batches_tracked)) return false;
     return wanted_names.count(renamed_name.substr(0, renamed_name.size() - batches_tracked.size()) +
                               "running_mean") > 0;

@@ -75,7 +75,7 @@ ProtoMessage encode(const OnnxNode& node) {
   return message;
 }
 
-/// `value` is on the CPU and outlives the message.
+/// `value` is on the CPU and must outlive the message.
 ProtoMessage encode(const std::string& name, const Tensor& value) {
   ProtoMessage message;
   for (const std::int64_t extent : value.shape()) message.integer(tensor_dims, extent);
@@ -125,7 +125,7 @@ ProtoMessage encode(const OnnxModel& model, const std::vector<Tensor>& constants
   if (!model.producer_version.empty()) message.text(model_producer_version, model.producer_version);
   if (!model.description.empty()) message.text(model_doc_string, model.description);
   message.message(model_graph, encode_graph(model, constants));
-  opset.text(opset_domain, "");  // the standard operators
+  opset.text(opset_domain, "");  // the domain of the standard operators
   opset.integer(opset_version, model.opset);
   message.message(model_opset_import, std::move(opset));
   for (const auto& [key, value] : model.metadata) {

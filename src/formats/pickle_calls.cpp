@@ -1,5 +1,5 @@
-// What a pickle may call: the rebuilding of tensors, and the containers. A call of anything else is noted and
-// not made (pickle_objects.cpp).
+// The calls that a pickle may make: rebuilding tensors, and containers. Any other call is recorded but not
+// made (pickle_objects.cpp).
 #include "formats/pickle_machine.h"
 
 namespace fer::detail {
@@ -14,7 +14,7 @@ void PickleMachine::reduce() {
     fail("calls ", printable(pickle_.name(callable)), " without a tuple of arguments");
   charge(node(arguments).children.size());
   const std::vector<NodeId> values =
-      node(arguments).children;  // a copy: a call makes nodes, which may move them
+      node(arguments).children;  // a copy: a call makes nodes, which may move the array
   stack_.push_back(apply(callable, values));
 }
 
@@ -35,7 +35,7 @@ NodeId PickleMachine::apply(NodeId callable, const std::vector<NodeId>& argument
           arguments.size() == 4 && is_callable(arguments[0]) && node(arguments[2]).kind == Kind::tuple;
       if (!fits)
         fail("calls ", pickle_.name(callable), " without a function, a class, arguments and a state");
-      // The function must rebuild a tensor, so that calls do not nest.
+      // Only functions that rebuild a tensor are allowed, so calls cannot nest.
       const Global function = node(arguments[0]).global;
       const bool tensor = node(arguments[0]).kind == Kind::global && function >= Global::rebuild_tensor &&
                           function <= Global::rebuild_parameter;
@@ -96,7 +96,7 @@ NodeId PickleMachine::make_dict(const std::vector<NodeId>& arguments) {
   return make(std::move(dict));
 }
 
-/// list, tuple, set and frozenset of a sequence are such a sequence; a set here is a list.
+/// list, tuple, set and frozenset of a sequence become a sequence; a set is a list here.
 NodeId PickleMachine::make_sequence(NodeId callable, const std::vector<NodeId>& arguments) {
   PickleNode made;
   const std::string& type = pickle_.name(callable);
@@ -124,7 +124,7 @@ NodeId PickleMachine::make_bytes(NodeId callable, const std::vector<NodeId>& arg
   return make(std::move(made));
 }
 
-/// The text's code points as bytes, where each is below 256.
+/// The text's code points as bytes, if all are below 256.
 NodeId PickleMachine::encode(NodeId callable, const std::vector<NodeId>& arguments) {
   const bool fits = arguments.size() == 2 && node(arguments[0]).kind == Kind::text &&
                     (node(arguments[1]).text == "latin1" || node(arguments[1]).text == "latin-1");

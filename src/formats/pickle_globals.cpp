@@ -1,4 +1,4 @@
-// The list of functions and classes whose meaning is known. Everything else is inert.
+// The list of known functions and classes. Everything else is inert.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -79,7 +79,7 @@ const Entry* find(const std::array<Entry, n>& entries, std::string_view module, 
   return found == entries.end() ? nullptr : &*found;
 }
 
-/// The length of the UTF-8 sequence at the front of `text`, 0 if there is none.
+/// The length of the UTF-8 sequence at the start of `text`; 0 if there is none.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const std::size_t length = byte(0) < 0x80   ? 1
@@ -92,7 +92,7 @@ std::size_t utf8_length(std::string_view text) {
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
   }
-  // Overlong forms, surrogates, and what is beyond Unicode.
+  // Overlong forms, surrogates, and code points beyond Unicode.
   const bool bad = (byte(0) == 0xE0 && byte(1) < 0xA0) || (byte(0) == 0xED && byte(1) > 0x9F) ||
                    (byte(0) == 0xF0 && byte(1) < 0x90) || (byte(0) == 0xF4 && byte(1) > 0x8F);
   return bad ? 0 : length;
@@ -126,7 +126,7 @@ PickleNode find_global(std::string_view module, std::string_view name) {
 
 namespace {
 
-/// The length of the printable character at the front of `text`, 0 if it is a control character or no UTF-8.
+/// The length of the printable character at the start of `text`; 0 for a control character or invalid UTF-8.
 std::size_t printable_length(std::string_view text) {
   const std::size_t length = utf8_length(text);
   const auto first = static_cast<unsigned char>(text.front());

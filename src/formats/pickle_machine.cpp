@@ -5,8 +5,8 @@
 namespace fer::detail {
 namespace {
 
-// Beyond any checkpoint (a state dictionary has about ten values a tensor), and small enough to refuse a
-// program that asks for gigabytes.
+// More than any checkpoint needs (a state dictionary has about ten values per tensor), and small enough to
+// refuse a program that asks for gigabytes.
 constexpr std::size_t most_values = std::size_t{1} << 22;
 constexpr std::size_t most_work = std::size_t{1} << 26;
 
@@ -65,14 +65,14 @@ void PickleMachine::push_global(std::string_view module, std::string_view name) 
 
 void PickleMachine::push_global_from_stack() {
   const std::vector<NodeId> names = pop(2);
-  // Copies: making the global's node may move those that hold the names.
+  // Copies: making the global's node may move the nodes that hold the names.
   const std::string module = text(names[0], "a module's name"), name = text(names[1], "a global's name");
   push_global(module, name);
 }
 
 void PickleMachine::pop() {
   if (!marks_.empty() && stack_.size() == marks_.back()) {
-    marks_.pop_back();  // as Python does: a mark is on the stack, too
+    marks_.pop_back();  // as in Python, where a mark is on the stack, too
     return;
   }
   top();

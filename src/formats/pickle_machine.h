@@ -1,5 +1,5 @@
 // The state of the pickle machine: the stack, its marks, the memo, and the nodes made so far. Every function
-// checks that what it takes is there, and fails with the position of the operation.
+// checks that its operands exist; if not, it fails with the position of the operation.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ class PickleMachine {
  public:
   explicit PickleMachine(const std::string& what) : what_(what) {}
 
-  /// The position of the operation being run, for messages.
+  /// Sets the position of the current operation, for messages.
   void at(std::size_t position) { position_ = position; }
   template <typename... Parts>
   [[noreturn]] void fail(const Parts&... parts) const {
@@ -37,7 +37,7 @@ class PickleMachine {
 
   void mark() { marks_.push_back(stack_.size()); }
   void pop();
-  /// The uppermost `count` values above the last mark, the uppermost last.
+  /// Pops `count` values above the last mark; the topmost comes last.
   std::vector<NodeId> pop(std::size_t count);
   std::vector<NodeId> pop_to_mark();
   /// Adds to the list or dict on top of the stack.
@@ -47,7 +47,7 @@ class PickleMachine {
   void memoize_next() { memoize(memo_.size()); }
   void recall(std::uint64_t index);
 
-  /// Adds the values above the last mark to the set below it, which here is a list.
+  /// Adds the values above the last mark to the set below it, which is a list here.
   void add_to_set();
   void duplicate() { stack_.push_back(top()); }
 
@@ -61,7 +61,7 @@ class PickleMachine {
   void push_storage();  // persistent id -> storage
   void push_persistent_text(std::string_view id);
 
-  /// The finished program's value, which must be the only one left.
+  /// The finished program's result. FormatError unless it is the only value left.
   Pickle finish(std::size_t length);
 
  private:
@@ -71,7 +71,7 @@ class PickleMachine {
   NodeId top() const;
   const PickleNode& node(NodeId id) const { return pickle_.nodes[id]; }
   NodeId make(PickleNode node);
-  /// Counts values that one operation copies, so that short programs cannot ask for endless work.
+  /// Counts the values that an operation copies, so that a short program cannot request unlimited work.
   void charge(std::size_t values);
 
   // pickle_calls.cpp
@@ -87,7 +87,7 @@ class PickleMachine {
   // pickle_objects.cpp
   NodeId make_object(NodeId type, const std::vector<NodeId>& arguments);
   NodeId new_object(NodeId type, const std::vector<NodeId>& arguments);
-  /// An object that stands for something without a class or function, such as an extension.
+  /// Pushes an object for something without a class or function, such as an extension.
   void push_nameless(const std::string& name);
   bool is_callable(NodeId id) const;
   ObjectRef& object(NodeId id) { return pickle_.objects[static_cast<std::size_t>(node(id).integer)]; }
@@ -101,7 +101,7 @@ class PickleMachine {
   static std::string unread_reason(const std::string& function);
 
   // pickle_numpy.cpp
-  /// The tensor of a NumPy array, or none if its values are not read.
+  /// The tensor of a NumPy array; none if its values cannot be read.
   std::optional<NodeId> numpy_array(NodeId dtype, NodeId shape, NodeId data, bool fortran);
   std::optional<NodeId> numpy_array_of_state(NodeId state);
   std::optional<NodeId> numpy_buffer(const std::vector<NodeId>& arguments);

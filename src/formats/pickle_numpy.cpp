@@ -1,5 +1,5 @@
-// NumPy's arrays and numbers, whose values are in the pickle itself. The modules' names are those of NumPy 1
-// (numpy.core) and of NumPy 2 (numpy._core).
+// NumPy's arrays and numbers, whose values are inside the pickle. Module names are those of NumPy 1
+// (numpy.core) and NumPy 2 (numpy._core).
 #include <array>
 #include <bit>
 #include <cstring>
@@ -11,8 +11,8 @@ namespace fer::detail {
 
 using Kind = PickleNode::Kind;
 
-/// The element type of dtype('f4', False, True) with the state (3, '<', ...); null if it is not read: big
-/// byte order, records, texts, dates, objects.
+/// The element type of dtype('f4', False, True) with the state (3, '<', ...). Null if it is not supported:
+/// big-endian, records, texts, dates, objects.
 const ElementType* PickleMachine::numpy_type(NodeId dtype) const {
   if (node(dtype).kind != Kind::object) return nullptr;
   const ObjectRef& object = pickle_.object(node(dtype));
@@ -68,7 +68,7 @@ std::optional<NodeId> PickleMachine::numpy_array(NodeId dtype, NodeId shape, Nod
   return make_tensor(std::move(tensor));
 }
 
-/// (version, shape, dtype, whether the first index runs fastest, bytes)
+/// (version, shape, dtype, whether the first index varies fastest, bytes)
 std::optional<NodeId> PickleMachine::numpy_array_of_state(NodeId state) {
   const std::vector<NodeId>& parts = node(state).children;
   if (node(state).kind != Kind::tuple || parts.size() != 5) return std::nullopt;

@@ -1,4 +1,4 @@
-// Inert objects: what the pickle says of a class or function that is not on the list is kept, and nothing is
+// Inert objects keep what the pickle says about a class or function that is not on the list. Nothing is
 // imported, called or executed.
 #include "formats/pickle_machine.h"
 
@@ -19,7 +19,7 @@ void PickleMachine::record_inert(const std::string& name) {
 }
 
 NodeId PickleMachine::make_object(NodeId type, const std::vector<NodeId>& arguments) {
-  // What an object returns when it is called has that object's name.
+  // The result of calling an object takes that object's name.
   if (node(type).kind == Kind::object) type = object(type).type;
   if (node(type).global != Global::inert) record_inert(node(type).text);  // push_global() records the others
   PickleNode made;
@@ -29,7 +29,7 @@ NodeId PickleMachine::make_object(NodeId type, const std::vector<NodeId>& argume
   return make(std::move(made));
 }
 
-/// class.__new__(class, *arguments): a container of the list, or an inert object.
+/// class.__new__(class, *arguments): a container from the list, or an inert object.
 NodeId PickleMachine::new_object(NodeId type, const std::vector<NodeId>& arguments) {
   if (node(type).kind == Kind::global) {
     const Global global = node(type).global;
@@ -69,8 +69,7 @@ void PickleMachine::push_nameless(const std::string& name) {
   stack_.push_back(make_object(type, {}));
 }
 
-/// Extensions are numbers that a program registers for its own classes; what they stand for is not in the
-/// file.
+/// Extensions are numbers that a program registers for its own classes. The file does not say which classes.
 void PickleMachine::push_extension(std::uint64_t code) {
   push_global("", concat("extension ", code));
 }
@@ -79,13 +78,14 @@ void PickleMachine::push_out_of_band() {
   push_nameless("a buffer outside of the pickle");
 }
 
-/// Protocol 0 has persistent ids as text, which PyTorch itself cannot read back.
+/// Protocol 0 writes persistent ids as text, which PyTorch itself cannot read back.
 void PickleMachine::push_persistent_text(std::string_view id) {
   push_nameless(concat("persistent id ", printable(id)));
 }
 
 /// Attributes of dictionaries (the _metadata of a state_dict: versions of modules) and of parameters are
-/// PyTorch's own business; no tensor of a model is among them. Those of an inert object are kept.
+/// internal to PyTorch and hold no tensor of the model, so they are dropped. Those of an inert object are
+/// kept.
 void PickleMachine::build() {
   const NodeId state = pop(1)[0], target = top();
   switch (node(target).kind) {
@@ -96,7 +96,7 @@ void PickleMachine::build() {
     case Kind::object: {
       const NodeId type = object(target).type;
       if (node(type).kind == Kind::global && node(type).global == Global::numpy_array) {
-        // The node itself becomes the array, as the memo and others may refer to it already.
+        // The node itself becomes the array, because the memo and others may already refer to it.
         if (const auto array = numpy_array_of_state(state)) {
           pickle_.nodes[target] = node(*array);
           return;

@@ -20,7 +20,8 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   if (storage_kind == Kind::object) return make_unread("a tensor in an unknown storage");
   if (storage_kind != Kind::storage) fail("calls ", pickle_.name(callable), " without a storage");
 
-  // What set_tensor_metadata() is given: the elements of such a tensor are the negated ones of its storage.
+  // The argument of set_tensor_metadata(). "neg": the tensor's elements are the negated elements of its
+  // storage.
   if (function != Global::rebuild_tensor && arguments.size() > needed && has_entry(arguments[needed], "neg"))
     return make_unread("a tensor that is the negative of its storage");
 
@@ -37,7 +38,7 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
     }
     tensor.type = dtype.type;
   }
-  if (!tensor.type) tensor.type = find_element_type("uint8");  // an untyped storage by itself: its bytes
+  if (!tensor.type) tensor.type = find_element_type("uint8");  // an untyped storage is read as bytes
   if (!tensor.type->read_as) return make_unread(concat("a tensor of ", tensor.type->name));
   tensor.offset = integer(arguments[1], "a tensor's offset");
   tensor.size = integers(arguments[2], "a tensor's size");
@@ -48,7 +49,7 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
   return make_tensor(std::move(tensor));
 }
 
-/// Whether a dictionary says True under `key`.
+/// Whether a dictionary has True under `key`.
 bool PickleMachine::has_entry(NodeId dictionary, std::string_view key) const {
   const std::vector<NodeId>& children = node(dictionary).children;
   if (node(dictionary).kind != Kind::dict) return false;
@@ -75,7 +76,7 @@ NodeId PickleMachine::make_unread(std::string reason) {
   return make(std::move(made));
 }
 
-/// What the function of this name rebuilds.
+/// The kind of tensor that the function of this name rebuilds.
 std::string PickleMachine::unread_reason(const std::string& function) {
   struct Reason {
     std::string_view part, text;
@@ -94,7 +95,7 @@ std::string PickleMachine::unread_reason(const std::string& function) {
 }
 
 /// ('storage', class, key, location, elements[, (view key, view offset, view elements)]), or
-/// ('module', class, source file, source), with which early versions kept the source of a class.
+/// ('module', class, source file, source), in which early versions kept the source of a class.
 void PickleMachine::push_storage() {
   const PickleNode& id = node(pop(1)[0]);
   const std::size_t count = id.children.size();

@@ -7,7 +7,7 @@
 namespace fer::detail {
 namespace {
 
-/// The number that `count` digits at `at` make; none if there are fewer.
+/// The number that the `count` digits at `at` form; none if there are fewer.
 std::optional<std::uint32_t> digits_at(std::string_view text, std::size_t at, std::size_t count, int base) {
   if (at > text.size() || text.size() - at < count) return std::nullopt;
   std::uint32_t value = 0;
@@ -35,7 +35,7 @@ void append_utf8(std::string& text, std::uint32_t code) {
   }
 }
 
-/// The character of a one-letter escape; none if it is no such escape.
+/// The character of a one-letter escape; none for another letter.
 std::optional<char> simple_escape(char letter) {
   constexpr std::string_view letters = "\\'\"abfnrtv";
   constexpr std::string_view meanings = "\\'\"\a\b\f\n\r\t\v";

@@ -7,12 +7,12 @@
 
 namespace fer::detail {
 
-/// An integer in decimal, with or without Python 2's L at its end, as the fewest bytes of its two's
-/// complement, the lowest first. None if it is not one, or has more than 300 digits.
+/// A decimal integer, with or without Python 2's trailing L, as the shortest little-endian two's complement.
+/// None if it is not an integer or has more than 300 digits.
 std::optional<std::string> parse_decimal(std::string_view digits);
-/// A text in quotes, with Python's escapes. None without the quotes.
+/// A quoted text with Python's escapes. None if the quotes are missing.
 std::optional<std::string> parse_string(std::string_view quoted);
-/// UTF-8 of a line in which a code point is a byte, or \uXXXX, or \UXXXXXXXX.
+/// A line as UTF-8. Each code point of the line is a byte, \uXXXX or \UXXXXXXXX.
 std::string parse_unicode(std::string_view line);
 
 }  // namespace fer::detail

@@ -1,5 +1,5 @@
-// The loop over operations: bytes in, nodes out. The stack is in pickle_machine.cpp,
-// what REDUCE may call in pickle_calls.cpp.
+// The loop over operations: bytes in, nodes out. pickle_machine.cpp has the stack, pickle_calls.cpp the calls
+// that REDUCE may make.
 #include "formats/pickle_vm.h"
 
 #include <bit>
@@ -15,7 +15,7 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
-// Operation codes, by the names of Python's pickletools.
+// Operation codes, named as in Python's pickletools.
 enum : std::uint8_t {
   op_mark = '(',
   op_stop = '.',
@@ -108,7 +108,7 @@ class Cursor {
     return static_cast<std::uint8_t>(take(1)[0]);
   }
   std::size_t operation_position() const { return operation_; }
-  /// Little-endian and unsigned, of 1, 2, 4 or 8 bytes.
+  /// A little-endian unsigned number of 1, 2, 4 or 8 bytes.
   std::uint64_t number(int size) {
     const std::string_view taken = take(static_cast<std::uint64_t>(size));
     std::uint64_t value = 0;
@@ -215,7 +215,7 @@ class Interpreter {
   bool text(std::uint8_t op) {
     switch (op) {
       case op_short_binunicode:
-      case op_short_binstring:  // Python 2 wrote its str, which here means text, with these two
+      case op_short_binstring:  // Python 2 wrote its str, read as text here, with these two
         machine_.push_text(cursor_.counted(1), Kind::text);
         return true;
       case op_binunicode:
@@ -338,7 +338,7 @@ class Interpreter {
           machine_.fail("has protocol ", version, ", not 0 to 5,");
         }
         return true;
-      case op_frame:  // announces how many bytes follow; reading needs no such hint
+      case op_frame:  // the length of the following frame, which is not needed
         cursor_.take(8);
         return true;
       case op_global: {
@@ -404,14 +404,14 @@ class Interpreter {
     return index;
   }
 
-  /// The bytes of an integer in decimal, which Python 2 ended in L.
+  /// The bytes of a decimal integer, which Python 2 ended with L.
   std::string decimal(std::string_view digits) {
     const std::optional<std::string> bytes = parse_decimal(digits);
     if (!bytes) machine_.fail("has no integer of at most 300 digits");
     return *bytes;
   }
 
-  /// A two's complement integer of any length; PyTorch's own do not exceed 64 bits but for a magic number.
+  /// A two's complement integer of any length; except for a magic number, PyTorch's own fit 64 bits.
   void push_long(std::string_view bytes) {
     if (bytes.size() > 8) return machine_.push_text(bytes, Kind::big_integer);
     const bool negative = !bytes.empty() && (bytes.back() & 0x80);

@@ -7,7 +7,7 @@ namespace {
 
 enum WireType { varint_type = 0, fixed64_type = 1, length_type = 2, fixed32_type = 5 };
 
-/// Little-endian, the lowest `count` bytes.
+/// The lowest `count` bytes, little-endian.
 std::string low_bytes(std::uint64_t bits, int count) {
   std::string bytes;
   for (int i = 0; i < count; ++i) bytes.push_back(static_cast<char>((bits >> (8 * i)) & 0xff));
@@ -37,7 +37,7 @@ void ProtoMessage::tag(int field, int wire_type) {
 
 void ProtoMessage::integer(int field, std::int64_t value) {
   tag(field, varint_type);
-  varint(static_cast<std::uint64_t>(value));  // negative ones take ten bytes, as protobuf has it
+  varint(static_cast<std::uint64_t>(value));  // negative numbers take ten bytes, as protobuf requires
 }
 
 void ProtoMessage::real(int field, float value) {

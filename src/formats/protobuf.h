@@ -1,9 +1,9 @@
-// Protobuf's wire format, as far as writing takes it (protobuf.dev/programming-guides/encoding): a message is
-// a sequence of (field number << 3 | wire type) and value, where an integer is a varint, a float four bytes,
-// a double eight, and text, bytes and inner messages are a length and as many bytes.
+// Writes protobuf's wire format (protobuf.dev/programming-guides/encoding). A message is a sequence of (field
+// number << 3 | wire type) and value. An integer is a varint, a float four bytes, a double eight; text, bytes
+// and inner messages are a length followed by that many bytes.
 //
-// As the length of an inner message stands in front of it, a message is kept in pieces until it is whole;
-// pieces may be borrowed, so that weights are not copied at each level.
+// The length of an inner message precedes it, so a message is kept in pieces until it is complete. Pieces may
+// be borrowed, so that weights are not copied at each level.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +22,12 @@ class ProtoMessage {
   void real(int field, float value);
   void real64(int field, double value);
   void text(int field, std::string_view value);
-  /// `value` must outlive the message and those that it becomes part of.
+  /// `value` must outlive this message and all messages that contain it.
   void borrowed_bytes(int field, std::span<const std::byte> value);
   void message(int field, ProtoMessage inner);
 
   std::size_t size() const { return size_; }
-  /// The bytes in order; they point into this message and into what was borrowed.
+  /// The bytes in order. They point into this message and into borrowed memory.
   std::vector<std::span<const std::byte>> parts() const;
 
  private:

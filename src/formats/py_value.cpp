@@ -34,7 +34,7 @@ std::string_view name_of(PyValue::Kind kind) {
 
 }  // namespace
 
-// One factory a kind; `value_`'s alternative follows from it.
+// One factory per kind; the kind determines the alternative of `value_`.
 #define FER_PY_VALUE(NAME, TYPE)      \
   PyValue PyValue::NAME(TYPE value) { \
     PyValue made;                     \
@@ -56,7 +56,7 @@ FER_PY_VALUE(object, std::shared_ptr<const PyObject>)
 #undef FER_PY_VALUE
 
 std::string PyValue::describe() const {
-  // Straight from the variant: the accessors below describe the value before they know that it fits.
+  // Reads the variant directly: the accessors below describe the value before they check its kind.
   if (const auto* elements = std::get_if<std::vector<PyValue>>(&value_)) {
     return concat(name_of(kind_), " of ", elements->size());
   }

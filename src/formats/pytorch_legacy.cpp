@@ -1,6 +1,8 @@
-// The legacy format of torch.save: the pickles of a magic number, a protocol version (1001), and facts about
-// the writer's machine; the pickle of the value; the pickled list of storage keys; then, for each key, the
-// number of elements in eight bytes and the elements.
+// The legacy format of torch.save, in order:
+// - the pickles of a magic number, a protocol version (1001), and facts about the writer's machine;
+// - the pickle of the value;
+// - the pickled list of storage keys;
+// - for each key, the number of elements in eight bytes, then the elements.
 #include <cstring>
 #include <string_view>
 #include <unordered_map>
@@ -19,7 +21,7 @@ using Kind = PickleNode::Kind;
 constexpr std::string_view magic_number("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr std::int64_t protocol_version = 1001;
 
-/// Takes the parts off the front of the file one by one.
+/// Takes parts from the front of the file, one by one.
 class Parts {
  public:
   Parts(std::span<const std::byte> bytes, std::string what) : rest_(bytes), what_(std::move(what)) {}
@@ -62,7 +64,7 @@ class LegacyStorages : public StorageSource {
       require<FormatError>(count == static_cast<std::uint64_t>(storage.count), what, ": the storage '", key,
                            "' has ", count, " elements, its tensors say ", storage.count);
       const std::uint64_t unit = storage.type ? storage.type->bytes : 1;
-      const std::uint64_t bytes = count > parts.left() ? count : count * unit;  // no overflow
+      const std::uint64_t bytes = count > parts.left() ? count : count * unit;  // avoids overflow
       const bool fresh = storages_.emplace(key, parts.take(bytes, key)).second;
       require<FormatError>(fresh, what, ": the storage '", key, "' occurs twice");
     }
@@ -84,7 +86,7 @@ class LegacyStorages : public StorageSource {
   std::unordered_map<std::string, std::span<const std::byte>> storages_;
 };
 
-/// Of a pickle by itself, whose tensors have nowhere to be but in it.
+/// For a lone pickle, which must contain the data of its tensors itself.
 class NoStorages : public StorageSource {
  public:
   explicit NoStorages(const std::string& what) : what_(what) {}

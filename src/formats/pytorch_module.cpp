@@ -7,7 +7,7 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
-// Deeper than any network; a module that holds itself ends here.
+// Deeper than any network. A module that contains itself is cut off here.
 constexpr std::size_t deepest_module = 64;
 
 }  // namespace
@@ -52,7 +52,7 @@ void ModuleWalk::walk(NodeId module, const std::string& prefix, std::size_t dept
   };
   const auto add = [&](const std::string& name, NodeId value) { state.emplace_back(prefix + name, value); };
   each("_parameters", add);
-  std::unordered_set<std::string> not_persistent;  // modules of early versions have no such set
+  std::unordered_set<std::string> not_persistent;  // modules of early versions lack this set
   if (const std::vector<NodeId>* names = attribute(module, "_non_persistent_buffers_set")) {
     for (const NodeId name : *names) not_persistent.insert(pickle_.node(name).text);
     count_(names->size());

@@ -1,5 +1,5 @@
-// A torch.nn.Module that was pickled whole: its parameters and buffers, found in the dictionaries that every
-// module keeps them in, whatever its class.
+// A torch.nn.Module that was pickled whole. Its parameters and buffers are in dictionaries that every module
+// has, whatever its class.
 #pragma once
 
 #include <functional>
@@ -13,14 +13,14 @@ namespace fer::detail {
 
 class ModuleWalk {
  public:
-  /// `count` is told how much is looked at and made, and throws if that is too much.
+  /// `count` receives the amount of work done and throws if it exceeds the limit.
   ModuleWalk(const Pickle& pickle, std::function<void(std::size_t)> count)
       : pickle_(pickle), count_(std::move(count)) {}
 
   /// Whether the node is an object with _parameters, _buffers and _modules among its attributes.
   bool is_module(NodeId id) const;
-  /// What state_dict() of the module would hold, in its order: parameters, persistent buffers, then those of
-  /// the modules within.
+  /// What state_dict() of the module would return, in its order: parameters, persistent buffers, then those
+  /// of submodules.
   std::vector<std::pair<std::string, NodeId>> state_of(NodeId module) const;
 
  private:

@@ -1,4 +1,4 @@
-// Which format a file has, and the way to its reader.
+// Detects the format of a file and calls its reader.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -13,7 +13,7 @@ namespace fer {
 
 namespace {
 
-/// What the first bytes of a file say that it is, where that is something else than weights fer reads.
+/// The format that the first bytes of a file suggest, if fer cannot read weights from it.
 std::string_view other_format(std::string_view head) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 9> known{{
       {"version https://", "is a pointer of Git LFS, not the file itself; 'git lfs pull' fetches it"},
@@ -43,7 +43,7 @@ FileFormat detail::detect_format(std::span<const std::byte> head, const std::str
   if (byte(8) == '{') return FileFormat::safetensors;
   if (byte(0) == 'P' && byte(1) == 'K') return FileFormat::pytorch_zip;
   if (byte(0) == 0x80 && byte(1) >= 2 && byte(1) <= 5) return FileFormat::pytorch_legacy;
-  // The magic number of the legacy format, in the text of protocols 0 and 1.
+  // The magic number of the legacy format, as protocols 0 and 1 write it.
   if (text.starts_with("L119547037146")) return FileFormat::pytorch_legacy;
   throw FormatError(concat(what, ": ", other_format(text)));
 }

@@ -16,7 +16,7 @@
 namespace fer::detail {
 namespace {
 
-/// A key as a name: texts and integers, which PyTorch's own containers have. Nothing for other keys.
+/// A key as a name: text or an integer, as in PyTorch's own containers. None for other keys.
 std::optional<std::string> name_of_key(const PyValue& key) {
   if (key.is(PyValue::Kind::text)) return key.as_text();
   if (key.is(PyValue::Kind::integer)) return std::to_string(key.as_integer());
@@ -50,7 +50,7 @@ std::size_t count_tensors(const PyValue& value) {
       items.begin(), items.end(), [](const PyItem& i) { return i.value.is(PyValue::Kind::tensor); }));
 }
 
-/// The element or entry of `value` under one component of a path; null if it has none.
+/// The element or entry of `value` for one component of a path; null if there is none.
 const PyValue* step(const PyValue& value, const std::string& part) {
   if (!has_elements(value)) return value.find(part);
   std::size_t index = 0;
@@ -60,7 +60,7 @@ const PyValue* step(const PyValue& value, const std::string& part) {
   return fits ? &value.elements()[index] : nullptr;
 }
 
-/// The dictionary under the dotted path `key`.
+/// The dictionary at the dotted path `key`.
 const PyValue& follow(const PyValue& root, const std::string& key, const std::string& name) {
   const PyValue* at = &root;
   std::istringstream parts(key);
@@ -87,12 +87,13 @@ void find_candidates(const PyValue& value, const std::string& path, int depth,
   constexpr int deepest = 4;
   constexpr std::size_t most_elements = 64;
   const std::size_t tensors = count_tensors(value);
-  // What an object that is no module holds is its own business: what an optimizer keeps, or a result.
+  // An object that is not a module may be an optimizer's state or a result, so its tensors are not
+  // considered.
   if (tensors > 0 && (value.is(PyValue::Kind::dict) || is_module(value)))
     found.push_back({path, &value, tensors});
   if (depth == deepest || is_module(value)) return;
   const auto descend = [&](const std::string& part, const PyValue& next) {
-    if (part.find('.') != std::string::npos) return;  // no path leads through it
+    if (part.find('.') != std::string::npos) return;  // a dotted path cannot address it
     find_candidates(next, path.empty() ? part : path + "." + part, depth + 1, found);
   };
   if (has_items(value)) {
@@ -104,7 +105,7 @@ void find_candidates(const PyValue& value, const std::string& path, int depth,
   }
 }
 
-/// The words of a path in small letters: "model_EMA.net" has model, ema and net.
+/// The lower-case words of a path: "model_EMA.net" has model, ema and net.
 std::vector<std::string> words_of(const std::string& path) {
   std::vector<std::string> words(1);
   for (const char c : path) {
@@ -127,7 +128,7 @@ bool is_average(const Candidate& c) {
   });
 }
 
-/// What training keeps beside the weights.
+/// Whether it is training state rather than weights.
 bool is_of_training(const Candidate& c) {
   constexpr std::array<std::string_view, 7> starts{"optim", "sched",  "scaler",  "rng",
                                                    "loss",  "metric", "recorder"};
@@ -138,7 +139,7 @@ bool is_of_training(const Candidate& c) {
   });
 }
 
-/// The names without the wrapper's prefix, for telling whether two dictionaries are of one network.
+/// The names without the wrapper's prefix, to tell whether two dictionaries belong to one network.
 std::unordered_set<std::string> bare_names(const PyValue& dict) {
   std::unordered_set<std::string> names;
   for (const PyItem& item : dict.items()) {
@@ -149,7 +150,7 @@ std::unordered_set<std::string> bare_names(const PyValue& dict) {
   return names;
 }
 
-/// The dictionary of tensors where training programs keep it, or else where most tensors are.
+/// The dictionary of tensors under a key that training programs use, or else the one with the most tensors.
 const PyValue& search(const PyValue& root, const std::string& name, std::string& found_under) {
   constexpr std::array<const char*, 8> usual{"state_dict", "model_state_dict", "model",   "net",
                                              "network",    "model_state",      "weights", "params"};
@@ -188,7 +189,7 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
   return *most->value;
 }
 
-/// The keys of other weights of the network whose weights were taken from `dict`.
+/// The keys of other weights of the same network, besides `dict`, from which the weights were taken.
 std::vector<std::string> other_weights(const PyValue& root, const PyValue& dict) {
   const std::unordered_set<std::string> taken = bare_names(dict);
   std::vector<Candidate> all;
@@ -214,7 +215,7 @@ std::optional<std::string> as_metadata(const PyValue& value) {
     case PyValue::Kind::integer:
       return std::to_string(value.as_integer());
     case PyValue::Kind::real: {
-      std::array<char, 32> digits{};  // the shortest decimal that reads back as this number
+      std::array<char, 32> digits{};  // the shortest decimal that parses to this number
       const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value.as_real());
       return std::string(digits.data(), end.ptr);
     }

@@ -1,4 +1,4 @@
-// Where the tensors of a model are within a checkpoint.
+// Finds the tensors of a model within a checkpoint.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace fer::detail {
 
-/// Fills tensors, metadata, found_under and skipped of `file` from the checkpoint `root`. `key` and the
-/// search are those of LoadOptions; `name` is the file in messages.
+/// Fills tensors, metadata, found_under and skipped of `file` from the checkpoint `root`. See LoadOptions for
+/// `key` and the search. `name` is the file in messages.
 void take_tensors(const PyValue& root, const std::string& key, const std::string& name, StateFile& file);
 
 }  // namespace fer::detail

@@ -9,7 +9,8 @@
 namespace fer::detail {
 namespace {
 
-/// The number of elements. Extents are not negative, and their product, zeros left out, fits into 62 bits.
+/// The number of elements. FormatError unless extents are non-negative and the product of the non-zero ones
+/// fits into 62 bits.
 std::int64_t count_elements(const TensorRef& tensor, const std::string& what) {
   std::int64_t product = 1;
   bool empty = false;
@@ -23,7 +24,7 @@ std::int64_t count_elements(const TensorRef& tensor, const std::string& what) {
   return empty ? 0 : product;
 }
 
-/// How many elements there are from the tensor's first to its farthest, both counted.
+/// The number of elements from the tensor's first to its farthest, inclusive.
 std::int64_t reach_of(const TensorRef& tensor, const std::string& what) {
   std::int64_t total = 1;
   for (std::size_t i = 0; i < tensor.size.size(); ++i) {
@@ -107,7 +108,7 @@ Tensor TensorLoader::storage(const StorageRef& storage, const ElementType& type,
                        storage.key, "' has ", bytes, " bytes");
   require<FormatError>(bytes <= storage_budget_, what, " is in a storage that overlaps others");
   storage_budget_ -= bytes;
-  // What is widened later is kept as bytes until then.
+  // Values that are widened later are kept as bytes until then.
   const DType dtype = type.widen ? DType::uint8 : *type.read_as;
   Tensor made = Tensor::empty({static_cast<std::int64_t>(bytes / size_of(dtype))}, dtype);
   const std::span<std::byte> values(static_cast<std::byte*>(made.mutable_raw()), bytes);

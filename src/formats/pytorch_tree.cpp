@@ -15,8 +15,8 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
-// References can make a small pickle a large tree (a list of ten lists of ten lists ...), or one without end.
-// In a real checkpoint a value takes some bytes of its pickle, and few are referred to often.
+// References can turn a small pickle into a large tree (a list of ten lists of ten lists ...), or an infinite
+// one. In a real checkpoint each value takes some bytes of its pickle, and few values are referred to often.
 constexpr std::size_t most_levels = 256;
 std::size_t most_tree_values(const Pickle& pickle) {
   return std::min((std::size_t{1} << 16) + 16 * pickle.length, std::size_t{1} << 22);
@@ -56,7 +56,7 @@ class TreeBuilder {
         return stand_in("", "a storage without a tensor");
       case Kind::unread:
         return stand_in("", node.text);
-      case Kind::global:  // a class or function that is kept as a value; a dtype is its name
+      case Kind::global:  // a class or function stored as a value; a dtype becomes its name
         if (node.global == Global::dtype) return PyValue::text(node.text);
         return inert(id);
       default:
@@ -72,7 +72,7 @@ class TreeBuilder {
     require<FormatError>(values_ <= most_values_, what_, ": more than ", most_values_, " values");
   }
 
-  /// A text that is referred to often is copied often; what copies take is bounded like the values.
+  /// A text with many references is copied many times, so copies are bounded like values.
   const std::string& copied(const std::string& text) {
     count(text.size() / 64);
     return text;
@@ -86,7 +86,8 @@ class TreeBuilder {
     return stand_in(name, "an inert " + name);
   }
 
-  /// What holds itself ends where it would begin again; objects often know the object they belong to.
+  /// A value that contains itself is cut off where it would repeat. This is common: objects often refer to
+  /// their owner.
   PyValue container(NodeId id) {
     const PickleNode& node = pickle_.node(id);
     const bool is_object = node.kind == Kind::object;
@@ -128,7 +129,7 @@ class TreeBuilder {
     return PyValue::object(std::move(made));
   }
 
-  /// Arguments and elements, items, and what is in the dictionaries of its state.
+  /// Arguments and elements, items, and the contents of the dictionaries in its state.
   std::vector<PyItem> attributes(const ObjectRef& object) {
     std::vector<PyItem> built;
     for (std::size_t i = 0; i < object.elements.size(); ++i) {
@@ -144,7 +145,7 @@ class TreeBuilder {
       const PickleNode& node = pickle_.node(state);
       if (node.kind == Kind::dict) {
         add(node.children);
-      } else if (node.kind == Kind::tuple) {  // (attributes, slots), or whatever __setstate__ wants
+      } else if (node.kind == Kind::tuple) {  // (attributes, slots), or any argument of __setstate__
         for (const NodeId part : node.children) {
           if (pickle_.node(part).kind == Kind::dict) add(pickle_.node(part).children);
         }

@@ -1,4 +1,5 @@
-// Writing torch.save's zip format: a pickle of protocol 2 that rebuilds the tensors, and a record a storage.
+// Writes torch.save's zip format: a pickle of protocol 2 that rebuilds the tensors, and one record per
+// storage.
 #include <map>
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ class Pickler {
       program_ += 'K';
       little(static_cast<std::uint64_t>(value), 1);
     } else {
-      program_ += "\x8a\x08";  // LONG1 of eight bytes
+      program_ += "\x8a\x08";  // LONG1 with eight bytes
       little(static_cast<std::uint64_t>(value), 8);
     }
   }
@@ -91,7 +92,7 @@ void write_tensor(Pickler& p, const Tensor& tensor, std::size_t storage) {
   p.text(std::to_string(storage));
   p.text("cpu");
   p.integer(tensor.numel());
-  p.op("tQ");  // the tuple is a persistent id: the reader finds the storage for it
+  p.op("tQ");  // the tuple is a persistent id, which the reader resolves to the storage
   p.integer(0);
   p.integers({tensor.shape().begin(), tensor.shape().end()});
   p.integers(strides_of(tensor.shape()));
@@ -100,7 +101,7 @@ void write_tensor(Pickler& p, const Tensor& tensor, std::size_t storage) {
   p.op("tR");
 }
 
-/// The tensors on the host, and which storage each is: tensors that are one and the same memory share theirs.
+/// The tensors on the host, and the storage of each. Tensors with identical memory share a storage.
 struct Storages {
   explicit Storages(const StateDict& state) {
     std::map<std::pair<const void*, std::size_t>, std::size_t> known;
@@ -121,7 +122,7 @@ struct Storages {
 
   std::vector<Tensor> tensors;
   std::vector<std::size_t> storage_of;  // by tensor
-  std::vector<std::size_t> unique;      // by storage: a tensor that is it
+  std::vector<std::size_t> unique;      // for each storage, the index of a tensor with its memory
 };
 
 void write_state(Pickler& p, const StateDict& state, const Storages& storages) {
@@ -162,7 +163,7 @@ void write_pytorch(const std::filesystem::path& path, const StateDict& tensors, 
   const Storages storages(tensors);
   const std::string pickle = pickle_of(tensors, storages, metadata);
   constexpr std::string_view byte_order = "little", version = "3\n";
-  // torch.load does not care what the folder is called; a fixed name keeps the bytes independent of the path.
+  // torch.load accepts any folder name; a fixed one keeps the bytes independent of the path.
   const std::string folder = "archive/";
   detail::StoredZip zip;
   zip.add(folder + "data.pkl", std::as_bytes(std::span(pickle)));

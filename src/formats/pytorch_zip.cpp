@@ -1,4 +1,4 @@
-// The zip format of torch.save: <name>/data.pkl, <name>/data/<key> a storage, <name>/byteorder,
+// The zip format of torch.save: <name>/data.pkl, <name>/data/<key> for each storage, <name>/byteorder,
 // <name>/version. Records are stored, not compressed.
 #include <zip.h>
 
@@ -44,7 +44,7 @@ class Archive {
   const std::vector<std::string>& names() const { return names_; }
   std::uint64_t size(const std::string& name) const { return record(name).size; }
 
-  /// Fills `out`, whose size is size(name). The record's checksum is verified.
+  /// Fills `out`, whose size is size(name), and verifies the record's checksum.
   void read(const std::string& name, std::span<std::byte> out) const {
     std::unique_ptr<zip_file_t, CloseRecord> file(zip_fopen_index(archive_.get(), record(name).index, 0));
     require<FormatError>(file != nullptr, what_, ": the record '", name,
@@ -56,7 +56,7 @@ class Archive {
                            "' is damaged: ", got < 0 ? zip_file_strerror(file.get()) : "it ends early");
       filled += static_cast<std::size_t>(got);
     }
-    // libzip compares the checksum when it sees the end of the record, not when the last byte is taken.
+    // libzip compares the checksum only when it reads the end of the record, not with the last byte.
     std::byte beyond{};
     const zip_int64_t more = zip_fread(file.get(), &beyond, 1);
     require<FormatError>(more == 0, what_, ": the record '", name, "' is damaged: ",
@@ -121,7 +121,7 @@ class ZipStorages : public StorageSource {
   std::string folder_;
 };
 
-/// What a zip archive is that torch.save did not write, as far as its names tell.
+/// What kind of archive it is, judged by its names, if torch.save did not write it.
 std::string_view other_archive(const Archive& archive) {
   for (const std::string& name : archive.names()) {
     if (name.ends_with(".npy")) return "a NumPy archive (.npz), not a PyTorch checkpoint";
@@ -134,7 +134,7 @@ std::string_view other_archive(const Archive& archive) {
   return "a zip archive without data.pkl, not a PyTorch checkpoint";
 }
 
-/// The one folder at the top that holds data.pkl, with its slash.
+/// The only top-level folder that holds data.pkl, with its slash.
 std::string find_folder(const Archive& archive, const std::string& what) {
   std::optional<std::string> folder;
   for (const std::string& name : archive.names()) {

@@ -34,7 +34,7 @@ struct SafetensorsFile::State {
   std::uint64_t data_start = 0;
   detail::SafetensorsHeader header;
   std::unordered_map<std::string, std::size_t> index;
-  std::vector<std::uint32_t> checksums;  // of the entries; empty where the file has none
+  std::vector<std::uint32_t> checksums;  // of the entries; empty if the file has none
 };
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
@@ -121,7 +121,7 @@ void write_safetensors(const std::filesystem::path& path, const StateDict& tenso
     header.entries.push_back(
         {name, detail::find_element_type(name_of(tensor.dtype())), tensor.dtype(), tensor.shape(), 0, 0});
   }
-  // Wide elements first: then each tensor begins at a multiple of its element size.
+  // Wide elements first, so that each tensor begins at a multiple of its element size.
   std::vector<std::size_t> order(host.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

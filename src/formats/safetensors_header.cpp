@@ -13,7 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 struct Code {
-  std::string_view code, type;  // of safetensors; of PyTorch, as find_element_type() knows it
+  std::string_view code, type;  // names in safetensors and in PyTorch, for find_element_type()
 };
 constexpr std::array<Code, 17> codes{{{"F64", "float64"},
                                       {"F32", "float32"},
@@ -46,8 +46,8 @@ std::string known_codes() {
   return text;
 }
 
-/// Takes the events of the parser one by one, so that a header costs no more memory than what it says, and
-/// refuses whatever a header does not have at the point where it occurs.
+/// Handles the parser's events one by one, so that memory is bounded by the header's contents, and anything
+/// that a header must not have is refused where it occurs.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderReader(const std::string& file) : file_(file) {}
@@ -195,7 +195,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   std::unordered_set<std::string> names_, inner_keys_;
 };
 
-/// Tensors must tile the data: what two of them share or none has is the mark of a damaged or forged file.
+/// Tensors must tile the data. Overlaps and gaps mark a damaged or forged file.
 void check_tiling(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
                   const std::string& file) {
   std::vector<const SafetensorsEntry*> sorted;

@@ -1,5 +1,5 @@
-// The JSON header of a safetensors file: {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2,
-// 3], "data_offsets": [0, 24]}, ...}.
+// The JSON header of a safetensors file:
+// {"__metadata__": {text: text}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct SafetensorsHeader {
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
                                            const std::string& file);
 
-/// What the header says of a tensor apart from where it is, for its checksum.
+/// The header's description of a tensor without its position, for the checksum.
 std::string description_of(const SafetensorsEntry& entry);
 
 /// The text of a header, padded with spaces to a multiple of eight bytes.

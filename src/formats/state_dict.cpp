@@ -30,7 +30,7 @@ Tensor permuted(const Tensor& tensor, const std::array<int, 4>& order) {
   return result;
 }
 
-/// What save_state_dict adds to a safetensors file is checked and taken off again.
+/// Checks and removes the entry that save_state_dict adds to a safetensors file.
 void check_layout(const std::string& name, Metadata& metadata) {
   const auto layout = metadata.find(layout_key);
   if (layout == metadata.end()) return;
@@ -39,7 +39,7 @@ void check_layout(const std::string& name, Metadata& metadata) {
   metadata.erase(layout);
 }
 
-/// What is said of tensors that are read as another type, or not at all.
+/// Notes tensors that are read as another type, or not at all.
 void note_types(const SafetensorsFile& opened, StateFile& file) {
   std::map<const detail::ElementType*, std::size_t> widened;
   for (const SafetensorsEntry& entry : opened.entries()) {

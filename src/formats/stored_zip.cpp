@@ -31,7 +31,7 @@ void StoredZip::add(const std::string& name, std::span<const std::byte> data) {
                        "a PyTorch file cannot have 4 GiB or more; write .safetensors instead");
   const std::uint64_t crc = crc32(data), size = data.size();
 
-  // A field of PyTorch's own, "FB", pads the local header so that the data is aligned.
+  // PyTorch's own extra field, "FB", pads the local header so that the data is aligned.
   const std::uint64_t unpadded = offset_ + 30 + name.size() + 4;
   const std::uint64_t padding = (alignment - unpadded % alignment) % alignment;
   std::string& header = headers_.emplace_back("PK\x03\x04");

@@ -1,7 +1,6 @@
-// A zip archive of uncompressed records whose bytes each begin at a multiple of 64, as PyTorch lays them out
-// so that it can map storages straight from the file. libzip, which reads these archives, has no say over
-// where a record begins; and here nothing is copied: the archive is a list of parts, to be written one after
-// another.
+// A zip archive of uncompressed records, each starting at a multiple of 64, as PyTorch lays them out so that
+// it can map storages directly from the file. libzip, which reads these archives, cannot control where a
+// record begins. Nothing is copied: the archive is a list of parts to write one after another.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +16,7 @@ class StoredZip {
  public:
   /// Appends a record; `data` must outlive the archive. FormatError beyond 4 GiB, the limit of plain zip.
   void add(const std::string& name, std::span<const std::byte> data);
-  /// The parts of the archive; they live as long as it does. Nothing may be added afterwards.
+  /// The parts of the archive; valid as long as it lives. Nothing may be added afterwards.
   const std::vector<std::span<const std::byte>>& finish();
 
  private:

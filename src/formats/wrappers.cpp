@@ -11,13 +11,13 @@
 namespace fer {
 namespace {
 
-/// Components that no network has of its own.
+/// Components that only wrappers use, never a network.
 constexpr std::array<std::string_view, 4> wrappers_anywhere{"_orig_mod", "_fsdp_wrapped_module",
                                                             "_checkpoint_wrapped_module", "_forward_module"};
-/// Components that wrappers and training programs use, and networks, too.
+/// Components that wrappers and training programs use, but networks as well.
 constexpr std::array<std::string_view, 3> wrappers_perhaps{"module", "model", "net"};
 
-// A name has few of them; a hostile one must not have 2^n readings.
+// A name has few of them. The bound keeps a hostile one from having 2^n readings.
 constexpr std::size_t most_readings_of = 6;
 constexpr std::size_t longest_name = 1000;
 
@@ -36,7 +36,7 @@ std::vector<std::string_view> components(std::string_view name) {
   return parts;
 }
 
-/// The components joined by dots, those of `left_out` left out and joined as `taken_off`.
+/// The components joined by dots without those in `left_out`, which are joined as `taken_off`.
 FreedName without(const std::vector<std::string_view>& parts, const std::vector<bool>& left_out) {
   FreedName freed;
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -54,7 +54,7 @@ FreedName without(const std::vector<std::string_view>& parts, const std::vector<
 std::optional<FreedName> free_of_wrappers(const std::string& name, const KnownName& known) {
   if (name.size() > longest_name) return std::nullopt;
   const std::vector<std::string_view> parts = components(name);
-  std::vector<std::size_t> at;  // of the components that may be a wrapper's; never the last
+  std::vector<std::size_t> at;  // positions of components that may be a wrapper's; never the last
   for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
     if (is_one_of(wrappers_perhaps, parts[i]) || is_one_of(wrappers_anywhere, parts[i])) at.push_back(i);
   }
@@ -107,7 +107,7 @@ std::vector<std::string> notes(const StateFile& file) {
 }
 
 std::vector<std::string> notes(const StateFile& file, const MatchReport& report) {
-  StateFile read;  // what notes() speaks of, without the tensors
+  StateFile read;  // what notes() reports on, without the tensors
   read.module = file.module;
   read.taken_off = file.taken_off;
   read.taken_off.insert(read.taken_off.end(), report.taken_off.begin(), report.taken_off.end());
@@ -137,7 +137,7 @@ void detail::add_taken_off(std::vector<TakenOff>& taken_off, const std::string& 
 
 void detail::rename_tensors(StateFile& file, const std::vector<std::string>& names, const std::string& what) {
   StateDict renamed;
-  std::unordered_map<std::string_view, std::string_view> before;  // by the new name
+  std::unordered_map<std::string_view, std::string_view> before;  // old name by new name
   std::size_t i = 0;
   for (const auto& [name, tensor] : file.tensors) {
     const auto [other, is_new] = before.emplace(names[i], name);
@@ -195,7 +195,7 @@ void free_names(StateFile& file, const KnownName& known, const std::string& what
   const auto count_known = [&known](const std::vector<std::string>& names) {
     return std::count_if(names.begin(), names.end(), known);
   };
-  // What all names begin with goes from all of them, also from those that stay unknown.
+  // A prefix that all names share is removed from all of them, including those that stay unknown.
   std::vector<std::string> names = held;
   std::string taken_from_all;
   std::string prefix;
@@ -223,7 +223,8 @@ void free_names(StateFile& file, const KnownName& known, const std::string& what
     }
     if (!taken.empty()) detail::add_taken_off(taken_off, taken);
   }
-  // A network that is not known keeps its names, lest a few that chance to fit come apart from the others.
+  // An unknown network keeps its names. Otherwise the few that match by chance would be renamed apart from
+  // the rest.
   if (names == held || 2 * count_known(names) < static_cast<std::ptrdiff_t>(names.size())) return;
   detail::rename_tensors(file, names, what);
   file.taken_off = std::move(taken_off);

@@ -1,4 +1,4 @@
-// The components that wrappers put into the names of the tensors of what they wrap.
+// The components that wrappers add to tensor names.
 #pragma once
 
 #include <functional>
@@ -9,16 +9,16 @@
 
 namespace fer::detail {
 
-/// Takes off what wrappers alone put into names: `module.` where every name begins with it, `_orig_mod.` of
-/// torch.compile and the like wherever they are. FormatError, naming `what`, if two names become one.
+/// Removes components that only wrappers use: `module.` if every name begins with it, and `_orig_mod.` of
+/// torch.compile and the like at any place. FormatError, naming `what`, if two names become equal.
 void strip_wrappers(StateFile& file, const std::string& what);
-/// Takes `prefix`, with or without its dot, off the names that begin with it; FormatError if none does, or if
-/// two names become one.
+/// Removes `prefix`, with or without its dot, from the names that begin with it. FormatError if none does, or
+/// if two names become equal.
 void strip_prefix(StateFile& file, const std::string& prefix, const std::string& what);
 
-/// Gives the tensors new names; `names` has one for each, in order. FormatError if two are the same.
+/// Renames the tensors; `names` has one name for each, in order. FormatError if two are equal.
 void rename_tensors(StateFile& file, const std::vector<std::string>& names, const std::string& what);
-/// Notes that `prefix` was taken off one more name.
+/// Counts one more name from which `prefix` was removed.
 void add_taken_off(std::vector<TakenOff>& taken_off, const std::string& prefix);
 
 }  // namespace fer::detail

@@ -33,12 +33,12 @@ std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs) {
 }
 
 void Compiled::reset() {
-  captured_ = {};  // before the weights that it reads
+  captured_ = {};  // before the executor, whose weights the captured graph reads
   executor_.reset();
 }
 
 bool Compiled::can_replay() const {
-  // A profiler wants to see each operation, and what is being captured already is replayed by somebody else.
+  // A profiler needs to see each operation. During an outer capture, the outer graph will do the replay.
   return replay_ == Replay::automatic && backend(device_).runtime() && !is_capturing(device_) &&
          !Profiler::current();
 }
@@ -49,14 +49,14 @@ std::vector<Tensor> Compiled::replay(const std::vector<Tensor>& inputs) {
     captured_ = {};
     captured_.images = images;
     captured_.math = math_mode(device_);
-    return (*executor_)(inputs);  // directly: what is set up at first use cannot be captured
+    return (*executor_)(inputs);  // directly: the first run sets things up, which cannot be captured
   }
   if (captured_.refused) return (*executor_)(inputs);
   if (!captured_.graph) {
     for (const Tensor& input : inputs) captured_.inputs.push_back(input.clone());
     try {
       captured_.graph = capture_graph(device_, [&] { captured_.outputs = (*executor_)(captured_.inputs); });
-    } catch (const CaptureError&) {  // an operation of the user's that computes on the host
+    } catch (const CaptureError&) {  // an operation of the user computes on the host
       captured_.inputs.clear();
       captured_.refused = true;
       return (*executor_)(inputs);
@@ -65,7 +65,7 @@ std::vector<Tensor> Compiled::replay(const std::vector<Tensor>& inputs) {
     for (std::size_t i = 0; i < inputs.size(); ++i) captured_.inputs[i].copy_from(inputs[i]);
   }
   captured_.graph->replay();
-  std::vector<Tensor> outputs;  // copies: the next replay writes the captured ones anew
+  std::vector<Tensor> outputs;  // copies: the next replay overwrites the captured ones
   for (const Tensor& output : captured_.outputs) outputs.push_back(output.clone());
   return outputs;
 }

@@ -1,4 +1,4 @@
-// Constants of a graph as numbers of a pass.
+// Reads and makes constants of a graph as numbers, for the passes.
 #pragma once
 
 #include <vector>

@@ -1,7 +1,7 @@
-// What is known of a channel is a number that it has at every pixel of every image, or nothing. A channel
-// goes if each product that reads it can do without: it does not read the channel, or the channel is known
-// and moves into the product's bias. Maps whose channels correspond (both sides of a PReLU, the terms of a
-// sum) lose the same ones.
+// A channel is known if it has the same number at every pixel of every image. A channel is removed if each
+// product that reads its map can spare it: either the product's weights for the channel are zero, or the
+// channel is known and moves into the product's bias. Maps whose channels correspond (input and output of a
+// PReLU, the terms of a sum) lose the same channels.
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -22,7 +22,7 @@ bool is_depthwise(const GraphNode& node) {
 bool is_dense(const GraphNode& node) {
   return (node.op == "fused_conv2d" && node.integer("groups") == 1) || node.op == "fused_linear";
 }
-/// Whether channel c of the output follows from channel c of the inputs.
+/// Whether channel c of the output depends only on channel c of the inputs.
 bool keeps_channels(const Graph& graph, const GraphNode& node) {
   if (node.op == "add")
     return !graph.is_constant(node.inputs[0]) && !graph.is_constant(node.inputs[1]) &&
@@ -31,8 +31,8 @@ bool keeps_channels(const Graph& graph, const GraphNode& node) {
   return node.op == "relu" || node.op == "affine" || node.op == "max_pool2d" || is_depthwise(node);
 }
 
-/// The weight of a product, out x taps x in. It reads the tensor itself: most weights have nothing to remove,
-/// and copies of all would take longer than the rest.
+/// The weight of a product, out x taps x in. It reads the tensor in place: most weights have nothing to
+/// remove, and copying them all would take longer than the rest of the pass.
 struct Weights {
   explicit Weights(const Tensor& weight) : tensor(weight.to(Device::cpu)), shape(weight.shape()) {
     if (tensor.dtype() != DType::float32) tensor = tensor.to(DType::float64);
@@ -50,7 +50,7 @@ struct Weights {
     const std::size_t index = (o * taps + tap) * in + i;
     return floats ? static_cast<double>(floats[index]) : doubles[index];
   }
-  /// The sum over the taps: what an input of 1 everywhere gives.
+  /// The sum over the taps: the response to an input of 1 everywhere.
   double sum(std::size_t o, std::size_t i) const {
     double total = 0;
     for (std::size_t tap = 0; tap < taps; ++tap) total += at(o, tap, i);
@@ -69,7 +69,7 @@ struct Weights {
     return false;
   }
 
-  /// The same with some of its rows and columns.
+  /// The weight with only the given rows and columns.
   Tensor selected(const Channels& rows, const Channels& columns) const {
     std::vector<double> values;
     for (const std::size_t o : rows) {
@@ -108,7 +108,7 @@ class ChannelPruner {
     find_known();
   }
 
-  /// Whether anything was removed.
+  /// Returns whether anything was removed.
   bool run() {
     bool changed = false;
     std::set<ValueId> done;
@@ -135,12 +135,12 @@ class ChannelPruner {
     }
   }
 
-  /// What lies around a map as channel i of a convolution sees it.
+  /// The padding value of channel i of a convolution's input.
   double border(const GraphNode& node, std::size_t i) const {
     const Tensor border = node.op == "fused_conv2d" ? graph_.constant(node.inputs[5]) : Tensor();
     return border.defined() ? doubles_of(border)[i] : 0.0;
   }
-  /// Whether a constant channel gives the same at every pixel of the result.
+  /// Whether a constant channel contributes the same to every pixel of the result.
   bool is_seamless(const GraphNode& node, std::size_t i, double value) const {
     return node.op != "fused_conv2d" || node.integer("padding") == 0 || value == border(node, i);
   }
@@ -163,7 +163,7 @@ class ChannelPruner {
     if (weights_.contains(n)) return known_after_product(node, weights_.at(n));
     if (!keeps_channels(graph_, node)) return {};
     Known result(static_cast<std::size_t>(graph_.value(node.output).channels()));
-    std::vector<double> first, second;  // constants a channel
+    std::vector<double> first, second;  // one constant per channel
     if (node.op == "prelu" || node.op == "affine") first = doubles_of(graph_.constant(node.inputs[1]));
     if (node.op == "affine") second = doubles_of(graph_.constant(node.inputs[2]));
     for (std::size_t c = 0; c < result.size(); ++c) {
@@ -221,7 +221,7 @@ class ChannelPruner {
     return members;
   }
 
-  /// Whether all that makes and reads the members is understood.
+  /// Whether the pass understands every node that makes or reads the members.
   bool is_open(const std::vector<ValueId>& members) const {
     return std::all_of(members.begin(), members.end(), [&](ValueId id) {
       const GraphNode* producer = uses_.producer(id);
@@ -279,7 +279,7 @@ class ChannelPruner {
     }
   }
 
-  /// What the node that makes a value computes of its channels.
+  /// Removes channels from the output of node `n`.
   void remove_outputs(std::size_t n, const Channels& kept) {
     GraphNode& node = graph_.nodes[n];
     if (node.op == "prelu" || node.op == "affine") node.inputs[1] = selected(node.inputs[1], kept);
@@ -290,7 +290,7 @@ class ChannelPruner {
     store(n, kept, all_of_them(weights_.at(n).in));
   }
 
-  /// The columns of a product of value `id`; what is known of them goes into the bias.
+  /// Removes the weight columns of `id` in product `n`; known channels move into the bias.
   void remove_inputs(std::size_t n, ValueId id, const Channels& kept, const Channels& dropped) {
     GraphNode& node = graph_.nodes[n];
     const Weights& w = weights_.at(n);

@@ -15,7 +15,7 @@ namespace fer {
 struct Executor::Step {
   RunOperation operation = nullptr;  ///< null for products, which have packed weights
   std::shared_ptr<PackedConv2d> packed{};
-  std::vector<ValueId> free{};  ///< what nobody reads after this step
+  std::vector<ValueId> free{};  ///< values that no later step reads
 };
 
 namespace {
@@ -38,7 +38,7 @@ Tensor run_convolution(const GraphNode& node, PackedConv2d& packed, const std::v
   return y;
 }
 
-/// With a packed weight, as the 1x1 convolution of its rows.
+/// Runs a linear layer with a packed weight as a 1x1 convolution of its rows.
 Tensor run_packed_linear(const GraphNode& node, PackedConv2d& packed, const std::vector<Tensor>& values,
                          const Shape& shape) {
   const auto input = [&](std::size_t i) { return value_at(values, node.inputs[i]); };
@@ -84,7 +84,7 @@ Executor::Executor(Graph graph) : graph_(std::move(graph)) {
       const Tensor weight = graph_.constant(node.inputs[1]);
       step.packed = backend_of(weight).pack_conv2d(weight, options_of(node));
     } else if (node.op == "fused_linear") {
-      // A GPU reads a linear layer's weight as it is, and has kernels that end with gelu.
+      // A GPU reads a linear layer's weight unpacked, and has kernels with gelu at their end.
       const Tensor weight = graph_.constant(node.inputs[1]);
       const Shape shape{weight.dim(0), 1, 1, weight.dim(1)};
       if (weight.device() == Device::cpu)
@@ -111,7 +111,7 @@ namespace {
 
 constexpr std::int64_t group_images = 4;
 
-/// Whether image i of the result depends on image i of the inputs alone.
+/// Whether image i of the result depends only on image i of the inputs.
 bool is_by_image(const Graph& graph, const GraphNode& node) {
   static const std::set<std::string_view> by_image{"fused_conv2d", "affine",     "prelu", "relu",
                                                    "add",          "max_pool2d", "cast"};
@@ -124,7 +124,7 @@ bool is_by_image(const Graph& graph, const GraphNode& node) {
                      [&](ValueId id) { return id == no_value || graph.is_constant(id) || plain(id); });
 }
 
-/// Multiply-adds by number read or written, of one image.
+/// Multiply-adds per number read or written, for one image.
 double intensity(const Graph& graph, const GraphNode& node) {
   double numbers = static_cast<double>(graph.value(node.output).at(1).numel()), work = 0;
   if (node.op == "fused_conv2d") {
@@ -141,7 +141,7 @@ double intensity(const Graph& graph, const GraphNode& node) {
 }  // namespace
 
 void Executor::find_groups() {
-  constexpr double busy = 128;  // a layer that does so much with each number does not wait for memory
+  constexpr double busy = 128;  // above this, a layer is not limited by memory
   const GraphUses uses(graph_);
   const auto belongs = [&](std::size_t i) {
     return is_by_image(graph_, graph_.nodes[i]) && intensity(graph_, graph_.nodes[i]) < busy;

@@ -1,5 +1,7 @@
-// Folding, in float64: with a norm y = a z + b behind z = W x + c,  y = (a W) x + (a c + b);  in front of it,
-// W (a x + b) + c = (W a) x + (c + W b), where outside of the map a x + b was 0, so that x is -b / a there.
+// Folds norms into products, in float64.
+// - A norm y = a z + b behind z = W x + c:  y = (a W) x + (a c + b).
+// - A norm in front:  W (a x + b) + c = (W a) x + (c + W b). The padding was 0 behind the norm, so the folded
+//   convolution pads x with -b / a.
 #include <cmath>
 #include <optional>
 
@@ -10,11 +12,11 @@
 namespace fer {
 namespace {
 
-/// y = scale x + shift, a channel.
+/// y = scale x + shift, per channel.
 struct Affine {
   std::vector<double> scale, shift;
 
-  /// What `next` makes of this one's result.
+  /// Appends `next`: this becomes next(this(x)).
   void then(const Affine& next) {
     for (std::size_t c = 0; c < scale.size(); ++c) {
       scale[c] *= next.scale[c];
@@ -34,7 +36,7 @@ Affine affine_of_norm(const Graph& graph, const GraphNode& node) {
   return affine;
 }
 
-/// The values of a constant that has one number a channel, or one for all; nothing if it has more.
+/// The values of a constant with one number per channel, or one for all channels; empty otherwise.
 std::optional<std::vector<double>> by_channel(const Graph& graph, ValueId id, std::int64_t channels) {
   const Tensor constant = graph.constant(id);
   const bool one_each = constant.rank() >= 1 && constant.numel() == channels && constant.dim(-1) == channels;
@@ -44,7 +46,7 @@ std::optional<std::vector<double>> by_channel(const Graph& graph, ValueId id, st
   return values;
 }
 
-/// A product or sum of x with a constant a channel.
+/// A product or sum of x with a constant per channel.
 std::optional<Affine> affine_of_constant(const Graph& graph, const GraphNode& node, ValueId x,
                                          ValueId other) {
   const GraphValue& result = graph.value(node.output);
@@ -93,7 +95,7 @@ bool is_product(const GraphNode& node) {
   return node.op == "fused_conv2d" || node.op == "fused_linear";
 }
 
-/// Convolutions and linear layers of constant weights take the form that has room for what is folded in.
+/// Gives convolutions and linear layers with constant weights the form that has room for the folded values.
 void widen_products(Graph& graph) {
   for (GraphNode& node : graph.nodes) {
     if (node.op == "conv2d" && graph.is_constant(node.inputs[1])) {
@@ -115,7 +117,7 @@ void widen_products(Graph& graph) {
   }
 }
 
-/// A convolution or linear layer in float64 while norms are folded into it. weight: out x taps x in.
+/// A convolution or linear layer in float64, into which norms are folded. weight: out x taps x in.
 class Folded {
  public:
   Folded(Graph& graph, GraphNode& node)
@@ -136,7 +138,7 @@ class Folded {
     changed_ = true;
   }
 
-  /// False, and nothing happened, if there is no border that the norm makes zero.
+  /// Returns false and changes nothing if no padding value reproduces the zeros behind the norm.
   bool fold_in_front(const Affine& affine, Borders borders) {
     const bool convolution = node_.op == "fused_conv2d";
     const bool depthwise = convolution && node_.integer("groups") > 1;
@@ -177,7 +179,7 @@ class Folded {
   bool changed_ = false;
 };
 
-/// An affine node whose input is another's result, read by nobody else, takes over its work.
+/// Merges an affine node into a second one that is the only reader of its result.
 void join_affines(Graph& graph) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     GraphNode& node = graph.nodes[i];
@@ -194,7 +196,7 @@ void join_affines(Graph& graph) {
   }
 }
 
-/// Norms that stay leave float64.
+/// Converts the remaining norms from float64 to the network's type.
 void settle_affines(Graph& graph) {
   for (GraphNode& node : graph.nodes) {
     if (node.op != "affine") continue;
@@ -218,9 +220,9 @@ void fold_norms(Graph& graph, Borders borders) {
   find_affines(graph);
   widen_products(graph);
   join_affines(graph);
-  const GraphUses uses(graph);  // folding replaces outputs of norms by those of products, and nothing else
+  const GraphUses uses(graph);  // stays valid: folding only replaces outputs of norms by those of products
   std::vector<std::pair<ValueId, ValueId>> replaced;
-  std::vector<bool> folded_away(graph.nodes.size(), false);  // norms that the product in front of them took
+  std::vector<bool> folded_away(graph.nodes.size(), false);  // norms folded into the product in front of them
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!is_product(graph.nodes[i])) continue;
     const ValueId x = graph.nodes[i].inputs[0], y = graph.nodes[i].output;

@@ -1,4 +1,4 @@
-// What a product's kernel can do to a sum before it writes it need not be a pass over memory of its own.
+// Moves an operation into the kernel of the product whose result it reads, which saves a pass over memory.
 #include <algorithm>
 
 #include "fer/graph/passes.h"
@@ -6,7 +6,7 @@
 namespace fer {
 namespace {
 
-/// The node that makes `id`, if it is a product whose result goes to one reader and has no end yet.
+/// The node that makes `id`, if it is a product with a single reader and no epilogue yet.
 GraphNode* open_product(Graph& graph, const GraphUses& uses, ValueId id) {
   const int index = id == no_value ? -1 : uses.producer_index(id);
   if (index < 0 || !uses.read_once(id)) return nullptr;
@@ -16,12 +16,12 @@ GraphNode* open_product(Graph& graph, const GraphUses& uses, ValueId id) {
   return nullptr;
 }
 
-/// `product`, with what `end` does to its result, in the place of `end`.
+/// Puts `product`, which now includes the work of `end`, in the place of `end`.
 void take_place(GraphNode& end, GraphNode& product) {
   const ValueId output = end.output;
   end = product;
   end.output = output;
-  product.op.clear();  // an empty one is dropped below
+  product.op.clear();  // nodes with an empty op are dropped below
 }
 
 bool fuse_activation(Graph& graph, const GraphUses& uses, GraphNode& node) {
@@ -44,7 +44,7 @@ bool fuse_activation(Graph& graph, const GraphUses& uses, GraphNode& node) {
 }
 
 bool fuse_sum(Graph& graph, const GraphUses& uses, GraphNode& node) {
-  // The later of two products: the other one's result is there then.
+  // Fuse into the later of two products: the other's result exists by then.
   ValueId ours = node.inputs[0], other = node.inputs[1];
   if (uses.producer_index(ours) < uses.producer_index(other)) std::swap(ours, other);
   GraphNode* product = open_product(graph, uses, ours);

@@ -1,6 +1,7 @@
-// Tokens of a map are [class token; W x + b]. With a channel that is 1 in the first row and 0 elsewhere, and
-// zeros for the pixel that this row lacks, they are one linear layer of x: W' = [W | token - b], bias b. A
-// layer V of such tokens (+ positions p) is then V W' of x as well, with the bias V b + c, plus V p.
+// The tokens of a map are [class token; W x + b]. Mark them: add to x a channel that is 1 in the first row
+// and 0 elsewhere, and fill the rest of the first row, which has no pixel, with zeros. Then the tokens are
+// one linear layer of x: W' = [W | token - b], bias b. A layer V of these tokens (+ positions p), with bias
+// c, is then a layer of x too: weight V W', bias V b + c, plus V p.
 #include <algorithm>
 #include <optional>
 
@@ -67,10 +68,10 @@ bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
   return true;
 }
 
-/// The linear layer whose result, perhaps with a constant added to it, a node reads.
+/// The linear layer whose result a node reads, perhaps after adding a constant.
 struct Source {
   const GraphNode* layer;
-  ValueId added;  ///< no_value if nothing is
+  ValueId added;  ///< no_value if nothing is added
 };
 
 std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, ValueId id) {
@@ -82,7 +83,7 @@ std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, Value
   return Source{before, node->inputs[1]};
 }
 
-/// Lets a linear layer of a linear layer read what that one reads, where that is narrower.
+/// Lets a linear layer of a linear layer read the input of the first one, if that is narrower.
 void join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const GraphNode node = graph.nodes[place];  // a copy: nodes are inserted below
   if (!is_plain_linear(&node)) return;

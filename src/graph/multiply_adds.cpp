@@ -10,7 +10,7 @@ std::int64_t multiply_adds_of(const Graph& graph, const GraphNode& node, std::in
   if (node.op == "linear" || node.op == "linear_gelu" || node.op == "fused_linear")
     return numbers * shape(1)[1];
   if (node.op == "matmul") return numbers * shape(0)[-1];
-  if (node.op == "attention") return 2 * numbers * shape(1)[1];  // q k^T, and its product with v
+  if (node.op == "attention") return 2 * numbers * shape(1)[1];  // q k^T, and the product with v
   return 0;
 }
 

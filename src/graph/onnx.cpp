@@ -16,7 +16,7 @@ namespace {
 using Ints = std::vector<std::int64_t>;
 using Attributes = std::vector<OnnxAttribute>;
 
-/// pixels: as in the graph, maps N x H x W x C; planes: maps N x C x H x W.
+/// pixels: maps are N x H x W x C, as in the graph; planes: N x C x H x W.
 enum class Layout { pixels, planes };
 
 Tensor on_cpu(const Tensor& tensor) {
@@ -45,12 +45,12 @@ class OnnxPrinter {
   }
 
  private:
-  /// Of one value, in each layout that was asked for so far.
+  /// The names of one value in each layout that was needed so far.
   struct Names {
     std::string pixels, planes;
   };
 
-  // What the model is made of. Each returns the name of the value that it gives.
+  // Parts of the model. Each function returns the name of the value that it produces.
   std::string add(const std::string& op, const std::string& name, const std::vector<std::string>& inputs,
                   const Attributes& attributes = {}) {
     model_.nodes.push_back({op, name, inputs, {name}, attributes});
@@ -71,7 +71,7 @@ class OnnxPrinter {
     return name;
   }
 
-  /// Layers have their module's name, other operations the module's and their own.
+  /// A layer has its module's name, another operation its module's name and its own.
   std::string name_of(const GraphNode& node) {
     static const std::set<std::string_view> layers{"conv2d",      "fused_conv2d", "linear", "fused_linear",
                                                    "linear_gelu", "prelu",        "affine", "layer_norm"};
@@ -80,17 +80,17 @@ class OnnxPrinter {
       if (graph_.outputs[i] == node.output && !is_map && !names_.contains(node.output))
         return output_names_[i];
     }
-    if (node.op == "prelu") {  // some run as a part of the norm in front of them
+    if (node.op == "prelu") {  // a PReLU may run as part of the norm in front of it
       const std::string& slope = graph_.value(node.inputs[1]).name;
       if (slope.ends_with(".weight")) return unique(slope.substr(0, slope.rfind('.')));
     }
     if (node.module.empty()) return unique(node.op);
     return unique(layers.contains(node.op) ? node.module : node.module + "." + node.op);
   }
-  /// Of a weight: as the module calls it, or if a pass has made it, its part in the node.
+  /// The name of a weight: its path in the module, or for a weight made by a pass, its part in the node.
   std::string constant_name(const GraphNode& node, ValueId id, const std::string& part) const {
     const std::string& name = graph_.value(id).name;
-    if (name.find('.') != std::string::npos) return name;  // its path in the model
+    if (name.find('.') != std::string::npos) return name;  // a path in the model
     const std::string& owner = node.module.empty() ? node.op : node.module;
     return owner + "." + (name.empty() ? part : name);
   }
@@ -137,7 +137,7 @@ class OnnxPrinter {
     if (graph_.is_constant(id)) return operand_constant(node, id, "constant", layout);
     return layout == Layout::planes ? planes(id) : pixels(id);
   }
-  /// The layout in which the node's first map already is.
+  /// The layout that the node's first map already has.
   Layout layout_of(const GraphNode& node) const {
     const bool is_map = graph_.value(node.output).shape.size() == 4;
     const bool any =
@@ -169,7 +169,7 @@ class OnnxPrinter {
     const std::string a = operand(node, 0, layout), b = operand(node, 1, layout);
     give(node, add(op, name_of(node), {a, b}), layout);
   }
-  /// f(W x + b) + residual, where `end` is the name of the last of it.
+  /// f(W x + b) + residual.
   void print_convolution(const GraphNode& node);
   void print_linear(const GraphNode& node);
   void print_affine(const GraphNode& node);
@@ -290,13 +290,13 @@ void OnnxPrinter::print_global_pool(const GraphNode& node) {
   give(node, add("Flatten", name, {mean}, {{"axis", 1}}));
 }
 
-/// N x T x D as N x T x heads x D / heads, permuted by `order`.
+/// Reshapes N x T x D to N x T x heads x D / heads and permutes by `order`.
 std::string OnnxPrinter::heads_of(const std::string& x, const Ints& shape, const Ints& order) {
   const std::string cut = add("Reshape", unique(x + ".cut"), {x, integers(x + ".head_shape", shape)});
   return add("Transpose", unique(x + ".heads"), {cut}, {{"perm", order}});
 }
 
-/// softmax(q k^T / sqrt d) v, by heads.
+/// softmax(q k^T / sqrt d) v, per head.
 void OnnxPrinter::print_attention(const GraphNode& node) {
   const std::int64_t dim = graph_.value(node.output).channels(),
                      heads = node.attribute<std::int64_t>("heads");
@@ -404,7 +404,7 @@ void OnnxPrinter::print(const GraphNode& node) {
     (this->*other->second)(node);
   } else if (node.op == "heatmap" || node.op == "heatmap_product") {
     print_heatmap(node, node.op == "heatmap_product");
-  } else if (node.op == "cast") {  // float32 throughout
+  } else if (node.op == "cast") {  // the model is float32 throughout
     names_[node.output] = names_.at(node.inputs[0]);
   } else if (node.op == "gelu") {
     give(node, gelu(pixels(node.inputs[0]), node.module.empty() ? "gelu" : node.module));

@@ -1,4 +1,4 @@
-// Most operations are those of autograd/, run without recording.
+// Most operations call those of autograd/, unrecorded.
 #include "graph/operations.h"
 
 #include <unordered_map>

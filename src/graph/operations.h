@@ -8,13 +8,13 @@
 
 namespace fer {
 
-/// The output of a node, of the shape and type that the graph gives it. An undefined tensor stands for an
-/// input that was left out.
+/// Computes the output of a node, with the shape and type that the graph gives it. An undefined tensor stands
+/// for an omitted input.
 using RunOperation = Tensor (*)(const GraphNode& node, const std::vector<Tensor>& inputs, const Shape& shape,
                                 DType dtype);
 
-/// GraphError, naming the node, if nothing is known of its operation. Convolutions and linear layers with
-/// packed weights are the Executor's own.
+/// GraphError, naming the node, if the operation is unknown. The Executor itself runs convolutions and linear
+/// layers with packed weights.
 RunOperation operation_of(const GraphNode& node);
 
 }  // namespace fer

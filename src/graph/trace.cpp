@@ -1,5 +1,5 @@
-// A Tracer writes down what record() is told. The function is run on two and on three images: the difference
-// tells how each extent grows with the batch.
+// A Tracer writes down each call of record(). The function is traced with two and with three images: the
+// difference shows how each extent grows with the batch.
 #include "fer/graph/trace.h"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ class GraphRecorder final : public Tracer {
   }
 
  private:
-  /// A variable that is gone may have left its address to another one.
+  /// A destroyed variable may have left its address to another one, so `alive` tells them apart.
   struct Seen {
     ValueId id;
     std::weak_ptr<const void> alive;
@@ -99,7 +99,7 @@ Graph trace_batch(const TensorFunction& f, const std::vector<Tensor>& like, std:
   return recorder.finish(f(inputs));
 }
 
-/// Writes the extents of `graph`, which was traced with two images, as functions of their number.
+/// Rewrites the extents of `graph`, which was traced with two images, as functions of the number of images.
 void generalise(Graph& graph, const Graph& three) {
   constexpr std::string_view refusal = "the function does different things for two images and for three: ";
   require<GraphError>(graph.nodes.size() == three.nodes.size() && graph.values.size() == three.values.size(),

@@ -30,7 +30,7 @@ Variable BatchNorm::forward(const Variable& x, const Variable& slope, const Vari
   }
   if (!is_recomputing())
     return batch_norm(x, weight, bias, running_mean, running_var, momentum_, eps_, slope, residual);
-  // The statistics saw this batch already; those of the second run go nowhere.
+  // The statistics include this batch already, so the second run updates copies that are discarded.
   Tensor mean = running_mean.clone(), var = running_var.clone();
   return batch_norm(x, weight, bias, mean, var, momentum_, eps_, slope, residual);
 }

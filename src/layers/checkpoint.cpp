@@ -7,7 +7,7 @@ namespace {
 
 thread_local bool recomputing = false;
 
-/// While alive, this thread runs something a second time.
+/// While alive, marks this thread as running something a second time.
 class RecomputeScope {
  public:
   RecomputeScope() : before_(recomputing) { recomputing = true; }
@@ -26,7 +26,7 @@ struct SavedInput {
 
 std::vector<Tensor> recompute(const CheckpointedFunction& f, const std::vector<SavedInput>& saved,
                               const RandomKey& random, const Tensor& dy) {
-  // Leaves of a graph of its own; parameters inside f receive their gradients from its backward directly.
+  // The leaves of a separate graph. Parameters inside f receive their gradients directly from its backward.
   std::vector<Variable> inputs;
   inputs.reserve(saved.size());
   for (const SavedInput& input : saved) {
@@ -70,8 +70,8 @@ Variable checkpoint(const CheckpointedFunction& f, const std::vector<Variable>& 
     RandomScope random_scope(random.seed, random.index);
     y = f(detached).value();
   }
-  // f may use parameters that require gradients even where no input does (an image): one more input that does
-  // makes sure that the node is recorded.
+  // f may use parameters that require gradients even if no input does (an image). An extra input that
+  // requires gradients makes sure that the node is recorded.
   std::vector<Variable> edges = inputs;
   edges.emplace_back(Tensor::scalar(0.0, y.dtype(), y.device()), /*requires_grad=*/true, "checkpoint");
   return record("checkpoint", std::move(y), edges,

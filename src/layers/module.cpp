@@ -23,8 +23,8 @@ double unit_double(std::uint32_t high, std::uint32_t low) {
   return static_cast<double>(((static_cast<std::uint64_t>(high) << 32) | low) >> 11) * 0x1p-53;
 }
 
-/// values[i] = f(uniform pair of element i): an element's value depends on the key and its index alone, so
-/// threads may share the work.
+/// values[i] = f(uniform pair of element i). A value depends only on the key and the index, so threads may
+/// share the work.
 template <typename F>
 void fill_from_pairs(std::span<double> values, const RandomKey& key, F f) {
   const auto n = static_cast<std::int64_t>(values.size());
@@ -45,14 +45,14 @@ void fill_uniform(std::span<double> values, const RandomKey& key, double limit) 
   fill_from_pairs(values, key, [=](double u, double) { return limit * (2.0 * u - 1.0); });
 }
 
-/// Inputs that one output sums over.
+/// The number of inputs that one output sums over.
 double fan_in(const Shape& shape) {
   return shape.rank() == 0
              ? 1.0
              : static_cast<double>(shape.numel()) / static_cast<double>(std::max<std::int64_t>(1, shape[0]));
 }
 
-/// Outputs that one input feeds: O x kh x kw for a convolution, O for a linear layer.
+/// The number of outputs that one input feeds: O x kh x kw for a convolution, O for a linear layer.
 double fan_out(const Shape& shape) {
   return static_cast<double>(shape.numel()) / static_cast<double>(std::max<std::int64_t>(1, shape[-1]));
 }
@@ -160,7 +160,7 @@ std::vector<NamedBuffer> Module::named_buffers() {
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> all;
   visit("", [&](const std::string& prefix, const Module& module) {
-    all.emplace_back(prefix, const_cast<Module*>(&module));  // *this, above it all, is not const
+    all.emplace_back(prefix, const_cast<Module*>(&module));  // *this, which owns the module, is not const
   });
   return all;
 }

@@ -7,13 +7,12 @@
 namespace fer {
 namespace {
 
-/// |x|, of which relu gives each half.
 Variable absolute(const Variable& x) {
   return add(relu(x), relu(scale(x, -1.0)));
 }
 
-/// With a = |d|, the part beyond beta is m = relu(a - beta) and the part below it c = a - m: the loss is
-/// c^2 / (2 beta) + m.
+/// With a = |d|, m = relu(a - beta) is the part above beta and c = a - m the part below it. The loss is c^2 /
+/// (2 beta) + m.
 Variable smooth_l1(const Variable& difference, double beta) {
   const Variable a = absolute(difference);
   const Variable threshold(Tensor::scalar(beta, a.dtype(), a.device()));

@@ -28,7 +28,7 @@ Variable split_heads(const Variable& x, int heads) {
   return permute(reshape(x, {x.dim(0), x.dim(1), heads, x.dim(2) / heads}), {0, 2, 1, 3});
 }
 
-/// What a linear layer of D outputs does to each head's part of them: heads x D / heads x I.
+/// Splits the weight of a linear layer with D outputs by head: heads x D / heads x I.
 Variable by_head(const Variable& weight, int heads, DType dtype) {
   return cast(reshape(weight, {heads, weight.dim(0) / heads, weight.dim(1)}), dtype);
 }
@@ -61,7 +61,7 @@ void validate(const DualAttentionConfig& config) {
 
 namespace {
 
-/// For member initialisers: `config`, once it was found valid.
+/// For member initialisers: returns `config` after checking it.
 DualAttentionConfig checked(const DualAttentionConfig& config) {
   validate(config);
   return config;

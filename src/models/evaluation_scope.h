@@ -1,4 +1,4 @@
-// A model in evaluation mode while this is alive, and as it was before from then on.
+// Puts a model into evaluation mode while alive, and restores its previous mode afterwards.
 #pragma once
 
 #include "fer/layers/module.h"

@@ -10,7 +10,7 @@
 namespace fer {
 namespace {
 
-/// A float64 leaf of uniform values in [-1, 1), the same at every run.
+/// A float64 leaf of uniform values in [-1, 1), the same in every run.
 Variable random_leaf(const std::string& name, const Shape& shape, Device device, bool requires_grad = true) {
   Random random({0, fnv1a64(name), 0});
   std::vector<double> values(static_cast<std::size_t>(shape.numel()));
@@ -18,8 +18,8 @@ Variable random_leaf(const std::string& name, const Shape& shape, Device device,
   return Variable(Tensor::from<double>(shape, values, device), requires_grad, name);
 }
 
-/// Float64, on the device, no parameter at a value where a wrong gradient would not show (zero biases, unit
-/// scales), running statistics away from 0 and 1.
+/// Moves the module to float64 and the device. Moves parameters away from values that hide a wrong gradient
+/// (zero biases, unit scales), and running statistics away from 0 and 1.
 void prepare(Module& module, Device device) {
   module.to(DType::float64);
   module.initialise(1);
@@ -36,7 +36,7 @@ void prepare(Module& module, Device device) {
 
 using Forward = std::function<Variable(const std::vector<Variable>& inputs)>;
 
-/// Differentiates by `inputs` and by every parameter of `module`, which gradcheck changes in place.
+/// Checks the gradients of `inputs` and of every parameter of `module`, which gradcheck changes in place.
 GradcheckResult check(const std::string& name, Module& module, std::vector<Variable> inputs,
                       const Forward& forward, const GradcheckOptions& options) {
   const std::size_t count = inputs.size();
@@ -87,7 +87,7 @@ void add_layers(std::vector<ModuleGradcheckCase>& cases) {
   cases.push_back(layer_case("landmark_head", {3, 7, 7, 4}, maker<LandmarkHead>(4, 6)));
 }
 
-/// Classes 0, 1, 2 with 2 the neutral one; class 0 has one sample alone.
+/// Classes 0, 1, 2; class 2 is neutral, class 0 has a single sample.
 constexpr std::int64_t neutral = 2, batch = 5;
 Tensor loss_labels(Device device) {
   return Tensor::from<std::int64_t>({batch}, {2, 1, 2, 0, 1}, device);
@@ -106,7 +106,7 @@ ModuleGradcheckCase loss_case(const std::string& kind, F loss) {
 }
 
 void add_losses(std::vector<ModuleGradcheckCase>& cases) {
-  // A multiple of both inputs keeps each of them in the graph of a loss that reads only one.
+  // Adding a multiple of both inputs keeps both in the graph of a loss that reads only one.
   const auto both = [](const Variable& loss, const Variable& a, const Variable& b) {
     return add(loss, scale(add(sum(a), sum(b)), 0.01));
   };
@@ -138,8 +138,8 @@ void add_losses(std::vector<ModuleGradcheckCase>& cases) {
   }
 }
 
-/// A deep net has rectifiers and maxima in the thousands: a small step crosses hardly any of their kinks. It
-/// is affordable as the function's values are of order 1.
+/// A deep net has thousands of rectifiers and maxima; a small step crosses hardly any of their kinks.
+/// Rounding allows a small step because the function's values are of order 1.
 GradcheckOptions for_deep(GradcheckOptions options) {
   options.step = 1e-7;
   if (options.max_elements <= 0 || options.max_elements > 2) options.max_elements = 2;

@@ -53,7 +53,7 @@ void validate(const IRBackboneConfig& config) {
 
 namespace {
 
-/// For member initialisers: `config`, once it was found valid.
+/// For member initialisers: returns `config` after checking it.
 IRBackboneConfig checked(const IRBackboneConfig& config) {
   validate(config);
   return config;
@@ -110,8 +110,8 @@ Variable IRBackbone::forward(const Variable& images) {
                       "[image_backbone] needs images N x H x W x 3, got ", images.shape());
   const Variable x = cast(images, activation_type(images.value()));
   if (!checkpointing_) return body_(run_stem(x));
-  // The stem and the units with a stride have the largest activations: each of them is a segment of its own,
-  // the rest of a stage another.
+  // The stem and the units with a stride have the largest activations, so each is a segment of its own. The
+  // rest of a stage is another segment.
   Variable y = checkpoint([this](const std::vector<Variable>& in) { return run_stem(in[0]); }, {x});
   const auto segment = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;

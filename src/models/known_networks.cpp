@@ -10,7 +10,7 @@
 namespace fer {
 namespace {
 
-/// "body.12.res_layer.0.weight" -> "body.#.res_layer.#.weight": how many blocks there are does not matter.
+/// "body.12.res_layer.0.weight" -> "body.#.res_layer.#.weight", so that the number of blocks does not matter.
 std::string without_numbers(const std::string& name) {
   std::string text;
   for (std::size_t i = 0; i < name.size(); ++i) {
@@ -36,7 +36,7 @@ struct KnownNetwork {
       const std::string name = without_numbers(b.name);
       names.insert(name);
       constexpr std::string_view mean = "running_mean";
-      if (name.ends_with(mean)) {  // PyTorch's batch norm has a counter beside it
+      if (name.ends_with(mean)) {  // PyTorch's batch norm also has a counter
         names.insert(name.substr(0, name.size() - mean.size()) + "num_batches_tracked");
       }
     }
@@ -51,7 +51,7 @@ struct KnownNetwork {
   }
 };
 
-/// Names do not depend on sizes, so small networks stand for all; between them they have every switch.
+/// Names do not depend on sizes, so small networks stand for all. Together they use every switch.
 std::vector<KnownNetwork> make_networks() {
   KnownNetwork whole{fernet_names(), {}}, image{ir50_names(), {}}, landmarks{mobilefacenet_names(), {}};
   for (const char* variant : {"tiny_extras", "tiny_no_product", "tiny_no_cross", "tiny"}) {
@@ -91,7 +91,7 @@ bool is_known(const std::string& name) {
 KnownNetworks known_networks(const std::vector<std::string>& names) {
   KnownNetworks found;
   found.unknown = names;
-  // Names that two networks have ("head.weight") go to the one that has more of the file's.
+  // A name that two networks share ("head.weight") goes to the network that has more of the file's names.
   for (;;) {
     KnownNetworks::Share most;
     std::vector<std::string> others;

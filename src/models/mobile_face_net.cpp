@@ -70,7 +70,7 @@ void validate(const MobileFaceNetConfig& config) {
 
 namespace {
 
-/// For member initialisers: `config`, once it was found valid.
+/// For member initialisers: returns `config` after checking it.
 MobileFaceNetConfig checked(const MobileFaceNetConfig& config) {
   validate(config);
   return config;

@@ -1,5 +1,4 @@
-// What turns a picture into the network's input is written here; the network itself is printed from its
-// graph.
+// Writes the steps from a picture to the network's input; the network itself is printed from its graph.
 #include "fer/models/onnx_export.h"
 
 #include "fer/error.h"
@@ -24,8 +23,8 @@ std::string add_constant(OnnxModel& model, const std::string& name, const Tensor
   return name;
 }
 
-/// N x S x S x 3 -> N x S x S x 1, as to_grey() gives it. Bytes times weights of 16 fractional bits, and
-/// their sums, are exact in float32. No matrix product, which a device may round.
+/// N x S x S x 3 -> N x S x S x 1, the same values as to_grey(). Bytes times weights of 16 fractional bits,
+/// and their sums, are exact in float32. A matrix product is not used, because a device may round it.
 std::string add_luma(OnnxModel& model, const std::string& pixels) {
   std::vector<float> weights;
   for (const int weight : luma_weights) weights.push_back(static_cast<float>(weight) / 65536);
@@ -53,7 +52,7 @@ std::string add_input(OnnxModel& model, const std::string& bytes, const InputSpe
 
 Graph graph_of(FERNet& model) {
   const EvaluationScope evaluation(model);
-  (void)model.named_parameters();  // each learns its path, by which the graph calls it
+  (void)model.named_parameters();  // gives each parameter its path, its name in the graph
   const Tensor like = model.head().weight.value();
   const PrecisionScope exact(like.device(), Precision::float32);
   const std::int64_t side = model.config().image_size;

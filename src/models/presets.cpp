@@ -19,7 +19,7 @@ FERNetConfig paper() {
   return config;
 }
 
-/// Table 2's variant: a ViT of timm, 768 wide with 8 heads and 8 blocks, in whose weights it starts.
+/// Table 2's variant: starts from a ViT of timm, 768 wide with 8 heads and 8 blocks.
 FERNetConfig paper_pretrained() {
   FERNetConfig config = paper();
   config.attention.depth = 8;

@@ -1,5 +1,5 @@
-// Bounds of a network's sizes, which come from files: wide enough for any network, and products of them do
-// not overflow.
+// Bounds for a network's sizes, which come from files. They are wide enough for any network, and products of
+// sizes within them do not overflow.
 #pragma once
 
 #include <cstdint>

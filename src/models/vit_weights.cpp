@@ -26,8 +26,8 @@ Tensor scaled(const Tensor& tensor, double factor) {
   return Tensor::from<float>(tensor.shape(), values);
 }
 
-/// Tensor `rest` ("attn.qkv.weight") of the block that `prefix` names ("blocks.0."), under our names.
-/// Whether it has a counterpart.
+/// Stores tensor `rest` ("attn.qkv.weight") of the block with `prefix` ("blocks.0.") under our names. Returns
+/// whether it has a counterpart.
 bool translate_block(const std::string& prefix, const std::string& rest, const Tensor& tensor,
                      double query_factor, const std::string& source, StateDict& out) {
   const std::string kind = rest.substr(rest.rfind('.') + 1);
@@ -94,7 +94,7 @@ NameMap vit_names() {
   return names;
 }
 
-/// What the two models do not share; see the header.
+/// Parts that only our model has; see the header.
 bool starts_fresh(const std::string& name) {
   for (const char* prefix : {"embed_", "se_linear", "heatmap_conv"}) {
     if (name.rfind(prefix, 0) == 0) return true;

@@ -18,7 +18,7 @@ std::string percent(double share) {
   return text;
 }
 
-/// The outline of mark number `kind` about (x, y), or nothing for a disc.
+/// The outline of mark number `kind` around (x, y); empty for a disc.
 Points mark_outline(int kind, double x, double y, double r) {
   const auto at = [&](std::initializer_list<std::pair<double, double>> unit) {
     Points points;
@@ -77,7 +77,7 @@ std::string fitted_text(const std::string& text, double size, double width) {
   if (text_width(text, size) <= width) return text;
   std::string cut = text;
   while (!cut.empty() && text_width(cut + "..", size) > width) {
-    // whole UTF-8 characters
+    // remove only whole UTF-8 characters
     while (!cut.empty() && (static_cast<unsigned char>(cut.back()) & 0xc0) == 0x80) cut.pop_back();
     if (!cut.empty()) cut.pop_back();
   }
@@ -135,7 +135,7 @@ Drawing draw_confusion(const ConfusionMatrix& confusion, const std::string& titl
   }
   d.text(left + side / 2, bottom + below + 20, "predicted", {.anchor = Anchor::middle, .bold = true});
   d.text(18, top + side / 2, "true", {.anchor = Anchor::middle, .rotation = -90, .bold = true});
-  // The key: what lightness means.
+  // The legend: the meaning of lightness.
   const double key = left + side + 18, height = std::min(side, 200.0);
   for (int i = 0; i < 50; ++i) {
     d.rect({key, top + height * i / 50, 14, height / 50 + 0.4}, {.fill = share_colour(1 - i / 49.0)});
@@ -160,7 +160,7 @@ Drawing draw_scatter(const Scatter& scatter) {
     low_x = std::min(low_x, p.x), high_x = std::max(high_x, p.x);
     low_y = std::min(low_y, p.y), high_y = std::max(high_y, p.y);
   }
-  // One scale for both directions, so that distances keep their meaning.
+  // Both directions share one scale, so that distances are comparable.
   const double span = std::max({high_x - low_x, high_y - low_y, 1e-12}), scale = (scatter.size - 28) / span;
   for (const ScatterPoint& p : scatter.points) {
     const double x = left + scatter.size / 2 + scale * (p.x - (low_x + high_x) / 2);
@@ -191,7 +191,7 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
   require<ShapeError>(options.row_titles.empty() || options.row_titles.size() == rows, "[contact_sheet] ",
                       rows, " rows cannot have ", options.row_titles.size(), " titles");
   std::vector<double> tops{
-      0};  // of the rows, and the end of the last; a row is as high as its captions ask for
+      0};  // tops of the rows, and the end of the last; captions determine a row's height
   for (std::size_t r = 0; r < rows; ++r) {
     std::size_t lines = 0;
     for (std::size_t i = r * columns; i < std::min(panels.size(), (r + 1) * columns); ++i) {
@@ -200,7 +200,7 @@ Drawing contact_sheet(const std::vector<Panel>& panels, const SheetOptions& opti
     tops.push_back(tops.back() + size + static_cast<double>(lines) * line + gap + 2);
   }
   const double head = (options.title.empty() ? 0 : 28) + (options.column_titles.empty() ? 0 : line + 4);
-  // A sheet of one column may be narrower than its title, which is not cut short for that.
+  // A sheet with one column may be narrower than its title; it is widened rather than cutting the title.
   const double titled = std::min(360.0, text_width(options.title, 14, true) + 2 * margin + 12);
   const double width = std::max(titled, left + margin + static_cast<double>(columns) * (size + gap) - gap);
   const double foot = options.colour_scale ? 30 : 0;

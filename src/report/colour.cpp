@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-// Okabe and Ito's colours, those with the most contrast to white paper first.
+// The colours of Okabe and Ito; those with the most contrast to white paper come first.
 constexpr Colour okabe_ito[] = {{0, 114, 178}, {213, 94, 0},   {0, 158, 115}, {204, 121, 167},
                                 {230, 159, 0}, {86, 180, 233}, {90, 90, 90},  {240, 228, 66}};
 
@@ -20,7 +20,7 @@ double to_srgb(double linear) {
   return linear <= 0.0031308 ? 12.92 * linear : 1.055 * std::pow(linear, 1 / 2.4) - 0.055;
 }
 
-/// Linear RGB of an OKLab colour; outside of [0, 1] where the screen has no such colour.
+/// Linear RGB of an OKLab colour; outside [0, 1] if sRGB lacks the colour.
 std::array<double, 3> oklab_to_linear(double lightness, double a, double b) {
   const double l = std::pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
   const double m = std::pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
@@ -34,7 +34,7 @@ bool in_gamut(const std::array<double, 3>& rgb) {
   return std::all_of(rgb.begin(), rgb.end(), [](double v) { return v >= -1e-9 && v <= 1 + 1e-9; });
 }
 
-/// The colour of that lightness and hue with the given chroma, or the largest that the screen has.
+/// The colour of this lightness and hue with the given chroma, or the largest chroma that sRGB has.
 Colour from_lch(double lightness, double chroma, double hue) {
   const auto rgb_at = [&](double c) {
     return oklab_to_linear(lightness, c * std::cos(hue), c * std::sin(hue));

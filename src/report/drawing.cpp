@@ -55,7 +55,7 @@ std::string points_text(const Points& points) {
   return text;
 }
 
-/// Draws the dashes of a line: lengths of dash and gap in turn, carried on around corners.
+/// Draws a dashed line. Dashes and gaps alternate and continue around corners.
 void raster_polyline(Image& image, const Points& points, const Paint& paint, double scale) {
   std::vector<double> lengths;
   std::istringstream dash(paint.dash);
@@ -256,7 +256,7 @@ Image Drawing::raster(double scale) const {
 
 namespace {
 
-/// Bytes of the UTF-8 character at `i`; 0 if there is none (then a page with it would not be well-formed).
+/// Bytes of the UTF-8 character at `i`; 0 if it is invalid (a page with it would not be well-formed).
 std::size_t utf8_length(const std::string& text, std::size_t i) {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char first = byte(i);

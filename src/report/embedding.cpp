@@ -50,7 +50,7 @@ Matrix squared_distances(const Matrix& x) {
   return d.cwiseMax(0);
 }
 
-/// Row i of P: a normal distribution about sample i, as wide as gives it the perplexity asked for.
+/// Row i of P: a normal distribution around sample i, whose width gives the requested perplexity.
 Eigen::VectorXd conditional(const Eigen::VectorXd& distances, Eigen::Index i, double perplexity) {
   const double wanted = std::log(perplexity);
   double least = distances[i == 0 ? 1 : 0];
@@ -60,7 +60,7 @@ Eigen::VectorXd conditional(const Eigen::VectorXd& distances, Eigen::Index i, do
   double beta = 1.0 / std::max(distances.mean(), 1e-12), low = 0, high = -1;
   Eigen::VectorXd p;
   for (int step = 0; step < 60; ++step) {
-    p = (-(distances.array() - least) * beta).exp();  // less the least: the sum is at least 1
+    p = (-(distances.array() - least) * beta).exp();  // subtracting the minimum keeps the sum at 1 or more
     p[i] = 0;
     const double sum = p.sum();
     const double entropy = std::log(sum) + beta * (p.array() * (distances.array() - least)).sum() / sum;

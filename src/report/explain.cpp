@@ -1,5 +1,5 @@
-// Grad-CAM runs the path up to the layer without a graph, makes the layer's value a leaf, and goes back no
-// further than that; parameters are told to need no gradient meanwhile.
+// Grad-CAM runs the forward pass up to the layer without a graph, makes the layer's value a leaf, and runs
+// backward only down to that leaf. Meanwhile parameters require no gradient.
 #include "fer/report/explain.h"
 
 #include <algorithm>
@@ -39,7 +39,7 @@ Sequential& sequential(IRBackbone& backbone, const std::string& name) {
   throw ConfigError(concat("[grad_cam] the image backbone has no '", name, "'"));
 }
 
-/// Number of the stage that "stage2" names; 0 if the layer is none of the backbone's stages.
+/// The number of the stage named "stage2"; 0 if the layer is not a stage of the backbone.
 std::size_t stage_number(const std::string& layer, const FERNetConfig& config) {
   for (std::size_t i = 1; i <= config.image.units.size(); ++i) {
     if (layer == concat("stage", i)) return i;

@@ -9,7 +9,7 @@
 namespace fer {
 namespace {
 
-constexpr int legible = 320;  // least longer side of an overlay, pixels
+constexpr int legible = 320;  // minimum longer side of an overlay, pixels
 
 struct Area {
   double x, y, width, height;
@@ -20,7 +20,7 @@ struct Area {
   }
 };
 
-/// Sizes that follow from the picture's.
+/// Sizes derived from the picture's size.
 struct Style {
   double line, text, padding, dot;
 
@@ -38,8 +38,8 @@ void draw_frame(Image& image, const Area& a, double line, Colour colour) {
   fill_rect(image, a.x + a.width - line, a.y, line, a.height, colour);
 }
 
-/// Where a label of a face goes: the first place inside of the picture that covers no other label or face;
-/// failing that, the top of its own face.
+/// Where a face's label goes: the first place inside the picture that covers no other label or face, or else
+/// the top of its own face.
 Area place_label(const Image& image, const std::vector<Area>& faces, std::size_t own,
                  const std::vector<Area>& labels, double width, double height) {
   const Area& face = faces[own];
@@ -72,7 +72,7 @@ Image overlay_faces(const Image& image, const std::vector<FaceReading>& faces,
   for (std::size_t i = 0; i < faces.size(); ++i) {
     const Colour colour = palette(static_cast<std::size_t>(faces[i].prediction.predicted));
     draw_frame(out, areas[i], style.line, colour);
-    // dots that do not run into each other on a small face
+    // keeps the dots apart on a small face
     const double dot = std::min(style.dot, areas[i].width / 110);
     if (faces[i].landmarks && dot >= 0.4) draw_landmarks(out, *faces[i].landmarks, dot);
   }

@@ -1,4 +1,4 @@
-// Where the queries look, head by head: attention rollout from the landmarks' tokens.
+// Where the queries of each head look: attention rollout from the landmarks' tokens.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -34,7 +34,7 @@ std::vector<QueryRow> rows_of(const AttentionOptions& options) {
   return rows;
 }
 
-/// The token of the pixel that holds a point; points outside of the picture belong to its border.
+/// The token of the pixel that contains a point; points outside the picture are moved to its border.
 std::int64_t token_at(const Point2& p, int height, int width) {
   const int x = std::clamp(static_cast<int>(std::floor(p.x * static_cast<float>(width))), 0, width - 1);
   const int y = std::clamp(static_cast<int>(std::floor(p.y * static_cast<float>(height))), 0, height - 1);

@@ -1,4 +1,4 @@
-// Figure 6: which pixels spoke for a class, at layers before and after the attention.
+// Figure 6: which pixels contributed to a class, at layers before and after the attention.
 #include <algorithm>
 
 #include "fer/nearest.h"
@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-/// The class whose score is explained, for each face.
+/// For each face, the class whose score is explained.
 std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sample>& faces,
                                   const std::vector<SamplePrediction>& predictions,
                                   const std::string& target) {
@@ -31,7 +31,7 @@ std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sampl
   return classes;
 }
 
-/// What a layer is, for people.
+/// The display name of a layer.
 std::string layer_title(const std::string& layer) {
   if (layer == "f_img") return "before";
   if (layer == "f_fusion") return "after";

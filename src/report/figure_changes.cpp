@@ -1,4 +1,4 @@
-// Figure 8: faces that one network mends and those that it breaks.
+// Figure 8: faces that the second network corrects and faces that it gets wrong.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-/// By how much the true class's probability changed, greatest first.
+/// Sorted by the change of the true class's probability, largest first.
 std::vector<std::size_t> sorted_by_change(std::vector<std::size_t> positions, const EvaluationResult& first,
                                           const EvaluationResult& second) {
   const auto change = [&](std::size_t i) {

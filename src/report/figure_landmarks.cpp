@@ -1,4 +1,4 @@
-// Figure 2: landmarks, and the heat map that they lay over the face.
+// Figure 2: landmarks, and their heat map over the face.
 #include "fer/report/explain.h"
 #include "report/figure_parts.h"
 

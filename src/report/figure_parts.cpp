@@ -70,7 +70,8 @@ std::vector<Sample> choose_faces(const Dataset& dataset, std::size_t count) {
     for (std::size_t c = 0; c < by_class.size(); ++c) {
       const auto& members = by_class[c];
       if (round >= members.size() || numbers.size() == count) continue;
-      // Neighbours in a data set are often of one person: each class begins somewhere else in its list.
+      // Neighbours in a data set often show the same person, so each class starts at another place in its
+      // list.
       numbers.push_back(members[(round + c * members.size() / by_class.size()) % members.size()]);
     }
     if (numbers.size() == before) break;  // there are fewer samples than asked for

@@ -1,4 +1,4 @@
-// What the figures share.
+// Shared by the figures.
 #pragma once
 
 #include <optional>
@@ -9,10 +9,10 @@
 
 namespace fer::detail {
 
-/// Side of the pictures that maps are laid over: small faces are enlarged to it, so that maps stay smooth.
+/// The side of the pictures below the maps. Small faces are enlarged to it, so that maps stay smooth.
 inline constexpr int canvas_side = 112;
 
-/// RGB, enlarged if its smaller side is below canvas_side, but not where that makes the longer one huge.
+/// RGB, enlarged if the smaller side is below canvas_side, unless that would make the longer side huge.
 Image canvas(const Image& picture);
 std::vector<Image> pictures_of(const std::vector<Sample>& faces);
 /// "94 %"
@@ -20,8 +20,8 @@ std::string percent(double share);
 /// "happiness", or "" for a face without a label.
 std::string label_of(const Classifier& net, const Sample& face);
 
-/// Landmarks of each face: the network's own if it has a landmark head, else the data set's; an empty list if
-/// there are none of either. `source` becomes "network", "data set" or "".
+/// The landmarks of each face: from the network if it has a landmark head, else from the data set; an empty
+/// list if neither has them. `source` becomes "network", "data set" or "".
 std::vector<Landmarks> landmarks_of(const Classifier& net, const std::vector<Sample>& faces,
                                     std::string& source);
 

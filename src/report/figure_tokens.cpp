@@ -1,4 +1,4 @@
-// The class tokens in two dimensions: whether the classes part, and whether the neutral ones lie together.
+// The class tokens in two dimensions: shows whether classes separate and whether the neutral ones cluster.
 #include <algorithm>
 #include <cmath>
 
@@ -28,7 +28,7 @@ double radius(const std::vector<float>& rows, std::size_t width, const std::vect
   return std::sqrt(squares / static_cast<double>(chosen.size()));
 }
 
-/// Marks by arousal: the least is 0.8, the greatest 1.7 times the usual size.
+/// Sizes of marks by arousal: from 0.8 (lowest) to 1.7 (highest) times the usual size.
 std::vector<double> sizes_of(const std::vector<Sample>& faces) {
   std::vector<double> sizes(faces.size(), 1.0);
   const bool known = std::all_of(faces.begin(), faces.end(),

@@ -1,5 +1,5 @@
-// The font of fer's pictures: ASCII 32 to 126, five columns by seven rows. Each row is five bits, the highest
-// the leftmost column; letters that reach below the baseline sit `descent` rows lower.
+// The font of fer's pictures: ASCII 32 to 126, five columns by seven rows. Each row has five bits; the
+// highest is the leftmost column. Letters that reach below the baseline are `descent` rows lower.
 #pragma once
 
 #include <cstdint>
@@ -111,7 +111,7 @@ constexpr Glyph font[] = {
 };
 // clang-format on
 
-/// What stands for characters that the font lacks.
+/// Replaces characters that the font lacks.
 constexpr Glyph missing_glyph{0, {0x1f, 0x11, 0x11, 0x11, 0x11, 0x11, 0x1f}};
 
 }  // namespace fer::detail

@@ -1,5 +1,5 @@
-// Curves with axes. Nothing overlaps: ticks are as many as their labels leave room for, and the legend stands
-// above the plot in as many rows as it needs.
+// Curves with axes. Nothing overlaps: the number of ticks depends on the room for their labels, and the
+// legend above the plot has as many rows as it needs.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr Colour ink{26, 26, 26}, faint{136, 136, 136}, grid{225, 225, 225};
 constexpr double tick_size = 11, title_size = 13;
-// Lines are told apart by their strokes too, not by colour alone.
+// Lines differ in their dashes, too, not only in colour.
 const char* const dashes[] = {"", "7 4", "2 4", "9 3 2 3", "12 4", "1 3"};
 
 struct Range {
@@ -26,14 +26,14 @@ struct Range {
 };
 
 struct Axis {
-  double low = 0, high = 1;   // in data, after the logarithm if there is one
-  double from = 0, to = 1;    // in points
-  std::vector<double> ticks;  // in data
+  double low = 0, high = 1;   // data units, after the logarithm if there is one
+  double from = 0, to = 1;    // position on the page, in points
+  std::vector<double> ticks;  // data units
   std::vector<std::string> labels;
   double at(double v) const { return from + (v - low) / (high - low) * (to - from); }
 };
 
-/// Room at both ends, and some width where all values are equal.
+/// Adds room at both ends, and some width if all values are equal.
 void widen(Range& range, double share) {
   double span = range.high - range.low;
   if (span <= 1e-12 * std::max(std::abs(range.low), std::abs(range.high))) {
@@ -95,7 +95,7 @@ Axis x_axis(Range range, double width, bool whole) {
   return axis;
 }
 
-/// Names beside samples of their lines, from (left, top) on; returns the height taken.
+/// Draws names beside samples of their lines, starting at (left, top); returns the height used.
 double draw_legend(Drawing& d, const LineChart& chart, double left, double right, double top) {
   if (chart.series.size() < 2 && (chart.series.empty() || chart.series[0].name.empty())) return 0;
   constexpr double row = 17, sample = 24;

@@ -40,7 +40,7 @@ std::string duration(double seconds) {
   return seconds >= 60 ? formatted("%.1f min", seconds / 60) : formatted("%.0f s", seconds);
 }
 
-/// A table in a frame that scrolls sideways, by touch and by keyboard.
+/// A table in a frame that can be scrolled sideways, by touch and by keyboard.
 class Table {
  public:
   Table(std::ostringstream& out, const std::string& label, const std::vector<std::string>& head) : out_(out) {

@@ -5,7 +5,7 @@
 namespace fer::detail {
 namespace {
 
-/// Charts have about as many pixels across; more points than that only make the page larger.
+/// About the width of a chart in pixels; more points would only make the page larger.
 constexpr std::size_t most_points = 200;
 
 LineChart blank(const std::string& title, const std::string& x_label) {
@@ -37,7 +37,7 @@ double figure(const Figures& figures, const std::string& name) {
   return std::nan("");
 }
 
-/// Validation losses lie where their epochs end on the axis of steps.
+/// Validation losses are placed at the steps where their epochs end.
 Series validation_loss(const RunLog& log, const std::string& name) {
   Series series;
   series.name = name;
@@ -67,7 +67,7 @@ Series of_epochs(const RunLog& log, const std::string& stage, const std::string&
 }
 
 const auto loss = [](const StepReport& step) { return step.loss; };
-/// Of the expressions' stage; without parts it is the loss itself.
+/// The cross-entropy of the expression stage; without parts it is the total loss.
 const auto cross_entropy = [](const StepReport& step) {
   const double value = figure(step.parts, "cross_entropy");
   return std::isfinite(value) ? value : step.loss;
@@ -78,7 +78,7 @@ const auto cross_entropy = [](const StepReport& step) {
 std::vector<LineChart> training_charts(const RunStudy& run) {
   const RunLog& log = run.log;
   std::vector<LineChart> charts;
-  // The cross-entropy of both, as the other terms of the loss are not computed on the validation split.
+  // Shows cross-entropy for both, because the other loss terms are not computed on the validation split.
   LineChart total = blank("Training loss and validation loss (cross-entropy)", "step");
   total.series.push_back(of_steps(log, "", "training", cross_entropy));
   if (Series validation = validation_loss(log, "validation"); !validation.x.empty())
@@ -94,7 +94,7 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
   for (const auto& [name, unused] : parts) {
     Series series =
         of_steps(log, "", name, [&key = name](const StepReport& step) { return figure(step.parts, key); });
-    series.low.clear(), series.high.clear();  // areas of several curves would hide one another
+    series.low.clear(), series.high.clear();  // the areas of several curves would hide one another
     for (char& c : series.name) c = c == '_' ? ' ' : c;
     of_parts.series.push_back(std::move(series));
   }

@@ -1,5 +1,5 @@
-// Style and script of the report page. Colours are variables; roles that drawings give their shapes (ink,
-// grid, s0 ...) take them, so that charts follow the page into the dark.
+// Style and script of the report page. Colours are CSS variables. The roles of shapes in drawings (ink, grid,
+// s0 ...) use them, so that charts follow the page into dark mode.
 #pragma once
 
 namespace fer::detail {

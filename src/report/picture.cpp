@@ -1,5 +1,5 @@
-// Shapes are painted by coverage: each pixel is sampled at 4 x 4 points (text at 3 x 3) and mixed by the
-// share of them that the shape holds, which smooths edges at any angle and size with one short rule.
+// Paints shapes by coverage: each pixel is sampled at 4 x 4 points (text at 3 x 3) and blended by the share
+// of points inside the shape. This one rule smooths edges at any angle and size.
 #include "fer/report/picture.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ void mix(std::uint8_t* pixel, Colour colour, double share) {
   }
 }
 
-/// Mixes `colour` into the pixels of the box by the share of n x n sample points that `inside(x, y)` holds.
+/// Blends `colour` into the pixels of the box by the share of n x n sample points with `inside(x, y)`.
 template <typename Inside>
 void paint(Image& image, double left, double top, double right, double bottom, Colour colour, double opacity,
            int n, Inside inside) {
@@ -40,19 +40,19 @@ void paint(Image& image, double left, double top, double right, double bottom, C
   }
 }
 
-/// The glyphs of a text; a character outside of the font is one box, however many bytes encode it.
+/// The glyphs of a text. A character outside the font becomes one box, however many bytes encode it.
 std::vector<const detail::Glyph*> glyphs_of(const std::string& text) {
   std::vector<const detail::Glyph*> glyphs;
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
-    if ((code & 0xc0) == 0x80) continue;  // a later byte of a UTF-8 character
+    if ((code & 0xc0) == 0x80) continue;  // a continuation byte of a UTF-8 character
     glyphs.push_back(code >= 32 && code < 127 ? &detail::font[code - 32] : &detail::missing_glyph);
   }
   return glyphs;
 }
 
-constexpr int glyph_advance = 6;     // columns from one character to the next
-constexpr double cells_per_em = 10;  // rows of the grid in a text's size
+constexpr int glyph_advance = 6;     // columns between the starts of characters
+constexpr double cells_per_em = 10;  // rows of the grid per text size
 
 }  // namespace
 
@@ -152,7 +152,7 @@ Image overlay_heat(const Image& image, const HeatMap& map, double opacity) {
     return static_cast<double>(map.values[row + static_cast<std::size_t>(x)]);
   };
   for (int y = 0; y < out.height; ++y) {
-    // Cells are areas, so their values hold at their centres.
+    // Cells are areas, so values apply at their centres.
     const double v = (y + 0.5) * map.height / out.height - 0.5;
     const int y0 = static_cast<int>(std::floor(v));
     const double fy = v - y0;

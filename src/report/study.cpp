@@ -1,4 +1,4 @@
-// Evaluates a run and chooses the faces worth looking at.
+// Evaluates a run and selects faces to show.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -12,14 +12,15 @@
 namespace fer {
 namespace {
 
-/// A sample's name for a caption: within its data set's folder, and without the folders above it.
+/// A sample's name for a caption: relative to its data set's folder, or only the file name if it is
+/// elsewhere.
 std::string caption_of(const std::string& name, const std::filesystem::path& folder) {
   const std::filesystem::path within = std::filesystem::path(name).lexically_relative(folder);
   const bool inside = !within.empty() && within.begin()->string() != ".." && within != ".";
   return inside ? within.string() : std::filesystem::path(name).filename().string();
 }
 
-/// Classes, the most probable first.
+/// Classes, most probable first.
 std::vector<std::size_t> ranked(const SamplePrediction& p) {
   std::vector<std::size_t> order(p.probabilities.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -57,7 +58,7 @@ std::vector<SamplePrediction> least_certain(const EvaluationResult& result, std:
 std::vector<GalleryFace> gallery(const Classifier& net, const Dataset& dataset,
                                  const std::vector<std::string>& names,
                                  const std::vector<SamplePrediction>& chosen) {
-  // The network's number of each class of the evaluation.
+  // The network's output index of each class of the evaluation.
   const std::vector<std::int64_t> outputs =
       match_classes({"the evaluation", names}, {"the network", net.class_names}).second_of_first();
   std::vector<GalleryFace> faces;

@@ -1,4 +1,4 @@
-// Field numbers are those of tensorflow/core/util/event.proto and framework/summary.proto.
+// Field numbers are from tensorflow/core/util/event.proto and framework/summary.proto.
 #include "fer/report/tensorboard.h"
 
 #include <array>
@@ -48,7 +48,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// "train/" for the expressions, "landmarks/train/" for the landmark backbone's own training.
+/// "train/" for the expression stage, "landmarks/train/" for the landmark backbone's own training.
 std::string group(const std::string& stage, const char* name) {
   return (stage.empty() ? "" : stage + "/") + name + "/";
 }
@@ -69,7 +69,7 @@ void write_epoch(EventFile& file, const EpochReport& report, double time) {
   file.scalar(group(report.stage, "epoch") + "seconds", report.seconds, report.step, time);
 }
 
-/// Seconds since 1970 at which the log was last written.
+/// When the log was last written, in seconds since 1970.
 double last_written(const fs::path& path) {
   std::error_code error;
   const auto time = fs::last_write_time(path, error);
@@ -96,7 +96,7 @@ EventFile::EventFile(const fs::path& folder, double wall_time) {
   std::error_code error;
   fs::create_directories(folder, error);
   require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
-  // TensorBoard reads a folder's files in the order of their names.
+  // TensorBoard reads the files of a folder in name order.
   const auto seconds = static_cast<std::int64_t>(now());
   for (int number = 0;; ++number) {
     path_ = folder / concat("events.out.tfevents.", seconds, ".", number < 10 ? "0" : "", number, ".fer");
@@ -117,7 +117,7 @@ void EventFile::record(std::string_view bytes) {
 }
 
 void EventFile::scalar(const std::string& tag, double value, std::int64_t step, double wall_time) {
-  if (!std::isfinite(value)) return;  // a figure that is not defined has no point in a curve
+  if (!std::isfinite(value)) return;  // a curve has no point for an undefined figure
   ProtoMessage entry, summary, message = event(wall_time, step);
   entry.text(1, tag);
   entry.real(2, static_cast<float>(value));
@@ -167,7 +167,7 @@ fs::path write_events(const RunLog& log, const fs::path& folder) {
     write_epoch(file, epoch, start);
   }
   for (; next < log.steps.size(); ++next)
-    write_step(file, log.steps[next], start);  // of an epoch not complete
+    write_step(file, log.steps[next], start);  // the steps of an incomplete epoch
   return file.path();
 }
 

@@ -28,7 +28,7 @@ class IdleBackend final : public Backend {
 struct Slot {
   std::once_flag once;
   std::unique_ptr<Backend> made;
-  std::string reason;  // why there is none
+  std::string reason;  // why the device is missing
 };
 
 Slot& slot(Device device) {

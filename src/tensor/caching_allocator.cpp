@@ -11,8 +11,8 @@
 namespace fer {
 namespace {
 
-// Sizes are rounded so that nearly equal requests share blocks: small ones to 256 bytes, large ones to an
-// eighth of their power of two (at most 12.5 % is wasted).
+// Sizes are rounded up so that nearly equal requests share blocks: small ones to 256 bytes, large ones to an
+// eighth of their power of two (this wastes at most 12.5 %).
 std::size_t shared_size(std::size_t bytes) {
   constexpr std::size_t grain = 256;
   if (bytes <= 8 * grain) return std::max(grain, (bytes + grain - 1) / grain * grain);
@@ -53,7 +53,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
     const auto fits = [&] { return stats_.limit == 0 || stats_.reserved + size <= stats_.limit; };
     if (!fits()) trim_locked();
     if (fits()) data = raw_allocate_(size);
-    if (!data && stats_.reserved > stats_.live) {  // what is kept may be what is missing
+    if (!data && stats_.reserved > stats_.live) {  // freeing the kept blocks may make room
       trim_locked();
       if (fits()) data = raw_allocate_(size);
     }
@@ -78,7 +78,7 @@ void CachingAllocator::release(void* data, std::size_t bytes) noexcept {
     try {
       free_[size].push_back(data);
       return;
-    } catch (const std::bad_alloc&) {  // no room to remember the block: give it back instead
+    } catch (const std::bad_alloc&) {  // no room to record the block: release it instead
     }
   }
   stats_.reserved -= size;

@@ -1,5 +1,5 @@
-// Keeps released blocks for reuse, so that a training step, which asks for the same sizes as the one before,
-// takes nothing from the system. Used by every backend over its own raw allocation.
+// Keeps released blocks for reuse. A training step requests the same sizes as the step before, so it takes
+// nothing from the system. Every backend puts this on top of its own raw allocation.
 #pragma once
 
 #include <cstddef>
@@ -15,28 +15,28 @@ namespace fer {
 
 class CachingAllocator {
  public:
-  using RawAllocate = std::function<void*(std::size_t bytes)>;  ///< returns nullptr when there is no room
+  using RawAllocate = std::function<void*(std::size_t bytes)>;  ///< returns nullptr if there is no room
   using RawRelease = std::function<void(void*, std::size_t bytes)>;
   using FreeMemory = std::function<std::pair<std::size_t, std::size_t>()>;  ///< free and total bytes
-  /// off: nothing is kept, and blocks have the size that was asked for. For a raw allocation that serves any
-  /// size from what is free; with FER_NO_CACHE=1 in the environment for all, so that sanitizers see every
-  /// block's end.
+  /// off: keeps nothing and does not round sizes. Meant for a raw allocation that serves any size from its
+  /// free memory. FER_NO_CACHE=1 in the environment turns caching off everywhere, so that sanitizers see the
+  /// end of every block.
   enum class Caching { on, off };
 
-  /// `owner` names the device in messages, which tell `free_memory` if it is given.
+  /// `owner` names the device in messages. They include the result of `free_memory`, if given.
   CachingAllocator(std::string owner, RawAllocate allocate, RawRelease release, FreeMemory free_memory = {},
                    Caching caching = Caching::on);
   ~CachingAllocator();
 
-  /// At least `bytes` bytes. DeviceError with the figures of this allocator when there is no room.
+  /// At least `bytes` bytes. DeviceError with this allocator's figures if there is no room.
   void* allocate(std::size_t bytes);
   void release(void* data, std::size_t bytes) noexcept;
-  /// Gives everything that is not in use back to the system.
+  /// Releases everything that is not in use to the system.
   void trim();
 
   MemoryStats stats() const;
   void reset_peak();
-  /// Refuse to hold more than this; 0: no limit.
+  /// Refuses to hold more than `bytes`; 0: no limit.
   void set_limit(std::size_t bytes);
 
  private:

@@ -15,7 +15,7 @@ DeviceRuntime* runtime_of(Device device) {
   return backend(device).runtime();
 }
 
-/// Which GPU was asked for, and whether it has been taken.
+/// The selected GPU, and whether it has been taken.
 struct GpuChoice {
   std::mutex mutex;
   int index = -1;

@@ -23,7 +23,7 @@ constexpr TypeRow type_rows[] = {
     {DType::uint8, dlpack::unsigned_integer, 8},
 };
 
-/// "int16", "float8", "bool", or the code where DLPack's list has grown.
+/// "int16", "float8", "bool", or the numeric code for types that this list does not know.
 std::string name_of(const dlpack::DataType& type) {
   const std::string bits = std::to_string(type.bits);
   const std::string lanes = type.lanes == 1 ? "" : concat(" x ", type.lanes);
@@ -65,7 +65,7 @@ Device device_of(const dlpack::Device& device) {
       return Device::cpu;
     case dlpack::cuda:
     case dlpack::cuda_managed: {
-      backend(Device::cuda);  // DeviceError if there is none; the choice of the GPU is final from here on
+      backend(Device::cuda);  // DeviceError if there is none; fixes the choice of the GPU
       const int ours = take_selected_gpu();
       require<DeviceError>(device.id == ours, "from_dlpack: a tensor on GPU ", device.id,
                            ", and this process computes on GPU ", ours);
@@ -103,7 +103,7 @@ void require_row_major(const dlpack::View& view, const Shape& shape) {
   if (view.strides == nullptr || shape.numel() == 0) return;
   std::int64_t expected = 1;
   for (int i = view.rank; i-- > 0; expected *= shape[i]) {
-    if (shape[i] == 1) continue;  // nobody takes a step along it
+    if (shape[i] == 1) continue;  // its stride is never used
     require<ShapeError>(
         view.strides[i] == expected, "from_dlpack: a tensor of shape ", shape, " with strides ",
         list_of(view.strides, view.rank),
@@ -127,7 +127,7 @@ Tensor take(Managed* managed, bool read_only) {
              : Tensor::from_blob(static_cast<void*>(data), shape, type, device, std::move(deleter));
 }
 
-/// What a consumer holds: the structure, and what it points to.
+/// What a consumer holds: the structure and the memory that it points to.
 template <typename Managed>
 struct Export {
   Managed managed{};
@@ -152,7 +152,8 @@ Managed* give(const Tensor& tensor) {
   }
   const dlpack::Device where = device == Device::cpu ? dlpack::Device{dlpack::cpu, 0}
                                                      : dlpack::Device{dlpack::cuda, take_selected_gpu()};
-  // Not a write, so not mutable_raw(): what was saved for backward stays valid until somebody does write.
+  // Not mutable_raw(), because this is not a write: values saved for backward stay valid until somebody
+  // writes.
   made->managed.view = {const_cast<void*>(tensor.raw()),
                         where,
                         rank,

@@ -1,4 +1,4 @@
-// The binary layout of DLPack 1.x (https://dmlc.github.io/dlpack), as far as tensors are passed by it.
+// The binary layout of DLPack 1.x (https://dmlc.github.io/dlpack), as far as passing tensors needs it.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct Device {
 struct DataType {
   std::uint8_t code;  ///< a TypeCode
   std::uint8_t bits;
-  std::uint16_t lanes;  ///< elements of a vector type; 1: none
+  std::uint16_t lanes;  ///< elements of a vector type; 1: a scalar type
 };
 
 struct View {

@@ -62,7 +62,7 @@ Device parse_device(std::string_view text) {
   for (Device device : {Device::cpu, Device::simt, Device::cuda}) {
     if (text == name_of(device)) return device;
   }
-  // As near to cpu as a word can be, and not what was meant.
+  // "gpu" is close enough to "cpu" that a suggestion would name the wrong device.
   if (text == "gpu")
     throw ConfigError("unknown device 'gpu'; known are cpu, simt, cuda; did you mean 'cuda'?");
   throw ConfigError(unknown_name("device", text, {"cpu", "simt", "cuda"}));

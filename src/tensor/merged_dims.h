@@ -1,6 +1,6 @@
-// The dimensions that an operation walks over, innermost first, after merging neighbours that lie alike in
-// all of its tensors: the usual cases become one or two dimensions. Plain arrays, as kernels take them by
-// value.
+// The dimensions that an operation walks over, innermost first, after merging neighbours whose strides allow
+// it in all of its tensors. The usual cases become one or two dimensions. Plain arrays, because kernels take
+// them by value.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace fer {
 
-/// Of two operands that broadcast to one shape.
+/// For two operands that broadcast to one shape.
 struct BroadcastDims {
   static constexpr int most = Shape::max_rank + 1;
   int rank = 0;
@@ -18,8 +18,7 @@ struct BroadcastDims {
 };
 BroadcastDims merge_broadcast(const Shape& full, const Shape& a, const Shape& b);
 
-/// Of a permutation, y[i] = x[order[i]]: dimensions of y, and the strides by which x and y advance along
-/// each.
+/// For a permutation, y[i] = x[order[i]]: the dimensions of y, and the strides of x and y along each.
 struct PermutedDims {
   int rank = 0;
   std::int64_t extent[Shape::max_rank] = {}, x_stride[Shape::max_rank] = {}, y_stride[Shape::max_rank] = {};

@@ -8,7 +8,7 @@ namespace fer {
 
 namespace {
 
-/// Letters to change, leave out, put in or swap with their neighbour.
+/// The number of letters to change, delete, insert or swap with their neighbour.
 std::size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
@@ -25,7 +25,7 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-/// A name that may come from a file, fit for a message.
+/// A name, which may come from a file, made fit for a message.
 std::string shown(std::string_view name) {
   constexpr std::size_t most = 80;
   std::string text(name.substr(0, most));
@@ -38,9 +38,9 @@ std::string shown(std::string_view name) {
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
   std::string best;
-  constexpr std::size_t longest = 100;  // the distance takes time by the product of the lengths
+  constexpr std::size_t longest = 100;  // the time grows with the product of the lengths
   if (word.empty() || word.size() > longest) return best;
-  // Of four letters, two that differ make another word.
+  // Two edits of a four-letter word make a different word.
   std::size_t best_distance = (word.size() <= 4 ? 1 : std::max<std::size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : known) {
     const std::size_t distance = edit_distance(word, candidate);

@@ -1,4 +1,5 @@
-// What all devices demand of an operation's tensors, so that they refuse the same and in the same words.
+// What all devices require of an operation's tensors, so that they reject the same input with the same
+// message.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 
 namespace fer {
 
-/// y = a b over matrices of one rank whose leading dimensions agree.
+/// y = a b over matrices of equal rank whose leading dimensions agree.
 void check_matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y);
 
 /// x: ... x in, weight: out x in, y: ... x out.
@@ -18,10 +19,10 @@ void check_linear(std::string_view op, const Tensor& x, const Tensor& weight, co
 /// y's dimension i is x's dimension order[i].
 void check_permutation(const Tensor& x, std::span<const int> order, const Tensor& y);
 
-/// `part` is a range of `whole` along `dim`, from `start` on.
+/// `part` is a range of `whole` along `dim`, beginning at `start`.
 void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, std::int64_t start);
 
-/// images: N x H x W x 1 or 3, a transform each, whose erased rectangles lie inside; y: N x H x W x 3.
+/// images: N x H x W x 1 or 3, with one transform each; erased rectangles lie inside. y: N x H x W x 3.
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                              const float std[3], const Tensor& y);
 

@@ -1,4 +1,4 @@
-// The error of a device that has no room: who asked for how much, what there is, and what helps.
+// The error of a device without room: what was requested by whom, what there is, and what helps.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@ struct MemoryShortage {
   std::string_view device;
   std::size_t asked = 0;
   std::size_t live = 0, kept = 0;   ///< in use by tensors; kept for reuse
-  std::size_t limit = 0;            ///< of live and kept together; 0: none
-  std::size_t free = 0, total = 0;  ///< of the device itself; total 0: not known
+  std::size_t limit = 0;            ///< for live and kept together; 0: none
+  std::size_t free = 0, total = 0;  ///< of the device itself; total 0: unknown
 };
 
-/// DeviceError; the operation is current_op(), the module path is added by Error.
+/// Throws DeviceError. It names current_op(); Error adds the module path.
 [[noreturn]] void throw_out_of_memory(const MemoryShortage& shortage);
 
 }  // namespace fer

@@ -29,7 +29,7 @@ double Random::normal() {
 
 std::uint64_t Random::below(std::uint64_t n) {
   require<ConfigError>(n > 0, "Random::below: n must be positive");
-  const std::uint64_t limit = UINT64_MAX - UINT64_MAX % n;  // a multiple of n, so that the rest is unbiased
+  const std::uint64_t limit = UINT64_MAX - UINT64_MAX % n;  // a multiple of n, so the remainder is unbiased
   for (;;) {
     const std::uint64_t high = bits();
     const std::uint64_t value = (high << 32) | bits();
@@ -39,14 +39,15 @@ std::uint64_t Random::below(std::uint64_t n) {
 
 namespace {
 
-// Of a thread, outside of scopes. A key's index is the step, with the number of the draw in its upper bits.
+// A thread's state outside of scopes. A key's index is the step, with the number of the draw in the upper
+// bits.
 struct ThreadRandom {
   std::uint64_t seed = 0, step = 0, draws = 0, initial_values = 0;
 };
 constexpr int draw_bit = 40;
 
 thread_local ThreadRandom of_thread;
-thread_local RandomKey key_of_scope;  // of the scopes, without a purpose
+thread_local RandomKey key_of_scope;  // the scopes' key, without a purpose
 thread_local bool in_scope = false;
 
 }  // namespace

@@ -45,7 +45,7 @@ void check_resize(const Tensor& images, const Tensor& y) {
       images.rank() == 4 && y.rank() == 4 && images.dim(0) == y.dim(0) && images.dim(3) == y.dim(3),
       "[resize_images] needs images N x H x W x C and y N x H' x W' x C, got ", images.shape(), " and ",
       y.shape());
-  constexpr std::int64_t most = 1 << 28;  // so that weights and offsets within an image fit 32 bits
+  constexpr std::int64_t most = 1 << 28;  // keeps weights and offsets within an image in 32 bits
   for (const Tensor* t : {&images, &y}) {
     const std::int64_t pixels = t->dim(1) * t->dim(2);
     require<ShapeError>(t->dim(1) > 0 && t->dim(2) > 0 && pixels <= most,

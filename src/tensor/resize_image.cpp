@@ -1,6 +1,6 @@
 // Bilinear resize of 8-bit pictures, antialiased where it shrinks, in Pillow's arithmetic: fixed-point
-// weights (tensor/resize_filter.h), a pass along the rows and one along the columns with 8-bit values between
-// them. It knows no tensor and no backend, as programs link it that need neither (the video module).
+// weights (tensor/resize_filter.h), a pass along the rows and one along the columns, with 8-bit values
+// between them. It uses neither Tensor nor Backend, because the video module links it without them.
 #include "tensor/resize_image.h"
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 namespace fer {
 namespace {
 
-// A signal handler may use it only because no lock is behind it.
+// Must be lock-free, because a signal handler writes it.
 std::atomic<int> requested_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 

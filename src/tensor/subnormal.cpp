@@ -39,7 +39,7 @@ constexpr bool kKnown = false;
 }  // namespace
 
 bool flush_subnormals(bool flush) {
-  // A thread inherits the setting of the one that starts it, but OpenMP's may be running already.
+  // A new thread inherits the setting of its parent, but OpenMP's threads may be running already.
 #pragma omp parallel
   flush_on_this_thread(flush);
   return kKnown;

@@ -9,7 +9,7 @@
 namespace fer {
 namespace {
 
-/// Bytes of a tensor. ShapeError if there can be none of this shape.
+/// Bytes of a tensor. ShapeError if no tensor can have this shape.
 std::size_t bytes_of(const Shape& shape, DType dtype) {
   std::size_t bytes = size_of(dtype);
   for (std::int64_t extent : shape) {
@@ -42,11 +42,11 @@ Storage::~Storage() {
   }
   if (!deleter) return;
   if (device != Device::cpu) {
-    // The owner may reuse it at once, and does not know the queue of those who still read it.
+    // The owner may reuse the memory at once, and does not know the queue of the device's pending reads.
     try {
       backend(device).synchronize();
     } catch (const Error&) {
-      // The device has failed, so that nothing reads it any more; whoever uses the device next is told.
+      // The device has failed, so nothing reads the memory any more. The next use of the device reports it.
     }
   }
   deleter(data);

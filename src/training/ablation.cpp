@@ -21,14 +21,14 @@ Json read_object(const fs::path& path) {
   return json;
 }
 
-/// What all cells of a folder share: the table's name and the configuration, without the seed.
+/// What all cells of a folder have in common: the table's name and the configuration, without the seed.
 Json identity(const AblationTable& table, const RunConfig& config) {
   Json json = Json::parse(to_json(config));
   json["training"].erase("seed");
   return json_document("ablation", 1, {{"table", table.name}, {"configuration", std::move(json)}});
 }
 
-/// Takes an empty folder, or one with cells of the same table, for this process alone.
+/// Locks an empty folder, or one with cells of the same table, for this process.
 FolderLock claim_folder(const fs::path& folder, const Json& wanted, TrainingObserver& observer) {
   const fs::path file = folder / "ablation.json";
   std::error_code error;
@@ -65,7 +65,7 @@ RunConfig cell_config(const RunConfig& base, const AblationVariant& variant, std
   return config;
 }
 
-/// The configurations of the cells that are not done, one a variant.
+/// The configurations of the unfinished cells, one per variant.
 std::vector<RunConfig> cells_to_run(const AblationTable& table, const RunConfig& base,
                                     const std::vector<std::uint64_t>& seeds, const fs::path& folder) {
   std::vector<RunConfig> configs;
@@ -106,7 +106,7 @@ std::string read_test_split(const fs::path& file) {
   return json_value<std::string>(read_object(file), "test_split", "", file.string());
 }
 
-/// Trains a cell, or goes on with it, and writes its cell.json.
+/// Trains a cell, or resumes it, and writes its cell.json.
 void run_cell(const RunConfig& config, const AblationVariant& variant, const fs::path& folder, Device device,
               TrainingObserver& observer) {
   std::error_code error;
@@ -123,7 +123,7 @@ void run_cell(const RunConfig& config, const AblationVariant& variant, const fs:
                                    {"best", evaluation_json(result.best, true)},
                                    {"last", evaluation_json(result.last, true)}});
   write_file_atomically(folder / "cell.json", json.dump() + "\n");
-  // The optimizer's state is twice the size of the weights, and a finished cell is never resumed.
+  // The optimizer's state is twice as large as the weights, and a finished cell is never resumed.
   fs::remove(folder / "last.safetensors", error);
 }
 
@@ -196,7 +196,7 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             TrainingObserver& observer) {
   require<ConfigError>(!seeds.empty(), "a table needs one seed or more");
   require<ConfigError>(!table.variants.empty(), "a table needs one variant or more");
-  // Counted twice, a run would pass for two that agree.
+  // A repeated seed would count as two runs that agree.
   require<ConfigError>(std::set<std::uint64_t>(seeds.begin(), seeds.end()).size() == seeds.size(),
                        "a seed is named twice");
   std::set<fs::path> folders;

@@ -1,4 +1,4 @@
-// Which settings make up the rows of the paper's tables, and what the paper reports for them.
+// The settings of each row of the paper's tables, and the results that the paper reports.
 #include <algorithm>
 
 #include "fer/nearest.h"

@@ -26,7 +26,7 @@ std::string spoken(std::string metric) {
   return metric;
 }
 
-/// "91.30 ± 0.21": per cent; the deviation is left out where one seed alone is known.
+/// "91.30 ± 0.21": per cent. The deviation is omitted if there is only one seed.
 std::string mean_text(const Spread& s) {
   if (s.count == 0) return "";
   const std::string mean = formatted("%.2f", 100 * s.mean);
@@ -42,7 +42,7 @@ std::string difference_text(const PairedComparison& c) {
   return text;
 }
 
-/// p values of all variants against the reference, corrected for their number; NaN at the reference.
+/// p values of all variants against the reference, corrected for their number; NaN for the reference itself.
 std::vector<double> corrected(const AblationResult& result, const std::string& metric) {
   std::vector<double> p;
   for (std::size_t v = 0; v < result.table.variants.size(); ++v) {
@@ -51,7 +51,7 @@ std::vector<double> corrected(const AblationResult& result, const std::string& m
   return holm(p);
 }
 
-/// McNemar's test of a variant against the reference, a seed at a time.
+/// McNemar's test of a variant against the reference, for each seed.
 std::map<std::uint64_t, McNemar> mcnemar_by_seed(const AblationResult& result, std::size_t variant) {
   std::map<std::uint64_t, McNemar> tests;
   for (const AblationCell& cell : result.cells) {

@@ -1,4 +1,4 @@
-// Backbones that were trained elsewhere: their sizes, and their weights under other projects' names.
+// Backbones that were trained elsewhere: their sizes, and their weights under the names of other projects.
 #include "fer/formats/matching.h"
 #include "fer/models/known_networks.h"
 #include "fer/training/experiment.h"
@@ -53,7 +53,7 @@ void adopt_landmark_sizes(const fs::path& file, FERNetConfig& config) {
   config.landmarks.units = {blocks("conv_3"), blocks("conv_4"),
                             config.landmarks.head ? blocks("conv_5") : config.landmarks.units.at(2)};
   if (last) config.landmarks.outputs = last->dim(0);
-  // Made once within the file's bounds: a tensor without elements has a width, too.
+  // Limits the network to the file's element count: a tensor without elements can still claim any width.
   const ParameterLimit limit(tensors.element_count(), name);
   const auto fits = uninitialised<MobileFaceNet>(config.landmarks);
 }

@@ -6,8 +6,8 @@
 namespace fer {
 namespace {
 
-// Raised when the meaning of a checkpoint's contents changes; older ones are then converted or refused by
-// name.
+// Incremented when the meaning of a checkpoint's contents changes. Older checkpoints are then converted or
+// refused by name.
 constexpr int checkpoint_version = 1;
 constexpr const char* optimizer_prefix = "optimizer/";
 

@@ -13,7 +13,7 @@
 namespace fer {
 namespace {
 
-/// The values of a setting that is one of several words, which name_of() gives.
+/// The values of a setting that takes one of several words, as name_of() returns them.
 template <typename T>
 constexpr std::initializer_list<T> choices = {};
 template <>
@@ -95,7 +95,7 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
     require<ConfigError>(is_utf8(text), where, " is not UTF-8: '", excerpt(text), "'");
     assign(field, Json(text), where);
   } else {
-    // Numbers and booleans are read as JSON reads them, lists with or without brackets; a bare word is none.
+    // Numbers, booleans and lists (brackets optional) are parsed as JSON; a bare word is not JSON.
     const bool bare_list = detail::is_json_list<T> && (text.empty() || text.front() != '[');
     assign(field, parse_value<T>(bare_list ? "[" + text + "]" : text, text, where), where);
   }
@@ -106,7 +106,7 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
   throw ConfigError(concat(source, ": unknown key '", excerpt(key), "'", advice(key, known)));
 }
 
-/// The words that a setting may be; empty if it is free.
+/// The words that a setting accepts; empty if it accepts any text.
 template <typename T>
 std::vector<std::string> choices_of(std::string_view key) {
   if (key == "preset") return preset_names();
@@ -116,7 +116,7 @@ std::vector<std::string> choices_of(std::string_view key) {
   return {};
 }
 
-/// What --help calls the values of a field.
+/// The placeholder for a field's values in --help.
 template <typename T>
 constexpr const char* type_of(std::string_view key) {
   if constexpr (detail::is_json_list<T>) return "LIST";

@@ -1,4 +1,4 @@
-// Where the weights that come with fer are looked for.
+// Finds the weights that come with fer.
 #include <array>
 #include <cstdlib>
 

@@ -41,7 +41,7 @@ void append_landmarks(const Tensor& points, std::vector<Landmarks>& landmarks) {
   }
 }
 
-/// Some columns of N x K scores.
+/// Selected columns of N x K scores.
 Tensor columns_of(const Tensor& scores, const std::vector<std::int64_t>& columns) {
   const auto values = scores.to_vector<float>();
   const auto width = static_cast<std::size_t>(scores.dim(1));
@@ -109,7 +109,7 @@ SamplePrediction Classifier::predict(const Image& image) const {
 
 std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& images,
                                                   std::vector<Landmarks>* landmarks) const {
-  constexpr std::size_t at_once = 32;  // a crowd is read in parts, so that memory does not grow with it
+  constexpr std::size_t at_once = 32;  // a crowd is read in parts, which bounds the memory
   NoGrad no_grad;
   std::vector<SamplePrediction> predictions;
   if (landmarks) landmarks->clear();
@@ -192,7 +192,7 @@ EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Da
                           std::shared_ptr<SampleCache> cache) {
   const ClassMap map = common_classes(classifier, dataset->info());
   const DatasetInfo data = dataset->info();
-  std::vector<std::int64_t> numbers, outputs;  // of samples, where some are left out; of scores
+  std::vector<std::int64_t> numbers, outputs;  // indices of the samples, if some are left out; of the scores
   if (!map.identical()) {
     std::vector<std::int64_t> places(data.class_names.size(), -1);
     std::vector<std::string> names;

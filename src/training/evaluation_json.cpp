@@ -42,7 +42,7 @@ Json subject_json(const EvaluationResult& result) {
           {"left_out", subject.left_out}};
 }
 
-/// Older evaluations do not say it.
+/// Older evaluations lack it.
 EvaluationSubject subject_of_json(const Json& json, const std::string& source) {
   if (!json.contains("dataset")) return {};
   const Json& weights = json_at(json, "weights", source);

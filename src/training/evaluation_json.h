@@ -1,4 +1,4 @@
-// Evaluations as JSON values, for those who put them into larger documents.
+// Converts evaluations to JSON values that can be part of larger documents.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@ Json evaluation_json(const EvaluationResult& result, bool with_samples);
 /// FormatError, naming `source`, unless `json` is an evaluation with its samples.
 EvaluationResult evaluation_of_json(const Json& json, const std::string& source);
 
-/// JSON has no NaN: a figure that is not defined is null.
+/// JSON has no NaN, so an undefined figure is null.
 inline Json json_number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }

@@ -1,4 +1,4 @@
-// What an evaluation is of: its data, its label rule, its weights, and the classes compared.
+// What an evaluation covers: its data, its label rule, its weights, and the classes compared.
 #include <algorithm>
 #include <numeric>
 #include <sstream>
@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-/// `result` had its network told only the classes at `kept` apart.
+/// The result that the network would have if it chose only among the classes in `kept`.
 EvaluationResult restricted(const EvaluationResult& result, const std::vector<std::int64_t>& kept) {
   std::vector<std::string> names;
   std::vector<std::int64_t> place(static_cast<std::size_t>(result.confusion.classes()), -1);
@@ -45,7 +45,7 @@ EvaluationResult restricted(const EvaluationResult& result, const std::vector<st
   return of_kept;
 }
 
-/// "; those of the network alone: contempt", or nothing.
+/// "; of the network alone: contempt", or nothing.
 std::string left_over(const std::string& owner, const std::vector<std::string>& names) {
   return names.empty() ? "" : concat("; of the ", owner, " alone: ", class_list_text(names));
 }

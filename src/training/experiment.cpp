@@ -25,8 +25,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-/// A network that finds the 68 points of a face: the landmark backbone with its head, or the image backbone
-/// with one.
+/// A network that finds the 68 points of a face: the landmark backbone or the image backbone, with a head.
 template <typename Net>
 class PointsTask : public Task {
  public:
@@ -74,7 +73,7 @@ FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
   return loss;
 }
 
-/// The whole network, trained on expressions.
+/// The whole network, for training on expressions.
 class ExpressionTask : public Task {
  public:
   ExpressionTask(FERNet& model, DataLoader* validation, const RunConfig& config, const DatasetInfo& data,
@@ -128,8 +127,8 @@ class ExpressionTask : public Task {
 };
 
 /// Sets the batch norm behind the landmark head's last layer to the mean and spread of the points of the
-/// first pictures. Adam moves a parameter by about lr a step, so from 1 and 0 it would need hundreds of steps
-/// to get to a mean face, in which nothing else is learnt.
+/// first pictures. Adam moves a parameter by about lr per step. From 1 and 0 it would take hundreds of steps
+/// to reach a mean face, and learn nothing else meanwhile.
 void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
   constexpr std::size_t enough = 256, points = 136;
   std::vector<double> sum(points, 0.0), squares(points, 0.0);
@@ -157,7 +156,7 @@ void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
   }
 }
 
-/// The settings of a stage that trains on the points of drawn faces.
+/// The settings of a stage that trains on the landmarks of drawn faces.
 RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   RunConfig stage = config;
   stage.data.name = "faces";
@@ -169,11 +168,11 @@ RunConfig points_stage(const RunConfig& config, std::int64_t epochs) {
   stage.training.optimizer = OptimizerKind::adam;
   stage.training.schedule = ScheduleKind::cosine;
   stage.training.weight_decay = stage.training.sam_rho = stage.training.ema_decay =
-      0;  // meant for the other stage
+      0;  // these three apply to the expression stage only
   stage.training.max_steps = 0;
-  stage.training.face_share = 0;  // that of drawn faces
+  stage.training.face_share = 0;  // applies to the expression stage only
   stage.training.balanced = stage.training.overfit_batch = false;
-  stage.augment = AugmentOptions{};  // flips and erasing, so that occluded and mirrored faces are learnt
+  stage.augment = AugmentOptions{};  // defaults: flips and erasing teach mirrored and occluded faces
   return stage;
 }
 
@@ -182,7 +181,7 @@ LoaderOptions with_cache(LoaderOptions options, const std::shared_ptr<SampleCach
   return options;
 }
 
-/// The drawn faces of such stages, drawn once for all of them.
+/// The drawn faces of the landmark stages, drawn once for all of them.
 struct DrawnFaces {
   explicit DrawnFaces(const RunConfig& stage)
       : cache(std::make_shared<SampleCache>()),
@@ -193,7 +192,7 @@ struct DrawnFaces {
   DataLoader train, test;
 };
 
-/// Trains the landmark backbone of `model` on drawn faces, or takes it from the folder if that is done.
+/// Trains the landmark backbone of `model` on drawn faces, or loads it from the folder if that stage is done.
 LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& faces, const fs::path& folder,
                            Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, config.landmarks.epochs);
@@ -202,7 +201,7 @@ LoopResult train_landmarks(FERNet& model, const RunConfig& config, DrawnFaces& f
   return run_training(task, faces.train, stage.training, folder, observer);
 }
 
-/// Trains the image backbone of `model` on the same points, through a head that is then put away.
+/// Trains the image backbone of `model` on the same points, through a head that is then discarded.
 LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFaces& faces,
                                 const fs::path& folder, Device device, TrainingObserver& observer) {
   const RunConfig stage = points_stage(config, image_epochs(config));
@@ -215,7 +214,7 @@ LoopResult train_image_backbone(FERNet& model, const RunConfig& config, DrawnFac
   return result;
 }
 
-/// Takes a new and empty folder, or with `resume` that of a run, for this process alone.
+/// Locks a new and empty folder, or with `resume` the folder of a run, for this process.
 FolderLock prepare_folder(const fs::path& folder, bool resume, TrainingObserver& observer) {
   std::error_code error;
   if (resume) {
@@ -242,14 +241,14 @@ std::shared_ptr<const Dataset> first_batch(const std::shared_ptr<const Dataset>&
   return subset(dataset, order);
 }
 
-/// Reads the best epoch's weights back into the model.
+/// Loads the best epoch's weights into the model and evaluates them.
 EvaluationResult evaluate_best(FERNet& model, DataLoader& loader, const fs::path& folder, Device device) {
   const fs::path best = folder / "best.safetensors";
   load_weights(load_state_dict(best), best.string(), model);
   return evaluate(model, loader, device);
 }
 
-/// `result` as one of the weights in a file.
+/// `result`, with the weights file noted in its subject.
 EvaluationResult of_weights(EvaluationResult result, const fs::path& file) {
   result.subject.weights = file.filename().string();
   result.subject.sha256 = file_sha256(file);
@@ -282,13 +281,13 @@ LoaderOptions evaluation_loader_options(const RunConfig& config) {
 
 namespace {
 
-/// The settings with what the data and the files of weights decide: the number of classes, sizes of parts.
+/// Completes the settings with values that depend on the data and the weight files: number of classes, sizes.
 RunConfig completed(RunConfig config, const Dataset& train, bool begins = true) {
   config.model.classes = train.classes();
   if (const std::string& file = config.training.init; !file.empty()) {
     if (begins) require_network_of(file, config.model);
   } else if (config.landmarks.file.empty()) {
-    config.model.landmarks.head = true;  // the head is what the backbone learns its points through
+    config.model.landmarks.head = true;  // the backbone learns its points through the head
   } else {
     adopt_landmark_sizes(config.landmarks.file, config.model);
   }
@@ -297,12 +296,12 @@ RunConfig completed(RunConfig config, const Dataset& train, bool begins = true) 
                     config.model.attention);
   }
   validate(config.model);
-  // What the loss lacks is said now, not after the landmark stage.
+  // Reports a loss that lacks something now, not after the landmark stage.
   const FERLoss checked_loss(loss_config(config.training, train.info().neutral));
   return config;
 }
 
-/// Loads the files of weights that the settings name; returns what to say of each.
+/// Loads the weight files that the settings name; returns a note about each.
 std::vector<std::string> load_named_weights(const RunConfig& config, const DatasetInfo& data, FERNet& model) {
   std::vector<std::string> reports;
   if (const std::string& file = config.training.init; !file.empty())
@@ -318,8 +317,8 @@ std::vector<std::string> load_named_weights(const RunConfig& config, const Datas
   return reports;
 }
 
-/// Writes the settings of a resumed run once a loop goes on with them. They may be others than before, and
-/// those that its checkpoint refuses must not take the place of those that it was begun with.
+/// Writes the settings of a resumed run when its loop begins. They may differ from the original settings, and
+/// settings that the checkpoint refuses must not overwrite those.
 class ResumedSettings final : public TrainingObserver {
  public:
   ResumedSettings(TrainingObserver& next, fs::path file, std::string settings)
@@ -467,7 +466,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
     if (!fs::exists(weights, error)) {
       train(model, config, faces, folder, device, observer);
       save_weights(weights, backbone, {{input_key, to_json(input_spec(points_stage(config, 1)))}});
-      fs::remove(folder / concat(stage, "-last.safetensors"), error);  // the optimizer is of no more use
+      fs::remove(folder / concat(stage, "-last.safetensors"), error);  // the optimizer's state is obsolete
     }
     return weights.string();
   };

@@ -9,8 +9,8 @@
 namespace fer {
 namespace {
 
-constexpr int largest_crop = 256;  // pixels a side of the data sets' cropped faces, at most
-constexpr int least_face = 16;     // pixels a side; below, no expression can be told
+constexpr int largest_crop = 256;  // pixels per side; the data sets' cropped faces are not larger
+constexpr int least_face = 16;     // pixels per side; smaller faces show no expression
 
 bool is_face_crop(const Image& image) {
   return image.width == image.height && image.width <= largest_crop;
@@ -22,7 +22,7 @@ Box clipped(const Box& box, const Image& image) {
           std::min(box.y + box.height, image.height) - top};
 }
 
-/// From fractions of `part` to fractions of a picture of width x height.
+/// Converts fractions of `part` to fractions of a picture of width x height.
 Landmarks moved(Landmarks landmarks, const Box& part, int width, int height) {
   for (Point2& p : landmarks) {
     p.x = (static_cast<float>(part.x) + p.x * static_cast<float>(part.width)) / static_cast<float>(width);
@@ -31,12 +31,12 @@ Landmarks moved(Landmarks landmarks, const Box& part, int width, int height) {
   return landmarks;
 }
 
-/// A face of a picture that was turned clockwise by so many quarters, in the picture of width x height
-/// before.
+/// Converts a face found in a picture that was turned clockwise by `quarters` back to the original picture of
+/// width x height.
 void turn_back(FaceReading& face, int quarters, int width, int height) {
   face.turn = 90 * quarters;
   for (; quarters > 0; --quarters) {
-    // what was y before a quarter turn is counted from the right after it
+    // a quarter turn makes y count from the right
     const int side = quarters % 2 == 1 ? height : width;
     face.box = {face.box.y, side - face.box.x - face.box.width, face.box.height, face.box.width};
     if (!face.landmarks) continue;

@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-constexpr double least_overlap = 0.3;  // of the union of two boxes that are the same face
+constexpr double least_overlap = 0.3;  // intersection over union of two boxes of the same face
 
 double overlap(const Box& a, const Box& b) {
   const double width = std::min(a.x + a.width, b.x + b.width) - std::max(a.x, b.x);
@@ -25,7 +25,7 @@ FaceTracker::FaceTracker(double memory) : memory_(memory) {
                        "faces are smoothed over a positive number of seconds, got ", memory);
 }
 
-/// The track of each face, null for a new one: the pairs that overlap most first.
+/// The track of each face, null for a new one. Pairs with the largest overlap are matched first.
 std::vector<FaceTracker::Track*> FaceTracker::matched(const std::vector<FaceReading>& faces) {
   struct Pair {
     double overlap;

@@ -18,11 +18,11 @@ namespace fs = std::filesystem;
 
 constexpr const char *head_weight = "head.weight", *head_bias = "head.bias";
 
-/// A file of weights, and what it says of itself.
+/// A file of weights and its description of itself.
 struct InitialWeights {
   std::string name;
   StateFile file;
-  std::optional<NetworkDescription> network;  ///< none: the file does not say
+  std::optional<NetworkDescription> network;  ///< none: the file has no description
 };
 
 InitialWeights read_initial_weights(const fs::path& path) {
@@ -38,7 +38,7 @@ std::vector<std::string> classes_of(const InitialWeights& weights) {
   return weights.network ? weights.network->class_names : std::vector<std::string>{};
 }
 
-/// The head of the model with the rows of the classes that the file knows, under the head's names.
+/// The model's head, with the file's rows for the classes that the file knows, under the head's names.
 StateDict head_by_class(const InitialWeights& weights, const ClassMap& map, FERNet& model) {
   StateDict head;
   const auto rows = static_cast<std::int64_t>(classes_of(weights).size());
@@ -93,7 +93,7 @@ RunConfig fine_tuning(const fs::path& file) {
   }
   config.training.init = file.string();
   // Measured on 126 pictures (docs/fine-tuning.md): larger steps forget more than they learn, and a dozen
-  // pictures held out choose an epoch by chance.
+  // held-out pictures would choose an epoch by chance.
   config.training.lr = 5e-5;
   config.training.batch_size = 16;
   config.training.epochs = 15;

@@ -45,7 +45,7 @@ std::string names_of(const Batch& batch, const Dataset& dataset) {
   return names;
 }
 
-/// One run of the loop, with what its parts share.
+/// One run of the loop and its shared state.
 class Run {
  public:
   Run(Task& task, DataLoader& loader, const TrainingConfig& config, const std::filesystem::path& folder,
@@ -72,7 +72,7 @@ class Run {
     resume();
     const std::int64_t end = last_step();
     const bool stands_within_epoch = progress_.epoch < config_.epochs && progress_.batch > 0;
-    if (stands_within_epoch && progress_.step >= end) finish_epoch({}, 0);  // as when it ended here before
+    if (stands_within_epoch && progress_.step >= end) finish_epoch({}, 0);  // as the earlier run did here
     if (progress_.epoch < config_.epochs && progress_.step < end) observer_.on_begin();
     while (progress_.epoch < config_.epochs && progress_.step < end) run_epoch(end);
     LoopResult result;
@@ -109,15 +109,15 @@ class Run {
     last_ = {log_.last_epoch_figures(task_.stage()), {}};
   }
 
-  /// The step with which the run ends: that of its last epoch, unless max_steps comes first.
+  /// The last step of the run: that of its last epoch, or max_steps if that is smaller.
   std::int64_t last_step() const {
     const std::int64_t left = (config_.epochs - progress_.epoch) * loader_.batches() - progress_.batch;
     const std::int64_t all = progress_.step + std::max<std::int64_t>(0, left);
     return config_.max_steps > 0 ? std::min(config_.max_steps, all) : all;
   }
 
-  /// The learning rate of a batch of the running epoch. Where it stands in its epoch counts, not how many
-  /// steps were done before, which with another batch size at the start of the run were more or fewer.
+  /// The learning rate of a batch of the running epoch. It depends on the position within the epoch, not on
+  /// the number of steps so far, because an earlier part of the run may have used another batch size.
   double rate_of(std::int64_t batch) const {
     return schedule_.rate(progress_.epoch * loader_.batches() + batch);
   }
@@ -165,7 +165,7 @@ class Run {
       }
     }
     keep_time();
-    // Ended by max_steps within the epoch: with more steps the run goes on from here.
+    // max_steps ended the run within an epoch. A run with more steps resumes from here.
     if (progress_.batch < loader_.batches()) save("last.safetensors");
     EpochReport report;
     report.waiting = loader_.seconds_waiting() / std::max(1e-9, seconds_since(start));
@@ -193,7 +193,7 @@ class Run {
     optimizer_->zero_grad();
     gradients();
     if (sam_) {
-      const StepReport first = report;  // the loss that counts is that of the first look
+      const StepReport first = report;  // report the loss at the original weights
       sam_->ascend();
       optimizer_->zero_grad();
       gradients();
@@ -211,8 +211,8 @@ class Run {
     return report;
   }
 
-  /// Evaluates the epoch and keeps the best one. Of an epoch that max_steps has cut short the checkpoint
-  /// knows nothing, and it is the best one only where there is no other to compare with.
+  /// Evaluates the epoch and keeps the best one. The checkpoint does not record an epoch cut short by
+  /// max_steps, and such an epoch is the best only if there is no other.
   void finish_epoch(EpochReport report, double seconds) {
     const Clock::time_point start = Clock::now();
     const bool whole = progress_.batch == loader_.batches();
@@ -227,7 +227,7 @@ class Run {
     report.best = !score || progress_.best_epoch == 0 || (whole && *score > progress_.best_score);
     if (report.best) {
       progress_.best_epoch = progress_.epoch + 1;
-      // JSON has no infinity; whatever is finite is better than this.
+      // JSON has no infinity; every finite score is better than this.
       progress_.best_score = score && std::isfinite(*score) ? *score : std::numeric_limits<double>::lowest();
       progress_.best_figures = figures_to_json(report.evaluation.figures);
       Metadata metadata = task_.metadata();
@@ -274,7 +274,7 @@ class Run {
   StepThreads threads_;
   Progress progress_;
   Evaluation last_;
-  bool holds_best_ = false;  // of the model: whether its weights are those of the best epoch
+  bool holds_best_ = false;  // whether the model holds the weights of the best epoch
 };
 
 }  // namespace

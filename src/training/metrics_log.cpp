@@ -10,7 +10,7 @@
 namespace fer {
 namespace {
 
-// JSON has no NaN: a figure that is not defined (recall of a class without samples) is null.
+// JSON has no NaN, so an undefined figure (recall of a class without samples) is null.
 Json to_object(const Figures& figures) {
   Json object = Json::object();
   for (const auto& [name, value] : figures) object[name] = std::isfinite(value) ? Json(value) : Json(nullptr);

@@ -1,6 +1,6 @@
-// metrics.jsonl: a JSON object a line, first {"document": "fer metrics", "version": 1, "kind": "head"}, then
-// {"kind": "step" | "epoch", "stage": Task::stage(), "step": n, ...}.
-// Lines are appended and flushed; resuming cuts off what lies after the checkpoint.
+// metrics.jsonl: one JSON object per line. The first is {"document": "fer metrics", "version": 1, "kind":
+// "head"}, the others {"kind": "step" | "epoch", "stage": Task::stage(), "step": n, ...}.
+// Lines are appended and flushed. Resuming removes the lines after the checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -20,8 +20,8 @@ class MetricsLog {
   explicit MetricsLog(std::filesystem::path path);
   void step(const StepReport& report);
   void epoch(const EpochReport& report);
-  /// Removes the stage's lines of later steps, that of an epoch which is not complete, and a last line that a
-  /// kill left incomplete.
+  /// Removes the stage's lines for later steps, the line of an incomplete epoch, and a last line that a kill
+  /// left incomplete.
   void keep_until(const std::string& stage, const Progress& progress);
   /// The figures of the stage's newest epoch line; empty if there is none.
   Figures last_epoch_figures(const std::string& stage) const;
@@ -33,17 +33,17 @@ class MetricsLog {
   std::ofstream out_;
 };
 
-/// A line's stage as it was written: logs of earlier versions have "landmarks-" for "landmarks".
+/// The current name of a written stage: logs of earlier versions have "landmarks-" for "landmarks".
 std::string stage_name(std::string written);
 
 std::string figures_to_json(const Figures& figures);
-/// FormatError, naming `source`, unless `text` is an object; what is no number in it is NaN.
+/// FormatError, naming `source`, unless `text` is an object. Values that are not numbers become NaN.
 Figures figures_from_json(const std::string& text, const std::string& source);
 Figures figures_of_json(const Json& object);
 
-/// Calls `take` with each line, its value, an object, and "PATH: line N". A last line without its end, which
-/// a kill has left, is passed over where it is no JSON. FormatError, naming file and line, if another one is
-/// damaged.
+/// Calls `take` for each line with the line, its value (an object) and "PATH: line N". A last line without
+/// its newline, left by a kill, is skipped if it is not JSON. FormatError, naming file and line, if any other
+/// line is damaged.
 void read_json_lines(
     const std::filesystem::path& path,
     const std::function<void(std::string_view line, const Json& value, const std::string& where)>& take);

@@ -123,14 +123,14 @@ Sam::Sam(const std::vector<NamedVariable>& parameters, double rho)
 
 void Sam::ascend() {
   require<ConfigError>(slots_.empty(), "sam: ascend() was called twice without restore()");
-  // The way back restores a copy: subtracting what was added would leave rounding errors behind.
+  // restore() copies the saved weights back: subtracting the step would leave rounding errors.
   for (NamedVariable& p : parameters_) {
     slots_.push_back({p.variable.mutable_value(), p.variable.grad(), Tensor::empty_like(p.variable.value())});
   }
   const Tensor norm = gradient_norm_of(parameters_);
   if (norm.defined()) {
     backend_for(parameters_).sam_ascend(slots_, rho_, norm);
-  } else {  // no gradient, no way
+  } else {  // no gradient: nothing to ascend
     for (SamSlot& slot : slots_) slot.saved.copy_from(slot.param);
   }
 }

@@ -20,7 +20,7 @@ struct Reached {
   std::int64_t epoch = 0, step = 0;
 };
 
-/// How far the log says each stage has come.
+/// How far each stage has come, according to the log.
 std::map<std::string, Reached> stages_of(const fs::path& log) {
   std::map<std::string, Reached> stages;
   if (!is_there(log)) return stages;
@@ -58,7 +58,7 @@ void require_resumable(const fs::path& folder) {
   RunConfig written;
   if (is_there(folder / "config.json")) read_config(written, folder / "config.json");
   for (const auto& [stage, reached] : stages_of(folder / "metrics.jsonl")) {
-    // What follows a checkpoint in the log says that there was one.
+    // Log entries beyond the first checkpoint prove that there was one.
     const std::int64_t every = written.training.save_every;
     const bool saved = reached.epoch > 1 || (every > 0 && reached.step > every);
     const std::string name = (stage.empty() ? "" : stage + "-") + "last.safetensors";

@@ -14,7 +14,7 @@ void note_warnings(const Dataset& dataset, TrainingObserver& observer) {
   }
 }
 
-/// Notes every ten seconds how far it is.
+/// Notes the progress every ten seconds.
 ProgressFunction noting(TrainingObserver& observer) {
   return [&observer, noted = LookClock::now()](std::int64_t done, std::int64_t all) mutable {
     if (LookClock::now() - noted > std::chrono::seconds(10)) {

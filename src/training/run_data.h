@@ -1,4 +1,4 @@
-// The data of a training: its parts, opened, looked at, and without the pictures that cannot be read.
+// The data of a training: its parts, opened and checked, without pictures that cannot be read.
 #pragma once
 
 #include <memory>
@@ -9,15 +9,15 @@
 namespace fer {
 
 struct RunData {
-  std::shared_ptr<const Dataset> train, test, validation;  ///< validation: null where its fraction is 0
+  std::shared_ptr<const Dataset> train, test, validation;  ///< validation: null if its fraction is 0
 };
 
 RunData open_data(const DatasetOptions& options);
 
-/// Looks at every picture of a file, so that a damaged one is met now and not after hours, and keeps it in
-/// `cache` for the network's size, so that it is read once. Bad ones are left out as far as
-/// DatasetOptions::skip_bad allows. Notes the warnings of all parts. Returns whether all pictures to train on
-/// are grey. DataError, naming the bad pictures, if they are more; Interrupted if the observer wants it.
+/// Reads every picture file now, so that a damaged one is found before hours of training, and keeps it in
+/// `cache` at the network's size, so that it is read only once. Leaves out bad pictures, up to
+/// DatasetOptions::skip_bad. Notes the warnings of all parts. Returns whether all training pictures are grey.
+/// DataError, naming the bad pictures, if there are more; Interrupted if the observer asks for it.
 bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache, TrainingObserver& observer);
 
 }  // namespace fer

@@ -24,7 +24,7 @@ void require_classes_of_run(const std::filesystem::path& folder, const DatasetIn
   if (!has_checkpoint(folder)) return;
   const std::filesystem::path file = folder / "last.safetensors";
   const Metadata metadata = SafetensorsFile(file).metadata();
-  if (!describes_network(metadata)) return;  // load_checkpoint() says what the file lacks
+  if (!describes_network(metadata)) return;  // load_checkpoint() reports what the file lacks
   const std::vector<std::string> learnt = parse_description(metadata, file.string()).class_names;
   require<DataError>(
       learnt == data.class_names, file.string(), ": the run learns the classes ", class_list_text(learnt),
@@ -37,7 +37,7 @@ void require_input_of_run(const std::filesystem::path& folder, const RunConfig& 
   const std::filesystem::path file = folder / "last.safetensors";
   const Metadata metadata = SafetensorsFile(file).metadata();
   const auto stated = metadata.find(input_key);
-  if (stated == metadata.end()) return;  // of an older program
+  if (stated == metadata.end()) return;  // written by an older program
   const InputSpec begun = parse_input_spec(stated->second, file.string()), now = input_spec(config);
   require<ConfigError>(begun == now, file.string(), ": the run expects ", description_of(begun),
                        "; the settings now say ", description_of(now),

@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-/// null is what JSON has for NaN.
+/// JSON's null stands for NaN.
 double figure(const Json& line, const char* key, const std::string& where) {
   return json_at(line, key, where).is_null() ? std::nan("") : json_at<double>(line, key, where);
 }

@@ -37,7 +37,7 @@ double incomplete_beta(double x, double a, double b) {
   if (x >= 1) return 1;
   const double front =
       std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
-  // The fraction converges fast on this side of the mean; the other side follows by symmetry.
+  // The fraction converges fast on this side of the mean; symmetry gives the other side.
   if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(x, a, b) / a;
   return 1 - front * beta_fraction(1 - x, b, a) / b;
 }
@@ -81,7 +81,7 @@ McNemar mcnemar(std::int64_t both_right, std::int64_t only_first, std::int64_t o
                 std::int64_t both_wrong) {
   McNemar result{both_right, only_first, only_second, both_wrong, 1};
   const std::int64_t n = only_first + only_second, least = std::min(only_first, only_second);
-  double tail = 0;  // P(X <= least), X binomial with n and 1/2
+  double tail = 0;  // P(X <= least), X binomial(n, 1/2)
   const auto trials = static_cast<double>(n);
   for (std::int64_t k = 0; k <= least; ++k) {
     const auto hits = static_cast<double>(k);

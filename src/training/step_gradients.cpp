@@ -52,7 +52,7 @@ StepLoss StepGradients::compute(const std::vector<Tensor>& inputs, std::uint64_t
     warm_ = false;
     inputs_ = inputs;
   }
-  // The first step is computed directly: whatever is set up at first use cannot be captured.
+  // The first step is computed directly: one-time set-up cannot be captured.
   if (graph_wanted_ && warm_ && !graph_) capture(inputs, step);
   if (!graph_) {
     const RandomScope random(seed_, step);

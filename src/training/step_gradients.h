@@ -18,12 +18,12 @@ struct StepLoss {
 
 class StepGradients {
  public:
-  /// With `graph`, steps are captured if the device can; if not, the observer is told why, once.
+  /// With `graph`, captures steps if the device can; if not, tells the observer why, once.
   StepGradients(Task& task, std::vector<NamedVariable> parameters, std::uint64_t seed, bool graph,
                 TrainingObserver& observer);
 
-  /// Adds the gradients of the loss of `inputs` to the parameters, whose gradients are undefined before.
-  /// `step` is what dropout draws by. Waits for the device.
+  /// Adds the gradients of the loss of `inputs` to the parameters, whose gradients must be undefined before.
+  /// `step` is the random key of dropout. Waits for the device.
   StepLoss compute(const std::vector<Tensor>& inputs, std::uint64_t step);
 
  private:
@@ -35,8 +35,8 @@ class StepGradients {
   std::uint64_t seed_;
   bool graph_wanted_;
   TrainingObserver& observer_;
-  bool warm_ = false;           ///< a step of these shapes has been computed directly
-  std::vector<Tensor> inputs_;  ///< the memory that the graph reads; or shapes, before it is captured
+  bool warm_ = false;           ///< a step with these shapes has been computed directly
+  std::vector<Tensor> inputs_;  ///< the memory that the graph reads; before the capture, only shapes
   LossResult loss_;             ///< the memory that it writes
   std::unique_ptr<GradientGraph> graph_;
 };

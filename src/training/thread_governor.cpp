@@ -29,7 +29,7 @@ bool ThreadGovernor::threads_crowded(int threads) {
   constexpr std::chrono::microseconds slow(200);
   const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
-  start_and_join();  // may have to make the threads
+  start_and_join();  // may have to create the threads
   int slow_ones = 0, quick_ones = 0;
   while (slow_ones < most_slow && quick_ones < most_slow) {
     const Clock::time_point start = Clock::now();
@@ -44,7 +44,7 @@ void ThreadGovernor::look(double now) {
   const std::size_t before = level_;
   while (level_ + 1 < levels_.size() && crowded_(levels_[level_])) ++level_;
   if (level_ != before) {
-    // Given up again soon after it was taken back: it was no room to stay in.
+    // If the level was given up again soon after it was raised, wait longer before the next try.
     pause_ = now - changed_ < pause_ ? std::min(2 * pause_, kLongestPause) : kShortestPause;
     changed_ = now;
     return;

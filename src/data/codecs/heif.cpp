@@ -1,4 +1,4 @@
-// HEIC and AVIF through libheif, which turns and mirrors a picture as its file says.
+// HEIC and AVIF through libheif, which turns and mirrors a picture as its file requires.
 #include <libheif/heif.h>
 
 #include <cstring>

@@ -1,5 +1,5 @@
-// What the module of HEIC and AVIF offers to the program that loads it. libheif brings encoders and decoders
-// of video, whose loading would slow every start.
+// The interface of the module for HEIC and AVIF. libheif loads video encoders and decoders, which would slow
+// every start of the program, so it is loaded on first use.
 #pragma once
 
 #include "data/image_decoders.h"
@@ -14,5 +14,5 @@ Image heif_module_decode(ImageBytes bytes, ImageMarkers& markers, const std::str
 
 }  // namespace fer::detail
 
-/// The one symbol that is looked up.
+/// The only symbol that the program looks up.
 extern "C" const fer::detail::HeifModule fer_heif_module;

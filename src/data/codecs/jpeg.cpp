@@ -1,4 +1,4 @@
-// JPEG through libjpeg-turbo: the pixels that Pillow, and so torchvision, has of the same file.
+// JPEG through libjpeg-turbo: the same pixels as Pillow, and so torchvision, reads from a file.
 #include <csetjmp>
 #include <cstdio>
 #include <new>
@@ -12,8 +12,8 @@
 namespace fer::detail {
 namespace {
 
-/// libjpeg reports an error by a call that must not return. What it says is kept, and thrown as an exception
-/// from above its frames.
+/// libjpeg reports an error by a call that must not return. The message is kept and thrown as an exception
+/// after leaving libjpeg's frames.
 struct JpegErrors {
   jpeg_error_mgr manager;  // libjpeg's part; the callbacks cast from it
   std::jmp_buf jump;
@@ -32,7 +32,7 @@ JpegErrors& jpeg_errors(j_common_ptr info) {
   std::longjmp(errors.jump, 1);
 }
 
-/// What libjpeg goes on from by making up pixels is an error here; what costs no pixel is not.
+/// Warnings after which libjpeg invents pixels are errors here; warnings that cost no pixel are not.
 void jpeg_warn(j_common_ptr info, int level) {
   if (level >= 0) return;  // a trace
   switch (info->err->msg_code) {
@@ -61,7 +61,7 @@ struct JpegReader {
   }
   ~JpegReader() { jpeg_destroy_decompress(&info); }
 
-  /// Calls libjpeg; false if it failed. `step` must hold nothing that has a destructor.
+  /// Calls libjpeg; false if it failed. `step` must not hold an object with a destructor.
   template <typename Step>
   bool attempt(Step step) {
     if (setjmp(errors.jump) != 0) return false;
@@ -70,7 +70,7 @@ struct JpegReader {
   }
 };
 
-/// Of an Adobe file, where the samples say how much of each ink is absent.
+/// For Adobe files, whose samples are inverted: they give the share of each ink that is absent.
 void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, int width) {
   for (int x = 0; x < width; ++x, cmyk += 4) {
     for (int c = 0; c < 3; ++c) *rgb++ = static_cast<std::uint8_t>((cmyk[c] * cmyk[3] + 127) / 255);

@@ -1,4 +1,4 @@
-// TIFF through libtiff, which brings every kind that it knows to 8 bits of red, green, blue and alpha.
+// TIFF through libtiff, which converts every supported kind to 8 bits of red, green, blue and alpha.
 #include <tiffio.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 struct TiffSource {
   ImageBytes bytes;
   std::size_t at = 0;
-  std::string problem{};  ///< the first that libtiff reports
+  std::string problem{};  ///< the first problem that libtiff reports
 };
 
 TiffSource& tiff_source(thandle_t handle) {
@@ -53,7 +53,7 @@ int tiff_error(TIFF*, void* handle, const char*, const char* format, va_list arg
   std::string& problem = static_cast<TiffSource*>(handle)->problem;
   char text[256];
   std::vsnprintf(text, sizeof(text), format, arguments);
-  if (problem.empty()) problem = text + std::strspn(text, ": ");  // what stands before is the file's name
+  if (problem.empty()) problem = text + std::strspn(text, ": ");  // the prefix is the file's name
   return 1;
 }
 
@@ -72,7 +72,7 @@ std::unique_ptr<TIFF, TiffClose> open_tiff(TiffSource& source) {
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), tiff_error, &source);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), tiff_warning, nullptr);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), tmsize_t{1} << 30);
-  // m: no mapping of the file, which there is none of
+  // m: do not map the file; it is in memory
   return std::unique_ptr<TIFF, TiffClose>(TIFFClientOpenExt("", "rm", &source, tiff_read, tiff_write,
                                                             tiff_seek, tiff_close, tiff_size, nullptr,
                                                             nullptr, options.get()));
@@ -84,8 +84,8 @@ bool is_grey(TIFF* tiff) {
   return photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE;
 }
 
-/// libtiff multiplies colours by alpha where the file keeps the two apart. Here alpha is dropped, as it is of
-/// PNG and WebP, so libtiff is told that there is nothing to multiply.
+/// libtiff multiplies colours by alpha if the file stores them unmultiplied. fer drops alpha, as for PNG and
+/// WebP, so libtiff is told that there is nothing to multiply.
 void keep_colours(TIFF* tiff) {
   std::uint16_t count = 0;
   std::uint16_t* kinds = nullptr;
@@ -117,7 +117,7 @@ Image decode_tiff(ImageBytes bytes, ImageMarkers& markers, const std::string& na
       TIFFRGBAImageOK(tiff.get(), reason) && TIFFRGBAImageBegin(&reader, tiff.get(), 1, reason), "'", name,
       "' is a TIFF that libtiff cannot convert: ", reason);
   const std::unique_ptr<TIFFRGBAImage, TiffClose> end(&reader);
-  // as stored; the orientation is applied later, with those of other formats
+  // as stored; the orientation is applied later, as for other formats
   markers.orientation = reader.orientation >= 1 && reader.orientation <= 8 ? reader.orientation : 1;
   reader.req_orientation = reader.orientation;
   std::vector<std::uint32_t> raster(std::size_t{width} * height);

@@ -26,7 +26,7 @@ Image first_of_animation(ImageBytes bytes, int width, int height, const std::str
   const WebPData data{bytes.data(), bytes.size()};
   const std::unique_ptr<WebPAnimDecoder, void (*)(WebPAnimDecoder*)> decoder(
       WebPAnimDecoderNew(&data, &options), WebPAnimDecoderDelete);
-  std::uint8_t* canvas = nullptr;  // RGBA, of the decoder
+  std::uint8_t* canvas = nullptr;  // RGBA, owned by the decoder
   int time = 0;
   if (!decoder || !WebPAnimDecoderGetNext(decoder.get(), &canvas, &time))
     webp_fail(VP8_STATUS_BITSTREAM_ERROR, name);

@@ -1,7 +1,7 @@
-// dlib's frontal face detector: five linear classifiers (ahead, turned left and right, tilted left and right)
-// on histograms of oriented gradients, slid over a pyramid of the picture (Dalal and Triggs, 2005; King,
-// 2015). Its window is 80 x 80 pixels, so the picture is first brought to the size at which the smallest face
-// looked for has as many.
+// dlib's frontal face detector: five linear classifiers (frontal, turned left and right, tilted left and
+// right) on histograms of oriented gradients, slid over a pyramid of the picture (Dalal and Triggs, 2005;
+// King, 2015). Its window is 80 x 80 pixels, so the picture is first scaled so that the smallest face to find
+// has that size.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -16,9 +16,9 @@ namespace {
 
 using Detector = dlib::object_detector<dlib::scan_fhog_pyramid<dlib::pyramid_down<6>>>;
 
-constexpr double window = 80;    // pixels a side
-constexpr double most_zoom = 2;  // a face of fewer than 40 pixels has too little to show
-constexpr int least_side = 20;   // of a picture: half of the least face
+constexpr double window = 80;    // pixels per side
+constexpr double most_zoom = 2;  // smaller faces than 40 pixels show too little
+constexpr int least_side = 20;   // of a picture: half of the smallest face
 
 constexpr unsigned char filters[] = {
 #include "frontal_filters.inc"
@@ -46,7 +46,7 @@ class DlibFaceDetector : public FaceDetector {
     for (int y = 0; y < grey.height; ++y) std::copy_n(grey.row(y), grey.width, &pixels[y][0]);
 
     std::vector<std::pair<double, dlib::rectangle>> found;
-    Detector detector = detector_;  // a search leaves its pyramid in the detector
+    Detector detector = detector_;  // a copy: a search stores its pyramid in the detector
     detector(pixels, found);
     std::vector<DetectedFace> faces;
     for (const auto& [score, rectangle] : found) {

@@ -1,6 +1,6 @@
-// dlib's object detector, without what of dlib needs LAPACK: the filters are factored by a singular value
-// decomposition of 10 x 10 matrices, for which dlib has code of its own. So fer is linked with nothing that
-// would have to be loaded at each start.
+// dlib's object detector without the parts of dlib that need LAPACK. The filters are factored by a singular
+// value decomposition of 10 x 10 matrices, for which dlib has its own code. So fer needs no library that
+// would be loaded at each start.
 #pragma once
 
 #pragma GCC diagnostic push

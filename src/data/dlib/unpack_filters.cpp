@@ -1,5 +1,5 @@
-// A step of the build: dlib's header holds its five frontal filters as compressed text that takes a quarter
-// of a second to unpack. They are unpacked here, once, and written as the bytes of a C array.
+// A build step. dlib's header holds its five frontal filters as compressed text, which takes a quarter of a
+// second to unpack. This program unpacks them once and writes them as the bytes of a C array.
 //
 //   unpack_filters OUTPUT
 #include <cstdio>

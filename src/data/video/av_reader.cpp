@@ -12,7 +12,7 @@ extern "C" {
 namespace fer::detail {
 namespace {
 
-/// Quarter turns, clockwise, that bring a stream's pictures upright; phones store how they were held.
+/// Clockwise quarter turns that bring a stream's pictures upright; phones store how they were held.
 int quarter_turns(const AVStream& stream) {
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
   const AVPacketSideData* found = av_packet_side_data_get(
@@ -30,7 +30,7 @@ int quarter_turns(const AVStream& stream) {
 class AvReader : public VideoReader {
  public:
   AvReader(std::string name, const std::string& url, const AVInputFormat* device) : name_(std::move(name)) {
-    av_log_set_level(AV_LOG_QUIET);  // what is wrong is said by the errors thrown here
+    av_log_set_level(AV_LOG_QUIET);  // the errors thrown here report problems instead
     AVFormatContext* opened = nullptr;
 #if LIBAVFORMAT_VERSION_MAJOR >= 59
     const AVInputFormat* format = device;
@@ -77,13 +77,13 @@ class AvReader : public VideoReader {
     require<FormatError>(codec != nullptr, "'", name_, "': libav cannot decode ", avcodec_get_name(id));
     decoder_.reset(avcodec_alloc_context3(codec));
     avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
-    decoder_->thread_count = 0;  // as many as there are cores
+    decoder_->thread_count = 0;  // one per core
     const int error = avcodec_open2(decoder_.get(), codec, nullptr);
     require<FormatError>(error >= 0, "'", name_, "': cannot decode ", avcodec_get_name(id), ": ",
                          av_text(error));
   }
 
-  /// The next picture into decoded_; false at the end.
+  /// Decodes the next picture into decoded_; false at the end.
   bool receive() {
     while (true) {
       const int got = avcodec_receive_frame(decoder_.get(), decoded_.get());

@@ -1,5 +1,5 @@
-// Frames into a video file: converted to YUV 4:2:0, encoded and multiplexed, beside the target until
-// complete.
+// Writes frames into a video file: converts to YUV 4:2:0, encodes and multiplexes. The file is written beside
+// the target until it is complete.
 #include <unistd.h>
 
 #include <algorithm>
@@ -92,7 +92,8 @@ class AvWriter : public VideoWriter {
     height_ = height;
     const AVCodec* chosen = codec();
     encoder_.reset(avcodec_alloc_context3(chosen));
-    // 4:2:0 halves the colours' resolution, so extents are even; at most one row and column are stretched.
+    // 4:2:0 halves the resolution of colours, so extents must be even; at most one row and column are
+    // stretched.
     encoder_->width = width + width % 2;
     encoder_->height = height + height % 2;
     encoder_->pix_fmt = AV_PIX_FMT_YUV420P;

@@ -1,4 +1,4 @@
-// Loads the module of videos at the first use.
+// Loads the video module on first use.
 #include "data/module_loader.h"
 #include "data/video/module.h"
 

@@ -1,6 +1,5 @@
-// What the module of videos offers to the program that loads it. libav brings some two hundred shared
-// libraries, whose loading takes longer than a prediction: so they belong to a module that is loaded when a
-// video is asked for.
+// The interface of the video module. libav loads about two hundred shared libraries, which takes longer than
+// a prediction, so it is in a module that is loaded when a video is opened.
 #pragma once
 
 #include "fer/data/video.h"
@@ -19,5 +18,5 @@ std::unique_ptr<VideoWriter> av_create_video(const std::filesystem::path& path, 
 
 }  // namespace fer::detail
 
-/// The one symbol that is looked up.
+/// The only symbol that the program looks up.
 extern "C" const fer::detail::VideoModule fer_video_module;
