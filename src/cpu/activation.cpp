@@ -1,11 +1,12 @@
 // Activations: relu, the exact gelu and sigmoid.
 //   relu     y = max(x, 0)              dx = dy where x > 0
-//   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x)),  Phi the normal distribution, phi its
-//   density sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
-// In float, Phi comes from one exponential and one rational function: Phi(-|x|) = exp(-x^2/2) G(|x|), where G
-// (Mills' ratio over sqrt(2 pi)) is smooth and without cancellation, so the tails are accurate relatively
-// too. Its coefficients are a minimax fit over [0, 14.5], beyond which the exponential is zero: relative
-// error 6e-9, 3e-7 with rounding. In double, std::erfc.
+//   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x))
+//   sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
+// Phi is the normal distribution and phi its density. In float, Phi comes from one exponential and one
+// rational function: Phi(-|x|) = exp(-x^2/2) G(|x|). G (Mills' ratio over sqrt(2 pi)) is smooth and computed
+// without cancellation, so the tails have a small relative error too. Its coefficients are a minimax fit over
+// [0, 14.5], beyond which the exponential is zero. The relative error is 6e-9, or 3e-7 with rounding. Double
+// uses std::erfc.
 #include "cpu/cpu_backend.h"
 #include "cpu/parallel.h"
 
@@ -31,7 +32,7 @@ namespace {
 using Floats = hn::ScalableTag<float>;
 using Vector = hn::Vec<Floats>;
 
-// out[i] = f(a[i], b[i]) by vectors; the rest at the end goes through a padded one.
+// out[i] = f(a[i], b[i]) by vectors. The remainder at the end goes through a padded vector.
 template <typename F>
 HWY_INLINE void map_vectors(const float* a, const float* b, float* out, std::int64_t n, const F& f) {
   const Floats d;
@@ -98,7 +99,7 @@ void sigmoid_forward(const float* x, float* y, std::int64_t n) {
   map_vectors(x, x, y, n, [](Vector v, Vector) HWY_ATTR {
     const Floats d;
     const Vector one = hn::Set(d, 1.0f);
-    // Exp is defined up to 104, where it is infinite already; it does not pass NaN on.
+    // Exp is defined up to 104, where it is already infinite. It does not propagate NaN.
     const Vector e = hn::Exp(d, hn::Min(hn::Neg(v), hn::Set(d, 104.0f)));
     return hn::IfThenElse(hn::IsNaN(v), v, hn::Div(one, hn::Add(one, e)));
   });

@@ -13,14 +13,15 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::size_t kCacheLine = 64;  // and a vector of AVX-512
+constexpr std::size_t kCacheLine = 64;  // also the size of an AVX-512 vector
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-// Of addresses, where pages are there once they are touched. What no block has reached yet is one hole with
-// what is free below it, and as long as that is the largest it is taken last: where a stretch nears its end,
-// the little that is left of it looks like a hole that fits well.
+// Address space per region; pages are allocated when first touched. The part that no block has reached yet,
+// and any free space just below it, form one hole. While it is the largest hole, it is used last. Near a
+// region's end, what is left would be small enough to look like a good fit.
 constexpr std::size_t kStretch = std::size_t{64} << 30;
 
-// Smaller blocks are malloc's. So are all under a sanitizer, which sees the end of malloc's blocks alone.
+// Smaller blocks come from malloc. Under a sanitizer all blocks do: it detects overruns only of malloc's
+// blocks.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t kLeastBlock = SIZE_MAX;
 #else
@@ -35,7 +36,7 @@ class Arena {
  public:
   void* allocate(std::size_t size) {
     const std::lock_guard lock(mutex_);
-    // The smallest hole that is large enough, and of several the one of the lowest address.
+    // The smallest hole that is large enough. Among holes of equal size, the one at the lowest address.
     auto found = by_size_.lower_bound({size, nullptr});
     if (found == by_size_.end()) {
       if (!grow(size)) return nullptr;
@@ -77,7 +78,7 @@ class Arena {
     by_size_.erase({size, begin});
   }
 
-  // A stretch more, a shorter one where addresses are scarce; at least `size` bytes.
+  // Adds a region of at least `size` bytes. It is smaller than kStretch if address space is scarce.
   bool grow(std::size_t size) {
     const std::size_t least = round_up(size, kHugePage);
     for (std::size_t wanted = std::max(kStretch, least);; wanted = std::max(wanted / 2, least)) {
@@ -90,7 +91,7 @@ class Arena {
       char* begin = static_cast<char*>(map);
       begin += (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
 #ifdef MADV_HUGEPAGE
-      madvise(begin, wanted, MADV_HUGEPAGE);  // passes are a fifth faster; a wish, and failing is harmless
+      madvise(begin, wanted, MADV_HUGEPAGE);  // makes passes a fifth faster; only a hint, may fail
 #endif
       add(begin, wanted);
       return true;

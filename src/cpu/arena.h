@@ -1,7 +1,7 @@
-// Memory of tensors and of scratch buffers, from stretches of huge pages that are cut as needed: what is
-// freed merges with its free neighbours and serves requests of any size. Kept by size instead, a training
-// step's blocks would add up to twice what it ever holds at once, as backward asks for other sizes than
-// forward did; given back to the system, their pages would have to be cleared again in every step.
+// Memory for tensors and scratch buffers, cut as needed from regions of huge pages. A freed block merges with
+// its free neighbours and can serve a request of any size. Free lists by size would hold up to twice what a
+// training step uses at once, because backward asks for other sizes than forward. Returning the pages to the
+// system would make it clear them again in every step.
 #pragma once
 
 #include <cstddef>

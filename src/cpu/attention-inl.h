@@ -1,22 +1,23 @@
-// The attention kernels of one head, by tiles with an online softmax (Dao et al., FlashAttention, 2022),
-// compiled once for each instruction set through Highway.
+// The attention kernels of one head: tiles with an online softmax (Dao et al., FlashAttention, 2022),
+// compiled once per instruction set through Highway.
 //
-// Scores are computed transposed: a vector holds one key's scores for neighbouring queries. So the greatest
-// score and the sum of a query are those of a lane, no vector is ever reduced across its lanes, and the
-// exponentials lie as the next product reads them. Every product is C (+)= A B with B in panels: kPanel
-// columns (two vectors) of all rows of B lie together, so that the inner loop streams through memory; A is
-// read element by element through two strides, so keys and values are read where they lie. A score is one
-// chain of multiply-adds over the head's width, whatever the tile: backward recomputes the bits that forward
-// saw, and a saturated softmax stays exactly one.
+// Scores are computed transposed: a vector holds one key's scores for neighbouring queries. Each lane keeps
+// the maximum and the sum of its own query, no vector is reduced across its lanes, and the exponentials are
+// already in the layout that the next product reads. Every product is C (+)= A B with B in panels: kPanel
+// columns (two vectors) of all rows of B are contiguous, so the inner loop streams through memory. A is read
+// element by element through two strides, so keys and values need no copy. A score is one chain of
+// multiply-adds over the head's width, whatever the tile. So backward recomputes exactly the bits of forward,
+// and a saturated softmax stays exactly one.
 //
-// Forward, for a panel of queries, over tiles of keys:   S^T = K (scale Q)^T;  m' = max(m, max S);  P = exp(S
-// - m');
+// Forward, for a panel of queries, over tiles of keys:
+//   S^T = K (scale Q)^T;  m' = max(m, max S);  P = exp(S - m');
 //   sum = sum exp(m - m') + sum of P over the keys;  O^T = O^T exp(m - m') + V^T P^T;
 //   at the end  y = O / sum, lse = m + log sum.
-// Backward, with delta = <dy, y> by query:  P = exp(S - lse);  dP^T = V dY^T;  dS = P (dP - delta) scale;
+// Backward, with delta = <dy, y> by query:
+//   P = exp(S - lse);  dP^T = V dY^T;  dS = P (dP - delta) scale;
 //   dV += P^T dY;  dK += dS^T Q;  dQ^T += K^T dS^T.
 //
-// Few queries (kFewQueries) take the same steps a row at a time.
+// For few queries (kFewQueries at most), the same steps run one row at a time.
 
 #if defined(FER_CPU_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_ATTENTION_INL_H
@@ -35,7 +36,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace fer::HWY_NAMESPACE {
-namespace {  // of each file that includes this
+namespace {  // one copy in each file that includes this
 namespace hn = hwy::HWY_NAMESPACE;
 using namespace fer::detail;
 
@@ -48,15 +49,15 @@ inline constexpr std::int64_t kLanes = hn::MaxLanes(Tag<T>());
 template <typename T>
 inline constexpr std::int64_t kPanel = 2 * kLanes<T>;
 
-// Rows of a register block: as many as leave room for two vectors of B and a broadcast of A.
+// Rows of a register block: as many as fit beside two vectors of B and a broadcast of A.
 #if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM_A64
 inline constexpr int kBlockRows = 12;
 #else
 inline constexpr int kBlockRows = 6;
 #endif
 
-/// e^x for x <= 88 by x = n ln 2 + r and the Taylor series in r, |r| <= 0.35; relative error below two units
-/// in the last place. NaN stays NaN. Results below the smallest normal number become it.
+/// e^x for x <= 88: x = n ln 2 + r with |r| <= 0.35, and the Taylor series in r. The relative error is below
+/// two units in the last place. NaN stays NaN. A result below the smallest normal number is raised to it.
 template <typename T>
 HWY_INLINE Vector<T> exponential(Vector<T> x) {
   const Tag<T> d;
@@ -66,7 +67,7 @@ HWY_INLINE Vector<T> exponential(Vector<T> x) {
   const auto low = hn::Set(d, static_cast<T>(single ? -87.33654 : -708.3964185322641));
   x = hn::IfThenElse(hn::Lt(x, low), low, x);  // not Max, which drops a NaN on some processors
   const auto n = hn::Round(hn::Mul(x, hn::Set(d, static_cast<T>(1.4426950408889634))));
-  // ln 2 in two parts, the first with so few bits that n times it is exact.
+  // ln 2 in two parts. The first has so few bits that n times it is exact.
   const T ln2_high = static_cast<T>(single ? 0.693359375 : 0.693145751953125);
   const T ln2_low = static_cast<T>(single ? -2.12194440054690583e-4 : 1.42860682030941723212e-6);
   auto r = hn::NegMulAdd(n, hn::Set(d, ln2_high), x);
@@ -113,8 +114,8 @@ void pack_panels(const T* HWY_RESTRICT src, std::int64_t ld, std::int64_t rows, 
   }
 }
 
-/// The transpose of up to kPanel rows of src, times factor: dst[column of src][kPanel rows of src], zeros
-/// beyond.
+/// Transposes up to kPanel rows of src and multiplies by factor: dst[column of src][kPanel rows of src],
+/// padded with zeros.
 template <typename T>
 void pack_transposed(const T* HWY_RESTRICT src, std::int64_t ld, std::int64_t rows, std::int64_t columns,
                      T factor, T* HWY_RESTRICT dst) {
@@ -133,7 +134,7 @@ struct Strided {
   std::ptrdiff_t row, column;
 };
 
-/// Rows x (Vectors * kLanes) of C (+)= A B: all of C's block stays in registers.
+/// Rows x (Vectors * kLanes) of C (+)= A B. The whole block of C stays in registers.
 template <int Rows, int Vectors, typename T>
 HWY_INLINE void multiply_block(std::int64_t depth, Strided<T> a, const T* HWY_RESTRICT b, T* HWY_RESTRICT c,
                                std::int64_t ldc, bool accumulate) {
@@ -165,7 +166,7 @@ HWY_INLINE void multiply_block(std::int64_t depth, Strided<T> a, const T* HWY_RE
   }
 }
 
-/// Blocks of Rows rows from `row` on, then ever smaller ones.
+/// Multiplies blocks of Rows rows, starting at `row`, then ever smaller blocks.
 template <int Rows, int Vectors, typename T>
 HWY_INLINE void multiply_rows(std::int64_t row, std::int64_t rows, std::int64_t depth, Strided<T> a,
                               const T* b, T* c, std::int64_t ldc, bool accumulate) {
@@ -193,15 +194,15 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strid
   }
 }
 
-/// The same where B is one panel, and C has its pitch.
+/// Like multiply, but B is a single panel and C has B's pitch.
 template <typename T>
 HWY_INLINE void multiply_panel(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strided<T> a,
                                const T* b, T* c, bool accumulate) {
   multiply<T>(rows, columns, depth, a, b, 0, c, kPanel<T>, accumulate);
 }
 
-/// Online softmax of a panel: s (keys x queries) becomes exponentials; max, sum and the output o (width x
-/// queries) of the tiles before, if it is not the first, follow.
+/// Online softmax of a panel: s (keys x queries) becomes exponentials. Updates max, sum and, unless this is
+/// the first tile, rescales the output o (width x queries) of the tiles before.
 template <typename T>
 void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T* HWY_RESTRICT max,
                   T* HWY_RESTRICT sum, bool first, std::int64_t width, T* HWY_RESTRICT o) {
@@ -234,7 +235,7 @@ void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T*
   }
 }
 
-/// Softmax of one row: s (n scores) becomes exponentials. Returns their sum and the greatest score.
+/// Softmax of one row: s (n scores) becomes exponentials. Returns their sum and the largest score.
 template <typename T>
 HWY_INLINE std::pair<T, T> softmax_row(std::int64_t n, T* HWY_RESTRICT s) {
   const Tag<T> d;
@@ -278,13 +279,13 @@ HWY_INLINE void add_scaled(std::int64_t n, T a, const T* x, T* y, bool accumulat
   for (; i < n; ++i) y[i] = a * x[i] + (accumulate ? y[i] : T(0));
 }
 
-/// The scores of one query, by the rows of K as they lie: packing them pays only for many queries.
+/// The scores of one query. Reads the rows of K in place: packing pays only for many queries.
 template <typename T>
 HWY_INLINE void score_row(const AttentionProblem<T>& a, const T* q, const T* k, T* s) {
   for (std::int64_t j = 0; j < a.keys; ++j) s[j] = a.scale * dot(a.width, q, k + j * a.dim);
 }
 
-/// forward_head for few queries: K and V are read where they lie.
+/// forward_head for few queries: reads K and V in place.
 template <typename T>
 void forward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, std::int64_t first,
                  std::int64_t last, const ForwardScratch<T>& w) {
@@ -332,8 +333,8 @@ void forward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, 
   }
 }
 
-/// s: scores (keys x queries) to probabilities; dp: gradients of the probabilities to those of the unscaled
-/// scores.
+/// Turns s (keys x queries) from scores into probabilities, and dp from gradients of the probabilities into
+/// gradients of the unscaled scores.
 template <typename T>
 void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log_sum_exp, const T* delta,
                            T scale, T* HWY_RESTRICT s, T* HWY_RESTRICT dp) {
@@ -350,7 +351,7 @@ void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log
   }
 }
 
-/// The same for one query: n scores, one after another.
+/// softmax_backward_tile for one query: n contiguous scores.
 template <typename T>
 HWY_INLINE void softmax_backward_row(std::int64_t n, T log_sum_exp, T delta, T scale, T* HWY_RESTRICT s,
                                      T* HWY_RESTRICT dp) {

@@ -1,15 +1,15 @@
-// Multi-head attention (Eq. 4) of N x T x D tensors: which thread does which head, over the tiled kernels of
-// attention-inl.h. Gradient contract: backward recomputes the scores from q and k, and needs y and
+// Multi-head attention (Eq. 4) of N x T x D tensors: distributes the heads over threads, on top of the tiled
+// kernels of attention-inl.h. Gradient contract: backward recomputes the scores from q and k, and needs y and
 // log_sum_exp.
 //
-// Threads share out batch x heads, and ranges of queries too where there are fewer heads than threads
-// (forward only: in backward a head's keys gather from all of its queries). Each row of an output is computed
-// by one thread in one order, so results do not depend on the number of threads.
+// Threads share batch x heads, and also ranges of queries if there are fewer heads than threads (forward
+// only: in backward, the gradients of a head's keys sum over all of its queries). One thread computes each
+// row of an output, in one order, so results do not depend on the number of threads.
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/attention.cpp"
 #include "cpu/simd.h"
-// simd.h comes first
+// simd.h must come first
 #include "cpu/attention-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,7 +66,7 @@ AttentionProblem<T> problem(const char* op, const Tensor& q, const Tensor& k, co
   return a;
 }
 
-/// Calls body(task, scratch) for each task, each thread with scratch memory of its own (`size` elements).
+/// Calls body(task, scratch) for each task. Each thread has its own scratch memory (`size` elements).
 template <typename T, typename Body>
 void parallel_tasks(std::int64_t tasks, std::int64_t size, const Body& body) {
   const int threads = static_cast<int>(std::min<std::int64_t>(omp_get_max_threads(), tasks));
@@ -92,7 +92,7 @@ void CpuBackend::attention_forward(const Tensor& q, const Tensor& k, const Tenso
     const std::int64_t head_count = a.batch * a.heads;
     const std::int64_t tiles = (a.queries + kQueryTile - 1) / kQueryTile;
     const std::int64_t ranges =
-        std::min(tiles, (omp_get_max_threads() + head_count - 1) / head_count);  // of queries, a head
+        std::min(tiles, (omp_get_max_threads() + head_count - 1) / head_count);  // of queries, per head
     const auto kernel = kernels<T>().forward;
     parallel_tasks<T>(
         head_count * ranges, ForwardScratch<T>(a, nullptr).size, [&](std::int64_t task, T* scratch) {

@@ -1,5 +1,5 @@
-// What the attention kernels (attention-inl.h, compiled once per instruction set) and their callers
-// (attention.cpp) share: the problem, tile sizes, and the layout of a thread's scratch memory.
+// Shared by the attention kernels (attention-inl.h, compiled once per instruction set) and their callers
+// (attention.cpp): the problem, tile sizes, and the layout of a thread's scratch memory.
 #pragma once
 
 #include <algorithm>
@@ -9,20 +9,20 @@
 
 namespace fer::detail {
 
-// Queries are shared out between threads in multiples of this: whole panels on every instruction set.
+// Threads get queries in multiples of this: whole panels on every instruction set.
 inline constexpr std::int64_t kQueryTile = 32;
-// A panel's scores over a tile of keys, 32 KB of floats at most, stay in the first-level cache, or nearly.
+// A panel's scores over a tile of keys, 32 KB of floats at most, fit in the first-level cache, or nearly.
 inline constexpr std::int64_t kKeyTile = 256;
-// So few queries, as a class token's alone, do not pay for packing the keys and values.
+// With so few queries, such as a lone class token, packing the keys and values does not pay.
 inline constexpr std::int64_t kFewQueries = 2;
-// No instruction set has panels wider than this; buffers are padded to it.
+// The widest panel of any instruction set. Buffers are padded to it.
 inline constexpr std::int64_t kMaxPanel = 32;
 
 inline std::int64_t padded(std::int64_t n) {
   return (n + kMaxPanel - 1) / kMaxPanel * kMaxPanel;
 }
 
-/// Keys of a tile: kKeyTile at most, and no small rest.
+/// Keys per tile: kKeyTile at most, split evenly so that no small remainder is left.
 inline std::int64_t key_tile(std::int64_t keys) {
   const std::int64_t tiles = (keys + kKeyTile - 1) / kKeyTile;
   return (keys + tiles - 1) / std::max<std::int64_t>(tiles, 1);
@@ -44,7 +44,7 @@ struct AttentionProblem {
   std::int64_t sum_offset(std::int64_t b, std::int64_t h) const { return (b * heads + h) * queries; }
 };
 
-/// Hands out 64-byte aligned parts of a block; with a null block it only measures.
+/// Hands out 64-byte aligned parts of a block. With a null block it only measures the size.
 template <typename T>
 class ScratchCursor {
  public:
@@ -61,7 +61,7 @@ class ScratchCursor {
   std::int64_t used_ = 0;
 };
 
-// Panels below have room for kMaxPanel queries, of which kPanel are used.
+// The panels below have room for kMaxPanel queries; kPanel of them are used.
 
 template <typename T>
 struct ForwardScratch {

@@ -3,13 +3,14 @@
 // Training, with xhat = (x - mean) inv_std and means over the rows:
 //   dbias = sum dy,  dweight = sum dy xhat,  dx = weight inv_std (dy - mean(dy) - xhat mean(dy xhat))
 // Evaluation, where mean and var are constants: dx = weight inv_std dy.
-// With a slope, y = prelu(z, slope) of that z, and dy is first led back through it: dz = dy (z > 0 ? 1 :
-// slope), dslope = sum of dy z where z <= 0. z is not kept but computed again, a multiply-add an element. A
-// residual is added on the way out; in backward another gradient of x can be added to dx on its way. Moments
-// are taken by fixed chunks of rows, in one pass about the mean of a chunk's first eighth: that mean is
-// within sqrt(8) deviations of the chunk's, whatever the values, so a large mean cancels before anything is
-// squared. Chunks are merged in order and in double (Chan, Golub and LeVeque 1979). The gradients' sums go by
-// the same chunks.
+// With a slope, y = prelu(z, slope) where z is the y above. Backward first takes dy through it: dz = dy (z >
+// 0 ? 1 : slope), dslope = sum of dy z where z <= 0. z is not stored but recomputed, a multiply-add per
+// element. Forward adds a residual while it writes y. Backward can likewise add another gradient of x to dx.
+//
+// Moments are computed by fixed chunks of rows, in one pass about the mean of a chunk's first eighth. That
+// mean is within sqrt(8) deviations of the chunk's mean, whatever the values, so a large mean cancels before
+// anything is squared. Chunks are merged in order and in double (Chan, Golub and LeVeque 1979). The
+// gradients' sums use the same chunks.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -22,13 +23,13 @@
 #ifndef FER_CPU_BATCH_NORM_KERNELS
 #define FER_CPU_BATCH_NORM_KERNELS
 namespace fer {
-/// z = (x - mean) scale + bias, and y = prelu(z, slope), or z itself if slope is null. All of C.
+/// z = (x - mean) scale + bias, and y = prelu(z, slope), or y = z if slope is null. All have C elements.
 template <typename T>
 struct NormLine {
   const T *mean, *scale, *bias, *slope;
 };
 
-/// Where a chunk's sums go, all of C; slope is null where there is none.
+/// The destinations of a chunk's sums, C elements each. slope is null if there is none.
 struct GradientSums {
   double *dy, *product, *slope;
 };
@@ -36,13 +37,13 @@ struct GradientSums {
 /// x, y, dy, dx, residual, addend: rows x C; everything else: C.
 template <typename T>
 struct BatchNormKernels {
-  /// Of one chunk: mean, and squares = sum of (x - mean)^2. scratch: 3 C.
+  /// The mean of one chunk, and squares = sum of (x - mean)^2. scratch: 3 C.
   void (*moments)(const T* x, std::int64_t rows, std::int64_t channels, T* scratch, double* mean,
                   double* squares);
   /// sums.dy += sum of dz, sums.product += sum of dz (x - mean), sums.slope += dslope. scratch: 3 C.
   void (*gradient_sums)(const T* x, const T* dy, const NormLine<T>& line, std::int64_t rows,
                         std::int64_t channels, T* scratch, const GradientSums& sums);
-  /// y = prelu(line(x)) + residual (or null). stream, here and below: write the output past the cache.
+  /// y = prelu(line(x)) + residual (or null). stream, here and below: the stores bypass the cache.
   void (*normalise)(const T* x, const NormLine<T>& line, const T* residual, T* y, std::int64_t rows,
                     std::int64_t channels, bool stream);
   /// dx = line.scale dz + (factor (x - mean) + offset) + addend (or null)
@@ -86,7 +87,7 @@ void moments(const T* x, std::int64_t rows, std::int64_t n, T* scratch, double* 
   }
 }
 
-// Calls body with constants that say whether there is a slope, and whether there is another operand.
+// Calls body with constants: whether there is a slope, and whether there is another operand.
 template <typename Body>
 HWY_INLINE void with_options(const void* slope, const void* operand, const Body& body) {
   if (slope && operand) return body(std::true_type(), std::true_type());
@@ -95,7 +96,7 @@ HWY_INLINE void with_options(const void* slope, const void* operand, const Body&
   body(std::false_type(), std::false_type());
 }
 
-// z of a vector x of channels from c on.
+// z of a vector x that starts at channel c.
 template <typename D, typename V, typename T>
 HWY_INLINE V normalised(D d, V x, const NormLine<T>& line, std::int64_t c) {
   return hn::MulAdd(hn::Sub(x, hn::LoadU(d, line.mean + c)), hn::LoadU(d, line.scale + c),
@@ -203,7 +204,7 @@ FER_SIMD_EXPORT(BatchNormKernels)
 
 namespace {
 
-/// Two numbers a channel: first[c], second[c].
+/// Two numbers per channel: first[c], second[c].
 struct ChannelPairs {
   std::vector<double> first, second;
 
@@ -250,7 +251,7 @@ void normalise_rows(const Tensor& x, const NormLine<T>& line, const Tensor& resi
   });
 }
 
-// Sums of dz and of dz (x - mean), and from them the gradients of the parameters that are asked for.
+// The sums of dz and of dz (x - mean), and from them the gradients of those parameters that need one.
 template <typename T>
 ChannelPairs parameter_gradients(const Tensor& x, const Tensor& dy, const NormLine<T>& line, const T* inv_std,
                                  Tensor& dweight, Tensor& dbias, Tensor& dslope) {
@@ -323,7 +324,7 @@ void CpuBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, const
     const auto n = static_cast<double>(rows), unbiased = n / std::max(n - 1.0, 1.0);
     for (std::int64_t c = 0; c < channels; ++c) {
       const double batch_mean = moments.first[c];
-      const double var = std::max(moments.second[c] / n, 0.0);  // of NaN it is NaN: nothing is hidden
+      const double var = std::max(moments.second[c] / n, 0.0);  // a NaN stays NaN
       pmean[c] = static_cast<T>(batch_mean);
       pinv_std[c] = static_cast<T>(1.0 / std::sqrt(var + eps));
       prunning_mean[c] = static_cast<T>((1.0 - momentum) * prunning_mean[c] + momentum * batch_mean);
@@ -367,7 +368,7 @@ void CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, cons
     const NormLine<T> line{mean.data<T>(), scale.data(), bias.data<T>(), data_or_null<T>(slope)};
     const ChannelPairs sums = parameter_gradients(x, dy, line, pinv_std, dweight, dbias, dslope);
     if (!dx.defined()) return;
-    // dx as a line in x - mean, so that a row needs three constants a channel.
+    // dx as a linear function of x - mean, so that a row needs three constants per channel.
     const auto size = static_cast<std::size_t>(channels);
     std::vector<T> factor(size), offset(size);
     const auto n = static_cast<double>(rows);

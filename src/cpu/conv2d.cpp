@@ -1,5 +1,6 @@
-// Convolution, y[n,oh,ow,o] = bias[o] + sum_{r,s,i} x[n, oh*stride+r-padding, ow*stride+s-padding, i]
-// w[o,r,s,i]: checks the shapes and chooses an implementation.
+// Convolution,
+//   y[n,oh,ow,o] = bias[o] + sum_{r,s,i} x[n, oh*stride+r-padding, ow*stride+s-padding, i] w[o,r,s,i]:
+// checks the shapes and chooses an implementation.
 #include "cpu/conv2d.h"
 
 #include <type_traits>
@@ -38,7 +39,7 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weight, cons
 
 namespace {
 
-// A 1x1 convolution at stride 1 is a product of the pixels' matrix.
+// A 1x1 convolution at stride 1 is a matrix product over the pixels.
 bool is_product(const ConvShape& s) {
   return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
 }
@@ -51,7 +52,7 @@ using detail::matrix;
 
 namespace {
 
-// Winograd's tile, 0 for the direct convolution; float64, being for checks, is always direct.
+// Winograd's tile, or 0 for the direct convolution. float64 is meant for checks and is always direct.
 template <typename T>
 int winograd_tile(const ConvShape& s) {
   return std::is_same_v<T, float> ? detail::winograd_tile(s) : 0;

@@ -1,5 +1,5 @@
 // Shared by the convolution's passes: the extents of one call, and the direct and Winograd implementations
-// among which conv2d.cpp chooses.
+// that conv2d.cpp chooses from.
 #pragma once
 
 #include <cstdint>
@@ -22,23 +22,23 @@ struct ConvShape {
   std::int64_t out_pixels() const { return n * out_h * out_w; }
 };
 
-/// The extents of a call; ShapeError naming `op` if the tensors do not fit together.
+/// The extents of a call. Throws ShapeError, naming `op`, if the tensors do not fit together.
 ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weight, const Conv2dOptions& options,
                      const Tensor& y);
 
-/// The operands of a forward pass besides x. Null is none.
+/// The operands of a forward pass besides x. A null operand is absent.
 template <typename T>
 struct ConvOperands {
   const T* weight = nullptr;  ///< O x kh x kw x I/groups
   const T* packed =
-      nullptr;  ///< the weight in the layout of the implementation; else it is packed for this call
-  const T* border = nullptr;  ///< I: what lies around x instead of zeros
+      nullptr;  ///< the weight in the implementation's layout; if null, each call packs the weight
+  const T* border = nullptr;  ///< I: the values around x, instead of zeros
   Epilogue<T> epilogue{};
 };
 
 template <typename T>
 void direct_conv_forward(const ConvShape& s, const T* x, const ConvOperands<T>& operands, T* y);
-/// Elements of the packed weight, and the packing, for direct_conv_forward.
+/// The number of elements of the packed weight, and the packing, for direct_conv_forward.
 template <typename T>
 std::int64_t direct_conv_packed_size(const ConvShape& s);
 template <typename T>
@@ -48,8 +48,8 @@ void direct_conv_backward_input(const ConvShape& s, const T* dy, const T* weight
 template <typename T>
 void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T* dweight);
 
-/// The depthwise convolution with weights by tap, kh x kw x C, as depthwise_pack makes them. A residual is
-/// not added.
+/// The depthwise convolution. Its weights are ordered by tap, kh x kw x C, as depthwise_pack makes them. It
+/// does not add a residual.
 template <typename T>
 void depthwise_pack(const ConvShape& s, const T* weight, T* packed);
 template <typename T>

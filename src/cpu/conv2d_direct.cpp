@@ -1,10 +1,10 @@
-// Direct convolution as a product whose rows are gathered by address: no patch matrix is written. For an
-// output pixel and a tap, the channels of the input pixel under it are contiguous (NHWC), so a tile of the
-// product only needs a pointer per row and tap; pixels in the padding point at a row of zeros.
+// Direct convolution as a product that gathers its rows by address and writes no patch matrix. For an output
+// pixel and a tap, the channels of the input pixel under it are contiguous (NHWC), so a tile of the product
+// only needs a pointer per row and tap. Pixels in the padding point at a row of zeros.
 //
-// The input gradient at stride s is s x s such convolutions of dy, one for each parity of the input pixel,
-// since only every s-th tap meets it. The weight gradient is a product over all output pixels (see
-// LongProduct).
+// The input gradient at stride s is s x s such convolutions of dy, one for each position of an input pixel
+// modulo s, because only every s-th tap reaches the pixel. The weight gradient is a product over all output
+// pixels (see LongProduct).
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -23,8 +23,8 @@ struct Tap {
   std::int64_t index;   // r * kw + s in the weights
 };
 
-// A sum over taps, for a lattice of target pixels: target (first_h + i * step, first_w + j * step) receives
-// sum over taps of source (i * source_step + dh, j * source_step + dw) times the tap's matrix.
+// A sum over taps for a lattice of target pixels: target (first_h + i * step, first_w + j * step) receives
+// the sum over taps of source (i * source_step + dh, j * source_step + dw) times the tap's matrix.
 template <typename T>
 struct Gather {
   const T* source = nullptr;  // n x source_h x source_w x source_channels
@@ -35,15 +35,15 @@ struct Gather {
   std::int64_t rows_h = 0, rows_w = 0;  // extents of the lattice
   std::vector<Tap> taps;
   std::int64_t depth = 0, columns = 0;  // channels of a group in the source and in the target
-  const T* border = nullptr;            // source_channels: what lies around the source instead of zeros
+  const T* border = nullptr;            // source_channels: values around the source instead of zeros
   Epilogue<T> epilogue;
 
   std::int64_t rows() const { return n * rows_h * rows_w; }
 };
 
-// Calls visit(line, first, length, offset) for each run of neighbours of one line among the positions
-// [begin, begin + count) of a lattice whose lines are `width` long; offset counts the positions before the
-// run.
+// Calls visit(line, first, length, offset) for each run of neighbours within one line among the positions
+// [begin, begin + count) of a lattice whose lines are `width` long. offset is the number of positions before
+// the run.
 template <typename Visit>
 void for_each_run(std::int64_t begin, std::int64_t count, std::int64_t width, const Visit& visit) {
   std::int64_t line = begin / width, first = begin % width;
@@ -54,8 +54,8 @@ void for_each_run(std::int64_t begin, std::int64_t count, std::int64_t width, co
   }
 }
 
-// Which of the positions first .. first + length - 1 of a line fall inside a source line of `extent` pixels,
-// where position j lies at j * step + shift: [begin, end), counted from first.
+// The positions among first .. first + length - 1 of a line that fall inside a source line of `extent`
+// pixels. Position j reads pixel j * step + shift. The range is [begin, end), counted from first.
 struct Inside {
   std::int64_t begin, end;
   Inside(std::int64_t first, std::int64_t length, std::int64_t step, std::int64_t shift,
@@ -66,7 +66,7 @@ struct Inside {
   }
 };
 
-// Where the patches' parts under one tap begin, for `count` positions of the lattice.
+// The addresses of the patches' parts under one tap, for `count` positions of the lattice.
 template <typename T>
 void source_rows(const Gather<T>& g, const Tap& tap, std::int64_t begin, std::int64_t count, const T* outside,
                  const T** rows) {
@@ -101,7 +101,7 @@ void target_rows(const Gather<T>& g, std::int64_t begin, std::int64_t count, T**
                });
 }
 
-// Rows [begin, begin + rows) of the lattice times the packed weights of one group.
+// Multiplies rows [begin, begin + rows) of the lattice by the packed weights of one group.
 template <typename T>
 void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::int64_t begin,
                   std::int64_t rows) {
@@ -127,7 +127,7 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   block.c_rows = c_rows;
   block.b_panel_pitch = k * kernels.nr;
   block.a_rows_pitch = rows;
-  // K in passes of at most kPanelDepth: several taps, or a part of the channels of one tap.
+  // K is split into passes of at most kPanelDepth: several taps, or a part of one tap's channels.
   const std::int64_t depth = even_split(g.depth, kPanelDepth);
   const std::int64_t taps_a_piece =
       depth < g.depth ? 1 : even_split(taps, std::max<std::int64_t>(1, kPanelDepth / depth));
@@ -149,7 +149,7 @@ void gather_block(const Gather<T>& g, std::int64_t group, const T* packed, std::
   }
 }
 
-// Packs panel i of all groups' panels; matrix_of(group, tap) is a tap's matrix, depth x columns.
+// Packs panel i, counted over all groups. matrix_of(group, tap) is a tap's matrix, depth x columns.
 template <typename T, typename MatrixOf>
 void pack_taps(const Gather<T>& g, std::int64_t i, const MatrixOf& matrix_of, T* packed) {
   const std::int64_t nr = product_kernels<T>().nr, panels = ceil_div(g.columns, nr);
@@ -168,7 +168,7 @@ std::int64_t panel_size(const Gather<T>& g) {
   return static_cast<std::int64_t>(g.taps.size()) * g.depth * product_kernels<T>().nr;
 }
 
-// For the threads of a parallel region.
+// Shares the blocks among the threads of a parallel region; each of them must call it.
 template <typename T>
 void share_blocks(const Gather<T>& g, std::int64_t groups, const T* packed) {
   const std::int64_t group_size = panels_of(g, 1) * panel_size(g);
@@ -207,8 +207,8 @@ std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
   return (a % b + b) % b;
 }
 
-// Columns [first, first + width) of the patches of `count` output pixels from k0 on, all of one tap: to
-// target[k * nr].
+// Copies `width` columns of one tap, from channel `channel` on, of the patches of `count` output pixels from
+// k0 on, to target[k * nr].
 template <typename T>
 void pack_tap(const ConvShape& s, const T* x, std::int64_t tap, std::int64_t channel, std::int64_t width,
               std::int64_t k0, std::int64_t count, T* target) {
@@ -238,13 +238,13 @@ void pack_tap(const ConvShape& s, const T* x, std::int64_t tap, std::int64_t cha
                });
 }
 
-// An image's few channels would be a product of depth 3 a tap, mostly overhead. But the taps of a kernel row
-// are neighbours in memory, so there patches are copied, a kernel row at a time.
+// With the few channels of an image, each tap would be a product of depth 3, mostly overhead. But the taps of
+// a kernel row are contiguous in memory, so the patches are copied a kernel row at a time.
 bool has_short_rows(const ConvShape& s) {
   return s.groups == 1 && s.in < 16 && s.taps() > 1;
 }
 
-// target[0..count) = source[0..count), for the few elements of a kernel row.
+// target[0..count) = source[0..count). Fast for the few elements of a kernel row.
 template <typename T>
 void copy_few(const T* source, std::int64_t count, T* target) {
   if (count >= 8) {
@@ -259,8 +259,8 @@ void copy_few(const T* source, std::int64_t count, T* target) {
   }
 }
 
-// Elements [first, last) of kernel row r (of kw * in) of the patches of `count` output pixels from k0 on, to
-// target[k * pitch]. border: in, or null.
+// Copies elements [first, last) of kernel row r (kw * in elements) of the patches of `count` output pixels
+// from k0 on, to target[k * pitch]. border: `in` elements, or null.
 template <typename T>
 void copy_kernel_row(const ConvShape& s, const T* x, const T* border, std::int64_t r, std::int64_t first,
                      std::int64_t last, std::int64_t k0, std::int64_t count, std::int64_t pitch, T* target) {
@@ -338,7 +338,7 @@ Gather<T> forward_gather(const ConvShape& s) {
   return g;
 }
 
-// matrix_of(group, tap) for pack_taps().
+// The matrix_of(group, tap) that pack_taps() takes.
 template <typename T>
 auto forward_matrices(const ConvShape& s, const T* weight) {
   return [s, weight](std::int64_t group, std::int64_t tap) {
@@ -413,7 +413,7 @@ void direct_conv_backward_weight(const ConvShape& s, const T* x, const T* dy, T*
     product.m = s.group_out(), product.n = columns, product.k = s.out_pixels();
     product.a = dy + group * s.group_out(), product.a_stride = s.out;
     product.c = dweight + group * s.group_out() * columns, product.c_stride = columns;
-    // Row k is an output pixel's patch, column (r * kw + s) * depth + channel.
+    // Row k is an output pixel's patch; its columns are (r * kw + s) * depth + channel.
     product.pack_b = [&](std::int64_t k0, std::int64_t count, std::int64_t column, T* panel) {
       const std::int64_t end = std::min(columns, column + nr);
       if (end < column + nr) std::fill_n(panel, count * nr, T(0));

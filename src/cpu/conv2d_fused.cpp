@@ -1,6 +1,6 @@
-// Convolution with all that follows it, for inference: the weights are brought into the layout of the
-// implementation that fits the shape at the first call of that shape, and bias, PReLU and residual are
-// applied to a sum while it is still in registers.
+// Convolution fused with what follows it, for inference. The first call with a shape packs the weights in the
+// layout of the implementation that fits the shape. Bias, PReLU and residual are applied to a sum while it is
+// still in registers.
 #include <array>
 #include <mutex>
 
@@ -16,11 +16,11 @@ namespace {
 using detail::ConvOperands;
 using detail::ConvShape;
 
-/// A weight and its layouts, each made when it is first asked for.
+/// A weight and its layouts. Each layout is made on first use.
 struct CpuPackedConv2d final : PackedConv2d {
   using PackedConv2d::PackedConv2d;
 
-  /// The layout of that number, made by `make` in memory for `size` elements.
+  /// The layout number `number`. On first use, `make` fills memory of `size` elements.
   template <typename T, typename Make>
   const T* layout(std::size_t number, std::int64_t size, const Make& make) {
     const std::lock_guard lock(mutex_);

@@ -1,5 +1,5 @@
-// The CPU's Backend. Each operation is implemented in the file of its name in this folder; its signature and
-// what it promises are written once, in fer/tensor/backend.h.
+// The CPU's Backend. Each operation is in the file of its name in this folder. fer/tensor/backend.h declares
+// and documents it.
 #pragma once
 
 #include "fer/tensor/backend.h"

@@ -1,8 +1,8 @@
 // Classification losses over N x K scores. With p = softmax(scores) and a target distribution t by row,
-//   loss = 1/N sum_i sum_k -t_ik log p_ik,   dscores = dloss / N (p sum_k t_k - t),   dtarget = -dloss / N
-//   log p;
-// hard labels are t = (1 - smoothing) onehot + smoothing / K. The entropy H = -sum_k p_k log p_k of a row has
-//   dscores_k = -dH p_k (log p_k + H).
+//   loss = 1/N sum_i sum_k -t_ik log p_ik,
+//   dscores = dloss / N (p sum_k t_k - t),   dtarget = -dloss / N log p.
+// Hard labels are t = (1 - smoothing) onehot + smoothing / K. The entropy H = -sum_k p_k log p_k of a row has
+// dscores_k = -dH p_k (log p_k + H).
 // The losses of the samples are added up in float64, in the order of the samples.
 #include <cmath>
 #include <vector>
@@ -26,7 +26,7 @@ Extents extents(const char* op, const Tensor& scores) {
   return {scores.dim(0), scores.dim(1)};
 }
 
-// Like extents, for a mean over the samples.
+// Like extents(), for a mean over the samples.
 Extents mean_extents(const char* op, const Tensor& scores) {
   const Extents e = extents(op, scores);
   require<DataError>(e.samples > 0, "[", op, "] an empty batch has no mean loss");
@@ -39,7 +39,7 @@ double mean(const std::vector<double>& losses) {
   return sum / static_cast<double>(losses.size());
 }
 
-// Below this many scores a loop is not worth the threads.
+// With fewer scores, the work does not pay for the threads.
 constexpr std::int64_t kParallelScores = 1 << 14;
 
 }  // namespace

@@ -1,7 +1,8 @@
-// Depthwise convolution: every channel has a kernel of its own, y[n,oh,ow,c] = sum_{r,s} x[n,ih,iw,c]
-// w[c,r,s]. All passes run over lines of the image, vectorised over channels. The input gradient at stride 1
-// is the forward pass with the kernel turned by 180 degrees; at other strides it gathers the taps that meet a
-// pixel. The weight gradient sums fixed groups of lines, then the groups in order.
+// Depthwise convolution: every channel has its own kernel,
+//   y[n,oh,ow,c] = sum_{r,s} x[n,ih,iw,c] w[c,r,s].
+// All passes run over lines of the image, vectorised over channels. The input gradient at stride 1 is the
+// forward pass with the kernel rotated by 180 degrees. At other strides it gathers the taps that reach a
+// pixel. The weight gradient sums fixed groups of lines, then adds the groups in order.
 #include <algorithm>
 #include <vector>
 
@@ -29,7 +30,7 @@ ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight,
   return s;
 }
 
-// [channel][tap] to [tap][channel], the kernel turned by 180 degrees if `turned`.
+// Reorders [channel][tap] to [tap][channel], and rotates the kernel by 180 degrees if `turned`.
 template <typename T>
 void by_tap(const ConvShape& s, const T* weight, bool turned, T* w) {
   for (std::int64_t c = 0; c < s.in; ++c)
@@ -43,7 +44,7 @@ T* by_tap(const ConvShape& s, const T* weight, bool turned) {
   return w;
 }
 
-// The outputs [first, last) of a line whose kernel touches neither the left nor the right border.
+// The outputs [first, last) of a line whose kernels touch neither the left nor the right border.
 struct Interior {
   std::int64_t first, last;
   explicit Interior(const ConvShape& s) {
@@ -53,7 +54,7 @@ struct Interior {
   }
 };
 
-// One output pixel from the taps that lie inside the image.
+// Computes one output pixel from the taps inside the image.
 template <typename T>
 void border_pixel(const ConvShape& s, const T* image, const T* w, std::int64_t oh, std::int64_t ow,
                   const DepthwiseEpilogue<T>& epilogue, T* y) {
@@ -73,7 +74,7 @@ void border_pixel(const ConvShape& s, const T* image, const T* w, std::int64_t o
   detail::depthwise_kernels<T>().weighted_sum(x_taps, w_taps, terms, s.in, epilogue, y);
 }
 
-constexpr std::int64_t kMostRows = 7;  // of a kernel with fast lines
+constexpr std::int64_t kMostRows = 7;  // the most rows of a kernel that has fast lines
 
 // Pointers to the input rows under the kernel of output `ow` of line `oh`; null in the padding.
 template <typename T>
@@ -112,7 +113,7 @@ void forward(const ConvShape& s, const T* x, const T* w, const DepthwiseEpilogue
   }
 }
 
-// Input gradient at any stride: pixel (h, w) is met by tap (r, c) of output ((h + p - r) / stride, ...).
+// Input gradient at any stride: tap (r, c) reaches pixel (h, w) from output ((h + p - r) / stride, ...).
 template <typename T>
 void gather_gradient(const ConvShape& s, const T* dy, const T* w, T* dx) {
 #pragma omp parallel for schedule(dynamic, 4)

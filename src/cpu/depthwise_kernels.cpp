@@ -1,5 +1,5 @@
 // See depthwise_kernels.h. Each function runs over whole vectors of channels and then, with one-element
-// vectors, over the rest.
+// vectors, over the remainder.
 #include "cpu/depthwise_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -42,7 +42,7 @@ void weighted_sum(const T* const* x, const T* const* w, std::int64_t terms, std:
   });
 }
 
-// `outputs` neighbours at once: each input column is loaded once for all the outputs that it meets.
+// Computes `outputs` neighbours at once. Each input column is loaded once for all the outputs that use it.
 template <typename T, int kernel, int stride, int outputs, class D>
 HWY_INLINE void outputs_of_line(D d, const T* const* x, const T* w, std::int64_t channels, std::int64_t pixel,
                                 std::int64_t c, const DepthwiseEpilogue<T>& epilogue, T* y) {
@@ -95,7 +95,7 @@ bool line(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* 
   return false;
 }
 
-// Rows [r0, r0 + rows) of the kernel: rows * kernel sums stay in registers while the line is walked.
+// Kernel rows [r0, r0 + rows): rows * kernel sums stay in registers for the whole line.
 template <typename T, int kernel, int rows, class D>
 HWY_INLINE void weight_rows(D d, const T* const* x, int r0, std::int64_t stride, const T* dy,
                             std::int64_t count, std::int64_t channels, std::int64_t c, T* dw) {

@@ -6,7 +6,7 @@
 
 namespace fer::detail {
 
-/// What follows an output: y = prelu(y + bias, slope); null is none.
+/// What is applied to an output: y = prelu(y + bias, slope). A null pointer leaves its part out.
 template <typename T>
 struct DepthwiseEpilogue {
   const T *bias = nullptr, *slope = nullptr;  ///< channels
@@ -14,18 +14,17 @@ struct DepthwiseEpilogue {
 
 template <typename T>
 struct DepthwiseKernels {
-  /// y[c] = sum over t < terms of x[t][c] * w[t][c], finished. Serves every case: borders, any size and
-  /// stride.
+  /// y[c] = sum over t < terms of x[t][c] * w[t][c], then the epilogue. Works for borders and for any size
+  /// and stride.
   void (*weighted_sum)(const T* const* x, const T* const* w, std::int64_t terms, std::int64_t channels,
                        const DepthwiseEpilogue<T>& epilogue, T* y);
   /// `count` neighbouring outputs of a line that do not touch the left or right border. x[r]: the input pixel
   /// under the first column of the first output's kernel row r, or null if that row is padding.
-  /// Returns false, having done nothing, for sizes that have no such kernel (there is one for 3x3 and 7x7 at
-  /// strides 1, 2).
+  /// Has kernels for 3x3 and 7x7 at strides 1 and 2. Otherwise returns false and does nothing.
   bool (*line)(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* w, std::int64_t count,
                std::int64_t channels, const DepthwiseEpilogue<T>& epilogue, T* y);
-  /// dw[r][s][c] += sum over `count` neighbouring outputs of dy[c] * x under the tap; arguments as for
-  /// `line`.
+  /// dw[r][s][c] += sum over `count` neighbouring outputs of dy[c] * x under the tap. The arguments are those
+  /// of `line`.
   bool (*line_weight)(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* dy,
                       std::int64_t count, std::int64_t channels, T* dw);
   /// sum[c] += x[c] * y[c].

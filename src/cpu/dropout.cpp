@@ -1,25 +1,24 @@
-// Dropout by a counter: element i is kept iff unit_float(philox_word(key, i)) >= p, so the mask needs no
-// memory and is the same on every device and for any number of threads. The same function is its own
-// backward.
+// Counter-based dropout: element i is kept iff unit_float(philox_word(key, i)) >= p, so the mask needs no
+// memory and is the same on every device and for any number of threads. Backward is the same function.
 //
-// A Philox block gives four consecutive words. The blocks of a vector are computed side by side, one 32-bit
-// word in each 64-bit lane, where the 32 x 32 -> 64 bit product that Philox needs is one instruction.
+// A Philox block gives four consecutive words. The blocks of a vector are computed side by side, with one
+// 32-bit word in each 64-bit lane, so that the 32 x 32 -> 64 bit product of Philox is one instruction.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/dropout.cpp"
 #include "cpu/simd.h"
-// simd.h comes first
+// simd.h must come first
 #include "fer/tensor/random.h"
 
 #ifndef FER_CPU_DROPOUT_ONCE
 #define FER_CPU_DROPOUT_ONCE
 namespace fer::detail {
-/// Elements drawn at once: their words fit in the first-level cache, and whole vectors of blocks fill them.
+/// Elements drawn at once. Their words fit in the first-level cache and fill whole vectors of blocks.
 inline constexpr std::int64_t kDropoutChunk = 1024;
 
 template <typename T>
 struct DropoutKernels {
-  /// y[i] = x[i] * scale where the top 24 bits of word i reach the threshold, else 0, for i in [first, first
-  /// + n); first is a multiple of four.
+  /// y[i] = x[i] * scale if the top 24 bits of word i reach the threshold, else 0, for i in [first, first +
+  /// n). first is a multiple of four.
   void (*drop)(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
                const RandomKey& key, T* y);
 };
@@ -34,7 +33,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
-/// words[0 .. kDropoutChunk): those of blocks first_block, first_block + 1, ...
+/// words[0 .. kDropoutChunk): the words of blocks first_block, first_block + 1, ...
 void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* words) {
   for (std::int64_t b = 0; b < kDropoutChunk / 4; ++b) {
     const PhiloxBlock block = philox(key, first_block + static_cast<std::uint64_t>(b));
@@ -44,7 +43,7 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
 
 #else
 
-/// words[0 .. kDropoutChunk): those of blocks first_block, first_block + 1, ...
+/// words[0 .. kDropoutChunk): the words of blocks first_block, first_block + 1, ...
 void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* words) {
   const hn::CappedTag<std::uint64_t, kDropoutChunk / 4> d64;
   const hn::Repartition<std::uint32_t, decltype(d64)> d32;
@@ -56,8 +55,7 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
   const auto low_half = hn::Set(d64, 0xFFFFFFFFull);
   const auto multiplier0 = hn::BitCast(d32, hn::Set(d64, 0xD2511F53ull));
   const auto multiplier1 = hn::BitCast(d32, hn::Set(d64, 0xCD9E8D57ull));
-  // A round waits for the products of the one before it, so several vectors of blocks take their rounds
-  // together.
+  // A round waits for the products of the round before, so several vectors of blocks are interleaved.
   constexpr int together = 4;
   using V = hn::Vec<decltype(d64)>;
   for (std::int64_t b = 0; b < kDropoutChunk / 4; b += together * lanes) {
@@ -95,7 +93,7 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
 
 #endif  // HWY_SCALAR
 
-/// Which lanes' words are above `limit` in their top 24 bits.
+/// The lanes whose words are above `limit` in their top 24 bits.
 template <class D>
 HWY_INLINE hn::Mask<D> above(D d, const std::uint32_t* words, std::int32_t limit) {
   using T = hn::TFromD<D>;
@@ -110,8 +108,7 @@ HWY_INLINE hn::Mask<D> above(D d, const std::uint32_t* words, std::int32_t limit
   }
 }
 
-/// Elements [first, first + n) of the tensor whose first element is x[0]; first is a multiple of four. y may
-/// be x.
+/// Elements [first, first + n) of the tensor that begins at x[0]. first is a multiple of four. y may be x.
 template <typename T>
 void drop(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
           const RandomKey& key, T* y) {

@@ -1,8 +1,7 @@
-// Elementwise arithmetic with broadcasting, and sum_to, its reverse. Neighbouring dimensions that broadcast
-// alike are merged first, so that the usual cases (equal shapes, a scalar, a vector over channels, a column
-// over rows) all become one or two dimensions: rows of a contiguous loop whose operands advance by 1 or 0.
-// sum_to merges in the same way into alternating kept and summed dimensions; it sums in double, chunk by
-// chunk.
+// Elementwise arithmetic with broadcasting, and its reverse, sum_to. Neighbouring dimensions that broadcast
+// alike are merged first. So the usual cases (equal shapes, a scalar, a vector over channels, a column over
+// rows) all have one or two dimensions: rows of a contiguous loop whose operands advance by 1 or 0. sum_to
+// merges in the same way into alternating kept and summed dimensions. It sums in double, chunk by chunk.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -17,7 +16,7 @@
 #define FER_CPU_ELEMENTWISE_KERNELS
 namespace fer {
 
-/// One operand of a two-dimensional loop: advances by `row` from row to row and by `step` (0 or 1) in a row.
+/// One operand of a two-dimensional loop. It advances by `row` per row and by `step` (0 or 1) within a row.
 template <typename T>
 struct Operand {
   const T* data;
@@ -102,7 +101,7 @@ void binary(BinaryOp op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, s
   }
 }
 
-// ivdep: y may be x, element on element, which no iteration depends on.
+// ivdep is safe even if y is x: no iteration reads what another one writes.
 template <typename T>
 void scale(const T* x, T alpha, T* y, std::int64_t n) {
 #pragma GCC ivdep
@@ -161,7 +160,7 @@ FER_SIMD_EXPORT(ElementwiseKernels)
 
 namespace {
 
-// At least two dimensions: rows of a contiguous loop.
+// Merges to at least two dimensions: rows of a contiguous loop.
 BroadcastDims merge(const Shape& full, const Shape& a, const Shape& b) {
   BroadcastDims dims = merge_broadcast(full, a, b);
   if (dims.rank == 0) dims.extent[0] = 1, dims.a[0] = dims.b[0] = 1, dims.rank = 1;
@@ -169,7 +168,7 @@ BroadcastDims merge(const Shape& full, const Shape& a, const Shape& b) {
   return dims;
 }
 
-// Where row `row` (counted over all dimensions but the innermost) of an operand begins.
+// The offset of row `row` of an operand. Rows are counted over all dimensions but the innermost.
 std::int64_t row_offset(const BroadcastDims& dims, const std::int64_t* strides, std::int64_t row) {
   std::int64_t offset = 0;
   for (int i = 1; i < dims.rank; ++i) {
@@ -205,7 +204,7 @@ void CpuBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y
         row += count;
       }
     };
-    if (n > 4 * detail::kBlock) {  // long rows, perhaps a single one: cut them
+    if (n > 4 * detail::kBlock) {  // split long rows: there may be only one
       const std::int64_t pieces = (n + detail::kBlock - 1) / detail::kBlock;
       detail::parallel_for(rows * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
@@ -226,18 +225,18 @@ void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
   if (x.numel() == 0) return fill(y, 0);
   if (x.numel() == y.numel()) return copy(x, y);
   dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
-    // Merged, dimensions alternate between kept (stride of y not 0) and summed. Innermost is made a kept one,
-    // of extent 1 if need be; the next is then summed, the next kept, ...
+    // Merged dimensions alternate between kept (y's stride is not 0) and summed. The innermost must be kept,
+    // so an extent of 1 is inserted if needed. Then the next is summed, the next kept, ...
     const BroadcastDims merged = merge(x.shape(), x.shape(), y.shape());
     std::vector<std::int64_t> extent(merged.extent, merged.extent + merged.rank);
     if (merged.b[0] == 0) extent.insert(extent.begin(), 1);
     const int rank = static_cast<int>(extent.size());
     const std::int64_t width = extent[0], run_rows = extent[1];
     std::int64_t summed = 1,
-                 kept = 1;  // rows to add up, and how many such sums (of `width` columns) there are
+                 kept = 1;  // the rows to add up, and the number of such sums (`width` columns each)
     for (int i = 1; i < rank; ++i) (i % 2 ? summed : kept) *= extent[i];
 
-    // Row `row` of the sum number `group`, as an offset in rows of x.
+    // Row `row` of sum number `group`, as an offset in rows of x.
     const auto row_of = [&](std::int64_t group, std::int64_t row) {
       std::int64_t offset = 0, stride = 1;
       for (int i = 1; i < rank; ++i) {

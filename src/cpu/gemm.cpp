@@ -12,15 +12,15 @@ namespace fer::detail {
 namespace {
 
 constexpr std::int64_t kBlockRows = 210;            // rows of A in a block of C, at most
-constexpr std::int64_t kBlockElements = 160 << 10;  // of A in it: they stay in the second-level cache
+constexpr std::int64_t kBlockElements = 160 << 10;  // elements of A in it: they fit the second-level cache
 constexpr std::int64_t kBlockColumns = 1024;        // columns of C that a task covers
-constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of a task of a long product
-constexpr std::int64_t kLongDepth = 320;                     // of a pass over it, whose operands are packed
+constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // in a task of a long product
+constexpr std::int64_t kLongDepth = 320;                     // in one pass, whose operands are packed
 constexpr std::int64_t kWantedTasks =
-    16;  // enough for every thread to have some; fixed, not the thread count
+    16;  // enough work for every thread; a constant, so that results do not depend on the thread count
 constexpr std::size_t kMostPackedBytes = std::size_t{64} << 20;
 
-// Panels [tile][k][mr] of `rows` rows of a from `row` on, zero beyond its last row.
+// Packs `rows` rows of a, from `row` on, into panels [tile][k][mr], with zeros beyond a's last row.
 template <typename T>
 void pack_a(const MatrixRef<T>& a, std::int64_t row, std::int64_t rows, std::int64_t k0, std::int64_t depth,
             std::int64_t mr, T* packed) {
@@ -56,14 +56,13 @@ Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, s
   return {rows, columns, ceil_div(m, rows), ceil_div(n, columns)};
 }
 
-// Rows this far apart lie in the same few sets of the first-level cache, and a tile of them drives itself out
-// of it.
+// Rows at such a stride map to the same few sets of the first-level cache, so a tile of them evicts itself.
 template <typename T>
 bool rows_collide(const MatrixRef<T>& a) {
   return a.row_stride * sizeof(T) % 2048 == 0;
 }
 
-// One block of C, over the whole of K.
+// Computes one block of C over the whole of K.
 template <typename T>
 void block_of_c(const MatrixRef<T>& a, const T* packed_b, T* c, std::int64_t c_stride,
                 const Epilogue<T>& epilogue, std::int64_t row, std::int64_t rows, std::int64_t column,
@@ -120,7 +119,8 @@ void fill_rows(T* c, std::int64_t rows, std::int64_t columns, std::int64_t strid
     for (std::int64_t j = 0; j < columns; ++j) c[i * stride + j] = bias ? bias[j] : T(0);
 }
 
-// The products of a batch whose B are packed, one after the other. For the threads of a parallel region.
+// Computes the products of a batch with packed B, one after the other. Every thread of a parallel region must
+// call it.
 template <typename T>
 void share_products(const Blocks& blocks, std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch,
                     const T* packed, std::int64_t n, T* c, std::int64_t c_stride, std::int64_t c_pitch,
@@ -159,8 +159,8 @@ void batch_of_products(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a
   }
 }
 
-// Into how many pieces K is cut, each summed on its own: so many that there is work for all, but not more
-// partial results than the products themselves are worth.
+// The number of pieces of K, each summed on its own: enough to give all threads work, but limited so that the
+// partial results do not cost more than the products.
 std::int64_t pieces_of_k(std::int64_t k, std::int64_t result_size, std::int64_t result_blocks) {
   std::int64_t pieces = 1;
   while (pieces * result_blocks < kWantedTasks && 2 * pieces * result_size <= (std::int64_t{1} << 20) &&
@@ -217,7 +217,7 @@ void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed) {
       std::memcpy(packed + k * nr, source + k * b.row_stride, static_cast<std::size_t>(valid) * sizeof(T));
     return;
   }
-  constexpr std::int64_t strip = 64;  // of k, so that the panel's part stays in the first-level cache
+  constexpr std::int64_t strip = 64;  // rows of k: their part of the panel fits in the first-level cache
   for (std::int64_t k0 = 0; k0 < b.rows; k0 += strip) {
     const std::int64_t end = std::min(b.rows, k0 + strip);
     for (std::int64_t j = 0; j < valid; ++j)

@@ -1,5 +1,5 @@
 // The CPU's matrix products: packed, register-tiled, threaded, for any strides. Results do not depend on the
-// number of threads: K is always cut and summed in the same way.
+// number of threads, because K is always split and summed in the same way.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,12 @@ MatrixRef<T> matrix(const T* data, std::int64_t rows, std::int64_t cols) {
   return {data, rows, cols, cols, 1};
 }
 
-/// What happens to C on its way out: c = prelu(c + bias, slope) + residual; what is null is left out.
+/// What is applied to C before it is written: c = prelu(c + bias, slope) + residual. A null pointer leaves
+/// its part out.
 template <typename T>
 struct Epilogue {
   const T *bias = nullptr, *slope = nullptr;  ///< N
-  const T* residual = nullptr;                ///< as C, rows as far apart
+  const T* residual = nullptr;                ///< M x N, with C's row stride
 };
 
 /// C = A B + bias; A: M x K, B: K x N, C: M x N with rows `c_stride` apart, bias: N or null.
@@ -37,10 +38,10 @@ struct Epilogue {
 template <typename T>
 void gemm(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride, const T* bias = nullptr);
 
-/// Elements of a B of k x n once it is packed.
+/// The number of elements of a packed k x n matrix B.
 template <typename T>
 std::int64_t packed_size(std::int64_t k, std::int64_t n);
-/// B in the layout of the kernels, for products that come again.
+/// Packs B in the layout of the kernels, to reuse it in several products.
 template <typename T>
 void pack(const MatrixRef<T>& b, T* packed);
 /// gemm with a packed B and n columns.
@@ -48,13 +49,13 @@ template <typename T>
 void gemm_packed(const MatrixRef<T>& a, const T* packed_b, std::int64_t n, T* c, std::int64_t c_stride,
                  const Epilogue<T>& epilogue);
 
-/// The same as gemm for `batch` products of one shape whose matrices lie *_pitch elements apart.
+/// Like gemm, for `batch` products of one shape whose matrices are *_pitch elements apart.
 template <typename T>
 void gemm_batched(std::int64_t batch, const MatrixRef<T>& a, std::int64_t a_pitch, const MatrixRef<T>& b,
                   std::int64_t b_pitch, T* c, std::int64_t c_stride, std::int64_t c_pitch);
 
-/// A product with a long inner dimension and a small result, as weight gradients are: C = sum over k of
-/// A[k][:]^T B[k][:], where B is produced panel by panel as it is needed.
+/// A product with a long inner dimension and a small result, such as a weight gradient: C = sum over k of
+/// A[k][:]^T B[k][:]. B is produced panel by panel as it is needed.
 template <typename T>
 struct LongProduct {
   std::int64_t m = 0, n = 0, k = 0;
@@ -80,8 +81,9 @@ void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed);
 template <typename T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t channels, T* y);
 
-/// The K extent of one pass over C, whose sums stay in registers meanwhile. So deep a panel of B comes from
-/// the second-level cache, at about 9 bytes a cycle, which costs less than to write C and to read it again.
+/// The K extent of one pass over C. The sums stay in registers during the pass. A panel of B of this depth
+/// comes from the second-level cache, at about 9 bytes a cycle, which costs less than writing C and reading
+/// it again.
 constexpr std::int64_t kPanelDepth = 800;
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
@@ -90,7 +92,7 @@ inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 inline std::int64_t round_up(std::int64_t a, std::int64_t b) {
   return ceil_div(a, b) * b;
 }
-/// The length of equal pieces, none longer than `limit`, that cover `extent`.
+/// Splits `extent` into equal pieces no longer than `limit` and returns their length.
 inline std::int64_t even_split(std::int64_t extent, std::int64_t limit) {
   return ceil_div(extent, ceil_div(extent, limit));
 }

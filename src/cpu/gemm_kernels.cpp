@@ -1,5 +1,5 @@
-// Register-tiled product kernels with Highway. A tile of C stays in registers (6 rows by 2 vectors on 16
-// registers, 14 by 2 on 32); each step of k broadcasts one element of A per row against two vectors of B.
+// Register-tiled product kernels with Highway. A tile of C stays in registers (6 rows by 2 vectors with 16
+// registers, 14 by 2 with 32). Each step of k broadcasts one element of A per row against two vectors of B.
 #include "cpu/gemm_kernels.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-// foreach_target.h comes first
+// foreach_target.h must come first
 #include "cpu/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -38,9 +38,8 @@ struct Accumulators {
 
 constexpr std::int64_t kLine = 64;  // bytes of a cache line
 
-// Memory that is asked for while a product runs, `step` bytes further with each step of k: into the
-// second-level cache, as the first is too small to hold what is only needed later. An address that is not
-// there does no harm.
+// Prefetches memory while a product runs, `step` bytes per step of k. It goes into the second-level cache,
+// because the first is too small for data that is needed later. Prefetching an invalid address does no harm.
 struct Ahead {
   const char* next = nullptr;
   std::int64_t step = 0;
@@ -64,21 +63,21 @@ struct NothingAhead {
   HWY_INLINE void fetch() {}
 };
 
-// What of the next panel of B is asked for by each of the `tiles` that go through this one.
+// The next panel of B. Each of the `tiles` that go through the current panel prefetches its share of it.
 template <typename T>
 HWY_INLINE Ahead next_panel(const T* panel, std::int64_t tiles) {
   const auto row = static_cast<std::int64_t>(kPanelColumns<T> * sizeof(T));
   return {reinterpret_cast<const char*>(panel), (row + tiles - 1) / tiles};
 }
 
-// The elements of A that a tile needs, step by step: those of a packed tile,
+// Read the elements of A that a tile needs, step by step. PackedRows: from a packed tile.
 template <typename T, int width>
 struct PackedRows {
   const T* a;
   HWY_INLINE T at(int i) const { return a[i]; }
   HWY_INLINE void next() { a += width; }
 };
-// of rows evenly apart, three to a pointer, as there are too few registers for one each,
+// From evenly spaced rows. Three rows share a pointer, as there are too few registers for one pointer each.
 template <typename T, int rows>
 struct EvenRows {
   const T* of_three[(rows + 2) / 3];
@@ -95,7 +94,7 @@ struct EvenRows {
     for (int i = 0; i < rows; i += 3) ++of_three[i / 3];
   }
 };
-// and of rows anywhere.
+// From rows at any addresses.
 template <typename T, int rows>
 struct PointedRows {
   const T* a[rows];
@@ -123,7 +122,7 @@ HWY_INLINE void multiply(std::int64_t k, Rows a, const T* HWY_RESTRICT b, Accumu
   }
 }
 
-// Reads and writes the two vectors of a row of C: whole ones,
+// Read and write the two vectors of a row of C. WholeRow: whole vectors.
 template <typename T>
 struct WholeRow {
   HWY_INLINE hn::Vec<Tag<T>> load(int half, const T* c) const {
@@ -134,11 +133,11 @@ struct WholeRow {
   }
 };
 #if HWY_TARGET <= HWY_AVX2
-constexpr bool kMasks = true;  // whose other lanes are not touched
+constexpr bool kMasks = true;  // a masked store does not touch the other lanes
 #else
 constexpr bool kMasks = false;
 #endif
-// or so many columns of them.
+// Only the first `columns` columns of the two vectors.
 template <typename T>
 class PartOfRow {
  public:
@@ -159,7 +158,7 @@ class PartOfRow {
   Mask masks_[2];
 };
 
-// Does what is left to do with the first `valid` rows of a tile and writes them.
+// Applies the epilogue to the first `valid` rows of a tile and writes them.
 template <bool accumulate, bool sloped, bool added, typename T, int rows, typename Row>
 HWY_INLINE void finish(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid, std::int64_t column,
                        const Accumulators<T, rows>& acc, const Row& access) {
@@ -230,7 +229,7 @@ HWY_INLINE void store(const BlockProduct<T>& p, std::int64_t row, std::int64_t v
   }
 }
 
-// `valid` rows from `row` on (at most `rows`) by the columns of one panel.
+// Computes `valid` rows from `row` on (at most `rows`) by the columns of one panel.
 template <typename T, int rows>
 HWY_NOINLINE void tile_product(const BlockProduct<T>& p, std::int64_t row, std::int64_t valid,
                                std::int64_t panel, Ahead ahead) {
@@ -306,7 +305,7 @@ HWY_NOINLINE void strided_tile(const StridedProducts<T>& p, const T* a, const T*
 
 constexpr int kLeastRows = kTileRows / 2;
 
-// strided_tile() of `height` rows, kLeastRows at least.
+// strided_tile() of `height` rows, at least kLeastRows.
 template <typename T, int rows = kTileRows>
 HWY_INLINE void strided_tile_of(std::int64_t height, const StridedProducts<T>& p, const T* a, const T* b,
                                 std::int64_t k, bool accumulate, T* c, Ahead ahead) {
@@ -316,9 +315,9 @@ HWY_INLINE void strided_tile_of(std::int64_t height, const StridedProducts<T>& p
   strided_tile<T, rows>(p, a, b, k, accumulate, c, ahead);
 }
 
-// All rows of A by one piece of a panel, k deep, which stays in the first-level cache meanwhile. The rows are
-// spread evenly over as few register tiles as hold them. `next` is the piece that comes after it: weights
-// come from memory or the last-level cache, and are fetched while this one is multiplied.
+// All rows of A by one piece of a panel. The piece is k deep and stays in the first-level cache meanwhile.
+// The rows are spread evenly over the smallest number of register tiles. `next` is the following piece:
+// weights come from memory or the last-level cache, so it is prefetched while this piece is multiplied.
 template <typename T>
 HWY_INLINE void strided_piece(const StridedProducts<T>& p, std::int64_t rows, const T* a, const T* b,
                               std::int64_t k, bool accumulate, T* c, const T* next) {
@@ -349,7 +348,7 @@ void strided_products(const StridedProducts<T>& p) {
   }
 }
 
-// Rows [row, row + rows) of C, as far as there are any, by the columns of one panel.
+// Rows [row, row + rows) of C, as far as they exist, by the columns of one panel.
 template <typename T, int rows>
 HWY_INLINE void tall_tile(const TallProduct<T>& p, std::int64_t row, const T* b, std::int64_t column) {
   if (row >= p.m) return;
@@ -374,7 +373,7 @@ void tall_product(const TallProduct<T>& p) {
   for (std::int64_t column = 0; column < p.n; column += kPanelColumns<T>) {
     const T* b = p.b + column / kPanelColumns<T> * p.b_panel_pitch;
     for (std::int64_t row = 0; row < p.m; row += 16) {
-      // 16 rows in register tiles: two of 8, or 6 + 6 + 4 where there are 16 registers
+      // 16 rows in register tiles: two of 8, or 6 + 6 + 4 with 16 registers
       if constexpr (kTileRows >= 8) {
         tall_tile<T, 8>(p, row, b, column);
         tall_tile<T, 8>(p, row + 8, b, column);
@@ -413,7 +412,7 @@ double peak(std::int64_t rounds) {
   constexpr int count = 2 * kTileRows - 2;
   hn::Vec<Tag<T>> sum[count];
   for (int i = 0; i < count; ++i) sum[i] = hn::Set(d, T(i));
-  // Opaque to the compiler, so that nothing is computed ahead.
+  // The compiler must not know the value, or it could compute ahead.
   volatile T seed = T(0.999);
   const auto factor = hn::Set(d, seed), term = hn::Set(d, T(seed * T(0.001)));
   for (std::int64_t round = 0; round < rounds; ++round) {

@@ -1,5 +1,5 @@
-// The heat map over the channels of f_lm and its product with f_img (Eq. 1 and rows 2 and 3 of Table 4), row
-// by row:
+// The heat map over the channels of f_lm and its product with f_img (Eq. 1; rows 2 and 3 of Table 4), row by
+// row:
 //   heat = max_c f, sum_c f or sum_c |f|;   y = heat * f_img.
 // Gradient contract: df_img = heat dy;  dheat = sum_c dy f_img;  df_lm = dheat at the saved arg-max (max),
 // dheat everywhere (sum), or dheat sign(f) with sign(0) = 0 (abs_sum).
@@ -36,8 +36,8 @@ T lane_sum(std::int64_t n, const Term& term) {
   return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
-// The heat of one position. `winner`: the first channel that attains the maximum; -1 for the other kinds. A
-// NaN wins, as otherwise it would vanish.
+// The heat of one position. `winner`: the first channel with the maximum, or -1 for the other kinds. A NaN
+// wins, so that it is not lost.
 template <typename T>
 T row_heat(const T* f, std::int64_t channels, HeatmapKind kind, std::int32_t& winner) {
   winner = -1;
@@ -82,7 +82,7 @@ std::int32_t* saved_winners(const char* op, HeatmapKind kind, Tensor& argmax, st
   return argmax.defined() ? argmax.mutable_data<std::int32_t>() : nullptr;
 }
 
-// Null for the kinds that need none; every winner is checked, as it is written through.
+// Null for kinds that need no winners. Every winner is checked, because backward writes at its index.
 const std::int32_t* checked_winners(const char* op, HeatmapKind kind, const Tensor& argmax,
                                     const Extents& e) {
   if (kind != HeatmapKind::max) return nullptr;

@@ -1,5 +1,5 @@
-// From bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase; grey images are repeated to
-// three channels. A byte has 256 values, so the arithmetic is a table a channel.
+// Converts bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase. Grey images are repeated to
+// three channels. A byte has only 256 values, so the arithmetic is a table per channel.
 #include <algorithm>
 #include <array>
 
@@ -22,7 +22,7 @@ Table<T> normalised_values(const float mean[3], const float std[3]) {
   return table;
 }
 
-/// One row of one image: width x channels bytes to width x 3 values.
+/// Converts one row of one image: width x channels bytes to width x 3 values.
 template <typename T>
 void preprocess_row(const std::uint8_t* pixels, std::int64_t width, std::int64_t channels, bool flip,
                     const Table<T>& table, T* y) {

@@ -1,4 +1,4 @@
-// What the classification losses of the CPU share: the check of labels and the softmax of one row.
+// Shared by the CPU's classification losses: the check of labels and the softmax of one row.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace fer::detail {
 
-/// Checks that there is one label (int64) a sample and each is a class in 0 .. classes - 1.
+/// Checks that there is one label (int64) per sample and that each is in 0 .. classes - 1.
 inline const std::int64_t* checked_labels(const char* op, const Tensor& labels, std::int64_t samples,
                                           std::int64_t classes) {
   require<ShapeError>(labels.numel() == samples, "[", op, "] ", samples, " samples need as many labels, got ",
@@ -27,7 +27,7 @@ template <typename T>
 struct RowSoftmax {
   T max;
   T sum;      ///< of exp(x_k - max); at least 1
-  T log_sum;  ///< its logarithm, precise also where one class has all but a rest far below epsilon
+  T log_sum;  ///< log(sum), precise even if the other classes add far less than epsilon to 1
 
   RowSoftmax(const T* x, std::int64_t classes) {
     std::int64_t top = 0;

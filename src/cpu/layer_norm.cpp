@@ -2,7 +2,7 @@
 //   y = xhat weight + bias,  xhat = (x - mean) inv_std,  inv_std = 1 / sqrt(var + eps)
 //   dx = inv_std (g - mean(g) - xhat mean(g xhat)),  g = dy weight,  means over the row
 //   dweight = sum over rows of dy xhat,  dbias = sum over rows of dy
-// A row fits the cache, so mean and variance take two passes; sums are in double.
+// A row fits in the cache, so mean and variance take two passes. Sums are in double.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -22,7 +22,7 @@ struct LayerNormKernels {
                   std::int64_t rows, std::int64_t channels);
   void (*backward_input)(const T* x, const T* weight, const T* mean, const T* inv_std, const T* dy, T* dx,
                          std::int64_t rows, std::int64_t channels);
-  /// dweight and dbias are added to.
+  /// Adds to dweight and dbias.
   void (*backward_parameters)(const T* x, const T* mean, const T* inv_std, const T* dy, double* dweight,
                               double* dbias, std::int64_t rows, std::int64_t channels);
 };
@@ -62,8 +62,9 @@ void backward_input(const T* HWY_RESTRICT x, const T* HWY_RESTRICT weight, const
   for (std::int64_t i = 0; i < rows; ++i, x += channels, dy += channels, dx += channels) {
     const T m = mean[i], s = inv_std[i];
     double sum = 0, product_sum = 0;  // of g, and of g (x - mean)
-    // g is kept in dx: were the product made again below, as one operation with the subtraction, the rounding
-    // of its mean would no longer cancel, and a row of no variance multiplies it by 1 / sqrt(eps).
+    // g is stored in dx. Recomputing the product below, fused with the subtraction, would round it
+    // differently from the mean, and the error would not cancel. In a row without variance it is then
+    // multiplied by 1 / sqrt(eps).
 #pragma omp simd reduction(+ : sum, product_sum)
     for (std::int64_t c = 0; c < channels; ++c) {
       dx[c] = dy[c] * weight[c];

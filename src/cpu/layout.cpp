@@ -1,7 +1,7 @@
-// Moving elements without changing them: permute, slice, paste, for any element type (only its size matters).
+// Moves elements without changing them: permute, slice, paste, for any element type (only its size matters).
 // A permutation first merges dimensions that stay neighbours. If the innermost stays innermost, rows are
-// copied; otherwise it is a transposition of some two dimensions, repeated over the others, and goes by
-// square tiles so that reads and writes both use whole cache lines. NCHW <-> NHWC is one such case.
+// copied. Otherwise the permutation is a transpose of two dimensions, repeated over the others. It works on
+// square tiles, so that reads and writes both use whole cache lines. NCHW <-> NHWC is one such case.
 #include <cstring>
 
 #include "cpu/cpu_backend.h"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t tile = 32;
 
-// Offsets of element number `index` of the dimensions from 1 on that are not `skip`.
+// The offsets of element number `index`, counted over dimensions 1 and up except `skip`.
 void offsets(const PermutedDims& walk, int skip, std::int64_t index, std::int64_t& x, std::int64_t& y) {
   x = y = 0;
   for (int i = 1; i < walk.rank; ++i) {
@@ -30,7 +30,7 @@ void offsets(const PermutedDims& walk, int skip, std::int64_t index, std::int64_
 template <typename Word>
 void transpose_tile(const Word* x, std::int64_t x_row, Word* y, std::int64_t y_row, std::int64_t rows,
                     std::int64_t columns) {
-  if (rows == tile && columns == tile) {  // known extents let the compiler unroll
+  if (rows == tile && columns == tile) {  // with constant extents the compiler unrolls
     for (std::int64_t i = 0; i < tile; ++i) {
       for (std::int64_t j = 0; j < tile; ++j) y[i * y_row + j] = x[j * x_row + i];
     }
@@ -76,8 +76,7 @@ void permute_words(const Word* x, Word* y, const PermutedDims& walk, std::int64_
 void copy_runs(const char* from, std::int64_t from_pitch, char* to, std::int64_t to_pitch, std::int64_t count,
                std::int64_t bytes) {
   constexpr std::int64_t piece = 1 << 18;
-  const std::int64_t pieces =
-      (bytes + piece - 1) / piece;  // so that one long run is shared by the threads too
+  const std::int64_t pieces = (bytes + piece - 1) / piece;  // so that the threads can share one long run too
   detail::parallel_rows(count * pieces, std::min(bytes, piece) / 4,
                         [&](std::int64_t begin, std::int64_t end) {
                           for (std::int64_t i = begin; i < end; ++i) {
@@ -88,7 +87,7 @@ void copy_runs(const char* from, std::int64_t from_pitch, char* to, std::int64_t
                         });
 }
 
-// A tensor seen as outer x dim x inner, in bytes.
+// A tensor viewed as outer x dim x inner, in bytes.
 struct View {
   std::int64_t outer = 1, run;  // run: bytes of one index of `dim`
   View(const Shape& shape, int dim, std::size_t element) : run(static_cast<std::int64_t>(element)) {

@@ -1,5 +1,5 @@
-// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy. What
-// the fused form adds are passes of their own here, over what the caches still hold.
+// Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy. The
+// extra operations of the fused form are separate passes here, over data that is still in the caches.
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
 #include "tensor/operand_checks.h"

@@ -16,7 +16,7 @@
 namespace fer {
 namespace {
 
-// Storage types: held as their bits, read and written through float.
+// Storage types: stored as bits, read and written through float.
 struct Half {
   std::uint16_t bits;
 };
@@ -38,7 +38,7 @@ float to_float(Half x) {
   return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
-// Both round to nearest, ties to even; what is too large becomes infinity.
+// Both round to nearest, ties to even. Values that are too large become infinity.
 BFloat16 to_bfloat16(float x) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
   if ((bits & 0x7FFFFFFF) > 0x7F800000)
@@ -61,8 +61,8 @@ Half to_half(float x) {
   return with_sign((rounded - ((127u - 15u) << 23)) >> 13);
 }
 
-// Rounds to odd: the last bit of the float remembers that digits were lost, so that rounding once more, to a
-// type at least two bits narrower, gives what rounding once would have given.
+// Rounds to odd: the last bit of the float records that digits were lost. Rounding again, to a type at least
+// two bits narrower, then gives the same result as rounding once.
 float to_odd_float(double x) {
   const float nearest = static_cast<float>(x);
   if (static_cast<double>(nearest) == x || !std::isfinite(nearest)) return nearest;
@@ -74,7 +74,8 @@ float to_odd_float(double x) {
 template <typename T>
 constexpr bool is_storage_type = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
 
-// Towards zero; what does not fit becomes the nearest that does, and NaN 0, as on a GPU (C++ leaves it open).
+// Rounds towards zero. Values out of range become the nearest limit, and NaN becomes 0, as on a GPU
+// (undefined in C++).
 template <typename To, typename From>
 To float_to_integer(From x) {
   constexpr From too_large = std::is_same_v<To, std::int64_t>   ? From(0x1p63)
@@ -139,7 +140,8 @@ void parallel_copy(void* to, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-// The arena serves any size from what is free: blocks kept by size would only be in its way.
+// Caching is off: the arena already serves any size from its free memory, and a cache by size would only hold
+// memory back.
 CpuBackend::CpuBackend()
     : allocator_("cpu", detail::allocate_block, detail::free_block, {}, CachingAllocator::Caching::off) {}
 
@@ -149,7 +151,7 @@ Device CpuBackend::device() const {
 
 std::string CpuBackend::description() const {
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
-  const std::int64_t best = usable & -usable;  // the lowest bit is the widest instruction set
+  const std::int64_t best = usable & -usable;  // the lowest bit is the best instruction set
   const int threads = omp_get_max_threads();
   return concat("cpu (", hwy::TargetName(best), ", ", threads, threads == 1 ? " thread)" : " threads)");
 }

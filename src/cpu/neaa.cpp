@@ -1,7 +1,8 @@
 // NeAA (Eqs. 6-10): the anchors of the classes, the distance of samples to them, and the spread of the
 // neutral samples. Features f are N x D, Dist(a, b) = 1/D sum_d (a_d - b_d)^2. Gradient contract:
-//   anchor:   df_i += g_c (f_i - a) for each sample of class c, df_a -= g_c sum_i (f_i - a), g_c = 2 dloss /
-//   (n_c D); neutral:  df_i = dloss 4 n / (D (n - 1)^2) (f_i - mean).
+//   anchor:   for each sample of class c: df_i += g_c (f_i - a),  df_a -= g_c sum_i (f_i - a),  g_c = 2 dloss
+// / (n_c D)
+//   neutral:  df_i = dloss 4 n / (D (n - 1)^2) (f_i - mean)
 // Sums run in float64 in a fixed order: a batch has hundreds of samples, and their anchors should not depend
 // on rounding.
 #include <algorithm>
@@ -25,10 +26,10 @@ void check_features(const char* op, const Tensor& features, const Tensor& labels
                       labels.shape());
 }
 
-// The samples by class, and who each class's anchor is; the checked form of anchor_loss's arguments.
+// The labels and each class's anchor and sample count: the checked arguments of anchor_loss.
 struct Classes {
   const std::int64_t* label;
-  const std::int64_t* anchor;  ///< of each class
+  const std::int64_t* anchor;  ///< the sample that is each class's anchor
   std::vector<std::int64_t> count;
 
   Classes(const Tensor& features, const Tensor& labels, const Tensor& anchors) {
@@ -65,8 +66,8 @@ std::vector<std::int64_t> members(const Tensor& labels, std::int64_t wanted) {
   return found;
 }
 
-// The mean of the members. Differences to the first member, not the features, are added up: far from the
-// origin these are exact, so that f - mean keeps its precision.
+// The mean of the members. Adds up differences to the first member, not the features themselves: far from the
+// origin these differences are exact, so that f - mean keeps its precision.
 template <typename T>
 std::vector<double> centred_mean(const T* f, std::int64_t dim, const std::vector<std::int64_t>& rows,
                                  std::vector<double>& offset) {
@@ -133,7 +134,7 @@ void CpuBackend::anchor_loss_backward(const Tensor& features, const Tensor& labe
     const auto factor = [&](std::int64_t c) {
       return c == skip ? 0.0 : 2 * upstream / static_cast<double>(dim * classes.count[c]);
     };
-    // Columns are independent, and each thread walks all samples of its own: first as members, then as
+    // Columns are independent. Each thread walks all samples of its columns: first as members, then as
     // anchors.
     constexpr std::int64_t block = 64;
     std::vector<double> pull(classes.count.size() * dim, 0.0);  // on each class's anchor

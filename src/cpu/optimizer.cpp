@@ -1,19 +1,20 @@
 // Steps of Adam, AdamW and SGD over many parameters at once, by PyTorch's formulas, and the global norm.
 //
-//   Adam (Kingma and Ba 2015), t = step:      g += weight_decay p                      (AdamW: p *= 1 - lr
-//   weight_decay)
+//   Adam (Kingma and Ba 2015), t = step:
+//     g += weight_decay p                      (AdamW: p *= 1 - lr weight_decay)
 //     m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
-//   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g);  p -= lr (nesterov ? g + momentum
-//   b : b)
-//   SAM (Foret et al. 2021), around either: p += rho / |g| g, and back to a copy.
+//   SGD:
+//     g += weight_decay p;  b = momentum b + g (the first step: b = g)
+//     p -= lr (nesterov ? g + momentum b : b)
+//   SAM (Foret et al. 2021), around either: p += rho / |g| g, then back to a saved copy of p.
 //
-// All parameters are cut into chunks that the threads share out, so that hundreds of small tensors cost no
-// more than a large one. Elements are independent; the norm adds up its chunks in order.
+// All parameters are cut into chunks that the threads share, so hundreds of small tensors cost no more than
+// one large tensor. Elements are independent. The norm adds up its chunks in order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/optimizer.cpp"
 #include "cpu/simd.h"
-// simd.h comes first
+// simd.h must come first
 #include "fer/tensor/backend.h"
 
 #ifndef FER_CPU_OPTIMIZER_ONCE
@@ -49,7 +50,7 @@ struct AdamKernel {
         eps(static_cast<T>(o.eps)),
         rate(static_cast<T>(o.lr / (1 - std::pow(o.beta1, static_cast<double>(count))))) {}
 
-  // One vector, or one element as a vector of one lane.
+  // Updates one vector, or one element as a vector of one lane.
   template <class D>
   HWY_INLINE void step(D tag, T* p, const T* grad, T* m, T* v) const {
     const auto param = hn::Mul(hn::LoadU(tag, p), hn::Set(tag, shrink));
@@ -103,7 +104,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 1 << 14;  // elements
 
-/// Part of one tensor of a list.
+/// Part of one tensor in a list.
 struct Chunk {
   std::size_t tensor;
   std::int64_t first, count;
@@ -165,7 +166,7 @@ void sgd(std::span<SgdSlot> slots, const SgdOptions& options, bool first_step) {
                   with_momentum ? s.momentum.mutable_data<T>() : nullptr});
   const T lr = static_cast<T>(options.lr), decay = static_cast<T>(options.weight_decay);
   const T momentum = static_cast<T>(options.momentum);
-  const T keep = first_step ? T(0) : momentum;  // of the buffer, which may hold anything at first
+  const T keep = first_step ? T(0) : momentum;  // 0 ignores the buffer, which is uninitialised at first
   const auto chunks = chunks_of(slots.size(), [&](std::size_t t) { return slots[t].param.numel(); });
   const std::int64_t count = static_cast<std::int64_t>(chunks.size());
 #pragma omp parallel for schedule(static) if (count > 1)
@@ -187,7 +188,7 @@ void sgd(std::span<SgdSlot> slots, const SgdOptions& options, bool first_step) {
   }
 }
 
-/// body(tensor, first, count) for all chunks of the slots' parameters, on all threads.
+/// Calls body(tensor, first, count) for all chunks of the slots' parameters, on all threads.
 template <typename Body>
 void for_chunks(std::span<SamSlot> slots, const Body& body) {
   const auto chunks = chunks_of(slots.size(), [&](std::size_t t) { return slots[t].param.numel(); });

@@ -1,5 +1,5 @@
-// Loops over threads. A range is cut into blocks by its length alone, so that which block an element or a
-// partial sum belongs to, and with it every result, is the same for any number of threads.
+// Parallel loops. A range is cut into blocks by its length alone. So an element or partial sum always belongs
+// to the same block, and results are the same for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 
 namespace fer::detail {
 
-/// Elements of a block: 64 KiB of floats, large enough to outweigh handing it to a thread, small enough that
-/// what a first pass has read is in the cache for a second.
+/// Elements of a block: 64 KiB of floats. That is large enough to outweigh the cost of handing it to a
+/// thread, and small enough that data read by a first pass is still in the cache for a second.
 inline constexpr std::int64_t kBlock = 16384;
 
 /// Calls body(begin, end) for each block of `grain` in [0, n), on all threads if there is more than one
@@ -29,21 +29,21 @@ void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   }
 }
 
-/// The same over rows of `width` elements each, in blocks of about kBlock elements.
+/// Like parallel_for, over rows of `width` elements each, in blocks of about kBlock elements.
 template <typename Body>
 void parallel_rows(std::int64_t rows, std::int64_t width, const Body& body) {
   parallel_for(rows, std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, width)), body);
 }
 
-/// Whether an output is better written past the cache: it is too large to stay there until it is read again,
-/// and a normal store would first read the line that it overwrites. Not for outputs that are inputs too.
+/// Whether to write an output past the cache: true if it is too large to stay there until it is read again. A
+/// normal store would first read the line that it overwrites. Not for outputs that are also inputs.
 inline bool stream_stores(const Tensor& y) {
   constexpr std::size_t larger_than_caches = 16 << 20;
   return y.bytes() >= larger_than_caches;
 }
 
 /// How rows are cut for a reduction over them: `count` chunks of `size` rows (the last may be shorter). Each
-/// chunk is summed on its own and the sums are added in order, whichever thread made them.
+/// chunk is summed on its own, and the sums are added in order, whichever thread computed them.
 struct RowChunks {
   std::int64_t rows, size, count;
 
@@ -65,7 +65,7 @@ void parallel_chunks(const RowChunks& chunks, const Body& body) {
   });
 }
 
-/// The sums that each chunk left in partial (chunks x width), added in order into sums (width).
+/// Adds the sums of each chunk, in partial (chunks x width), in order into sums (width).
 inline void add_chunks(const RowChunks& chunks, const double* partial, std::int64_t width, double* sums) {
   std::fill(sums, sums + width, 0.0);
   for (std::int64_t chunk = 0; chunk < chunks.count; ++chunk) {
@@ -73,7 +73,7 @@ inline void add_chunks(const RowChunks& chunks, const double* partial, std::int6
   }
 }
 
-/// Kernels trust sizes; this is the check that keeps a wrong one from corrupting memory.
+/// Kernels trust sizes. This check keeps a wrong size from corrupting memory.
 inline void require_size(std::string_view op, std::string_view name, const Tensor& tensor,
                          std::int64_t size) {
   require<ShapeError>(tensor.numel() == size, "[", op, "] ", name, " has shape ", tensor.shape(), ", but ",

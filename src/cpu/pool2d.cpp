@@ -1,6 +1,6 @@
-// Pooling of images, N x H x W x C, without padding: the maximum of kernel x kernel windows, and the mean of
-// each channel over the whole image. Loops over channels are innermost, where memory is contiguous.
-//   max: dx = dy at the remembered position, summed where windows overlap      mean: dx = dy / (H W)
+// Pooling of images, N x H x W x C, without padding: the maximum over kernel x kernel windows, and each
+// channel's mean over the whole image. Loops over channels are innermost, where memory is contiguous.
+//   max: dx = dy at the saved position, summed where windows overlap      mean: dx = dy / (H W)
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -15,8 +15,8 @@
 namespace fer {
 template <typename T>
 struct Pool2dKernels {
-  /// One window: best (C) and where, over the kernel x kernel pixels of an image of `width` that begin at
-  /// pixel `first`.
+  /// One window: best (C) and its position `where`, over the kernel x kernel pixels that begin at pixel
+  /// `first` of an image of `width`.
   void (*window_max)(const T* image, std::int64_t width, std::int64_t channels, std::int64_t first,
                      int kernel, T* best, std::int32_t* where);
   /// sums (C) += pixels of x, rows x C.
@@ -43,7 +43,7 @@ void window_max(const T* HWY_RESTRICT image, std::int64_t width, std::int64_t ch
       for (std::int64_t c = 0; c < channels; ++c) {
         const T value = x[c], old = best[c];
         const std::int32_t old_where = where[c];
-        const bool better = value > old || value != value;  // NaN wins, so that it is seen
+        const bool better = value > old || value != value;  // NaN wins, so that it is not lost
         best[c] = better ? value : old;
         where[c] = better ? static_cast<std::int32_t>(pixel) : old_where;
       }
@@ -111,7 +111,7 @@ void CpuBackend::max_pool2d_backward(const Tensor& dy, const Tensor& argmax, Ten
     const T* pdy = dy.data<T>();
     const auto* pargmax = argmax.data<std::int32_t>();
     T* pdx = dx.mutable_data<T>();
-    // Windows may overlap, so an image is one thread's work.
+    // Windows may overlap, so one thread handles a whole image.
     detail::parallel_rows(dx.dim(0), image, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t n = begin; n < end; ++n) {
         T* out = pdx + n * image;

@@ -1,6 +1,6 @@
-// PReLU, y = x > 0 ? x : slope[c] * x, with a slope a channel (He et al. 2015).
+// PReLU, y = x > 0 ? x : slope[c] * x, with a slope per channel (He et al. 2015).
 //   dx = dy * (x > 0 ? 1 : slope[c])        dslope[c] = sum over rows of dy * x where x <= 0
-// Backward makes both in one pass; the slope's sums are taken in double, chunk of rows by chunk.
+// Backward computes both in one pass. The slope's sums are in double, by chunks of rows.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -15,11 +15,11 @@
 namespace fer {
 template <typename T>
 struct PReluKernels {
-  /// stream: write y, or dx, past the cache.
+  /// stream: the stores to y, or dx, bypass the cache.
   void (*forward)(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream);
   void (*backward_input)(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows,
                          std::int64_t channels, bool stream);
-  /// sums (C) += dslope of these rows; dx too unless it is null. scratch: C.
+  /// sums (C) += dslope of these rows. Also writes dx unless it is null. scratch: C.
   void (*backward)(const T* x, const T* slope, const T* dy, T* dx, std::int64_t rows, std::int64_t channels,
                    T* scratch, double* sums, bool stream);
 };
@@ -32,7 +32,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// In vectors, as the compiler turns the plain loop into a branch an element, which random signs mispredict.
+// Uses vectors: the compiler turns the plain loop into a branch per element, which random signs mispredict.
 template <typename T>
 void forward(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream) {
   with_stores(stream, y, rows, channels, [=](auto streamed) HWY_ATTR {

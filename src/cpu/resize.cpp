@@ -1,4 +1,4 @@
-// Resize of a batch of 8-bit pictures; the arithmetic is tensor/resize_image.cpp's.
+// Resizes a batch of 8-bit pictures with the arithmetic of tensor/resize_image.cpp.
 #include "cpu/cpu_backend.h"
 #include "tensor/resize_filter.h"
 #include "tensor/resize_image.h"

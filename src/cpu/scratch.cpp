@@ -22,7 +22,7 @@ void* scratch_bytes(ScratchUse use, std::size_t bytes) {
   if (bytes <= buffer.bytes) return buffer.data;
   free_block(buffer.data, buffer.bytes);
   buffer = {};
-  constexpr std::size_t unit = 4096;  // so that it does not grow line by line
+  constexpr std::size_t unit = 4096;  // avoids growing by one cache line at a time
   const std::size_t size = (bytes + unit - 1) / unit * unit;
   buffer.data = allocate_block(size);
   if (!buffer.data) throw std::bad_alloc();

@@ -1,5 +1,5 @@
-// Working memory of the products: a few buffers a thread that grow to the largest request and are then
-// reused, so that no kernel allocates in a training step.
+// Working memory of the products: a few buffers per thread, which grow to the largest request and are then
+// reused. So no kernel allocates in a training step.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace fer::detail {
 
-/// What a buffer holds; two that are in use at the same time in one thread have two names.
+/// What a buffer holds. Two buffers that one thread uses at the same time have different names.
 enum class ScratchUse {
   packed_b,    ///< B of a product, packed, shared by all threads
   partials,    ///< partial sums of a split reduction, shared by all threads
@@ -20,8 +20,8 @@ enum class ScratchUse {
   count
 };
 
-/// This thread's buffer of that use, 64-byte aligned, at least `bytes` long, contents undefined. Valid until
-/// the next call of the same use in the same thread.
+/// This thread's buffer for `use`: 64-byte aligned, at least `bytes` long, contents undefined. It is valid
+/// until the next call with the same use in the same thread.
 void* scratch_bytes(ScratchUse use, std::size_t bytes);
 
 template <typename T>

@@ -1,6 +1,6 @@
-// How a file's kernels are compiled once per instruction set and chosen when the program runs: Highway
-// includes the file again for each set, inside pragmas that let the compiler use it. A kernel is a plain loop
-// where compilers vectorise it surely (sums and products of arrays), for float and double alike, and uses
+// How a file's kernels are compiled once per instruction set and chosen at run time: Highway includes the
+// file again for each set, inside pragmas that let the compiler use that set. A kernel is a plain loop, for
+// float and double alike, where compilers reliably vectorise it (sums and products of arrays). It uses
 // Highway's vectors where they do not (selections, exponentials).
 //
 //   #undef HWY_TARGET_INCLUDE
@@ -8,7 +8,7 @@
 //   #include "cpu/simd.h"
 //
 //   HWY_BEFORE_NAMESPACE();
-//   namespace fer::HWY_NAMESPACE {                // N_AVX2, ...: one a set
+//   namespace fer::HWY_NAMESPACE {                // N_AVX2, ...: one per set
 //   namespace {
 //   template <typename T> void forward(...) {...}
 //   PReluKernels<float> kernels_f32() { return {forward<float>}; }
@@ -24,7 +24,7 @@
 //
 // No include guard: Highway's headers guard themselves, once per instruction set.
 
-// Headers that must not be seen for the first time inside the pragmas.
+// Headers that must not be included for the first time inside the pragmas.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -51,7 +51,7 @@
   }  // namespace
 #endif
 
-// The helpers below belong to an instruction set and are seen once for each.
+// The helpers below belong to an instruction set and are compiled once for each.
 #if defined(FER_CPU_SIMD_TARGET) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_SIMD_TARGET
 #undef FER_CPU_SIMD_TARGET
@@ -64,8 +64,8 @@ namespace fer::HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Calls body(d, i) for i = 0, lanes, 2 lanes, ... while a whole vector of type d fits below n, then with a d
-/// of one lane for each i that is left.
+/// Calls body(d, i) for i = 0, lanes, 2 lanes, ... while a whole vector of type d fits below n. Then calls it
+/// with a one-lane d for each remaining i.
 template <typename T, typename Body>
 HWY_INLINE HWY_MAYBE_UNUSED void for_vectors(std::int64_t n, const Body& body) {
   const hn::ScalableTag<T> d;
@@ -94,9 +94,9 @@ HWY_INLINE HWY_MAYBE_UNUSED void add_to(D d, V v, double* sums) {
 }
 
 /// sums[s] (columns) += sums over rows, for several sums in one pass. body(d, i, c, add) calls add(s, v) for
-/// each, v being its term of row i at the vector of columns c. Rows are read one after the other: prefetchers
-/// do not like several at once. Eight are added up in their own type, in scratch (count x columns), before
-/// that goes on in double, so rounding stays that of a handful of additions.
+/// each sum; v is its term of row i at the vector of columns c. Rows are read one after the other, because
+/// prefetchers handle several at once badly. Groups of eight rows are added up in T, in scratch (count x
+/// columns), and the group sums in double. So the rounding error is that of a handful of additions.
 template <int count, typename T, typename Body>
 HWY_INLINE HWY_MAYBE_UNUSED void add_rows(std::int64_t rows, std::int64_t columns, T* scratch,
                                           double* const (&sums)[count], const Body& body) {
@@ -119,8 +119,8 @@ HWY_INLINE HWY_MAYBE_UNUSED void add_rows(std::int64_t rows, std::int64_t column
   }
 }
 
-/// Runs body(stream), a constant: whether its stores to y (rows apart by `row` elements) go past the cache.
-/// They do if that is wanted and all rows begin on vector boundaries.
+/// Calls body(stream) with a constant: whether stores to y bypass the cache (`row`: elements between rows).
+/// They do if `wanted` and if all rows begin on vector boundaries.
 template <typename T, typename Body>
 HWY_INLINE HWY_MAYBE_UNUSED void with_stores(bool wanted, const T* y, std::int64_t rows, std::int64_t row,
                                              const Body& body) {

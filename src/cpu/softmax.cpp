@@ -1,4 +1,5 @@
-// Softmax and log-softmax of each row (the last dimension), less the row's maximum so that nothing overflows.
+// Softmax and log-softmax of each row (the last dimension). The row's maximum is subtracted, so nothing
+// overflows.
 //   y = exp(x) / sum exp(x)       dx = y (dy - sum y dy)
 //   y = x - log sum exp(x)        dx = dy - exp(y) sum dy
 #include <cmath>

@@ -1,5 +1,5 @@
-// The transpose of a matrix by square blocks of one 128-bit vector's extent, compiled once for each
-// instruction set through Highway.
+// Transposes a matrix in square blocks with the side of one 128-bit vector, compiled once per instruction set
+// through Highway.
 
 #if defined(FER_CPU_TRANSPOSE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_TRANSPOSE_INL_H
@@ -46,8 +46,7 @@ template <typename T>
 void transpose(const T* HWY_RESTRICT source, std::int64_t lds, std::int64_t rows, std::int64_t columns,
                T* HWY_RESTRICT target, std::int64_t ldt) {
   constexpr std::int64_t side = hn::MaxLanes(hn::CappedTag<T, 16 / sizeof(T)>());
-  constexpr std::int64_t strip =
-      64;  // of columns, so that their part of target stays in the first-level cache
+  constexpr std::int64_t strip = 64;  // columns, so that their part of target stays in the first-level cache
   const std::int64_t whole_rows = rows / side * side, whole_columns = columns / side * side;
   for (std::int64_t c0 = 0; c0 < whole_columns; c0 += strip) {
     const std::int64_t end = std::min(whole_columns, c0 + strip);

@@ -27,12 +27,12 @@ struct WeightLayout {
   std::int64_t size() const { return panels * panel_pitch(); }
 };
 
-// A 3x3 convolution at stride 1 as both passes need it.
+// A 3x3 convolution at stride 1, in the form that both passes need.
 struct Problem {
   int m;
   std::int64_t in, out;  // channels
   Tiling tiling;
-  std::vector<TilePixels> inputs, outputs;  // of each kind of tile
+  std::vector<TilePixels> inputs, outputs;  // for each kind of tile
   const float* y;
   const float* border;
   Epilogue<float> epilogue;
@@ -65,14 +65,14 @@ void transform_weights(int m, const WeightLayout& layout, const TapMatrix& tap_m
   }
 }
 
-// tap_matrix() of a forward pass.
+// The tap_matrix() of a forward pass.
 auto forward_taps(const ConvShape& s, const float* weight) {
   return [=](std::int64_t tap) { return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in}; };
 }
 
-constexpr std::int64_t kColumns = 256;  // of outputs that are multiplied before they are transformed
+constexpr std::int64_t kColumns = 256;  // output channels that are multiplied before they are transformed
 
-// A block of tiles, output panels [first_panel, first_panel + panels).
+// Computes a block of tiles for the output panels [first_panel, first_panel + panels).
 void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, std::int64_t first_panel,
                     std::int64_t panels) {
   const ProductKernels<float>& products = product_kernels<float>();
@@ -99,8 +99,8 @@ void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, st
     StridedProducts<float> block;
     block.count = p.points(), block.rows = tiles.rows(), block.k = p.in;
     block.panels = std::min(step, first_panel + panels - panel);
-    // Longer sums of float32 lose digits, shorter ones time: with these, Winograd's error is up to 3 times
-    // the direct convolution's, whose sums are longer still.
+    // Longer float32 sums lose digits, shorter ones cost time. With these lengths, Winograd's error is up to
+    // 3 times that of the direct convolution, whose sums are longer still.
     block.depth = products.fused ? std::max<std::int64_t>(128, p.in / 4) : 16;
     block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
     block.b = u + panel * layout.panel_pitch(), block.b_pitch = layout.pitch(),
@@ -125,7 +125,7 @@ void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, st
   }
 }
 
-// Bytes of a core's second-level cache, or a guess.
+// The size of a core's second-level cache in bytes, or a guess.
 std::int64_t second_level_cache() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
   static const std::int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
@@ -138,11 +138,11 @@ void convolve(const Problem& p, const float* u) {
   const std::int64_t mr = product_kernels<float>().mr, nr = product_kernels<float>().nr;
   const std::int64_t panels = p.layout().panels;
   // As many tiles as keep a block's transforms, before and after the products, in the second-level cache, up
-  // to two register tiles of rows: more do not make the weights' way through the cache any cheaper.
+  // to two register tiles of rows. More rows would not make loading the weights any cheaper.
   const std::int64_t tile_bytes = 4 * p.points() * (p.in + std::min(kColumns, p.out));
   const std::int64_t rows = std::clamp(second_level_cache() / tile_bytes / mr * mr, mr, round_up(24, mr));
   const std::int64_t blocks = ceil_div(p.tiling.points(), p.points() * rows);
-  // few tiles: the output channels are shared out as well, each part with an input transform of its own
+  // With few tiles, the output channels are split too. Each part then repeats the input transform.
   std::int64_t parts = 1;
   while (blocks * parts < 8 && ceil_div(panels, 2 * parts) * nr >= 128) parts *= 2;
   const std::int64_t part = ceil_div(panels, parts);
@@ -159,9 +159,9 @@ bool is_winograds(const ConvShape& s) {
          s.out % 8 == 0 && s.out_pixels() > 0;
 }
 
-// Work in multiply-adds a channel pair. Besides the products that is the transforms' 8 for each point, tile
-// and channel, and what handling a transformed weight costs, all measured. `per_weight` is that of the tiles;
-// the direct convolution's is 10 a tap.
+// Compares the work in multiply-adds per channel pair: the products, plus 8 for each point, tile and channel
+// for the transforms, plus the cost of handling a transformed weight. These costs are measured. `per_weight`
+// is the cost for the tiles; for the direct convolution it is 10 per tap.
 int fastest_tile(const ConvShape& s, double per_weight) {
   if (!is_winograds(s)) return 0;
   const std::int64_t mr = product_kernels<float>().mr;

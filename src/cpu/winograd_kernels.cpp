@@ -1,8 +1,9 @@
 // See winograd_kernels.h. The matrices A, B and G follow from the points at which the polynomials are
-// evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. There a = 3/4 and b
+// evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. Using a = 3/4 and b
 // = 3/2 instead of the usual 1 and 2 halves the rounding error and costs nothing: the rows of a pair +-p
-// share their even and odd parts whatever p is. A tile of 2 at 0, +-a and infinity finds what it needs among
-// the transformed weights of tiles of 4; only their factors are not its own, so it scales its inputs instead.
+// share their even and odd parts whatever p is. A tile of 2 at 0, +-a and infinity uses the transformed
+// weights of tiles of 4 at these points. Only their factors differ from its own, so it scales its inputs
+// instead.
 #include "cpu/winograd_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -31,8 +32,8 @@ HWY_INLINE V minus(V sum, float factor, V x) {
   return hn::NegMulAdd(hn::Set(hn::DFromV<V>(), factor), x, sum);
 }
 
-// Calls body(tag, first channel) for each vector of channels: whole ones where they divide the channels, else
-// of 8.
+// Calls body(tag, first channel) for each vector of channels: full vectors if their size divides the number
+// of channels, else vectors of 8.
 template <typename Body>
 HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
   const hn::CappedTag<float, 16> wide;
@@ -48,7 +49,7 @@ HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
 struct Points2 {
   static constexpr Side side = Side::two;
   static constexpr int m = 2, size = 4;
-  static constexpr int places[size] = {0, 1, 2, 3};  // of the points among those of the weights
+  static constexpr int places[size] = {0, 1, 2, 3};  // indices of the points among those of the weights
 
   template <class V>
   static HWY_INLINE void input(const V (&x)[4], V (&y)[4]) {  // B^T
@@ -86,14 +87,14 @@ struct Points2 {
   }
 };
 
-// The same for m = 4: points 0, a, -a, b, -b, infinity.
+// One-dimensional transforms for m = 4: points 0, a, -a, b, -b, infinity.
 struct Points4 {
   static constexpr Side side = Side::four;
   static constexpr int m = 4, size = 6;
   static constexpr int places[size] = {0, 1, 2, 3, 4, 5};
   static constexpr float a = 0.75f, b = 1.5f;
   static constexpr float a2 = a * a, b2 = b * b;
-  // 1 / product of a point's differences to the other finite points
+  // 1 / product of a point's differences from the other finite points
   static constexpr double exact_a2 = 0.75 * 0.75, exact_b2 = 1.5 * 1.5;
   static constexpr float scale_0 = static_cast<float>(1 / (exact_a2 * exact_b2));
   static constexpr float scale_a = static_cast<float>(1 / (2 * exact_a2 * (exact_a2 - exact_b2)));
@@ -156,8 +157,8 @@ struct PointsRest {
   static constexpr int m = 2, size = 4;
   static constexpr int places[size] = {0, 1, 2, 5};
   static constexpr float a = Points4::a;
-  // B^T is a^2 x[0] - x[2] and x[2] +- a x[1] with factors 1 / a^2 and 1 / (2 a^2), over Points4's of these
-  // points.
+  // The rows of B^T are a^2 x[0] - x[2] and x[2] +- a x[1], with the factors 1 / a^2 and 1 / (2 a^2). These
+  // factors are divided by those of Points4 at the same points.
   static constexpr double exact_a2 = Points4::exact_a2, exact_b2 = Points4::exact_b2;
   static constexpr float at_0 = static_cast<float>(exact_a2 * exact_b2);
   static constexpr float from_2 = static_cast<float>(exact_b2);
@@ -186,15 +187,14 @@ struct PointsRest {
   }
 };
 
-// Applies one one-dimensional transform to the columns of a matrix of in_h x in_w and then another to its
-// rows.
+// Applies a one-dimensional transform to the columns of an in_h x in_w matrix, and then another to its rows.
 template <int in_h, int in_w, int out_h, int out_w, class D, typename Load, typename Columns, typename Rows,
           typename Store>
 HWY_INLINE void both_ways(D d, const Load& load, const Columns& columns, const Rows& rows,
                           const Store& store) {
   using V = hn::Vec<D>;
   constexpr std::size_t lanes = hn::MaxLanes(D());
-  // Kept in memory by intent: left to itself the compiler moves far more than these to the stack and back.
+  // Deliberately kept in memory: otherwise the compiler spills far more values to the stack.
   HWY_ALIGN float half[out_h * in_w * lanes];
 #pragma GCC unroll 6
   for (int j = 0; j < in_w; ++j) {
@@ -220,7 +220,7 @@ HWY_INLINE std::int64_t place(const TransformedTile& to, std::int64_t c) {
   return c / to.width * to.block_pitch + c % to.width;
 }
 
-// Point (i, j) of a tile. Most tiles are square, and do not have to look up where it is.
+// Point (i, j) of a tile. Most tiles are square and need no lookup.
 template <class H, class W, typename T>
 HWY_INLINE T* point(const TilePoints<T>& points, int i, int j) {
   constexpr bool all = H::side == W::side && H::side != Side::rest;
@@ -231,8 +231,9 @@ HWY_INLINE T* point(const TilePoints<T>& points, int i, int j) {
 
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 
-// The tile to the right begins m pixels on; its columns that this tile does not share are fetched while this
-// one is transformed, for the hardware does not see the pattern. An address beyond the map does no harm.
+// The tile to the right begins m pixels further. The columns that it does not share with this tile are
+// prefetched while this tile is transformed, because the hardware does not detect the pattern. Prefetching an
+// address beyond the map does no harm.
 template <class H, class W>
 HWY_INLINE void prefetch_next(const float* const* pixels, std::int64_t channels, std::int64_t c) {
 #pragma GCC unroll 6
@@ -319,7 +320,7 @@ void weight_gradient(const float* s, std::int64_t point_pitch, std::int64_t chan
   });
 }
 
-// side: of the square tile whose weights these are.
+// side: the side of the square tile that the weights are for.
 template <class H, class W>
 TileKernels kernels_of_tile(int side) {
   TileKernels kernels{H::side, W::side, {}, &input<H, W>, &gradient<H, W>, &output<H, W>};

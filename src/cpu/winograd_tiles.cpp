@@ -9,13 +9,13 @@
 namespace fer::detail {
 namespace {
 
-// `count` tiles of a side, one behind the other.
+// `count` consecutive tiles of one side.
 struct Span {
   Side side;
   std::int64_t count, first;
 };
 
-// What covers `extent` outputs.
+// The spans that cover `extent` outputs.
 std::vector<Span> spans(int m, std::int64_t extent) {
   if (m == 2) return {{Side::two, ceil_div(extent, 2), 0}};
   const std::int64_t fours = extent / 4, left = extent % 4;
@@ -23,7 +23,8 @@ std::vector<Span> spans(int m, std::int64_t extent) {
   return {{Side::four, fours, 0}, {Side::rest, 1, 4 * fours}};
 }
 
-// Offsets of the pixels that `count` tiles see along one axis: `seen` of them every `step` from `first` on.
+// Offsets of the pixels of `count` tiles along one axis: `seen` pixels per tile, tiles `step` apart, from
+// pixel `first` on; -1 for pixels outside [0, extent).
 std::vector<std::int64_t> axis_offsets(std::int64_t count, std::int64_t seen, std::int64_t step,
                                        std::int64_t first, std::int64_t extent, std::int64_t pitch) {
   std::vector<std::int64_t> offsets;
@@ -75,7 +76,7 @@ TileBlock::Place TileBlock::place(std::int64_t i, std::int64_t pitch, std::int64
   place.kind = kind;
   place.tile = share.begin + i;
   place.first = (share.first_row[0] + i) * stride;
-  if (kind == 0) return place;  // which has all points, one pitch apart
+  if (kind == 0) return place;  // this kind has all points, one pitch apart
   for (int k = 0; k < share.kernels->point_count(); ++k)
     place.offsets[k] = share.kernels->points[k] * pitch + (share.first_row[k] - share.first_row[0]) * stride;
   return place;

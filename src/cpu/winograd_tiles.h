@@ -1,5 +1,5 @@
 // The tiles of a batch of image maps and the addresses of their pixels. A side that tiles of 4 do not divide
-// ends in one of 2 where that is enough: 14 pixels are 4 + 4 + 4 + 2, evaluated at 6 + 6 + 6 + 4 points
+// ends in a tile of 2 if that is enough: 14 pixels are 4 + 4 + 4 + 2, evaluated at 6 + 6 + 6 + 4 points
 // instead of 24.
 #pragma once
 
@@ -11,7 +11,8 @@
 
 namespace fer::detail {
 
-/// The tiles of one height and width in n maps: `rows` x `columns` of them in each, from an output on.
+/// The tiles of one height and width in n maps: `rows` x `columns` of them in each map, starting at a given
+/// output.
 struct TileKind {
   const TileKernels* kernels;
   std::int64_t n, rows, columns;
@@ -20,28 +21,29 @@ struct TileKind {
   std::int64_t count() const { return n * rows * columns; }
 };
 
-/// The kinds of tiles that cover n maps of h x w outputs with tiles of m (2 or 4), and what is left beside
-/// fours with twos. The first kind has all points of the weights.
+/// The kinds of tiles that cover n maps of h x w outputs: tiles of m (2 or 4), and where fours leave a
+/// remainder, twos. The first kind uses all points of the weights.
 class Tiling {
  public:
   Tiling(int m, std::int64_t n, std::int64_t h, std::int64_t w);
   const std::vector<TileKind>& kinds() const { return kinds_; }
-  /// Points of all tiles together.
+  /// The number of points of all tiles together.
   std::int64_t points() const;
 
  private:
   std::vector<TileKind> kinds_;  // at most 4
 };
 
-/// The pixels under the tiles of a kind, of inputs or outputs.
+/// The input or output pixels under the tiles of a kind.
 class TilePixels {
  public:
   enum Of { inputs, outputs };
-  /// data: n x h x w x channels; a tile's first input lies `padding` before its first output.
+  /// data: n x h x w x channels. A tile's first input is `padding` before its first output.
   TilePixels(const TileKind& kind, Of what, const float* data, std::int64_t h, std::int64_t w,
              std::int64_t channels, std::int64_t padding = 0);
 
-  /// Pointers, row by row, to channel `channel` of a tile's pixels, or to `outside` where there is none.
+  /// Pointers, row by row, to channel `channel` of a tile's pixels, or to `outside` for pixels beyond the
+  /// map.
   float* const* at(std::int64_t tile, std::int64_t channel, float* outside,
                    std::array<float*, 36>& pixels) const;
   const float* const* at(std::int64_t tile, const float* zeros, std::array<float*, 36>& pixels) const {
@@ -54,23 +56,24 @@ class TilePixels {
   std::vector<std::int64_t> row_offsets_, column_offsets_;  // [tile][side], elements, or -1
 };
 
-/// One of `blocks` equal shares of a tiling, and where its tiles stand in the products, of which there is one
-/// a point: those that have the point, kind by kind.
+/// One of `blocks` equal shares of a tiling, and the rows of its tiles in the products. There is one product
+/// per point. Its rows are the tiles that have the point, kind by kind.
 class TileBlock {
  public:
   TileBlock(const Tiling& tiling, std::int64_t index, std::int64_t blocks);
 
   std::int64_t tiles() const { return tiles_; }
-  /// Rows of each point's product.
+  /// The number of rows of each point's product.
   const std::int64_t* rows() const { return rows_.data(); }
 
-  /// The block's i-th tile as the pixels know it, and its points in a matrix [point: pitch][row: stride].
+  /// The block's i-th tile, with its kind and index for TilePixels, and its points in a matrix [point:
+  /// pitch][row: stride].
   struct Place {
     const TileKernels* kernels;
     std::size_t kind;
     std::int64_t tile;
-    std::int64_t first;                    ///< where the first point's row begins,
-    std::array<std::int64_t, 36> offsets;  ///< and all points' rows behind it
+    std::int64_t first;                    ///< where the first point's row begins
+    std::array<std::int64_t, 36> offsets;  ///< of all points' rows, relative to `first`
   };
   Place place(std::int64_t i, std::int64_t pitch, std::int64_t stride) const;
 
@@ -78,7 +81,7 @@ class TileBlock {
   struct Share {
     const TileKernels* kernels;
     std::int64_t begin, count;
-    std::array<std::int64_t, 36> first_row;  // of each of its points
+    std::array<std::int64_t, 36> first_row;  // for each of the kind's points
   };
   std::array<Share, 4> shares_;
   std::size_t kinds_ = 0;
@@ -86,8 +89,8 @@ class TileBlock {
   std::int64_t tiles_ = 0;
 };
 
-/// The least pitch, in floats, for points of `size` floats each that keeps them from falling into few cache
-/// sets: an odd number of cache lines.
+/// The smallest pitch, in floats, for points of `size` floats that spreads them over the cache sets: an odd
+/// number of cache lines.
 inline std::int64_t point_pitch(std::int64_t size) {
   constexpr std::int64_t line = 16;
   return ((size + line - 1) / line | 1) * line;

@@ -1,11 +1,10 @@
 // Winograd's weight gradient: patches of x and tiles of dy are transformed, and (m + 2)^2 products sum over
-// the tiles. Which sums are taken apart depends on the shape alone, so the result is the same for any number
-// of threads.
+// the tiles. How the sums are split depends on the shape alone, so the result is the same for any number of
+// threads.
 //
-// Few channels: a thread takes a group of tiles through transforms and products by itself, and the groups'
-// sums, being small, are added up at the end. Many channels: there is room for one set of sums, and memory
-// for no more; block by block all threads transform its tiles and then share out its products, one thread a
-// sum.
+// Few channels: each thread takes a group of tiles through transforms and products by itself. The groups'
+// sums are small and are added up at the end. Many channels: there is memory for only one set of sums. Block
+// by block, all threads transform the block's tiles and then share its products, one thread per sum.
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -19,23 +18,23 @@
 namespace fer::detail {
 namespace {
 
-constexpr std::int64_t kDepth = 64;  // of a sum, before it is added to the others: smaller rounding errors
+constexpr std::int64_t kDepth = 64;  // terms of a partial sum; limits rounding errors
 
 struct Problem {
   int m;
   std::int64_t in, out;
   Tiling tiling;
-  std::vector<TilePixels> inputs, outputs;  // of each kind of tile
+  std::vector<TilePixels> inputs, outputs;  // for each kind of tile
 
   std::int64_t points() const { return (m + 2) * (m + 2); }
-  std::int64_t tiles() const { return ceil_div(tiling.points(), points()); }  // as if all had all points
+  std::int64_t tiles() const { return ceil_div(tiling.points(), points()); }  // as if each had all points
   std::int64_t nr() const { return product_kernels<float>().nr; }
   std::int64_t sum_pitch() const { return point_pitch(out * in); }
   std::int64_t sums_size() const { return points() * sum_pitch(); }  // [point][out][in]
 };
 
-/// The transforms of a block of tiles: of x [point][in / nr][row][nr], of dy [point][out / 16][row][16], up
-/// to `rows` of them.
+/// The transforms of a block of up to `rows` tiles: those of x are [point][in / nr][row][nr], those of dy
+/// [point][out / 16][row][16].
 struct Transforms {
   float *x, *dy;
   std::int64_t rows, x_pitch, dy_pitch;
@@ -74,15 +73,16 @@ struct Transforms {
   }
 };
 
-// Groups of tiles, each with sums of its own; 1: there are too many channels for that, or too few tiles.
+// The number of groups of tiles, each with its own sums. 1 if there are too many channels or too few tiles
+// for more.
 std::int64_t group_count(const Problem& p) {
   constexpr std::int64_t sums_floats = 2560 << 10, group_tiles = 48, most = 16;
   const std::int64_t groups = std::min({p.tiles() / group_tiles, sums_floats / p.sums_size(), most});
   return groups >= 4 ? groups : 1;
 }
 
-// Into how many blocks of about `tiles` tiles, a multiple of `groups`, the tiles are cut, and their greatest
-// size.
+// Cuts the tiles into `count` blocks of about `tiles` tiles, where count is a multiple of `groups`.
+// most_tiles is the size of the largest block.
 struct Blocks {
   std::int64_t count, most_tiles = 0;
   Blocks(const Problem& p, std::int64_t tiles, std::int64_t groups)
@@ -92,7 +92,7 @@ struct Blocks {
 };
 
 void sum_by_groups(const Problem& p, std::int64_t groups, float* sums, float* dweight) {
-  // a block's transforms take half of the second-level cache at most
+  // A block's transforms take at most half of the second-level cache.
   constexpr std::int64_t block_floats = 256 << 10;
   const std::int64_t tile_floats = p.points() * (round_up(p.in, p.nr()) + round_up(p.out, 16));
   const Blocks blocks(p, std::clamp<std::int64_t>(block_floats / tile_floats, 16, kDepth), groups);
@@ -125,7 +125,7 @@ void sum_by_groups(const Problem& p, std::int64_t groups, float* sums, float* dw
 }
 
 void sum_by_points(const Problem& p, float* sums, float* dweight) {
-  const std::int64_t parts = ceil_div(p.out, 64);  // of a point's sums
+  const std::int64_t parts = ceil_div(p.out, 64);  // per point
   const Blocks blocks(p, 192, 1);
   Transforms transforms(p, blocks.most_tiles);
   transforms.x = scratch<float>(ScratchUse::packed_b, p.points() * transforms.x_pitch);

@@ -1,5 +1,5 @@
-// The forward kernel of depthwise convolution, for depthwise_conv2d.cu, which says what blocks and threads
-// do, and conv2d_fused.cu, with a store of theirs; and how forward and dx are launched.
+// The forward kernel of depthwise convolution and the launch sizes of forward and dx. depthwise_conv2d.cu
+// explains the blocks and threads; conv2d_fused.cu uses the kernel with its own store.
 #pragma once
 
 #include "cuda/conv_shape.h"
@@ -19,8 +19,8 @@ __device__ __forceinline__ void copy_weights(const ConvShape& s, const T* weight
   __syncthreads();
 }
 
-/// kernel: kh and kw if not 0; known extents let the compiler unroll the taps. store.channel(c): what it
-/// needs of channel c. store.put(channel, i, sum): element i of y.
+/// kernel: kh and kw if not 0; constant extents let the compiler unroll the taps. store.channel(c) loads the
+/// constants of channel c. store.put(channel, i, sum) writes element i of y.
 template <int kernel, typename S, typename Store>
 __global__ void depthwise_forward_kernel(ConvShape s, const S* x, const Wide<S>* weight, Store store,
                                          int channel_tiles) {
@@ -64,7 +64,7 @@ struct DepthwiseStore {
   __device__ __forceinline__ void put(const Channel&, index_t i, Wide<S> sum) const { y[i] = narrow<S>(sum); }
 };
 
-/// How forward and dx are launched, for `pixels` outputs.
+/// The launch sizes of forward and dx for `pixels` outputs.
 struct DepthwiseLaunch {
   dim3 grid, block;
   std::size_t shared_bytes;

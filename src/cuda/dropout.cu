@@ -1,11 +1,11 @@
-// Dropout by a counter: element i is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >=
-// p. The mask needs no memory and is the same on every device; the same kernel is its own backward.
+// Counter-based dropout: element i is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >=
+// p. The mask needs no memory and is the same on every device. Backward is the same kernel.
 //
 // A Philox block gives four consecutive words, so a thread takes the four elements of a block at a time: one
-// or two loads of up to 16 bytes, neighbours in neighbouring threads; element by element where memory is not
-// aligned, and at the end.
-// Floor: the bytes, 8 an element in float. The ten rounds are about 25 integer operations an element, which a
-// GPU does in half of that time.
+// or two loads of up to 16 bytes, neighbours in neighbouring threads. Unaligned memory and the end of the
+// tensor go element by element.
+// Floor: the bytes, 8 per element in float. The ten rounds are about 25 integer operations per element, which
+// take a GPU half of that time.
 #include <cmath>
 
 #include "cuda/device_backend.h"
@@ -30,7 +30,7 @@ __device__ __forceinline__ S kept(S x, std::uint32_t word, std::uint32_t thresho
 template <typename S>
 __global__ void dropout_kernel(const S* x, index_t n, std::uint32_t threshold, Wide<S> scale, RandomKey key,
                                const std::uint64_t* advance, bool aligned, S* y) {
-  if (advance != nullptr) key.index += *advance;  // a captured step, replayed for another one
+  if (advance != nullptr) key.index += *advance;  // a captured step is replayed as a different step
   for (index_t block = first_item(); block * words < n; block += item_step()) {
     const PhiloxBlock random = philox(key, static_cast<std::uint64_t>(block));
     if (aligned && (block + 1) * words <= n) {

@@ -4,13 +4,13 @@
 // Gradient contract: df_img = heat dy;  dheat = sum_c dy f_img;  df_lm = dheat at the saved arg-max (max),
 // dheat everywhere (sum), or dheat sign(f) with sign(0) = 0 (abs_sum).
 //
-// A group of 4 to 32 lanes of a warp has a position: as many as there are 16-byte pieces in its longer row of
-// channels, so that neighbouring lanes read and write neighbouring pieces and none is idle for long. Each
-// lane reduces its pieces, a butterfly within the group gives every lane the heat, and the lanes go on to
-// the product without the heat map having been to memory. Rows that are not whole or aligned pieces go
-// element by element. The order of a sum depends on the number of channels alone.
-// Floor: the bytes, each map read once and y written once: a position is 4 (Cl + 2 Ci + 2) bytes forward in
-// float. Backward with a frozen f_lm reads dy and writes df_img, 8 Ci; with the maximum, f_lm is not read.
+// Each position is handled by a group of 4 to 32 lanes of a warp: as many as its longer row of channels has
+// 16-byte pieces. So neighbouring lanes read and write neighbouring pieces, and none is idle for long. Each
+// lane reduces its pieces and a butterfly within the group gives every lane the heat. The lanes then compute
+// the product, so the heat map does not go through memory first. Rows that are not whole aligned pieces go
+// element by element. The order of a sum depends only on the number of channels.
+// Floor: the bytes, with each map read once and y written once. A position is 4 (Cl + 2 Ci + 2) bytes forward
+// in float. Backward with a frozen f_lm reads dy and writes df_img, 8 Ci. With the maximum, f_lm is not read.
 #include "cuda/device_backend.h"
 #include "cuda/pointwise.h"
 
@@ -19,7 +19,7 @@ namespace {
 
 constexpr int threads = 128;
 
-/// Rows of channels in pieces of `size` elements, shared out to the lanes of a group.
+/// Rows of channels in pieces of `size` elements, distributed over the lanes of a group.
 struct Rows {
   index_t count;  ///< positions
   int lm, img;    ///< channels of f_lm and of f_img (0: there is none)
@@ -56,7 +56,7 @@ __device__ __forceinline__ T group_sum(const Rows& rows, T value) {
   return value;
 }
 
-/// A maximum and the first channel that attains it. A NaN wins, as otherwise it would vanish.
+/// A maximum and the first channel that has it. A NaN wins, so that it is not lost.
 template <typename T>
 struct Best {
   T value;
@@ -100,7 +100,7 @@ __device__ __forceinline__ Wide<S> heat_of(const Rows& rows, const S* f, Heatmap
   return group_sum(rows, sum);
 }
 
-/// The gradient of a position's channels; f is read for abs_sum alone.
+/// The gradient of a position's channels. f is read only for abs_sum.
 template <int size, typename S>
 __device__ __forceinline__ void heat_backward(const Rows& rows, const S* f, HeatmapKind kind, int winner,
                                               Wide<S> dheat, S* df) {
@@ -161,7 +161,7 @@ __global__ void heatmap_backward_kernel(const S* f_lm, const std::int32_t* argma
                       df_lm + i * rows.lm);
 }
 
-/// df_lm and df_img may be null; f_lm (abs_sum), f_img and argmax (max) are read for df_lm alone.
+/// df_lm and df_img may be null. f_lm (abs_sum), f_img and argmax (max) are read only for df_lm.
 template <int size, typename S>
 __global__ void heatmap_product_backward_kernel(const S* f_lm, const S* f_img, const S* heat,
                                                 const std::int32_t* argmax, Rows rows, HeatmapKind kind,
@@ -282,7 +282,7 @@ void DeviceBackend::heatmap_product_backward(const Tensor& f_lm, const Tensor& f
                                              const Tensor& argmax, HeatmapKind kind, const Tensor& dy,
                                              Tensor& df_lm, Tensor& df_img) {
   Rows all = checked_rows("heatmap_product", f_lm, heat, f_img);
-  if (!df_lm.defined()) all.lm = 0;  // f_lm is not touched: its channels shall not decide the pieces
+  if (!df_lm.defined()) all.lm = 0;  // f_lm is not accessed, so its channels must not affect the piece size
   const std::int32_t* winners =
       df_lm.defined() ? saved_winners("heatmap_product", kind, argmax, all.count) : nullptr;
   require_size("heatmap_product", "dy", dy, f_img.numel());

@@ -1,6 +1,7 @@
-// FER_CUDA_KERNEL_LOG=<file>: which kernels a GPU has run, how often and how long. When the process ends, a
-// line a kernel is added to the file: name, launches, milliseconds of all of them, and of the shortest, by
-// tabs. For scripts/gpu-check; launches are waited for, so nothing else should be measured meanwhile.
+// FER_CUDA_KERNEL_LOG=<file>: which kernels a GPU has run, how often and how long. When the process ends, one
+// line per kernel is appended to the file: name, launches, total milliseconds and shortest milliseconds,
+// separated by tabs. For scripts/gpu-check. The log waits for every launch, so measure nothing else
+// meanwhile.
 #include "cuda/gpu.h"
 #include "cuda/take_device.h"
 
@@ -64,7 +65,7 @@ class FileLog final : public gpu::LaunchLog {
 
   static std::string name_of([[maybe_unused]] const void* kernel) {
     const char* mangled = nullptr;
-#if CUDART_VERSION >= 12030  // earlier runtimes do not tell
+#if CUDART_VERSION >= 12030  // earlier runtimes have no such function
     (void)cudaFuncGetName(&mangled, kernel);
 #endif
     if (mangled == nullptr) return "unknown";

@@ -2,10 +2,10 @@
 //   y = xhat weight + bias,  xhat = (x - mean) inv_std,  inv_std = 1 / sqrt(var + eps)
 //   dx = inv_std (g - mean(g) - xhat mean(g xhat)),  g = dy weight,  means over the row
 //   dweight = sum over rows of dy xhat,  dbias = sum over rows of dy
-// A warp takes a row, its lanes neighbouring channels, so that every read is contiguous; the row is read for
-// the mean, for the variance and to be normalised, the second and third time from the cache. Sums are in
-// double, over the lanes by butterfly. The parameters' gradients are column_reduce.h.
-// Floor in float: 8 bytes an element forward, 20 backward (x and dy for dx, and again for the parameters).
+// A warp takes a row and its lanes take neighbouring channels, so every read is contiguous. The row is read
+// for the mean, for the variance and for y; the second and third reads hit the cache. Sums are in double and
+// combine the lanes by butterfly. The parameters' gradients use column_reduce.h.
+// Floor in float: 8 bytes per element forward, 20 backward (x and dy for dx, and again for the parameters).
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 
@@ -58,8 +58,8 @@ __global__ void layer_norm_backward_kernel(const S* x, const Wide<S>* weight, co
   dx += row * channels;
   const T m = mean[row], s = inv_std[row];
   double sum = 0, product_sum = 0;  // of g, and of g (x - mean)
-  // g is rounded by itself: were it made as one operation with the subtraction below, the rounding of its
-  // mean would no longer cancel, and a row of no variance multiplies it by 1 / sqrt(eps).
+  // g is rounded on its own. If the product were fused with the subtraction below, the rounding of g's mean
+  // would not cancel, and in a row without variance it is multiplied by 1 / sqrt(eps).
   for (index_t c = lane_id(); c < channels; c += warp_size) {
     const T g = gpu::mul_rn(widen(dy[c]), weight[c]);
     sum += static_cast<double>(g);

@@ -1,10 +1,10 @@
-// Moving elements without changing them: permute, slice, paste, for any element type (only its size matters).
+// Moves elements without changing them: permute, slice, paste, for any element type (only its size matters).
 //   permute first merges dimensions that stay neighbours. If the innermost stays innermost, a thread copies
-//   one element, and a warp reads and writes contiguous memory. Otherwise it is a transposition of some two
-//   dimensions, repeated over the others: a block of 32 x 8 threads moves a tile of 32 x 32 through shared
-//   memory, read along the one and written along the other dimension, both contiguous; a row of the tile is
-//   one word longer than 32, so that a column lies in 32 different banks.
-//   slice and paste copy runs of memory, in words of up to 16 bytes, one a thread.
+// one element, and a warp reads and writes contiguous memory. Otherwise it is a transpose of two dimensions,
+// repeated over the others. A block of 32 x 8 threads moves a tile of 32 x 32 through shared memory; both the
+// reads and the writes are contiguous. A row of the tile is one word longer than 32, so that a column lies in
+// 32 different banks.
+//   slice and paste copy runs of memory in words of up to 16 bytes, one word per thread.
 // Floor: every byte read once and written once.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
@@ -28,7 +28,7 @@ __global__ void permute_copy_kernel(const Word* x, Word* y, PermutedDims walk, i
   }
 }
 
-/// Dimension 0 is y's innermost, `across` is x's. A block a tile; tiles of a plane follow each other.
+/// Dimension 0 is y's innermost, `across` is x's. One block per tile; the tiles of a plane are consecutive.
 template <typename Word>
 __global__ void transpose_kernel(const Word* x, Word* y, PermutedDims walk, int across, index_t x_step,
                                  index_t y_step, int inner_tiles, int outer_tiles) {
@@ -89,7 +89,7 @@ __global__ void copy_runs_kernel(const Word* from, index_t from_pitch, Word* to,
   }
 }
 
-/// Runs in bytes; copied in the widest word that divides all of them.
+/// Runs in bytes. Copies in the widest word that divides all sizes and addresses.
 void copy_runs(const char* from, index_t from_pitch, char* to, index_t to_pitch, index_t count,
                index_t length, gpu::Stream stream) {
   const auto all = static_cast<std::uintptr_t>(from_pitch | to_pitch | length) |

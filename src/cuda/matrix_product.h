@@ -1,12 +1,12 @@
-// The product of plain matrices, which matmul, linear layers and 1x1 convolutions have in common. Its kernels
-// are compiled once, in matmul.cu.
+// The product of plain matrices, shared by matmul, linear layers and 1x1 convolutions. Its kernels are
+// compiled once, in matmul.cu.
 #pragma once
 
 #include "cuda/product_operands.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// An operand stored as outer x k, or (k_first) as k x outer; a batch follows the other.
+/// An operand stored as outer x k, or (k_first) as k x outer. The matrices of a batch are consecutive.
 template <typename T>
 struct PlainOperand {
   const T* data;

@@ -5,17 +5,16 @@
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g)
 //     p -= lr (nesterov ? g + momentum b : b)
-//   SAM (Foret et al. 2021), around either: p += rho / |g| g, where |g| is read from device memory; and back
-//   to
-//     a copy, as what was added would not subtract to the bit.
+//   SAM (Foret et al. 2021), around either: p += rho / |g| g, where |g| is read from device memory, then back
+// to a saved copy of p, as subtracting would not restore the exact bits.
 //
-// One launch serves as many tensors as have their pointers in its 4 KB of arguments: no table to upload,
-// nothing to wait for, and a captured step replays as it is. Every tensor is cut into chunks of 4096
-// elements, a block has a chunk, and finds its tensor by bisection of the tensors' first blocks. Threads take
-// 16 bytes at a time, neighbours side by side; element by element where a tensor is not aligned, and at its
-// end. The norm adds up a chunk by a tree in double, and the chunks in their order. Floor: the bytes in
-// float: Adam reads 16 and writes 12 an element, SGD with momentum 12 and 8, SAM's way up 8 and 8, the norm
-// reads 4. About 15 operations an element hide behind them.
+// One launch serves as many tensors as have their pointers in its 4 KB of arguments. So there is no table to
+// upload, nothing to wait for, and a captured step replays unchanged. Every tensor is cut into chunks of 4096
+// elements. A block takes a chunk and finds its tensor by bisection of the tensors' first blocks. Threads
+// take 16 bytes at a time, side by side; unaligned tensors and the ends go element by element. The norm adds
+// up a chunk by a tree in double, and the chunks in order.
+// Floor: the bytes in float. Adam reads 16 and writes 12 per element, SGD with momentum 12 and 8, SAM's first
+// step 8 and 8; the norm reads 4. About 15 operations per element are hidden behind them.
 #include <cmath>
 
 #include "cuda/device_backend.h"
@@ -87,7 +86,8 @@ __device__ __forceinline__ const Packet<T>& packet(const T* p, index_t i) {
   return *reinterpret_cast<const Packet<T>*>(p + i);
 }
 
-/// whole(i) for this thread's packets of the chunk that starts at `first`, single(i) for what remains.
+/// Calls whole(i) for this thread's packets of the chunk that starts at `first`, and single(i) for the
+/// remainder.
 template <typename T, typename Whole, typename Single>
 __device__ __forceinline__ void for_chunk(index_t first, index_t count, bool packets, const Whole& whole,
                                           const Single& single) {
@@ -164,7 +164,7 @@ struct Sgd {
   __device__ __forceinline__ void step(T& p, T grad) const { p -= lr * (grad + decay * p); }
   __device__ __forceinline__ void step(T& p, T grad, T& buffer) const {
     const T g = grad + decay * p;
-    buffer = first_step ? g : momentum * buffer + g;  // before the first step it may hold anything
+    buffer = first_step ? g : momentum * buffer + g;  // uninitialised before the first step
     p -= lr * (nesterov ? g + momentum * buffer : buffer);
   }
 };

@@ -1,7 +1,7 @@
-// PReLU, y = x > 0 ? x : slope[c] * x, with a slope a channel (He et al. 2015).
+// PReLU, y = x > 0 ? x : slope[c] * x, with a slope per channel (He et al. 2015).
 //   dx = dy * (x > 0 ? 1 : slope[c])        dslope[c] = sum over rows of dy * x where x <= 0
-// Forward is column_map.h. Backward makes both gradients in the one pass of column_reduce.h: the term of
-// dslope writes dx on its way. Floor: the bytes, 8 an element forward, 12 backward in float.
+// Forward uses column_map.h. Backward computes both gradients in one pass of column_reduce.h: the term of
+// dslope also writes dx. Floor: the bytes, 8 per element forward, 12 backward in float.
 #include "cuda/column_map.h"
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"

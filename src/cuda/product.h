@@ -1,15 +1,16 @@
-// The matrix product that matmul, linear and all convolutions are: y(m, n) = sum_k A(m, k) B(k, n), where a
-// loader says where in memory A's and B's elements are and a store where y's go (product_operands.h).
-//   A block makes a tile of y, 128 x 128 where there are enough of them, else 64 x 64, or 128 x 16 (16 x 128)
-//   where y has at most 32 columns (rows), of which a square tile would leave most empty. It walks along k in
-//   steps of 8 or 16. It copies its part of A and of B into shared memory, neighbouring threads along
-//   whichever of the two dimensions is contiguous; the next step's elements are read into registers while the
-//   present one is multiplied. A thread makes 8 x 8 of the tile in registers (4 x 4 in float64) as 2 x 2
-//   pieces of 16 bytes, so that per step of k it reads 16 elements from shared memory, in 16-byte words
-//   without bank conflicts, for 64 multiply-adds. Floor: 2 M N K operations; bytes M K + K N + M N elements
-//   if each were moved once; a tile of m x n moves m + n elements per k for m n multiply-adds: 128, 64 or 28
-//   operations an element.
-// bf16 operands, and float32 ones in the precision tf32, go to the tensor cores (tensor_product.h).
+// The matrix product behind matmul, linear and all convolutions: y(m, n) = sum_k A(m, k) B(k, n). A loader
+// knows where A's or B's elements are in memory, and a store knows where y's are (product_operands.h).
+//   Tiles: a block computes a tile of y. It is 128 x 128 if there are enough of them, else 64 x 64. If y has
+// at most 32 columns (rows), it is 128 x 16 (16 x 128), as a square tile would be mostly empty.
+//   Steps: the block walks along k in steps of 8 or 16. It copies its part of A and B into shared memory,
+// with neighbouring threads along the contiguous dimension. The next step's elements are read into registers
+// while the current step is multiplied.
+//   Threads: a thread computes 8 x 8 of the tile in registers (4 x 4 in float64) as 2 x 2 pieces of 16 bytes.
+// So per step of k it reads 16 elements from shared memory, in 16-byte words without bank conflicts, for 64
+// multiply-adds.
+//   Floor: 2 M N K operations, and M K + K N + M N elements if each is moved once. A tile of m x n moves m +
+// n elements per k for m n multiply-adds: 128, 64 or 28 operations per element.
+// bf16 operands, and float32 operands with precision tf32, use the tensor cores (tensor_product.h).
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,11 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// The tile and who makes which part of it.
+/// The tile and its distribution over threads.
 template <typename T, int m_, int n_>
 struct ProductTile {
   static constexpr int m = m_, n = n_;
-  static constexpr int depth = m == 64 && n == 64 ? 16 : 8;  ///< what is staged fits the registers
+  static constexpr int depth = m == 64 && n == 64 ? 16 : 8;  ///< so that staged elements fit the registers
   static constexpr int side_m = m / 2 / piece<T>, side_n = n / 2 / piece<T>;
   static constexpr int threads = side_m * side_n;  ///< side_m x side_n, 2 x 2 pieces each
   static constexpr int least_part = 128;           ///< of k, worth a block of its own
@@ -34,8 +35,8 @@ template <typename Tile, int size_>
 struct ProductSide {
   static constexpr int size = size_, depth = Tile::depth, threads = Tile::threads;
   static constexpr int staged = size * depth / threads;  ///< elements a thread
-  /// Where the outer dimension is contiguous, threads lie along it `lines` at a time, and each has `run` of
-  /// k.
+  /// If the outer dimension is contiguous, threads lie along it, `lines` at a time, and each takes `run`
+  /// values of k.
   static constexpr int lines = threads < size ? threads : size, run = depth * lines / threads;
   static_assert(staged * threads == size * depth && threads % depth == 0 && run * threads == depth * lines);
 };
@@ -67,8 +68,8 @@ __device__ __forceinline__ void fetch(const Loader& loader, const typename Loade
   }
 }
 
-/// Puts them in shared memory, k by k. Rows are one piece longer than a tile: fewer bank conflicts, still
-/// aligned.
+/// Writes them to shared memory, k by k. Rows are one piece longer than a tile, which avoids bank conflicts
+/// and keeps them aligned.
 template <typename Side, bool inner_contiguous, typename T>
 __device__ __forceinline__ void put_stage(const T (&stage)[Side::staged],
                                           T (&to)[Side::depth][Side::size + piece<T>]) {

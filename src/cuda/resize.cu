@@ -1,13 +1,14 @@
-// Bilinear resize of uint8 images, antialiased where it shrinks, to the byte that Pillow and the CPU give:
+// Bilinear resize of uint8 images, antialiased when shrinking, byte-identical to Pillow and the CPU:
 // fixed-point weights (tensor/resize_filter.h), a pass along the rows and one along the columns, 8-bit values
 // between them. A dimension that keeps its extent has no pass.
 //
-// A thread makes one byte, neighbouring threads neighbouring bytes of an output row, which is written whole.
-// Along the columns a warp reads contiguous bytes of each input row; along the rows neighbours read windows
-// that overlap or follow each other, from the first-level cache. The filter, 4 (width + 2) bytes an output
-// position, is read through the cache by all images. Both passes are one kernel: `pitch` is how far apart the
-// inputs of a window are. Floor: the bytes of both images and of the one between; 2 max(1, shrink factor)
-// multiply-adds a byte and pass.
+// A thread computes one byte, and neighbouring threads write neighbouring bytes of an output row. In the pass
+// along the columns, a warp reads contiguous bytes of each input row. In the pass along the rows, neighbours
+// read overlapping or adjacent windows from the first-level cache. All images read the filter, 4 (width + 2)
+// bytes per output position, through the cache. Both passes are one kernel: `pitch` is the distance between
+// the inputs of a window.
+// Floor: the bytes of both images and of the intermediate one; 2 max(1, shrink factor) multiply-adds per byte
+// and pass.
 #include <vector>
 
 #include "cuda/device_backend.h"

@@ -1,7 +1,7 @@
-// What a kernel reads and writes and what it computes in are two types: float and double are themselves, but
-// bf16 is only stored, in half of the bytes, and computed with as float. A kernel over a storage type S loads
-// by widen(), computes in Wide<S> and stores by narrow<S>(), which rounds once, to nearest even. Parameters,
-// statistics and what is summed over many elements are Wide<S> in memory, too.
+// A kernel's storage type and its arithmetic type may differ. float and double are both, but bf16 is storage
+// only, in half of the bytes, and is computed as float. A kernel over a storage type S loads by widen(),
+// computes in Wide<S> and stores by narrow<S>(), which rounds once, to nearest even. Parameters, statistics
+// and sums over many elements are also Wide<S> in memory.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,4 @@
-// Which device the backend runs on: chosen, checked and described. For device_backend.cu.
+// Chooses, checks and describes the device that the backend runs on. Used by device_backend.cu.
 #pragma once
 
 #include <charconv>
@@ -23,7 +23,7 @@ inline std::string version_text(int version) {
   return concat("CUDA ", version / 1000, ".", version % 1000 / 10);
 }
 
-/// Why there is no GPU to be used, and what to do; "" if there is one.
+/// Why no GPU can be used, and what to do about it; "" if there is a usable GPU.
 inline std::string missing_gpu() {
   int driver = 0, runtime = 0, count = 0;
   (void)cudaDriverGetVersion(&driver);
@@ -55,11 +55,11 @@ inline std::string missing_gpu() {
 template <int>
 __global__ void any_kernel() {}
 
-/// From now on every launch is counted, timed and waited for; a line a kernel is added to `file` when the
+/// From now on, counts, times and waits for every launch. Appends one line per kernel to `file` when the
 /// process ends.
 void keep_launch_log(const std::string& file);
 
-/// Makes the chosen GPU the current one and describes it. DeviceError, saying what to do, if that cannot be.
+/// Makes the chosen GPU current and describes it. Throws DeviceError, saying what to do, if that fails.
 inline std::string take_device() {
   constexpr const char* advice = " (--device simt runs the same kernels on the CPU)";
   const std::string missing = missing_gpu();

@@ -1,5 +1,6 @@
-// cp.async: copies from global to shared memory that count as done only when their thread has waited for
-// them. In the late mode the destination holds NaN until then, so a wait that is off by one cannot hide.
+// cp.async: copies from global to shared memory, which are complete only once their thread has waited for
+// them. In the late mode the destination holds NaN until then, so a wait that is off by one cannot go
+// unnoticed.
 #include <cstring>
 
 #include "simt/block.h"

@@ -1,6 +1,7 @@
-// Running one block: lanes are fibers that start lazily. A lane that returns hands its stack to the next
-// unstarted lane without a switch, so a kernel without barriers runs like a loop; a lane that must wait
-// switches straight to the next runnable one. The warp at hand goes first, which keeps its data in the cache.
+// Running one block: lanes are fibers that start lazily. A lane that returns passes its stack to the next
+// unstarted lane without a switch, so a kernel without barriers runs like a loop. A lane that must wait
+// switches directly to the next runnable lane. Lanes of the current warp go first, which keeps its data in
+// the cache.
 #include "simt/block.h"
 
 #include <algorithm>
@@ -74,7 +75,7 @@ void Block::run(uint3 block_index, std::int64_t block_position) {
   resume(pick(), &host_context, &host_fake_stack);
   current_block = nullptr;
 
-  if (failure.raised) {  // fibers were left where they stood
+  if (failure.raised) {  // fibers were abandoned in place
     stacks.reset();
     fault_stack = stacks.take();
     for (Lane& lane : lanes) lane.async.copies.clear(), lane.async.group_ends.clear();
@@ -106,7 +107,7 @@ void Block::start(int thread) {
   warps[static_cast<std::size_t>(thread >> 5)].started |= 1u << (thread & 31);
 }
 
-/// Goes on with `thread`; returns when someone resumes *save.
+/// Continues `thread`. Returns when *save is resumed.
 void Block::resume(int thread, void** save, [[maybe_unused]] void** save_fake_stack) {
   const Warp& w = warps[static_cast<std::size_t>(thread >> 5)];
   if ((w.started >> (thread & 31) & 1u) == 0) start(thread);
@@ -206,7 +207,7 @@ void Block::finish_lane() {
           "): divergent barrier; every thread of the block must reach it, so return only behind it");
   }
   if (failure.raised) leave();
-  for (int i = w.collectives - 1; i >= 0; --i) {  // they no longer wait for this lane
+  for (int i = w.collectives - 1; i >= 0; --i) {  // the others no longer wait for this lane
     const Collective& c = w.collective[static_cast<std::size_t>(i)];
     const unsigned needed = c.mask & w.exists & ~w.finished;
     if ((c.mask & lane_bit()) != 0 && (c.arrived & needed) == needed) complete(w, i);

@@ -1,5 +1,5 @@
-// A block of threads in execution: its lanes, warps, shared memory and barrier, and who runs next. One Block
-// object lives in each OS thread that executes kernels and runs one block after the other.
+// A block of threads in execution: its lanes, warps, shared memory and barrier, and its scheduler. Each OS
+// thread that executes kernels has one Block object and runs one block after the other in it.
 #pragma once
 
 #include <array>
@@ -27,13 +27,13 @@ struct Block;
 struct Warp;
 struct BlockShadow;
 
-/// A warp operation for which lanes wait; keyed by its mask.
+/// A warp operation that lanes wait for. Its mask identifies it.
 struct Collective {
   using Finish = void (*)(Block& block, Warp& warp, const Collective& collective);
   unsigned mask = 0;
   unsigned arrived = 0;
   const char* operation = nullptr;
-  bool same_place = false;  ///< lanes must be at the same source line, not only in the same operation
+  bool same_place = false;  ///< lanes must be at the same source line, not just in the same operation
   Where where{};
   Finish finish = nullptr;
 };
@@ -46,7 +46,7 @@ struct Warp {
   int number = 0;
   int collectives = 0;
   std::array<Collective, 32> collective;
-  std::array<void*, 32> operand{};  ///< what each waiting lane deposited, on its own stack
+  std::array<void*, 32> operand{};  ///< the operand of each waiting lane, on its own stack
 };
 
 /// Copies that a lane started by cp.async and has not waited for.
@@ -65,14 +65,14 @@ struct Lane {
   void* fake_stack = nullptr;
   int stack = -1;
   uint3 index{};
-  // for reports: what it waits for
+  // for reports: the operation that it waits for
   const char* operation = nullptr;
   unsigned mask = 0;
   Where where{};
   AsyncQueue async;
 };
 
-/// What all blocks of one launch share.
+/// The data that all blocks of one launch share.
 struct Launch {
   const LaunchRequest* request;
   Options options;
@@ -81,8 +81,8 @@ struct Launch {
   std::uint64_t first_serial = 0;  ///< of the checker: the serial of block position 0
 };
 
-/// What went wrong in a block. Places are addresses in the code, looked up when the fibers have been left:
-/// "@1" and "@2" in the text stand for them.
+/// The error of a block. "@1" and "@2" in the text stand for places: code addresses that are looked up after
+/// the fibers have been left.
 struct Failure {
   std::string text;
   const void* place[2] = {nullptr, nullptr};
@@ -98,7 +98,7 @@ struct Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  /// What is the same for all blocks of a launch: lanes, warps, arrays.
+  /// Sets up everything that all blocks of a launch have in common: lanes, warps, arrays.
   void begin_launch(const Launch& of);
   /// Runs one block to its end, or to its first error (then failure.raised).
   void run(uint3 block_index, std::int64_t block_position);
@@ -108,7 +108,7 @@ struct Block {
   Warp& warp() { return warps[static_cast<std::size_t>(now >> 5)]; }
   unsigned lane_bit() const { return 1u << (now & 31); }
 
-  /// Suspends this lane, which must not be runnable, until someone makes it so.
+  /// Suspends this lane, which must not be runnable, until another lane makes it runnable.
   void wait(const char* operation, unsigned mask, Where where);
   void make_runnable(Warp& which, unsigned lanes_of_it) {
     if (lanes_of_it == 0) return;
@@ -120,8 +120,8 @@ struct Block {
   void join(const char* operation, bool same_place, unsigned mask, void* operand, Collective::Finish finish,
             Where where);
 
-  /// Ends the block with an error. Fibers are left as they are, never unwound: a check may be reached from
-  /// code that is compiled as not throwing. So: no object with a destructor may be alive in the caller.
+  /// Ends the block with an error. Fibers are abandoned, never unwound, because a check may be reached from
+  /// noexcept code. So the caller must have no live object with a destructor.
   template <typename... Parts>
   void raise(const Parts&... parts) {
     failure.text = concat(parts...);
@@ -136,11 +136,12 @@ struct Block {
     raise_time_limit(place_name(where));
     leave();
   }
-  /// `place`: where the running lane is, or "@1" for failure.place[0].
+  /// `place`: the running lane's position, or "@1" for failure.place[0].
   void raise_time_limit(const std::string& place);
 
   std::string thread_name(int thread) const;  ///< "thread (3,0,0)"
-  /// What each thread that waits is waiting for, a line a group. `running`: one that is not; -1: all wait.
+  /// What each waiting thread waits for, one line per group. `running`: a thread that does not wait; -1: all
+  /// wait.
   std::string waiting_threads(int running = -1) const;
 
   // --- state -----------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ struct Block {
   // The time limit (time_limit.cpp). The signal handler of this OS thread reads and writes these.
   volatile bool out_of_time = false;
   volatile std::uint64_t runs = 0;  ///< blocks begun
-  std::uint64_t timed_run = 0;      ///< the run that the handler saw last, and how often in a row
+  std::uint64_t timed_run = 0;      ///< the run that the handler saw last; `ticks` counts how often in a row
   int ticks = 0;
   BlockTimer timer;
 
@@ -202,7 +203,7 @@ struct Block {
     return order == LaneOrder::reverse ? 31 - std::countl_zero(mask) : choose_any(mask);
   }
   int choose_any(unsigned mask);
-  /// Takes a runnable lane; -1 if there is none.
+  /// Takes a runnable lane and returns it; -1 if there is none.
   int pick() {
     if (warps[static_cast<std::size_t>(warp_now)].runnable == 0) {
       if (runnable_warps == 0) return -1;
@@ -223,11 +224,11 @@ struct Block {
   void run_kernel();
 };
 
-/// The block that this OS thread is running, in a fiber of it; null outside of kernels.
+/// The block whose fiber this OS thread is running; null outside of kernels.
 inline constinit thread_local Block* current_block = nullptr;
 
 [[noreturn]] void outside_of_kernels(const char* operation);
-/// current_block; CheckError if `operation` is used outside of a kernel.
+/// Returns current_block. Throws CheckError if `operation` is used outside of a kernel.
 inline Block& block_here(const char* operation) {
   if (current_block == nullptr) [[unlikely]]
     outside_of_kernels(operation);

@@ -16,8 +16,8 @@
 #ifdef FER_SIMT_UCONTEXT
 #include <ucontext.h>
 #elif defined(__x86_64__)
-// Resuming by pop and jmp, not ret: the processor predicts the jump by its history, but a ret by the call
-// that it believes to match, which on another stack is always the wrong one.
+// Resumes by pop and jmp, not ret: the processor predicts a jmp from its history, but a ret from the matching
+// call, and that prediction is always wrong on another stack.
 asm(R"(
 .text
 .p2align 4
@@ -95,7 +95,7 @@ void* prepare_context(void* top, void (*entry)()) {
   auto* context = reinterpret_cast<ucontext_t*>(end);
   getcontext(context);
   const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  // Colours move a top by less than a page, so this many bytes below it are certainly the stack's.
+  // top() shifts a stack's top by less than a page, so this many bytes below it surely belong to the stack.
   const std::size_t bytes = StackPool::stack_bytes - 2 * page;
   context->uc_stack.ss_sp = reinterpret_cast<void*>(end - bytes);
   context->uc_stack.ss_size = bytes;
@@ -109,8 +109,8 @@ void* prepare_context(void* top, void (*entry)()) {
 void* prepare_context(void* top, void (*entry)()) {
   auto* frame =
       reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{63});
-  // After the jump to entry the stack must look as after a call: the address of a return address that is
-  // 8 modulo 16; a null one ends debuggers' backtraces.
+  // After the jump to entry the stack must look as after a call: the return address lies at an address that
+  // is 8 modulo 16. A null return address ends debuggers' backtraces.
   *--frame = 0;
   *--frame = reinterpret_cast<std::uintptr_t>(entry);
   for (int i = 0; i < 6; ++i) *--frame = 0;  // rbp, rbx, r12 to r15
@@ -157,7 +157,7 @@ void StackPool::grow() {
     (void)mprotect(slot, page_bytes(), PROT_NONE);
     stacks_.push_back(slot + page_bytes());
   }
-  // The lowest number is taken first: their order is that of the memory.
+  // The lowest number is taken first, so stacks are taken in memory order.
   const int first = static_cast<int>(stacks_.size()) - stacks_per_chunk;
   for (int i = stacks_per_chunk - 1; i >= 0; --i) free_.push_back(first + i);
 }

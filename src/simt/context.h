@@ -1,6 +1,6 @@
-// Fibers: suspending one stack and going on with another. On x86-64 and aarch64 the switch is written by hand
-// (2 to 17 ns: it saves only the registers that a call must preserve); elsewhere it is ucontext (some 200 ns,
-// because of its system call for the signal mask). FER_SIMT_UCONTEXT forces the latter.
+// Fibers: suspend one stack and continue on another. On x86-64 and aarch64 the switch is in assembly (2 to 17
+// ns: it saves only the registers that a call must preserve). Elsewhere it uses ucontext (about 200 ns,
+// because of its system call for the signal mask). FER_SIMT_UCONTEXT forces ucontext.
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,16 @@
 
 namespace fer::simt::detail {
 
-// Out of line on purpose: as inline assembly its pushes would run over the caller's red zone.
-/// Stores where this stack can be resumed in *save and resumes `load`; returns when someone resumes *save.
+// Deliberately out of line: as inline assembly its pushes would overwrite the caller's red zone.
+/// Saves in *save where this stack can be resumed, and resumes `load`. Returns when *save is resumed.
 extern "C" void fer_simt_switch(void** save, void* load);
 
-/// What fer_simt_switch resumes to run entry() on a fresh stack that ends at `top`. entry must not return.
+/// Prepares a fresh stack that ends at `top`. Resuming the result with fer_simt_switch runs entry(), which
+/// must not return.
 void* prepare_context(void* top, void (*entry)());
 
-/// Stacks with a guard page below each, made when first needed and kept. Not thread safe: one a worker.
+/// Stacks with a guard page below each, allocated on first use and kept. Not thread-safe: each worker has its
+/// own pool.
 class StackPool {
  public:
 #if FER_SIMT_ASAN
@@ -45,19 +47,19 @@ class StackPool {
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
 
-  /// Number of a free stack. DeviceError if the system gives no more memory.
+  /// The number of a free stack. Throws DeviceError if the system gives no more memory.
   int take();
   void give_back(int stack) {
     free_.push_back(stack);
   }
-  /// All stacks are free again (fibers that were abandoned do not give theirs back).
+  /// Marks all stacks as free (abandoned fibers do not give theirs back).
   void reset();
 
   char* bottom(int stack) const {
     return stacks_[static_cast<std::size_t>(stack)];
   }
-  /// Tops are spread over the sets of the L1 cache: at equal offsets in their pages the hot lines of 256
-  /// stacks would all fight for one set of eight ways.
+  /// Spreads the tops over the sets of the L1 cache. At equal offsets in their pages, the hot lines of 256
+  /// stacks would compete for one set of eight ways.
   char* top(int stack) const {
     return bottom(stack) + stack_bytes - (stack * 5 % 64) * 64;
   }

@@ -137,7 +137,7 @@ void DeviceHeap::release(void* data) noexcept {
 #if FER_SIMT_ASAN
   __asan_poison_memory_region(start, size);
 #endif
-  if (bytes >= return_to_system) {  // whole pages go back; they read as zero when next touched
+  if (bytes >= return_to_system) {  // return whole pages to the system; they read as zero when next touched
     const auto first = round_up(reinterpret_cast<std::uintptr_t>(data), 4096);
     const auto last = (reinterpret_cast<std::uintptr_t>(data) + bytes) / 4096 * 4096;
     if (last > first) (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
@@ -173,7 +173,7 @@ std::string DeviceHeap::damage(const void* p) {
   if (!freed_damage_.empty()) return std::exchange(freed_damage_, {});
   if (allocation.data == nullptr) return {};
   std::string text = zone_damage(allocation.data, allocation.bytes);
-  if (!text.empty()) {  // told once: later kernels did not do it
+  if (!text.empty()) {  // report it once: later kernels did not cause it
     fill_red_zone(allocation.data - zone, zone);
     fill_red_zone(allocation.data + allocation.bytes, rear_zone_bytes(allocation.bytes));
   }

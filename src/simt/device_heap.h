@@ -1,5 +1,5 @@
-// The executor's device memory: allocations with red zones, out of one reserved range of addresses. The range
-// makes "is this device memory?" one comparison, and gives the checker's shadow a fixed place for each word.
+// The executor's device memory: allocations with red zones, from one reserved address range. With one range,
+// "is this device memory?" is one comparison, and each word has a fixed place in the checker's shadow.
 #pragma once
 
 #include <cstddef>
@@ -20,20 +20,21 @@ class DeviceHeap {
   /// The process's heap; never destroyed, so that tensors with static lifetime can still be freed.
   static DeviceHeap& instance();
 
-  /// 256-byte aligned, filled with NaN. DeviceError when there is no room.
+  /// 256-byte aligned, filled with NaN. Throws DeviceError if there is no room.
   void* allocate(std::size_t bytes, std::size_t limit);
   void release(void* data) noexcept;
 
-  /// Whether an address of the range, given out or not.
+  /// Whether p is an address of the range, allocated or not.
   bool contains(const void* p) const {
     return static_cast<std::size_t>(static_cast<const char*>(p) - base_) < reserved_;
   }
   bool spans(const void* p, std::size_t bytes) const {
     return contains(p) && contains(static_cast<const char*>(p) + bytes - (bytes > 0));
   }
-  /// The allocation that p points into, or just behind; data is null if there is none.
+  /// The allocation that p points into, or just past; data is null if there is none.
   Allocation find(const void* p) const;
-  /// Empty, or what was written outside of the allocation that holds p (or of one freed since the last call).
+  /// A description of writes outside the allocation that holds p (or one freed since the last call), or
+  /// empty.
   std::string damage(const void* p);
 
   char* base() const { return base_; }

@@ -1,5 +1,5 @@
-// The signal handler only notes what happened and bends the interrupted context so that it goes on in
-// fault_landing, on a stack kept for that; the report is made there, outside of the signal.
+// The signal handler only records the fault and changes the interrupted context so that it continues in
+// fault_landing, on a stack reserved for that. The report is made there, outside of the signal handler.
 #include "simt/faults.h"
 
 #include <signal.h>
@@ -90,7 +90,7 @@ void fault_landing() {
 
 void on_signal(int signal, siginfo_t* info, void* context) {
   Block* block = current_block;
-  if (block == nullptr || block->fault_signal != 0) {  // not a kernel's: as if we were not here
+  if (block == nullptr || block->fault_signal != 0) {  // not from a kernel: restore the previous handler
     for (std::size_t i = 0; i < signals.size(); ++i) {
       if (signals[i] == signal) sigaction(signal, &previous[i], nullptr);
     }
@@ -131,7 +131,7 @@ FaultStack::FaultStack() {
   mine.ss_sp = stack.get();
   mine.ss_size = bytes;
   saved_ = new Saved{};
-  if (sigaltstack(&mine, &saved_->old) != 0) saved_->old.ss_flags = SS_ONSTACK;  // nothing to put back
+  if (sigaltstack(&mine, &saved_->old) != 0) saved_->old.ss_flags = SS_ONSTACK;  // nothing to restore
 }
 
 FaultStack::~FaultStack() {

@@ -1,18 +1,18 @@
 // Turns a crash inside a kernel (a wild pointer, a stack overflow, a division by zero) into an error, as a
-// GPU reports an illegal address. Left to the sanitizer where there is one.
+// GPU reports an illegal address. In a sanitizer build, the sanitizer handles crashes.
 #pragma once
 
 namespace fer::simt::detail {
 
 struct Block;
 
-/// The code that a signal has interrupted, by the handler's third argument; null where that is not known.
+/// The code address that a signal has interrupted, from the handler's third argument; null if unknown.
 void* code_of(void* context);
-/// Lets the interrupted code go on in `landing`, on the block's stack for that, once the handler returns;
-/// block.fault_code is where it was. Does nothing where that is not known.
+/// Makes the interrupted code continue in `landing`, on the block's stack for faults, once the handler
+/// returns. block.fault_code is the interrupted address. Does nothing if that address is unknown.
 void divert(Block& block, void* context, void (*landing)());
 
-/// While one exists, signals of kernels are caught; others go to whoever handled them before.
+/// While an object exists, signals from kernels are caught. Other signals go to their previous handler.
 class FaultGuard {
  public:
   FaultGuard();
@@ -21,7 +21,8 @@ class FaultGuard {
   FaultGuard& operator=(const FaultGuard&) = delete;
 };
 
-/// The same for this OS thread: the stack on which its signals are handled, for the kernel's may be full.
+/// The same for this OS thread: sets the stack on which its signals are handled, because the kernel's stack
+/// may be full.
 class FaultStack {
  public:
   FaultStack();

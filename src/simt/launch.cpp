@@ -1,4 +1,5 @@
-// A launch: checks what a GPU would check, deals the blocks out to OS threads, and raises the first error.
+// A launch: checks what a GPU would check, distributes the blocks over OS threads, and raises the first
+// error.
 #include <omp.h>
 
 #include <algorithm>
@@ -20,7 +21,7 @@
 namespace fer::simt::detail {
 namespace {
 
-/// Written as "4 x 2 x 1"; a type of its own, so that nothing is formatted unless it is printed.
+/// Written as "4 x 2 x 1". A type of its own, so that text is formatted only when it is printed.
 struct Extents {
   dim3 size;
 };
@@ -103,7 +104,7 @@ void check_red_zones(const LaunchRequest& request) {
   }
 }
 
-/// What a kernel without checks has written is unknown: all that it can reach counts as initialised.
+/// The writes of a kernel without checks are unknown, so all memory that it can reach counts as initialised.
 void note_unchecked_writes(const LaunchRequest& request) {
   if (!is_shadow_used()) return;
   const auto written = [](const void* p) {
@@ -133,12 +134,12 @@ std::string message_of(const Launch& launch, const Block& block) {
                 ", block (", block.index.x, ",", block.index.y, ",", block.index.z, "): ", text);
 }
 
-/// The first error by position, whichever OS thread meets it.
+/// The first error by block position, whichever OS thread meets it.
 struct FirstError {
   std::mutex mutex;
   std::atomic<std::int64_t> position{std::numeric_limits<std::int64_t>::max()};
   std::string message;
-  std::exception_ptr other;  ///< not a kernel's: no memory for stacks
+  std::exception_ptr other;  ///< an error that no kernel made: no memory for stacks
 
   void set(std::int64_t at, std::string text) {
     const std::lock_guard lock(mutex);
@@ -166,7 +167,7 @@ void work(const Launch& launch, std::atomic<std::int64_t>& next, FirstError& err
   }
 }
 
-/// What kernels have asked for.
+/// The shared memory that kernels have requested.
 struct AllowedShared {
   std::mutex mutex;
   std::unordered_map<const void*, std::size_t> bytes;
@@ -184,14 +185,14 @@ void note_shared(std::size_t bytes) {
   }
 }
 
-std::mutex checker_mutex;  ///< one instrumented launch at a time: the shadow of device memory is common
+std::mutex checker_mutex;  ///< one instrumented launch at a time, as launches share device memory's shadow
 
 }  // namespace
 
 uint3 block_at(const Launch& launch, std::int64_t position) {
   std::int64_t number = position;
   if (launch.options.order == LaneOrder::reverse) number = launch.blocks - 1 - position;
-  if (launch.options.order == LaneOrder::shuffled) {  // a step without common divisor visits every block once
+  if (launch.options.order == LaneOrder::shuffled) {  // a step coprime to the count visits every block once
     std::int64_t step = static_cast<std::int64_t>(static_cast<double>(launch.blocks) * 0.618) + 1;
     while (std::gcd(step, launch.blocks) != 1) ++step;
     const auto start =
@@ -254,7 +255,7 @@ void run(const LaunchRequest& request) {
   if (launch.options.threads == 0) workers = static_cast<int>(std::min<std::int64_t>(workers, useful));
   workers = static_cast<int>(std::min<std::int64_t>(workers, launch.blocks));
   if (omp_in_parallel()) workers = 1;
-  if (request.instrumented) {  // races between blocks show in the shadow, not by running them at once
+  if (request.instrumented) {  // the shadow finds races between blocks without running them in parallel
     checker.lock();
     workers = 1;
     begin_checked_launch(launch);

@@ -1,5 +1,5 @@
-// Looking up symbols and lines through GCC's libbacktrace where the build found it, else through the dynamic
-// linker, which knows exported functions only.
+// Looks up symbols and lines through GCC's libbacktrace if the build found it. Otherwise uses the dynamic
+// linker, which knows only exported functions.
 #include "simt/names.h"
 
 #include <cxxabi.h>
@@ -74,7 +74,7 @@ backtrace_state* state() {
   return made;
 }
 
-/// Frames come innermost first; one in our own headers says less than the line that called it.
+/// Frames come innermost first. A frame in the executor's own headers says less than the line that called it.
 int take_line(void* data, std::uintptr_t, const char* file, int line, const char*) {
   if (file == nullptr) return 0;
   auto& place = *static_cast<Place*>(data);

@@ -1,4 +1,4 @@
-// Names for people: of kernels and of places in the code, from the program's symbols and debug information.
+// Readable names of kernels and of places in the code, from the program's symbols and debug information.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// The executor's options, first from the environment.
+// The executor's options; the environment gives their initial values.
 #include <omp.h>
 
 #include <charconv>

@@ -1,5 +1,5 @@
-// The runtime calls of gpu_simt.h: memory, copies, streams, events and graphs. Work is done at once, unless a
-// stream is being captured.
+// The runtime calls of gpu_simt.h: memory, copies, streams, events and graphs. Work runs immediately, unless
+// a stream is being captured.
 #include <sys/sysinfo.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ void record(StreamState* stream, std::function<void()> work) {
 
 namespace {
 
-/// Does `work` now, or when the graph that is being captured is launched.
+/// Runs `work` now or, during capture, when the captured graph is launched.
 template <typename Work>
 void submit(StreamState* stream, Work work) {
   if (is_capturing(stream)) {
@@ -169,7 +169,7 @@ void event_record(Event event, Stream stream) {
     event->time = std::chrono::steady_clock::now();
   });
 }
-void event_synchronize(Event) {}  // all work given before has been done
+void event_synchronize(Event) {}  // all earlier work is already done
 void stream_wait(Stream, Event) {}
 float event_elapsed_ms(Event start, Event stop) {
   require<DeviceError>(start->recorded && stop->recorded,

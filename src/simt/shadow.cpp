@@ -1,4 +1,4 @@
-// The checker's rules: what is ordered, what is a race, what is initialised.
+// The checker's rules: which accesses are ordered, what is a race, and what is initialised.
 #include "simt/shadow.h"
 
 #include <sys/mman.h>
@@ -16,7 +16,7 @@
 namespace fer::simt::detail {
 namespace {
 
-/// Shadow of the heap's whole range; pages of it exist only where they were touched.
+/// Shadow of the heap's whole range. The system allocates its pages when they are first touched.
 struct HeapShadow {
   std::uint8_t* state = nullptr;
   Cell* cells = nullptr;
@@ -34,7 +34,7 @@ HeapShadow heap;
 std::atomic<bool> expected{false};
 
 std::uint32_t next_serial = 1;
-/// By atomic variable: the blocks that passed it after a fence, in this launch.
+/// For each atomic variable, the blocks that accessed it after a fence, in this launch.
 std::unordered_map<const void*, std::vector<bool>> released;
 
 template <typename T>
@@ -116,7 +116,7 @@ void shadow_copied(const void* to, const void* from, std::size_t bytes) {
 
 void begin_checked_launch(Launch& launch) {
   if (heap.state ==
-      nullptr) {  // the library with the kernels was loaded late: what exists counts as initialised
+      nullptr) {  // the library with the kernels was loaded late: existing memory counts as initialised
     expected = true;
     const DeviceHeap& owner = DeviceHeap::instance();
     map_shadow(owner.base(), owner.reserved());
@@ -142,8 +142,7 @@ void begin_checked_block(Block& block) {
   if (block.shadow == nullptr) block.shadow = std::make_unique<BlockShadow>();
   block.shadow->acquired.clear();
   block.shadow->state.assign(block.shared.used() / 4, 0);
-  // Cells of an earlier launch of the same serial cannot be met: serials are reused only after 16 million
-  // blocks.
+  // No cell can hold an equal serial from an earlier launch: serials are reused only after 16 million blocks.
   block.shadow->cells.resize(block.shared.used() / 4);
   for (const SharedArena::Part& part : block.shared.parts()) add_checked_part(block, part);
 }
@@ -156,8 +155,7 @@ void add_checked_part(Block& block, const SharedArena::Part& part) {
               word_allocated);
 }
 
-// --- time
-// -----------------------------------------------------------------------------------------------------
+// --- time ---
 
 void note_block_barrier(Block& block) {
   block.barrier_event = ++block.events;
@@ -171,7 +169,7 @@ void note_warp_barrier(Block& block, Warp& warp, unsigned mask) {
     block.warp_event[number] = time;
     return;
   }
-  // Part of the warp: known[l][x] is the time before which accesses of lane x are ordered before lane l.
+  // Only part of the warp: known[l][x] is the time before which accesses of lane x are ordered before lane l.
   std::vector<std::uint32_t>& known = block.known[number];
   known.resize(32 * 32);
   for (std::size_t x = 0; x < 32; ++x) {
@@ -203,7 +201,8 @@ bool is_before(const Block& block, const Record& record) {
          record.time < known[static_cast<std::size_t>(block.now & 31) * 32 + (record.thread & 31)];
 }
 
-/// Release and acquire through an atomic: the pattern of the last block that finishes the work of all.
+/// Release and acquire through an atomic: the pattern in which the last block finishes the work of all
+/// blocks.
 void synchronise_blocks(Block& block, const void* variable) {
   const auto blocks = static_cast<std::size_t>(block.launch->blocks);
   std::vector<bool>& passed = released[variable];
@@ -217,7 +216,7 @@ void synchronise_blocks(Block& block, const void* variable) {
   if (block.fenced) passed[static_cast<std::size_t>(block.position)] = true;
 }
 
-/// One access under check: the lane is block.now.
+/// Checks one access; block.now is the lane.
 struct Checker {
   Block& block;
   Access kind;
@@ -235,7 +234,7 @@ struct Checker {
     const auto position = static_cast<std::size_t>(record.serial - block.launch->first_serial);
     return position >= acquired.size() || !acquired[position];
   }
-  /// A read record that stands for several lanes of its warp conflicts also with its own thread's write.
+  /// A read record that stands for several lanes of its warp also conflicts with a write by its own thread.
   bool read_conflicts(const Record& record, unsigned mask) const {
     if (record.flag != 0 && record.serial == block.serial && (record.mask & mask) != 0 &&
         record.thread == static_cast<unsigned>(block.now)) {
@@ -283,15 +282,15 @@ struct Checker {
         return;
       }
     }
-    // Both places hold other warps. Readers of two blocks, or of this block only, say enough; else make them
-    // two.
+    // Both records are of other warps. Keep them if they are of two blocks, or of this block. If both are of
+    // one other block, replace one, so that the readers are of two blocks.
     if (cell.read[0].serial == cell.read[1].serial && cell.read[0].serial != latest.serial)
       cell.read[1] = latest;
   }
 
   void merge(Record& reader, const Record& latest) const {
     if (reader.thread != latest.thread && !is_before(block, reader)) {
-      // No barrier of this warp since the old one: from here on both are as old as each other.
+      // No barrier of this warp lies between the two reads, so from here on both count as equally old.
       const auto mask = reader.mask | latest.mask;
       reader.time = latest.time;
       reader.mask = mask;
@@ -370,7 +369,8 @@ void mark_arrived(Block& block, const void* data, std::size_t bytes) {
   for_each_word(block.shared.offset_of(data), bytes, [&](std::size_t word, unsigned mask) {
     std::uint8_t& state = block.shadow->state[word];
     state = static_cast<std::uint8_t>((state | mask) & ~word_pending);
-    // The data is this lane's write of now: readers need a barrier after the wait, not after the issue.
+    // The data counts as written by this lane now: readers need a barrier after the wait, not after the
+    // issue.
     Cell& cell = block.shadow->cells[word];
     if (cell.write.serial == block.serial && cell.write.thread == static_cast<unsigned>(block.now)) {
       cell.write.time = block.events;

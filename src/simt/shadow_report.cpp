@@ -1,4 +1,4 @@
-// What the checker says: who did what to which memory, who did it before, and the usual mend.
+// The checker's reports: which access, to which memory, which earlier access conflicts, and the usual fix.
 #include "simt/shadow_report.h"
 
 #include "simt/device_heap.h"
@@ -17,7 +17,7 @@ const char* past(Access kind) {
 std::string describe(const Block& block, const void* address) {
   if (block.shared.contains(address)) return block.shared.describe(address);
   const DeviceHeap& heap = DeviceHeap::instance();
-  // An address out of bounds belongs to the nearest allocation before it, else to the one behind.
+  // An address out of bounds belongs to the nearest allocation before it, or else to the next one.
   DeviceHeap::Allocation owner;
   heap.for_each([&](const DeviceHeap::Allocation& a) {
     if (a.data <= static_cast<const char*>(address) || owner.data == nullptr) owner = a;

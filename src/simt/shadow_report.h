@@ -1,5 +1,5 @@
-// The checker's sentences. Each report ends the block; places are code addresses relative to code_origin(),
-// which names.cpp turns into lines of source.
+// The checker's messages. Each report ends the block. Places are code addresses relative to code_origin();
+// names.cpp turns them into source lines.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace fer::simt::detail {
 
-/// An address in this library's code, to which places are relative: they fit in 32 bits.
+/// An address in this library's code. Places are relative to it, so they fit in 32 bits.
 const char* code_origin();
 
 [[noreturn]] void report_race(Block& block, Access kind, const void* address, std::int32_t place,

@@ -29,7 +29,7 @@ void unprotect([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t b
 }  // namespace
 
 namespace {
-/// The pattern depends on the address alone, so that a zone may begin at an odd one.
+/// The pattern depends only on the address, so a zone may begin at an odd address.
 constexpr std::size_t pattern_bytes = 1024;
 const unsigned char* pattern_for(const void* data) {
   static const auto pattern = [] {
@@ -60,7 +60,7 @@ SharedArena::~SharedArena() {
 
 void SharedArena::begin_launch(std::size_t dynamic_bytes, std::optional<std::size_t> allowed,
                                std::size_t limit) {
-  // Room for the limit and for the red zones of as many arrays as anyone would declare.
+  // Room for the limit and for the red zones of more arrays than any kernel declares.
   const std::size_t wanted = (limit + 64 * (red_zone_bytes + alignment) + 4095) / 4096 * 4096;
   if (data_ != nullptr) unprotect(data_, capacity_);
   if (wanted > capacity_) {
@@ -128,7 +128,7 @@ bool SharedArena::in_one_array(const void* p, std::size_t bytes) const {
 
 std::string SharedArena::describe(const void* p) const {
   const auto offset = static_cast<std::ptrdiff_t>(offset_of(p));
-  // An address between two arrays is told from the nearer one.
+  // An address between two arrays is described relative to the nearer one.
   const auto distance = [&](const Part& part) {
     const auto start = static_cast<std::ptrdiff_t>(part.offset);
     const std::ptrdiff_t end = start + static_cast<std::ptrdiff_t>(part.bytes);

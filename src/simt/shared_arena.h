@@ -1,6 +1,6 @@
 // The shared memory of a block: its dynamic part and its static arrays side by side, each with a red zone
-// before and behind it. Everything is NaN before a block starts; a red zone that changed betrays a write out
-// of bounds when the block ends.
+// before and after it. Everything is NaN before a block starts. A red zone that has changed when the block
+// ends shows a write out of bounds.
 #pragma once
 
 #include <cstddef>
@@ -35,9 +35,9 @@ class SharedArena {
   SharedArena(const SharedArena&) = delete;
   SharedArena& operator=(const SharedArena&) = delete;
 
-  /// Before a launch: forgets the arrays of the last one, makes room for `dynamic_bytes`. `allowed` of them
-  /// the kernel asked for, if it did: all of those and the static arrays must come to `limit` at most, else
-  /// both kinds to what a kernel has without asking.
+  /// Called before a launch: forgets the arrays of the previous launch and makes room for `dynamic_bytes`. If
+  /// the kernel requested dynamic memory, `allowed` is the size it requested: `allowed` plus the static
+  /// arrays must fit in `limit`. Otherwise dynamic and static memory must fit in the default limit.
   void begin_launch(std::size_t dynamic_bytes, std::optional<std::size_t> allowed, std::size_t limit);
   /// Before a block: everything NaN.
   void begin_block();
@@ -57,11 +57,11 @@ class SharedArena {
   std::size_t offset_of(const void* p) const {
     return static_cast<std::size_t>(static_cast<const char*>(p) - data_);
   }
-  /// Whether all of [p, p + bytes) is one array's.
+  /// Whether all of [p, p + bytes) lies in one array.
   bool in_one_array(const void* p, std::size_t bytes) const;
   /// "shared array 'tile' + 132 bytes", for any address in the arena.
   std::string describe(const void* p) const;
-  /// Empty, or what was written out of bounds.
+  /// A description of the writes out of bounds, or empty.
   std::string damage() const;
 
   const std::vector<Part>& parts() const { return parts_; }
@@ -75,7 +75,7 @@ class SharedArena {
   char* data_ = nullptr;
   std::size_t capacity_ = 0, used_ = 0, limit_ = 0;
   std::size_t dynamic_bytes_ = 0, static_bytes_ = 0;
-  bool asked_ = false;  ///< dynamic_bytes_ is what the kernel asked for
+  bool asked_ = false;  ///< dynamic_bytes_ is the size that the kernel requested
   std::vector<Part> parts_;
 };
 

@@ -1,5 +1,5 @@
-// Where threads wait for each other: the block barrier and the rendezvous of a warp's lanes, with the
-// reports for threads that will never meet.
+// Where threads wait for each other: the block barrier and the rendezvous of a warp's lanes. Reports threads
+// that will never meet.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -22,8 +22,7 @@ std::string place_name(const Where& where) {
   return concat(file, ":", where.line);
 }
 
-// --- the block's barrier
-// ------------------------------------------------------------------------------------
+// --- the block's barrier ---
 
 void Block::barrier_arrive(const char* operation, Where where) {
   check_time(where);
@@ -49,7 +48,7 @@ void Block::barrier_arrive(const char* operation, Where where) {
     wait(operation, 0, where);
     return;
   }
-  // The last one lets all others run and goes on itself.
+  // The last thread to arrive makes all others runnable and continues.
   arrived = 0;
   barrier_result = barrier_sum;
   barrier_sum = 0;
@@ -71,8 +70,7 @@ int block_barrier_count(int value, Where where) {
   return block.barrier_result;
 }
 
-// --- the rendezvous of a warp
-// ---------------------------------------------------------------------------------
+// --- the rendezvous of a warp ---
 
 namespace {
 
@@ -113,7 +111,7 @@ void Block::join(const char* operation, bool strict, unsigned mask, void* operan
     const Collective& c = w.collective[static_cast<std::size_t>(i)];
     if (c.mask == mask && c.operation == operation && (!strict || same_place(c.where, where))) {
       number = i;
-    } else if ((c.arrived & mask) != 0 && (c.mask & bit) != 0) {  // each would wait for the other for ever
+    } else if ((c.arrived & mask) != 0 && (c.mask & bit) != 0) {  // they would wait for each other forever
       raise(thread_name(now), " is at ", operation, " with mask ", hexadecimal(mask), " (", place_name(where),
             "), while ", lane_list(c.arrived), " of its warp wait for it at ", c.operation, " with mask ",
             hexadecimal(c.mask), " (", place_name(c.where),
@@ -148,7 +146,7 @@ void Block::complete(Warp& which, int number) {
 
 void warp_barrier(unsigned mask, Where where) {
   Block& block = block_here("__syncwarp");
-  // Lanes may meet from different lines here: CUDA asks only for the same mask.
+  // Lanes may meet from different lines here: CUDA requires only the same mask.
   block.join(
       "__syncwarp", false, mask, nullptr,
       [](Block& b, Warp& w, const Collective& c) {
@@ -157,8 +155,7 @@ void warp_barrier(unsigned mask, Where where) {
       where);
 }
 
-// --- deadlock
-// ---------------------------------------------------------------------------------------------------
+// --- deadlock ---
 
 std::string Block::waiting_threads(int running) const {
   struct Group {

@@ -20,13 +20,13 @@ namespace {
   block.leave();
 }
 
-/// On arrival: lanes that are missing now will not come.
+/// Called on arrival: lanes that are missing now will never come.
 void require_full_warp(Block& block, const char* operation, const Where& where) {
   const Warp& warp = block.warp();
   if ((warp.exists & ~warp.finished) != ~0u) report_partial_warp(block, warp, operation, where);
 }
 
-/// When the lanes have met: some may have returned instead of coming.
+/// Called when the lanes have met: some may have returned instead of arriving.
 void require_all_met(Block& block, const Warp& warp, const Collective& c) {
   if (c.arrived != ~0u) report_partial_warp(block, warp, c.operation, c.where);
 }

@@ -1,4 +1,4 @@
-// The handler runs on the thread whose block it judges, so what it shares with the block needs no lock.
+// The handler runs on the thread whose block it checks, so the data it shares with the block needs no lock.
 #include "simt/time_limit.h"
 
 #include <dlfcn.h>
@@ -22,7 +22,7 @@
 namespace fer::simt::detail {
 
 void Block::raise_time_limit(const std::string& place) {
-  // Code of std::string may have been linked from a file that reports its accesses, and would come back here.
+  // Formatting may call std::string code from a file that reports its accesses and would come back here.
   out_of_time = false;
   raise(thread_name(now), " is still running after ", launch->options.time_limit, " s of processor time (",
         place,
@@ -37,7 +37,7 @@ void Block::raise_time_limit(const std::string& place) {
 namespace {
 
 constexpr int ticks_per_limit = 4;
-constexpr double grace = 0.05;  ///< seconds until a block that is out of time is taken to spin on its own
+constexpr double grace = 0.05;  ///< seconds until a block that is out of time is assumed to spin on its own
 constexpr int most_tries = 16;
 
 const char tag = 0;  ///< its address marks our timers
@@ -63,7 +63,7 @@ void land() {
   block.leave();
 }
 
-/// Whether `code` lies in the program or library of the kernel, and not in the mathematical functions it
+/// Whether `code` lies in the kernel's program or library, and not in the mathematical functions that it
 /// calls.
 bool is_beside(const void* kernel, const void* code) {
   Dl_info of_kernel{}, of_code{};
@@ -85,7 +85,8 @@ void on_tick(Block& block, timer_t timer, void* context) {
     set_interval(timer, grace);
     return;
   }
-  // The executor would have seen the flag by now. The kernel's own code spins, and holds nothing of ours.
+  // Executor code would have seen the flag by now. So the kernel's own code is spinning, and it holds none of
+  // the executor's locks.
   const void* code = code_of(context);
   const bool last_try = block.ticks > ticks_per_limit + most_tries;
   if (last_try || is_beside(block.launch->request->kernel, code)) divert(block, context, &land);
@@ -107,7 +108,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   errno = error;
 }
 
-/// SIGVTALRM: debuggers pass it on without a word. It stays ours, as timers tick outside of kernels, too.
+/// Uses SIGVTALRM, because debuggers pass it on silently. The handler stays installed, because timers also
+/// tick outside of kernels.
 void catch_ticks() {
   static std::once_flag once;
   std::call_once(once, [] {

@@ -1,5 +1,5 @@
-// The functions that code compiled with -fsanitize=thread calls, answered by our checker instead of libtsan:
-// that library knows threads, not blocks, lanes and barriers. Outside of kernels they do nothing.
+// The functions called by code compiled with -fsanitize=thread. They call this checker instead of libtsan,
+// which knows threads but not blocks, lanes and barriers. Outside of kernels they do nothing.
 #include <cstdint>
 #include <cstring>
 
@@ -50,8 +50,8 @@ inline void hook(const void* data, std::size_t bytes, Access kind, const void* p
     hook(p, bytes, Access::write, FER_HERE);             \
   }
 
-// Atomic operations of host code in the same files (reference counts, say). The kernels' own atomics report
-// themselves (intrinsics.h).
+// Atomic operations of host code in the same files (for example, reference counts). The kernels' own atomics
+// report themselves (intrinsics.h).
 #define FER_ATOMICS(bits, T)                                                                \
   T __tsan_atomic##bits##_load(const volatile T* p, int) {                                  \
     return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                            \

@@ -17,8 +17,8 @@ struct ShuffleOperand {
 constexpr const char* shuffle_names[] = {"__shfl_sync", "__shfl_up_sync", "__shfl_down_sync",
                                          "__shfl_xor_sync"};
 
-/// CUDA's rule: lanes live in segments of `width`; what would leave the segment reads its own value (the
-/// exclusive-or form may reach back into earlier segments).
+/// CUDA's rule: lanes form segments of `width`. A lane whose source is outside its segment reads its own
+/// value (the exclusive-or form may read from earlier segments).
 int source_lane(const ShuffleOperand& s, int lane) {
   const int segment = lane & ~(s.width - 1);
   switch (s.kind) {

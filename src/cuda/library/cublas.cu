@@ -1,5 +1,5 @@
-// cuBLAS counts columns first. What it takes for the columns of y^T are the rows of y, so the product that it
-// is asked for is y^T = op(b)^T op(a)^T, and the operands change places.
+// cuBLAS is column-major, and the columns of y^T are the rows of y. So cuBLAS computes y^T = op(b)^T op(a)^T:
+// the operands are swapped.
 #include "cuda/library/cublas.h"
 
 #include <cublas_v2.h>
@@ -49,8 +49,8 @@ constexpr index_t workspace_bytes = 32 << 20;
 Cublas::Cublas(gpu::Stream stream, Backend& memory) : workspace_(memory, workspace_bytes) {
   check(functions().cublasCreate_v2(&handle_), "cublasCreate");
   check(functions().cublasSetStream_v2(handle_, stream), "cublasSetStream");
-  // One of ours, for all products: its own it would allocate anew in each captured graph. After the stream,
-  // which resets it.
+  // One workspace for all products: cuBLAS would allocate its own anew in each captured graph. Set it after
+  // the stream, because setting the stream resets it.
   check(functions().cublasSetWorkspace_v2(handle_, workspace_.data(), workspace_bytes), "cublasSetWorkspace");
 }
 

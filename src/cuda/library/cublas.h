@@ -15,16 +15,17 @@ namespace fer::cuda {
 
 class Cublas {
  public:
-  /// Opens the library; DeviceError if it is not installed, or there is no GPU. `memory` gives its workspace.
+  /// Opens the library. Throws DeviceError if it is not installed or there is no GPU. `memory` allocates its
+  /// workspace.
   Cublas(gpu::Stream stream, Backend& memory);
   ~Cublas();
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
 
-  /// `batch` row-major products, one behind another: y (m x n) = op(a) (m x k) op(b) (k x n), where op
-  /// transposes what is stored as k x m, or n x k. a and b are of one type: float32, float64, or bfloat16 for
-  /// a y of float32 or bfloat16, summed in float32. With `rounded` tf32, float32 operands are multiplied in
-  /// that.
+  /// `batch` consecutive row-major products: y (m x n) = op(a) (m x k) op(b) (k x n), where op transposes an
+  /// operand stored as k x m, or n x k. a and b have the same type: float32, float64, or bfloat16 (y is then
+  /// float32 or bfloat16, and sums are in float32). If `rounded` is tf32, float32 operands are multiplied in
+  /// tf32.
   void product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
                std::int64_t batch, const Tensor& a, const Tensor& b, Precision rounded, Tensor& y) const;
 

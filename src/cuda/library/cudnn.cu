@@ -1,5 +1,4 @@
-// A convolution is described to cuDNN by four descriptors; its own heuristics name the algorithms that it has
-// for them, best first.
+// Four descriptors describe a convolution to cuDNN. Its heuristics list the algorithms for it, best first.
 #include "cuda/library/cudnn.h"
 
 #include <cudnn.h>
@@ -46,9 +45,9 @@ void check(cudnnStatus_t status, const char* call) {
                        functions().cudnnGetErrorString(status));
 }
 
-/// Whether an algorithm that multiplies by `math` rounds no more than was asked for: not at all, or to tf32
-/// (`rounded`). Without conversion, tensor cores take float32 as tf32. With it they may be given half
-/// precision, which rounds as tf32 does but ends at 65504, where tf32 has the range of float32.
+/// Whether an algorithm that multiplies by `math` rounds no more than requested: not at all, or to tf32
+/// (`rounded`). Without conversion, tensor cores treat float32 as tf32. With conversion they may use half
+/// precision, which rounds like tf32 but ends at 65504, while tf32 has the range of float32.
 constexpr bool precise_enough(cudnnMathType_t math, bool rounded) {
   const bool as_described = math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH;  // the default may be tf32
   return as_described || (rounded && math == CUDNN_TENSOR_OP_MATH);
@@ -88,7 +87,7 @@ class Descriptors {
   Descriptors(const Descriptors&) = delete;
   Descriptors& operator=(const Descriptors&) = delete;
 
-  /// Whether an algorithm may multiply by `math`, which the convolution is then told to do; in float32 it
+  /// Whether an algorithm may multiply by `math`. If so, sets it in the convolution's descriptor; float32
   /// stays with FMA.
   bool allow(cudnnMathType_t math) const {
     if (!precise_enough(math, rounded_)) return false;
@@ -116,14 +115,14 @@ class Descriptors {
 
 bool is_unsupported(cudnnStatus_t status) {
 #if CUDNN_MAJOR >= 9
-  return status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;  // one code a reason
+  return status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;  // one code per reason
 #else
   return status == CUDNN_STATUS_NOT_SUPPORTED;
 #endif
 }
 
-/// Runs the first algorithm of `ask(count, &found, results)` that gives the same result each time, rounds no
-/// more than the descriptor allows, and does not refuse when it comes to it: heuristics name some that do.
+/// Runs the first algorithm of `ask(count, &found, results)` that is deterministic, rounds no more than the
+/// descriptor allows, and does not fail as unsupported when it runs: heuristics list some that do.
 /// run(algorithm, workspace, its bytes).
 template <typename Result, typename Ask, typename Run>
 void run_best(const char* what, const Tensor& image, const Tensor& weight, const Descriptors& descriptors,

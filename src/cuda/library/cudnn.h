@@ -9,11 +9,11 @@ typedef struct cudnnContext* cudnnHandle_t;
 
 namespace fer::cuda {
 
-/// float32, N x H x W x C, as Backend's functions of the same names. Of the algorithms that cuDNN recommends
-/// for a shape, the first deterministic one that works is taken; DeviceError if there is none.
+/// float32, N x H x W x C, like Backend's functions of the same names. Uses the first deterministic algorithm
+/// that works among those that cuDNN recommends for a shape. Throws DeviceError if there is none.
 class Cudnn {
  public:
-  /// `memory` gives workspaces. DeviceError if the library is not installed, or there is no GPU.
+  /// `memory` allocates workspaces. Throws DeviceError if the library is not installed or there is no GPU.
   Cudnn(gpu::Stream stream, Backend& memory);
   ~Cudnn();
   Cudnn(const Cudnn&) = delete;

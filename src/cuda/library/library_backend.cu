@@ -1,4 +1,4 @@
-// Which of Backend's functions go to a library, and how; shapes were checked by src/autograd.
+// Which of Backend's functions call a library, and how. src/autograd has already checked the shapes.
 #include "cuda/library/library_backend.h"
 
 #include "cuda/conv_shape.h"
@@ -134,8 +134,8 @@ void LibraryBackend::depthwise_conv2d_backward_weight(const Tensor& x, const Ten
   cudnn_->backward_weight(x, dy, options, dweight);
 }
 
-/// A border b around x is a convolution of x - b surrounded by zeros, plus one of a window that is b
-/// everywhere, which is the same at every pixel.
+/// A convolution with border b around x is a convolution of x - b with zero padding, plus the convolution of
+/// a window that is b everywhere. The latter is the same at every pixel.
 void LibraryBackend::conv2d_fused_forward(const Tensor& x, PackedConv2d& packed, const Tensor& border,
                                           const Conv2dEpilogue& epilogue, Tensor& y) {
   if (!convolves(x, y) || y.numel() == 0)

@@ -9,9 +9,9 @@
 
 namespace fer::cuda {
 
-/// In library mode, matrix products and linear layers are cuBLAS's, and convolutions in float32 and tf32
-/// cuDNN's, grouped and depthwise ones and those of inference included. What follows a product or surrounds
-/// an image, and convolutions in float64 and bf16, remain with the kernels of src/cuda.
+/// In library mode, cuBLAS computes matrix products and linear layers. cuDNN computes convolutions in float32
+/// and tf32, including grouped, depthwise and inference ones. The kernels of src/cuda still compute what
+/// follows a product or surrounds an image, and convolutions in float64 and bf16.
 class LibraryBackend final : public DeviceBackend {
  public:
   LibraryBackend();

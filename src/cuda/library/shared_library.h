@@ -1,4 +1,4 @@
-// A shared library that is opened when it is first asked for, so that the program starts without it.
+// A shared library that is opened on first use, so that the program starts without it.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@ namespace fer::cuda {
 
 class SharedLibrary {
  public:
-  /// Looks where the system's linker looks, then in the CUDA Toolkit and beside the headers that fer was
-  /// built with. DeviceError, saying what to install, if `file` ("libcublas.so.13") is nowhere. `product`:
-  /// its name for people.
+  /// Searches where the system's linker looks, then in the CUDA Toolkit and beside the headers that fer was
+  /// built with. Throws DeviceError, saying what to install, if `file` ("libcublas.so.13") is not found.
+  /// `product`: its name in messages.
   SharedLibrary(std::string file, std::string product);
 
-  /// The function `name`; DeviceError if the library has none, which is another version then.
+  /// The function `name`. Throws DeviceError if the library lacks it, because it is a different version.
   void* find(const char* name) const;
   const std::string& file() const { return file_; }
 
@@ -24,7 +24,7 @@ class SharedLibrary {
 }  // namespace fer::cuda
 
 // FER_LIBRARY_FUNCTIONS(Struct, LIST): a structure with a pointer to each function that LIST(F) names by
-// F(name), of the type that the library's own header declares.
+// F(name). The pointers have the types that the library's own header declares.
 #define FER_LIBRARY_POINTER(name) decltype(&::name) name;
 #define FER_LIBRARY_FIND(name) name = reinterpret_cast<decltype(&::name)>(library.find(#name));
 #define FER_LIBRARY_FUNCTIONS(Struct, LIST)                                               \
