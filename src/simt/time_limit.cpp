@@ -86,7 +86,7 @@ void on_tick(Block& block, timer_t timer, void* context) {
     return;
   }
   // Executor code would have seen the flag by now. So the kernel's own code is spinning, and it holds none of
-  // the executor's locks.
+  // the executor's resources.
   const void* code = code_of(context);
   const bool last_try = block.ticks > ticks_per_limit + most_tries;
   if (last_try || is_beside(block.launch->request->kernel, code)) divert(block, context, &land);
