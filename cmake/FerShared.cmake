@@ -12,7 +12,10 @@ foreach(floor IN ITEMS fer_core fer_autograd fer_formats fer_graph fer_models fe
 endforeach()
 target_link_libraries(fer_shared INTERFACE fer_options PRIVATE fer_build_flags)
 target_link_options(fer_shared PRIVATE LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/libfer.map
-                    LINKER:-Bsymbolic-functions $<$<NOT:$<BOOL:${FER_SANITIZE}>>:LINKER:--no-undefined>)
+                    LINKER:-Bsymbolic-functions)
+if(NOT FER_SANITIZE)  # whose functions the program brings
+  target_link_options(fer_shared PRIVATE LINKER:--no-undefined)
+endif()
 set_target_properties(fer_shared PROPERTIES
   OUTPUT_NAME fer LINKER_LANGUAGE CXX LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/libfer.map
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
