@@ -20,10 +20,6 @@ struct Executor::Step {
 
 namespace {
 
-Conv2dOptions options_of(const GraphNode& node) {
-  return {node.integer("stride"), node.integer("padding"), node.integer("groups")};
-}
-
 Tensor value_at(const std::vector<Tensor>& values, ValueId id) {
   return id == no_value ? Tensor() : values[static_cast<std::size_t>(id)];
 }
@@ -82,7 +78,7 @@ Executor::Executor(Graph graph) : graph_(std::move(graph)) {
     Step step;
     if (node.op == "fused_conv2d") {
       const Tensor weight = graph_.constant(node.inputs[1]);
-      step.packed = backend_of(weight).pack_conv2d(weight, options_of(node));
+      step.packed = backend_of(weight).pack_conv2d(weight, conv2d_options(node));
     } else if (node.op == "fused_linear") {
       // A GPU reads a linear layer's weight unpacked, and has kernels with gelu at their end.
       const Tensor weight = graph_.constant(node.inputs[1]);

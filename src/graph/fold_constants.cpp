@@ -76,8 +76,7 @@ void fold_constants(Graph& graph) {
         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) { return is_known(graph, id); });
     // A constant result that grows is one repeated for each image.
     if (!known || grows(graph.value(node.output))) continue;
-    graph.value(node.output).constant =
-        result_of(graph, node, node.inputs.empty() ? Tensor() : graph.constant(node.inputs[0]));
+    graph.value(node.output).constant = result_of(graph, node, graph.constant(node.inputs[0]));
   }
   std::erase_if(graph.nodes, [&](const GraphNode& node) { return graph.is_constant(node.output); });
   repeat_results(graph);

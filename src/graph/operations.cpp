@@ -26,10 +26,6 @@ Tensor binary(const GraphNode&, const Inputs& in, const Shape&, DType) {
   return f(variable(in, 0), variable(in, 1)).value();
 }
 
-Conv2dOptions conv_options(const GraphNode& node) {
-  return {node.integer("stride"), node.integer("padding"), node.integer("groups")};
-}
-
 Tensor run_function(const GraphNode& node, const Inputs& in, const Shape&, DType) {
   FunctionContext context(node.op, std::vector<bool>(in.size(), false));
   return node.attribute<std::shared_ptr<Function>>("function")->forward(context, in);
@@ -103,7 +99,7 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
        }},
       {"conv2d",
        [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
-         return conv2d(variable(in, 0), variable(in, 1), variable(in, 2), conv_options(node)).value();
+         return conv2d(variable(in, 0), variable(in, 1), variable(in, 2), conv2d_options(node)).value();
        }},
       {"linear",
        [](const GraphNode&, const Inputs& in, const Shape&, DType) {
@@ -145,6 +141,10 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
 }
 
 }  // namespace
+
+Conv2dOptions conv2d_options(const GraphNode& node) {
+  return {node.integer("stride"), node.integer("padding"), node.integer("groups")};
+}
 
 RunOperation operation_of(const GraphNode& node) {
   if (node.attributes.contains("function")) return run_function;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fer/graph/graph.h"
+#include "fer/tensor/backend.h"
 
 namespace fer {
 
@@ -12,6 +13,8 @@ namespace fer {
 /// for an omitted input.
 using RunOperation = Tensor (*)(const GraphNode& node, const std::vector<Tensor>& inputs, const Shape& shape,
                                 DType dtype);
+
+Conv2dOptions conv2d_options(const GraphNode& node);
 
 /// GraphError, naming the node, if the operation is unknown. The Executor itself runs convolutions and linear
 /// layers with packed weights.

@@ -99,24 +99,50 @@ Graph trace_batch(const TensorFunction& f, const std::vector<Tensor>& like, std:
   return recorder.finish(f(inputs));
 }
 
+bool same_values(const Tensor& a, const Tensor& b) {
+  if (a.shares_memory_with(b)) return true;
+  const auto numbers = [](const Tensor& t) {
+    return t.to(Device::cpu).to(DType::float64).to_vector<double>();
+  };
+  return a.shape() == b.shape() && a.dtype() == b.dtype() && numbers(a) == numbers(b);
+}
+
+bool same_attribute(const GraphAttribute& a, const GraphAttribute& b) {
+  if (a.index() != b.index()) return false;
+  if (const Tensor* tensor = std::get_if<Tensor>(&a)) return same_values(*tensor, std::get<Tensor>(b));
+  // A function of the user's is a new object in each run; its inputs and its result are compared.
+  return std::holds_alternative<std::shared_ptr<Function>>(a) || a == b;
+}
+
+bool same_operation(const GraphNode& a, const GraphNode& b) {
+  return a.op == b.op && a.inputs == b.inputs &&
+         std::equal(a.attributes.begin(), a.attributes.end(), b.attributes.begin(), b.attributes.end(),
+                    [](const auto& x, const auto& y) {
+                      return x.first == y.first && same_attribute(x.second, y.second);
+                    });
+}
+
 /// Rewrites the extents of `graph`, which was traced with two images, as functions of the number of images.
 void generalise(Graph& graph, const Graph& three) {
   constexpr std::string_view refusal = "the function does different things for two images and for three: ";
   require<GraphError>(graph.nodes.size() == three.nodes.size() && graph.values.size() == three.values.size(),
                       refusal, graph.nodes.size(), " and ", three.nodes.size(), " operations");
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    require<GraphError>(
-        graph.nodes[i].op == three.nodes[i].op && graph.nodes[i].inputs == three.nodes[i].inputs, refusal,
-        graph.nodes[i].described(), " and ", three.nodes[i].described());
+    require<GraphError>(same_operation(graph.nodes[i], three.nodes[i]), refusal, graph.nodes[i].described(),
+                        " and ", three.nodes[i].described());
   }
   for (std::size_t i = 0; i < graph.values.size(); ++i) {
     GraphValue& value = graph.values[i];
     const GraphValue& other = three.values[i];
+    require<GraphError>(value.shape.size() == other.shape.size() && value.dtype == other.dtype, refusal,
+                        "a value of ", value.shape.size(), " dimensions of ", value.dtype, " and of ",
+                        other.shape.size(), " of ", other.dtype);
+    require<GraphError>(value.is_constant() == other.is_constant() &&
+                            (!value.is_constant() || same_values(value.constant, other.constant)),
+                        "the function makes a constant that depends on the number of images");
     for (std::size_t d = 0; d < value.shape.size(); ++d) {
-      const std::int64_t of_two = value.shape[d].fixed, of_three = other.shape.at(d).fixed;
+      const std::int64_t of_two = value.shape[d].fixed, of_three = other.shape[d].fixed;
       value.shape[d] = {of_three - of_two, of_two - 2 * (of_three - of_two)};
-      require<GraphError>(!value.is_constant() || of_two == of_three,
-                          "the function makes a constant whose shape depends on the number of images");
     }
   }
 }

@@ -9,8 +9,6 @@
 namespace fer {
 namespace {
 
-constexpr Heatmap all_heatmaps[] = {Heatmap::max, Heatmap::sum, Heatmap::abs_sum, Heatmap::conv};
-
 /// The kinds that have a kernel; conv is a layer.
 HeatmapKind kernel_of(Heatmap kind) {
   switch (kind) {
@@ -81,13 +79,6 @@ std::string_view name_of(Heatmap kind) {
       return "conv";
   }
   throw ConfigError("not a heat map");
-}
-
-Heatmap parse_heatmap(std::string_view text) {
-  for (const Heatmap kind : all_heatmaps) {
-    if (text == name_of(kind)) return kind;
-  }
-  throw ConfigError(unknown_name("heat map", text, {"max", "sum", "abs_sum", "conv"}));
 }
 
 Tensor attention_weights(const Variable& q, const Variable& k, int heads) {

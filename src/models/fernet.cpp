@@ -21,6 +21,10 @@ FERNet::FERNet(const FERNetConfig& config)
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
       head_(register_module<Linear>("head", config.attention.dim, config.classes)),
+      inference_([this](const std::vector<Variable>& in) {
+        const Variable f_lm = landmark_features(in[0]);
+        return std::vector{classify(image_features(in[0]), f_lm).scores, f_lm};
+      }),
       frozen_landmarks_(
           [this](const std::vector<Variable>& in) {
             return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
@@ -40,6 +44,11 @@ FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
     trace->f_img = f_img;
   }
   return classify(f_img, f_lm, trace ? &trace->attention : nullptr);
+}
+
+FERNetInference FERNet::infer(const Tensor& x) {
+  const std::vector<Tensor> results = inference_({x});
+  return {results[0], results[1]};
 }
 
 Variable FERNet::landmark_input(const Variable& x) {
@@ -79,6 +88,7 @@ Variable FERNet::landmarks(const Variable& x) {
 void FERNet::train(bool mode) {
   Module::train(mode);
   landmark_backbone_.train(false);
+  if (mode) inference_.reset();
 }
 
 void FERNet::freeze_landmarks() {
@@ -92,6 +102,7 @@ bool FERNet::landmarks_frozen() const {
 void FERNet::set_normalisation(const Normalisation& normalisation) {
   normalisation_ = normalisation;
   unit_scale_ = unit_shift_ = Variable();
+  inference_.reset();
   frozen_landmarks_.reset();
 }
 

@@ -29,6 +29,9 @@ template <>
 constexpr std::initializer_list<ColourMode> choices<ColourMode> = {ColourMode::automatic, ColourMode::grey,
                                                                    ColourMode::rgb};
 template <>
+constexpr std::initializer_list<Heatmap> choices<Heatmap> = {Heatmap::max, Heatmap::sum, Heatmap::abs_sum,
+                                                             Heatmap::conv};
+template <>
 constexpr std::initializer_list<AuxiliaryLoss> choices<AuxiliaryLoss> = {
     AuxiliaryLoss::neaa, AuxiliaryLoss::anchor, AuxiliaryLoss::none};
 
@@ -63,9 +66,7 @@ void check_choice(const std::string& what, const std::string& value, const std::
 
 template <typename T>
 void assign(T& field, const Json& value, const std::string& where) {
-  if constexpr (std::is_same_v<T, Heatmap>) {
-    field = parse_heatmap(json_as<std::string, ConfigError>(value, where));
-  } else if constexpr (std::is_enum_v<T>) {
+  if constexpr (std::is_enum_v<T>) {
     const std::string word = json_as<std::string, ConfigError>(value, where);
     check_choice(where, word, words_of<T>());
     for (const T known : choices<T>) {
@@ -111,7 +112,6 @@ template <typename T>
 std::vector<std::string> choices_of(std::string_view key) {
   if (key == "preset") return preset_names();
   if (key == "dataset") return dataset_names();
-  if constexpr (std::is_same_v<T, Heatmap>) return {"max", "sum", "abs_sum", "conv"};
   if constexpr (std::is_enum_v<T>) return words_of<T>();
   return {};
 }

@@ -11,6 +11,7 @@
 #include "fer/training/experiment.h"
 #include "fer/training/loop.h"
 #include "formats/json_text.h"
+#include "models/evaluation_scope.h"
 #include "training/thread_governor.h"
 
 namespace fer {
@@ -68,8 +69,7 @@ double sample_loss(const SamplePrediction& p) {
 EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
                           const std::vector<std::int64_t>& outputs) {
   NoGrad no_grad;
-  const bool was_training = model.is_training();
-  model.eval();
+  const EvaluationScope evaluation(model);
   const DatasetInfo& data = loader.dataset().info();
   EvaluationResult result{ConfusionMatrix(data.class_names), 0, {}};
   result.subject.dataset = data.name;
@@ -77,11 +77,10 @@ EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
   result.subject.labels = data.labels;
   result.subject.dataset_classes = result.subject.network_classes = data.class_names;
   double loss_sum = 0;
-  Compiled scores_of([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; });
   StepThreads threads(device);
   for (loader.start(0); std::optional<Batch> batch = loader.next();) {
     threads.before_step();
-    const Tensor scores = scores_of({network_input(*batch, device)})[0];
+    const Tensor scores = model.infer(network_input(*batch, device)).scores;
     const auto labels = batch->labels.to_vector<std::int64_t>();
     const auto targets = batch->targets.defined() ? batch->targets.to_vector<float>() : std::vector<float>{};
     auto predictions = predictions_of(outputs.empty() ? scores : columns_of(scores, outputs));
@@ -99,7 +98,6 @@ EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
     }
   }
   result.cross_entropy = loss_sum / static_cast<double>(std::max<std::int64_t>(1, result.confusion.total()));
-  model.train(was_training);
   return result;
 }
 
@@ -113,23 +111,15 @@ std::vector<SamplePrediction> Classifier::predict(const std::vector<Image>& imag
   NoGrad no_grad;
   std::vector<SamplePrediction> predictions;
   if (landmarks) landmarks->clear();
-  if (!compiled) {
-    compiled = std::make_shared<Compiled>([network = model.get()](const std::vector<Variable>& in) {
-      const Variable f_lm = network->landmark_features(in[0]);
-      return std::vector{network->classify(network->image_features(in[0]), f_lm).scores, f_lm};
-    });
-  }
   StepThreads threads(device);
   for (std::size_t first = 0; first < images.size(); first += at_once) {
     threads.before_step();
     const auto begin = images.begin() + static_cast<std::ptrdiff_t>(first);
     const auto count = static_cast<std::ptrdiff_t>(std::min(at_once, images.size() - first));
-    const std::vector<Tensor> results = (*compiled)({input({begin, begin + count})});
-    if (landmarks && config.model.landmarks.head) {
-      const Variable f_lm(results[1]);
-      append_landmarks(model->landmark_backbone().landmarks(f_lm).value(), *landmarks);
-    }
-    auto found = predictions_of(results[0]);
+    const FERNetInference results = model->infer(input({begin, begin + count}));
+    if (landmarks && config.model.landmarks.head)
+      append_landmarks(model->landmark_backbone().landmarks(results.f_lm).value(), *landmarks);
+    auto found = predictions_of(results.scores);
     std::move(found.begin(), found.end(), std::back_inserter(predictions));
   }
   return predictions;

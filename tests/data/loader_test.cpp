@@ -12,71 +12,10 @@
 #include "fer/tensor/backend.h"
 #include "fer/tensor/random.h"
 #include "tests/data/helpers.h"
+#include "tests/data/numbered_dataset.h"
 
 namespace fer::test {
 namespace {
-
-/// Numbered pictures: sample i is filled with i mod 256, its points are at (i / size, 1/4). It counts its
-/// reads, and may fail at one sample or take its time.
-class NumberedDataset : public Dataset {
- public:
-  explicit NumberedDataset(std::int64_t size, int classes = 3) : size_(size) {
-    info_.name = "numbered";
-    for (int c = 0; c < classes; ++c) info_.class_names.push_back(concat("class ", c));
-    info_.channels = 1;
-    info_.has_landmarks = info_.has_arousal = true;
-  }
-
-  DatasetInfo& change_info() { return info_; }
-  std::vector<std::int64_t> labels;  ///< i mod classes where empty
-  std::int64_t broken = -1;
-  std::int64_t pointless = -1;  ///< this one has no landmarks
-  std::chrono::milliseconds delay{0};
-  int side = 12;
-  mutable std::atomic<int> reads{0}, within{0};
-
-  std::int64_t size() const override { return size_; }
-  std::int64_t label(std::int64_t i) const override {
-    return labels.empty() ? i % classes() : labels.at(static_cast<std::size_t>(i));
-  }
-  std::string name(std::int64_t i) const override { return concat("picture ", i); }
-  Sample sample(std::int64_t i) const override {
-    ++within;
-    ++reads;
-    std::this_thread::sleep_for(delay);
-    --within;
-    require<IoError>(i != broken, name(i), ": cannot be read");
-    Sample sample;
-    sample.image = Image(side, side, info_.channels, static_cast<std::uint8_t>(i));
-    sample.label = label(i);
-    if (info_.soft_labels) {
-      sample.target.assign(info_.class_names.size(), 0.0f);
-      sample.target[static_cast<std::size_t>(sample.label)] = 0.75f;
-    }
-    if (i % 2 == 0) sample.arousal = static_cast<float>(i) / 100;
-    if (i != pointless) {
-      Landmarks points;
-      points.fill({static_cast<float>(i) / static_cast<float>(size_), 0.25f});
-      sample.landmarks = points;
-    }
-    return sample;
-  }
-
- private:
-  std::int64_t size_;
-};
-
-std::shared_ptr<NumberedDataset> numbered(std::int64_t size, int classes = 3) {
-  return std::make_shared<NumberedDataset>(size, classes);
-}
-
-LoaderOptions loader_options(std::int64_t batch_size, int threads = 0) {
-  LoaderOptions options;
-  options.batch_size = batch_size;
-  options.image_size = 12;
-  options.threads = threads;
-  return options;
-}
 
 /// Everything on.
 LoaderOptions rich_options(int threads) {
@@ -419,55 +358,6 @@ TEST_CASE("loaders that share a cache read a sample once, but not in another siz
   DataLoader larger(data, options);
   CHECK(fingerprints(larger, 0) != read);
   CHECK(data->reads == 48);
-}
-
-TEST_CASE("an epoch is a loop over batches that are ready for the network") {
-  const auto dataset = std::make_shared<NumberedDataset>(10);
-  LoaderOptions options;
-  options.batch_size = 4;
-  options.image_size = 12;
-  options.shuffle = true;
-  options.augment.flip = 0.5;
-  DataLoader loader(dataset, options), reference(dataset, options);
-  for (const std::int64_t epoch : {0, 3}) {
-    reference.start(epoch);
-    int count = 0;
-    for (const Batch& batch : loader.epoch(epoch)) {
-      const Batch expected = *reference.next();
-      CHECK(batch.epoch == epoch);
-      CHECK(batch.number == count++);
-      CHECK(batch.indices == expected.indices);
-      CHECK(batch.labels.to_vector<std::int64_t>() == expected.labels.to_vector<std::int64_t>());
-      CHECK(batch.x.shape() == Shape{expected.images.dim(0), 12, 12, 3});
-      CHECK(batch.x.to_vector<float>() == network_input(expected, Device::cpu).to_vector<float>());
-    }
-    CHECK(count == 3);
-  }
-  // Left in the middle, the next loop begins anew.
-  for (const Batch& batch : loader.epoch(1)) {
-    if (batch.number == 1) break;
-  }
-  std::int64_t samples = 0;
-  for (const Batch& batch : loader.epoch(1)) samples += batch.x.dim(0);
-  CHECK(samples == 10);
-}
-
-TEST_CASE("an epoch's batches are on the device that was asked for") {
-  if (!is_available(Device::simt)) return;
-  const auto dataset = std::make_shared<NumberedDataset>(5);
-  LoaderOptions options;
-  options.batch_size = 2;
-  options.image_size = 12;
-  DataLoader loader(dataset, options);
-  std::vector<float> first_pixels;
-  for (const Batch& batch : loader.epoch(0, Device::simt)) {
-    CHECK(batch.x.device() == Device::simt);
-    CHECK(batch.labels.device() == Device::simt);
-    CHECK(batch.landmarks.device() == Device::simt);
-    first_pixels.push_back(batch.x.to_vector<float>()[0]);
-  }
-  CHECK(first_pixels.size() == 3);
-  CHECK(first_pixels[1] != first_pixels[0]);
 }
 
 TEST_CASE("time spent waiting for workers is told") {

@@ -117,9 +117,6 @@ TEST_CASE("presets: what is refused, and why") {
                    "lm_units are three, the residual blocks of conv_3, conv_4 and conv_5; got 1");
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) { c.classes = 0; })), ConfigError,
                    "classes must be 1 or more, got 0");
-  CHECK_MESSAGE_OF(parse_heatmap("mean"), ConfigError,
-                   "unknown heat map 'mean'; known are max, sum, abs_sum, conv");
-  CHECK(parse_heatmap(name_of(Heatmap::abs_sum)) == Heatmap::abs_sum);
 }
 
 }  // namespace

@@ -148,5 +148,7 @@ TEST_CASE("values out of range are named") {
   CHECK(check_message("gamma", "2") == "'gamma' must be in (0, 1], got 2");
   CHECK(check_message("optimizer", "adan") ==
         "x: 'optimizer' must be one of adam, adamw, sgd; got 'adan'; did you mean 'adam'?");
+  CHECK(check_message("heatmap", "abssum") ==
+        "x: 'heatmap' must be one of max, sum, abs_sum, conv; got 'abssum'; did you mean 'abs_sum'?");
   CHECK(check_message("loader_threads", "65") == "'loader_threads' must be 0 to 64, got 65");
 }

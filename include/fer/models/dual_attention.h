@@ -20,8 +20,6 @@ namespace fer {
 /// bias from Cl to Ci channels).
 enum class Heatmap { max, sum, abs_sum, conv };
 std::string_view name_of(Heatmap kind);
-/// "max", "sum", "abs_sum" or "conv"; anything else is a ConfigError that lists them.
-Heatmap parse_heatmap(std::string_view text);
 
 struct DualAttentionConfig {
   std::int64_t dim = 768;      ///< D

@@ -27,6 +27,12 @@ struct FERNetOutput {
   Variable token;   ///< N x D, the features of the anchor losses
 };
 
+/// What prediction needs of a forward pass.
+struct FERNetInference {
+  Tensor scores;  ///< N x K
+  Tensor f_lm;    ///< the landmark feature, N x h x w x Cl
+};
+
 /// Intermediate values of a forward pass, for figures. The caller may set AttentionTrace::full_last_block.
 struct FERNetTrace {
   Variable f_img, f_lm;
@@ -41,6 +47,10 @@ class FERNet : public Module {
 
   /// x: N x S x S x 3, normalised (set_normalisation).
   FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
+
+  /// The same in evaluation mode, without gradients, by a compiled graph. It is traced again if a weight
+  /// changes, and dropped by train().
+  FERNetInference infer(const Tensor& x);
 
   // The same step by step, for Grad-CAM and figures.
   /// The landmark feature. Once the backbone is frozen, a compiled graph computes it; it is traced again if
@@ -84,7 +94,7 @@ class FERNet : public Module {
   MobileFaceNet& landmark_backbone_;
   DualAttention& attention_;
   Linear& head_;
-  Compiled frozen_landmarks_;
+  Compiled inference_, frozen_landmarks_;
 };
 
 }  // namespace fer

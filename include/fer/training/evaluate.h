@@ -9,7 +9,6 @@
 #include "fer/data/class_map.h"
 #include "fer/data/faces.h"
 #include "fer/data/loader.h"
-#include "fer/graph/compiled.h"
 #include "fer/models/fernet.h"
 #include "fer/training/checkpoint.h"
 #include "fer/training/config.h"
@@ -85,8 +84,7 @@ struct Classifier {
   InputSpec expects;  ///< of a picture
   std::string note;   ///< for the user: anything unusual about how the weights were read; usually empty
   Device device = Device::cpu;
-  std::filesystem::path file;                  ///< from which the weights were read; may be empty
-  mutable std::shared_ptr<Compiled> compiled;  ///< of `model`, created by the first prediction
+  std::filesystem::path file;  ///< from which the weights were read; may be empty
 
   /// Takes a picture of one face, of any size and colour, and converts it to what the network expects.
   SamplePrediction predict(const Image& image) const;
