@@ -108,10 +108,19 @@ bool same_values(const Tensor& a, const Tensor& b) {
 }
 
 bool same_attribute(const GraphAttribute& a, const GraphAttribute& b) {
-  if (a.index() != b.index()) return false;
-  if (const Tensor* tensor = std::get_if<Tensor>(&a)) return same_values(*tensor, std::get<Tensor>(b));
-  // A function of the user's is a new object in each run; its inputs and its result are compared.
-  return std::holds_alternative<std::shared_ptr<Function>>(a) || a == b;
+  return std::visit(
+      [&b]<typename T>(const T& value) {
+        const T* other = std::get_if<T>(&b);
+        if (!other) return false;
+        if constexpr (std::is_same_v<T, Tensor>) {
+          return same_values(value, *other);
+        } else if constexpr (std::is_same_v<T, std::shared_ptr<Function>>) {
+          return true;  // a new object in each run; its inputs and its result are compared
+        } else {
+          return value == *other;
+        }
+      },
+      a);
 }
 
 bool same_operation(const GraphNode& a, const GraphNode& b) {
