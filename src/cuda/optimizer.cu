@@ -25,7 +25,7 @@ namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int threads = 256;
-constexpr int chunk = 4096;  // elements a block
+constexpr int chunk = 4096;  // elements per block
 
 /// The tensors of one launch: `Slot` has an index_t `count` of elements. Used as an argument, 4 KB at most.
 template <typename Slot>
@@ -204,7 +204,7 @@ __global__ void sgd_kernel(const Batch<SgdPointers<T>> batch, const Sgd<T> sgd) 
 template <typename T>
 struct SamPointers {
   T* param;
-  const T* grad;  ///< null: the parameter does not move
+  const T* grad;  ///< null: the parameter stays as it is
   T* saved;
   index_t count;
 };
@@ -241,7 +241,7 @@ __global__ void sam_restore_kernel(const Batch<SamPointers<T>> batch) {
       [&](index_t i) { a.param[i] = a.saved[i]; });
 }
 
-/// A tensor of either type.
+/// A tensor of float or double.
 struct NormPointer {
   const float* single;
   const double* wide;
