@@ -31,8 +31,8 @@ struct TilePoints {
   const std::int64_t* offsets = nullptr;
 };
 
-/// The destination of a tile's transform: channel c of a point goes to offset c / width * block_pitch + c %
-/// width from the point's first element. width is a multiple of 16.
+/// The destination of a tile's transform: channel c of a point goes to offset
+/// c / width * block_pitch + c % width from the point's first element. width is a multiple of 16.
 struct TransformedTile {
   TilePoints<float> points;
   std::int64_t width = 0, block_pitch = 0;
