@@ -76,7 +76,7 @@ struct Running {
 };
 thread_local Running running;
 
-/// Restores the previous value, because a checkpoint's backward walks a graph of its own in between.
+/// Restores the previous value, because the backward function of a checkpoint runs another graph in between.
 class RunningScope {
  public:
   RunningScope(PendingGradients& pending, const Node& node)

@@ -11,7 +11,7 @@ namespace fer::detail {
 enum class Side {
   two,   ///< 2 outputs, 4 points
   four,  ///< 4 outputs, 6 points
-  rest   ///< 2 outputs at 4 of the points of `four`, with the weights of `four`: the remainder beside fours
+  rest   ///< 2 outputs, 4 of the points of `four`, with the weights of `four`: the remainder of a side
 };
 
 constexpr int outputs_of(Side side) {

@@ -14,9 +14,9 @@
 //
 // A block of 256 threads handles 64 queries or keys (32 in double) of one head. Their tile stays in shared
 // memory, and the tiles of the other side pass through shared memory one after another. attention_tile.h
-// computes the products. One row of a head is a contiguous piece of a row of D; it is read in 16-byte
-// packets, neighbouring packets in neighbouring lanes. Copies are asynchronous: forward loads V while it
-// computes S, and the next K while it computes P V.
+// computes the products. One row of a head is a contiguous piece of a row of D. It is read in packets of 16
+// bytes (8 in bf16), neighbouring packets in neighbouring lanes. Copies are asynchronous, except in bf16:
+// forward loads V while it computes S, and the next K while it computes P V.
 // The table lists KiB of shared memory per block. If a GPU has less (99 on compute capability 8.6, 8.9 and
 // 12.0), a tile of wide heads has half the rows; forward and backward decide separately.
 //   width          rows, float   forward  backward      rows, double   forward  backward
@@ -45,7 +45,7 @@ struct Problem {
   index_t batch;
   int queries, keys, heads, width;
   T scale;      ///< 1 / sqrt(width)
-  bool packed;  ///< heads begin at multiples of 16 bytes and consist of whole packets
+  bool packed;  ///< rows of heads are aligned to packets and consist of whole packets
 
   __device__ __forceinline__ index_t dim() const { return index_t{heads} * width; }
 };

@@ -25,7 +25,7 @@ struct Rows {
   int lm, img;    ///< channels of f_lm and of f_img (0: there is none)
   int lanes;      ///< of a group, a power of two
 
-  /// This thread's position; the last one's lanes may be beyond count.
+  /// This thread's position. For the last threads it may be `count` or more.
   __device__ __forceinline__ index_t position() const { return first_item() / lanes; }
   __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes - 1); }
 };

@@ -5,14 +5,14 @@
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g)
 //     p -= lr (nesterov ? g + momentum b : b)
-//   SAM (Foret et al. 2021), around either: p += rho / |g| g, where |g| is read from device memory, then back
-// to a saved copy of p, as subtracting would not restore the exact bits.
+//   SAM (Foret et al. 2021), with either: p += rho / |g| g, where |g| is read from device memory. Later p is
+// restored from a saved copy, because subtracting would not restore the exact bits.
 //
 // One launch serves as many tensors as have their pointers in its 4 KB of arguments. So there is no table to
 // upload, nothing to wait for, and a captured step replays unchanged. Every tensor is cut into chunks of 4096
 // elements. A block takes a chunk and finds its tensor by bisection of the tensors' first blocks. Threads
-// take 16 bytes at a time, side by side; unaligned tensors and the ends go element by element. The norm adds
-// up a chunk by a tree in double, and the chunks in order.
+// take 16 bytes at a time, neighbouring threads neighbouring bytes; unaligned tensors and the ends go element
+// by element. The norm adds up a chunk by a tree in double, and the chunks in order.
 // Floor: the bytes in float. Adam reads 16 and writes 12 per element, SGD with momentum 12 and 8, SAM's first
 // step 8 and 8; the norm reads 4. About 15 operations per element are hidden behind them.
 #include <cmath>

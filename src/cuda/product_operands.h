@@ -1,5 +1,5 @@
 // The operands of a matrix product y(m, n) = sum_k A(m, k) B(k, n). Loaders locate the elements of A and B in
-// memory. Stores locate those of y and say what is added to them. The work is cut into blocks here.
+// memory. Stores locate those of y and say what is added to them. This file also cuts the work into blocks.
 // product.h and tensor_product.h multiply; matmul.cu and conv2d.cu describe their operands.
 //
 // A Loader describes an operand. `outer` is its dimension m or n, `inner` is k:
