@@ -32,8 +32,8 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
   return record(
       op, std::move(y), {x},
       [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
-        // The backend reads only x or only y, whichever the derivative is written in. relu needs only the
-        // sign, which x and y share.
+        // The backend reads only x or only y, depending on the derivative. relu needs only the sign, which x
+        // and y share.
         const Tensor x_or_y = kept.get();
         Tensor dx = over(dy);
         backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);

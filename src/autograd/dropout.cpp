@@ -1,5 +1,5 @@
 // Dropout, y = x m / (1 - p), m[i] = [u(key, i) >= p]:  dx = dy m / (1 - p), the same function with the same
-// key. Neither the mask nor y is kept: both are recomputed where they are needed.
+// key. Neither the mask nor y is kept; both are recomputed when they are needed.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -23,7 +23,7 @@ Variable dropout(const Variable& x, double p, const RandomKey& key) {
       },
       [=] {
         const Tensor xs = x_saved.get();
-        Tensor again = over(xs);  // in place if xs was recomputed, as nobody else holds it then
+        Tensor again = over(xs);  // in place if xs was recomputed, because then nothing else refers to it
         backend_of(xs).dropout(xs, p, key, again);
         return again;
       });

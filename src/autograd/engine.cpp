@@ -1,6 +1,6 @@
 // Backward takes nodes from a heap by descending sequence number. A node is always recorded after the nodes
-// that made its inputs, so all gradients of its output have arrived when it is taken. The order, and with it
-// every rounding, is the same in each run.
+// that produced its inputs, so all gradients of its output have arrived when it is taken. The order, and so
+// every rounding error, is the same in each run.
 #include "autograd/engine.h"
 
 #include <queue>
@@ -14,7 +14,7 @@
 
 namespace fer {
 
-/// Gradients that wait for their node, and the nodes in the order in which they run.
+/// Gradients whose node has not run yet, and a queue of these nodes in the order in which they will run.
 class PendingGradients {
  public:
   void add(const std::shared_ptr<Node>& node, Tensor gradient) {
@@ -32,7 +32,8 @@ class PendingGradients {
     return {std::move(node), std::move(entry.mapped())};
   }
 
-  /// Takes the sum that waits for `node` if nobody else holds it. The node keeps its place in the queue.
+  /// Takes the gradient accumulated for `node` if nothing else holds it. The node keeps its place in the
+  /// queue.
   Tensor take(Node* node) {
     const auto entry = sums_.find(node);
     if (entry == sums_.end() || !entry->second.defined() || !entry->second.sole_owner()) return {};
@@ -75,7 +76,7 @@ struct Running {
 };
 thread_local Running running;
 
-/// Restores the previous value, because a checkpoint's backward walks a graph of its own in between.
+/// Restores the previous value, because the backward function of a checkpoint runs another graph in between.
 class RunningScope {
  public:
   RunningScope(PendingGradients& pending, const Node& node)

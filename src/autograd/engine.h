@@ -18,7 +18,8 @@ struct Variable::State {
 class Engine {
  public:
   static void run(const Variable& output, const Tensor& cotangent, bool retain_graph);
-  /// product_operand(x.value()). For the result x of an operation it is made once and shared by all products.
+  /// product_operand(x.value()). If x is the result of an operation, it is converted once and shared by all
+  /// products.
   static Tensor operand(const Variable& x);
 
  private:

@@ -1,4 +1,4 @@
-// User functions on the tape: forward runs unrecorded, its context travels to backward.
+// User-defined functions on the tape. forward runs without recording, and backward gets forward's context.
 #include "fer/autograd/function.h"
 
 namespace fer {

@@ -1,4 +1,4 @@
-// Operations that move elements without changing them. So does their backward:
+// Operations that move elements without changing them. Their backward does the same:
 //   reshape: dy under the shape of x;  permute: the inverse order;
 //   slice: dy pasted into zeros;       concat: each part's slice of dy.
 #include <algorithm>

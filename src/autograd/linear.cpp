@@ -1,7 +1,6 @@
 // Linear layer on rows, y = x W^T + b + residual:
 //   dx = dy W,  dW = dy^T x,  db = column sums of dy,  dresidual = dy.
-// With GELU behind it, y = gelu(z): z is kept, and the same formulas hold with dz = dy gelu'(z) in place of
-// dy.
+// Followed by GELU, y = gelu(z): z is kept, and the formulas hold with dz = dy gelu'(z) instead of dy.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
@@ -29,7 +28,7 @@ Shape check(std::string_view op, const Tensor& x, const Tensor& weight, const Te
   return shape;
 }
 
-/// What backward needs of a layer; computes the gradients of x, weight and bias.
+/// Holds what backward needs of a layer, and computes the gradients of x, weight and bias.
 class LinearGradients {
  public:
   LinearGradients(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias)

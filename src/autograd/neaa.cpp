@@ -78,7 +78,7 @@ Variable neutral_loss_composed(const Variable& features, const Tensor& labels, s
     if (label[i] == neutral) chosen.push_back(slice(features, 0, i, 1));
   }
   const std::int64_t n = static_cast<std::int64_t>(chosen.size()), width = features.dim(1);
-  if (n < 2) return scale(sum(features), 0.0);  // zero, and still a function of the features
+  if (n < 2) return scale(sum(features), 0.0);  // zero, but recorded as a function of the features
   const Variable f = concat(chosen, 0);
   const Variable difference = sub(reshape(f, {n, 1, width}), reshape(f, {1, n, width}));
   return scale(sum(mul(difference, difference)), 1.0 / static_cast<double>(width * (n - 1) * (n - 1)));

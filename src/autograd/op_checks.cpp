@@ -54,7 +54,7 @@ void check_labels(std::string_view op, const Tensor& labels, const Operand& rows
 }
 
 void check_label_range(std::string_view op, const Tensor& labels, std::int64_t classes) {
-  if (is_capturing(labels.device())) return;  // whoever passes labels to a captured step has checked them
+  if (is_capturing(labels.device())) return;  // the caller of a captured step has checked its labels
   const Tensor host = labels.to(Device::cpu);
   const std::int64_t* label = host.data<std::int64_t>();
   for (std::int64_t i = 0; i < host.numel(); ++i) {

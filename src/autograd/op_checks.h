@@ -29,7 +29,7 @@ inline bool needs_gradient(const Variable& x) {
   return grad_enabled() && x.requires_grad();
 }
 
-/// `tensor`, kept for backward if `wanted`.
+/// Saves `tensor` for backward if `wanted`.
 inline Saved save_if(bool wanted, const Tensor& tensor, std::string_view op, std::string_view name) {
   return wanted ? Saved(tensor, op, name) : Saved();
 }
@@ -82,7 +82,7 @@ void check_shape(std::string_view op, const Operand& x, const Shape& wanted, con
 /// Labels are int64, one per row of `rows` (N x ...), on the same device.
 void check_labels(std::string_view op, const Tensor& labels, const Operand& rows);
 
-/// DataError unless all labels are in 0 .. classes - 1. Copies them from their device.
+/// Throws DataError unless all labels are in 0 .. classes - 1. Copies them from their device.
 void check_label_range(std::string_view op, const Tensor& labels, std::int64_t classes);
 
 /// x summed to `shape`, which broadcasts to the shape of x. Returns x itself if there is nothing to sum.

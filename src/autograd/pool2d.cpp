@@ -1,5 +1,5 @@
-// Pooling. Max pooling sends its gradient to the pixel of the maximum, average pooling an equal share to
-// each.
+// Pooling. Max pooling sends its gradient to the pixel of the maximum. Average pooling sends every pixel an
+// equal share.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 

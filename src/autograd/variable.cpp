@@ -12,7 +12,7 @@ namespace {
 
 thread_local bool recording = true;
 thread_local Tracer* tracing = nullptr;
-// Shared by all threads: a node must come after those that made its inputs, whichever thread made them.
+// Shared by all threads, so that a node comes after the nodes that produced its inputs in any thread.
 std::atomic<std::uint64_t> next_sequence = 0;
 
 void check_differentiable(bool requires_grad, const Tensor& value, const std::string& name) {

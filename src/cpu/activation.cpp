@@ -99,7 +99,7 @@ void sigmoid_forward(const float* x, float* y, std::int64_t n) {
   map_vectors(x, x, y, n, [](Vector v, Vector) HWY_ATTR {
     const Floats d;
     const Vector one = hn::Set(d, 1.0f);
-    // Exp is defined up to 104, where it is already infinite. It does not propagate NaN.
+    // hn::Exp is defined up to 104, where the result is already infinite. It does not propagate NaN.
     const Vector e = hn::Exp(d, hn::Min(hn::Neg(v), hn::Set(d, 104.0f)));
     return hn::IfThenElse(hn::IsNaN(v), v, hn::Div(one, hn::Add(one, e)));
   });

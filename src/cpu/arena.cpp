@@ -15,13 +15,14 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;  // also the size of an AVX-512 vector
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-// Address space per region; pages are allocated when first touched. The part that no block has reached yet,
-// and any free space just below it, form one hole. While it is the largest hole, it is used last. Near a
-// region's end, what is left would be small enough to look like a good fit.
+// Address space per region; pages are allocated when first touched. The untouched end of a region is one
+// hole, together with free space just below it. Allocation takes the smallest hole that fits, so as long as
+// this hole is the largest, it is used last. A smaller region would leave an untouched hole so small that it
+// looks like a good fit.
 constexpr std::size_t kStretch = std::size_t{64} << 30;
 
-// Smaller blocks come from malloc. Under a sanitizer all blocks do: it detects overruns only of malloc's
-// blocks.
+// Smaller blocks come from malloc. Under AddressSanitizer all blocks do, because it detects overruns only of
+// malloc's blocks.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t kLeastBlock = SIZE_MAX;
 #else
@@ -91,7 +92,7 @@ class Arena {
       char* begin = static_cast<char*>(map);
       begin += (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
 #ifdef MADV_HUGEPAGE
-      madvise(begin, wanted, MADV_HUGEPAGE);  // makes passes a fifth faster; only a hint, may fail
+      madvise(begin, wanted, MADV_HUGEPAGE);  // makes passes a fifth faster; a hint that may fail
 #endif
       add(begin, wanted);
       return true;

@@ -8,7 +8,7 @@
 
 namespace fer::detail {
 
-/// At least `bytes` bytes, aligned to a cache line; null if there is no room.
+/// Allocates at least `bytes` bytes, aligned to a cache line. Returns null if there is no room.
 void* allocate_block(std::size_t bytes);
 /// Frees a block of allocate_block(bytes).
 void free_block(void* data, std::size_t bytes) noexcept;

@@ -166,7 +166,7 @@ HWY_INLINE void multiply_block(std::int64_t depth, Strided<T> a, const T* HWY_RE
   }
 }
 
-/// Multiplies blocks of Rows rows, starting at `row`, then ever smaller blocks.
+/// Multiplies blocks of Rows rows, starting at `row`, then the remaining rows in ever smaller blocks.
 template <int Rows, int Vectors, typename T>
 HWY_INLINE void multiply_rows(std::int64_t row, std::int64_t rows, std::int64_t depth, Strided<T> a,
                               const T* b, T* c, std::int64_t ldc, bool accumulate) {
@@ -194,15 +194,15 @@ void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strid
   }
 }
 
-/// Like multiply, but B is a single panel and C has B's pitch.
+/// Like multiply, but B is a single panel and the rows of C are kPanel apart.
 template <typename T>
 HWY_INLINE void multiply_panel(std::int64_t rows, std::int64_t columns, std::int64_t depth, Strided<T> a,
                                const T* b, T* c, bool accumulate) {
   multiply<T>(rows, columns, depth, a, b, 0, c, kPanel<T>, accumulate);
 }
 
-/// Online softmax of a panel: s (keys x queries) becomes exponentials. Updates max, sum and, unless this is
-/// the first tile, rescales the output o (width x queries) of the tiles before.
+/// Online softmax of a panel: replaces the scores s (keys x queries) by exponentials and updates max and sum.
+/// Unless this is the first tile, also rescales the output o (width x queries) of the earlier tiles.
 template <typename T>
 void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T* HWY_RESTRICT max,
                   T* HWY_RESTRICT sum, bool first, std::int64_t width, T* HWY_RESTRICT o) {

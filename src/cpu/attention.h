@@ -9,7 +9,8 @@
 
 namespace fer::detail {
 
-// Threads get queries in multiples of this: whole panels on every instruction set.
+// Threads get queries in multiples of this number, which is a whole number of panels on every instruction
+// set.
 inline constexpr std::int64_t kQueryTile = 32;
 // A panel's scores over a tile of keys, 32 KB of floats at most, fit in the first-level cache, or nearly.
 inline constexpr std::int64_t kKeyTile = 256;
@@ -28,8 +29,8 @@ inline std::int64_t key_tile(std::int64_t keys) {
   return (keys + tiles - 1) / std::max<std::int64_t>(tiles, 1);
 }
 
-/// One call of attention. Row i of batch b, head h of a tensor with T rows begins at (b * T + i) * dim + h *
-/// width.
+/// One call of attention. Row i of batch b and head h of a tensor with T rows begins at
+/// (b * T + i) * dim + h * width.
 template <typename T>
 struct AttentionProblem {
   std::int64_t batch, queries, keys, dim, heads, width;  ///< width = dim / heads
@@ -86,7 +87,7 @@ struct ForwardScratch {
 template <typename T>
 struct BackwardScratch {
   T *q_t, *dy_t;  ///< width x panel: Q^T times scale, and dY^T
-  T *q, *dy;      ///< the panel's rows in panels of their own: queries x width
+  T *q, *dy;      ///< the panel's rows of Q and dY, packed by pack_panels: queries x width
   T *s, *dp;   ///< keys of a tile x panel: probabilities P^T and scaled score gradients dS^T; or of one query
   T *dk, *dv;  ///< keys x padded(width)
   T* dq;       ///< width x panel

@@ -3,14 +3,15 @@
 // Training, with xhat = (x - mean) inv_std and means over the rows:
 //   dbias = sum dy,  dweight = sum dy xhat,  dx = weight inv_std (dy - mean(dy) - xhat mean(dy xhat))
 // Evaluation, where mean and var are constants: dx = weight inv_std dy.
-// With a slope, y = prelu(z, slope) where z is the y above. Backward first takes dy through it: dz = dy (z >
-// 0 ? 1 : slope), dslope = sum of dy z where z <= 0. z is not stored but recomputed, a multiply-add per
-// element. Forward adds a residual while it writes y. Backward can likewise add another gradient of x to dx.
+// With a slope, the y above is z, and y = prelu(z, slope). Backward recomputes z, a multiply-add per element.
+// It first computes dz = dy (z > 0 ? 1 : slope), which replaces dy in the equations above, and dslope = sum
+// of dy z where z <= 0. Forward can add a residual while it writes y, and backward another gradient of x to
+// dx.
 //
-// Moments are computed by fixed chunks of rows, in one pass about the mean of a chunk's first eighth. That
-// mean is within sqrt(8) deviations of the chunk's mean, whatever the values, so a large mean cancels before
-// anything is squared. Chunks are merged in order and in double (Chan, Golub and LeVeque 1979). The
-// gradients' sums use the same chunks.
+// Moments are computed in fixed chunks of rows. A chunk takes one pass, relative to the mean of its first
+// eighth. That mean is within sqrt(8) standard deviations of the chunk's mean, whatever the values, so a
+// large mean cancels before anything is squared. Chunks are merged in order and in double (Chan, Golub and
+// LeVeque 1979). The gradients' sums use the same chunks.
 #include <vector>
 
 #include "cpu/cpu_backend.h"

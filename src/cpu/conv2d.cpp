@@ -39,7 +39,7 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weight, cons
 
 namespace {
 
-// A 1x1 convolution at stride 1 is a matrix product over the pixels.
+// A 1x1 convolution at stride 1 without padding is a matrix product over the pixels.
 bool is_product(const ConvShape& s) {
   return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
 }

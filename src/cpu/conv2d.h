@@ -30,8 +30,7 @@ ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weight, cons
 template <typename T>
 struct ConvOperands {
   const T* weight = nullptr;  ///< O x kh x kw x I/groups
-  const T* packed =
-      nullptr;  ///< the weight in the implementation's layout; if null, each call packs the weight
+  const T* packed = nullptr;  ///< the weight in the implementation's layout; if null, the call packs `weight`
   const T* border = nullptr;  ///< I: the values around x, instead of zeros
   Epilogue<T> epilogue{};
 };

@@ -1,6 +1,6 @@
-// Direct convolution as a product that gathers its rows by address and writes no patch matrix. For an output
-// pixel and a tap, the channels of the input pixel under it are contiguous (NHWC), so a tile of the product
-// only needs a pointer per row and tap. Pixels in the padding point at a row of zeros.
+// Direct convolution as a matrix product that reads its rows through pointers, without storing a patch
+// matrix. For an output pixel and a tap, the channels of the input pixel are contiguous (NHWC), so a tile of
+// the product needs only one pointer per row and tap. Pixels in the padding point to a row of zeros.
 //
 // The input gradient at stride s is s x s such convolutions of dy, one for each position of an input pixel
 // modulo s, because only every s-th tap reaches the pixel. The weight gradient is a product over all output
@@ -41,9 +41,9 @@ struct Gather {
   std::int64_t rows() const { return n * rows_h * rows_w; }
 };
 
-// Calls visit(line, first, length, offset) for each run of neighbours within one line among the positions
-// [begin, begin + count) of a lattice whose lines are `width` long. offset is the number of positions before
-// the run.
+// Splits the positions [begin, begin + count) of a lattice, whose lines are `width` long, into runs that lie
+// in one line. Calls visit(line, first, length, offset) for each run: it begins at position `first` of the
+// line, after `offset` positions in other runs.
 template <typename Visit>
 void for_each_run(std::int64_t begin, std::int64_t count, std::int64_t width, const Visit& visit) {
   std::int64_t line = begin / width, first = begin % width;
@@ -66,7 +66,7 @@ struct Inside {
   }
 };
 
-// The addresses of the patches' parts under one tap, for `count` positions of the lattice.
+// The addresses of the source pixels under one tap, for `count` positions of the lattice.
 template <typename T>
 void source_rows(const Gather<T>& g, const Tap& tap, std::int64_t begin, std::int64_t count, const T* outside,
                  const T** rows) {
@@ -168,7 +168,7 @@ std::int64_t panel_size(const Gather<T>& g) {
   return static_cast<std::int64_t>(g.taps.size()) * g.depth * product_kernels<T>().nr;
 }
 
-// Shares the blocks among the threads of a parallel region; each of them must call it.
+// Shares the blocks among the threads of a parallel region. All of them must call it.
 template <typename T>
 void share_blocks(const Gather<T>& g, std::int64_t groups, const T* packed) {
   const std::int64_t group_size = panels_of(g, 1) * panel_size(g);

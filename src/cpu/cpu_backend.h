@@ -1,5 +1,5 @@
 // The CPU's Backend. Each operation is in the file of its name in this folder. fer/tensor/backend.h declares
-// and documents it.
+// and documents the operations.
 #pragma once
 
 #include "fer/tensor/backend.h"

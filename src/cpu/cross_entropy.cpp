@@ -1,4 +1,4 @@
-// Classification losses over N x K scores. With p = softmax(scores) and a target distribution t by row,
+// Classification losses over N x K scores. With p = softmax(scores) and a target distribution t per row,
 //   loss = 1/N sum_i sum_k -t_ik log p_ik,
 //   dscores = dloss / N (p sum_k t_k - t),   dtarget = -dloss / N log p.
 // Hard labels are t = (1 - smoothing) onehot + smoothing / K. The entropy H = -sum_k p_k log p_k of a row has
@@ -39,7 +39,7 @@ double mean(const std::vector<double>& losses) {
   return sum / static_cast<double>(losses.size());
 }
 
-// With fewer scores, the work does not pay for the threads.
+// With fewer scores, threads cost more than they gain.
 constexpr std::int64_t kParallelScores = 1 << 14;
 
 }  // namespace

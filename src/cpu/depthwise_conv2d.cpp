@@ -44,7 +44,7 @@ T* by_tap(const ConvShape& s, const T* weight, bool turned) {
   return w;
 }
 
-// The outputs [first, last) of a line whose kernels touch neither the left nor the right border.
+// The outputs [first, last) of a line whose kernels reach into neither the left nor the right padding.
 struct Interior {
   std::int64_t first, last;
   explicit Interior(const ConvShape& s) {
@@ -140,7 +140,7 @@ void gather_gradient(const ConvShape& s, const T* dy, const T* w, T* dx) {
   }
 }
 
-// dw [tap][channel] += the share of one line of outputs.
+// Adds the contribution of one line of outputs to dw [tap][channel].
 template <typename T>
 void line_gradient(const ConvShape& s, const T* image, const T* dy_line, std::int64_t oh, T* dw) {
   const DepthwiseKernels<T>& kernels = detail::depthwise_kernels<T>();

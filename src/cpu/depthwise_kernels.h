@@ -14,17 +14,17 @@ struct DepthwiseEpilogue {
 
 template <typename T>
 struct DepthwiseKernels {
-  /// y[c] = sum over t < terms of x[t][c] * w[t][c], then the epilogue. Works for borders and for any size
-  /// and stride.
+  /// y[c] = sum over t < terms of x[t][c] * w[t][c], then the epilogue. For border pixels and for kernel
+  /// sizes and strides that `line` does not support.
   void (*weighted_sum)(const T* const* x, const T* const* w, std::int64_t terms, std::int64_t channels,
                        const DepthwiseEpilogue<T>& epilogue, T* y);
-  /// `count` neighbouring outputs of a line that do not touch the left or right border. x[r]: the input pixel
-  /// under the first column of the first output's kernel row r, or null if that row is padding.
-  /// Has kernels for 3x3 and 7x7 at strides 1 and 2. Otherwise returns false and does nothing.
+  /// Computes `count` neighbouring outputs of a line whose kernels reach into neither the left nor the right
+  /// padding. x[r]: the input pixel under the first column of the first output's kernel row r, or null if
+  /// that row is padding. Supports 3x3 and 7x7 at strides 1 and 2. Otherwise returns false and does nothing.
   bool (*line)(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* w, std::int64_t count,
                std::int64_t channels, const DepthwiseEpilogue<T>& epilogue, T* y);
-  /// dw[r][s][c] += sum over `count` neighbouring outputs of dy[c] * x under the tap. The arguments are those
-  /// of `line`.
+  /// dw[r][s][c] += sum over `count` neighbouring outputs of dy[c] * x under the tap. Arguments and result
+  /// are like those of `line`, but any stride is supported.
   bool (*line_weight)(const T* const* x, std::int64_t kernel, std::int64_t stride, const T* dy,
                       std::int64_t count, std::int64_t channels, T* dw);
   /// sum[c] += x[c] * y[c].

@@ -48,14 +48,14 @@ void draw_words(const RandomKey& key, std::uint64_t first_block, std::uint32_t* 
   const hn::CappedTag<std::uint64_t, kDropoutChunk / 4> d64;
   const hn::Repartition<std::uint32_t, decltype(d64)> d32;
   const std::uint64_t lanes = hn::Lanes(d64);
-  // fer::philox's rounds; its key schedule is the same for every block.
+  // The rounds of fer::philox. The key schedule is the same for all blocks.
   std::uint64_t mixed = key.seed * 0x9E3779B97F4A7C15ull ^ key.purpose;
   mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9ull;
   mixed ^= mixed >> 32;
   const auto low_half = hn::Set(d64, 0xFFFFFFFFull);
   const auto multiplier0 = hn::BitCast(d32, hn::Set(d64, 0xD2511F53ull));
   const auto multiplier1 = hn::BitCast(d32, hn::Set(d64, 0xCD9E8D57ull));
-  // A round waits for the products of the round before, so several vectors of blocks are interleaved.
+  // A round depends on the products of the previous round, so several vectors of blocks are interleaved.
   constexpr int together = 4;
   using V = hn::Vec<decltype(d64)>;
   for (std::int64_t b = 0; b < kDropoutChunk / 4; b += together * lanes) {

@@ -1,7 +1,8 @@
 // Elementwise arithmetic with broadcasting, and its reverse, sum_to. Neighbouring dimensions that broadcast
 // alike are merged first. So the usual cases (equal shapes, a scalar, a vector over channels, a column over
-// rows) all have one or two dimensions: rows of a contiguous loop whose operands advance by 1 or 0. sum_to
-// merges in the same way into alternating kept and summed dimensions. It sums in double, chunk by chunk.
+// rows) all have one or two dimensions: a loop over rows and a contiguous inner loop, in which operands
+// advance by 1 or 0. sum_to merges dimensions in the same way, so that kept and summed ones alternate. It
+// sums in double, chunk by chunk.
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -25,7 +26,7 @@ struct Operand {
 
 template <typename T>
 struct ElementwiseKernels {
-  /// y[i][j] = a[i][j] op b[i][j], rows x n; y's rows are y_row apart. stream: write y past the cache.
+  /// y[i][j] = a[i][j] op b[i][j], rows x n; y's rows are y_row apart. stream: stores to y bypass the cache.
   void (*binary)(BinaryOp op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows,
                  std::int64_t n, bool stream);
   void (*scale)(const T* x, T alpha, T* y, std::int64_t n);
@@ -160,7 +161,7 @@ FER_SIMD_EXPORT(ElementwiseKernels)
 
 namespace {
 
-// Merges to at least two dimensions: rows of a contiguous loop.
+// Merges dimensions, but returns at least two: the contiguous inner loop and the rows.
 BroadcastDims merge(const Shape& full, const Shape& a, const Shape& b) {
   BroadcastDims dims = merge_broadcast(full, a, b);
   if (dims.rank == 0) dims.extent[0] = 1, dims.a[0] = dims.b[0] = 1, dims.rank = 1;
@@ -193,7 +194,7 @@ void CpuBackend::binary(BinaryOp op, const Tensor& a, const Tensor& b, Tensor& y
     const bool stream = detail::stream_stores(y) && !y.shares_memory_with(a) && !y.shares_memory_with(b);
     const std::int64_t n = dims.extent[0], rows = total / n;
 
-    // Rows [row, end) and columns [column, column + width), a run of equally spaced rows at a time.
+    // Computes rows [row, end) and columns [column, column + width), a run of equally spaced rows at a time.
     const auto rectangle = [&](std::int64_t row, std::int64_t end, std::int64_t column, std::int64_t width) {
       while (row < end) {
         const std::int64_t count = std::min(end - row, dims.extent[1] - row % dims.extent[1]);
@@ -225,8 +226,8 @@ void CpuBackend::sum_to(const Tensor& x, Tensor& y) {
   if (x.numel() == 0) return fill(y, 0);
   if (x.numel() == y.numel()) return copy(x, y);
   dispatch_floating(x.dtype(), "sum_to", [&]<typename T>() {
-    // Merged dimensions alternate between kept (y's stride is not 0) and summed. The innermost must be kept,
-    // so an extent of 1 is inserted if needed. Then the next is summed, the next kept, ...
+    // Merged dimensions alternate between kept (y's stride is not 0) and summed. An extent of 1 is inserted
+    // if needed, so that the innermost dimension is kept, the next summed, the next kept, ...
     const BroadcastDims merged = merge(x.shape(), x.shape(), y.shape());
     std::vector<std::int64_t> extent(merged.extent, merged.extent + merged.rank);
     if (merged.b[0] == 0) extent.insert(extent.begin(), 1);

@@ -12,7 +12,7 @@ namespace fer::detail {
 namespace {
 
 constexpr std::int64_t kBlockRows = 210;            // rows of A in a block of C, at most
-constexpr std::int64_t kBlockElements = 160 << 10;  // elements of A in it: they fit the second-level cache
+constexpr std::int64_t kBlockElements = 160 << 10;  // elements of A in a block: fits the second-level cache
 constexpr std::int64_t kBlockColumns = 1024;        // columns of C that a task covers
 constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // in a task of a long product
 constexpr std::int64_t kLongDepth = 320;                     // in one pass, whose operands are packed
@@ -56,7 +56,8 @@ Blocks cut(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t k, s
   return {rows, columns, ceil_div(m, rows), ceil_div(n, columns)};
 }
 
-// Rows at such a stride map to the same few sets of the first-level cache, so a tile of them evicts itself.
+// Rows whose stride is a multiple of 2 KiB map to the same few sets of the first-level cache, so the rows of
+// a tile evict each other.
 template <typename T>
 bool rows_collide(const MatrixRef<T>& a) {
   return a.row_stride * sizeof(T) % 2048 == 0;

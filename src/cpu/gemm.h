@@ -1,5 +1,5 @@
-// The CPU's matrix products: packed, register-tiled, threaded, for any strides. Results do not depend on the
-// number of threads, because K is always split and summed in the same way.
+// The CPU's matrix products: packed, register-tiled and threaded, for any strides. Results do not depend on
+// the number of threads, because the split of K and the order of sums are fixed.
 #pragma once
 
 #include <cstdint>
@@ -73,7 +73,7 @@ void long_product(const LongProduct<T>& product);
 template <typename T>
 void product_over_rows(const MatrixRef<T>& a, const MatrixRef<T>& b, T* c, std::int64_t c_stride);
 
-/// Columns [panel * nr, panel * nr + nr) of b, packed as [b.rows][nr] with zeros beyond its last column.
+/// Packs columns [panel * nr, panel * nr + nr) of b as [b.rows][nr], with zeros beyond b's last column.
 template <typename T>
 void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed);
 
@@ -81,9 +81,9 @@ void pack_panel(const MatrixRef<T>& b, std::int64_t panel, T* packed);
 template <typename T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t channels, T* y);
 
-/// The K extent of one pass over C. The sums stay in registers during the pass. A panel of B of this depth
-/// comes from the second-level cache, at about 9 bytes a cycle, which costs less than writing C and reading
-/// it again.
+/// The K extent of one pass over C, during which the sums stay in registers. A panel of B of this depth is
+/// read from the second-level cache, at about 9 bytes per cycle. That costs less than shorter passes, which
+/// write and reread C more often.
 constexpr std::int64_t kPanelDepth = 800;
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {

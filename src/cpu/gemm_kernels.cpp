@@ -38,8 +38,8 @@ struct Accumulators {
 
 constexpr std::int64_t kLine = 64;  // bytes of a cache line
 
-// Prefetches memory while a product runs, `step` bytes per step of k. It goes into the second-level cache,
-// because the first is too small for data that is needed later. Prefetching an invalid address does no harm.
+// Prefetches memory while a product runs, `step` bytes per step of k, into the second-level cache: the first
+// level is too small for data that is needed later. Prefetching an invalid address is harmless.
 struct Ahead {
   const char* next = nullptr;
   std::int64_t step = 0;
@@ -70,14 +70,15 @@ HWY_INLINE Ahead next_panel(const T* panel, std::int64_t tiles) {
   return {reinterpret_cast<const char*>(panel), (row + tiles - 1) / tiles};
 }
 
-// Read the elements of A that a tile needs, step by step. PackedRows: from a packed tile.
+// PackedRows, EvenRows and PointedRows read the elements of A that a tile needs, step by step. PackedRows
+// reads a packed tile.
 template <typename T, int width>
 struct PackedRows {
   const T* a;
   HWY_INLINE T at(int i) const { return a[i]; }
   HWY_INLINE void next() { a += width; }
 };
-// From evenly spaced rows. Three rows share a pointer, as there are too few registers for one pointer each.
+// Reads evenly spaced rows. Three rows share a pointer, as there are too few registers for one pointer each.
 template <typename T, int rows>
 struct EvenRows {
   const T* of_three[(rows + 2) / 3];
@@ -94,7 +95,7 @@ struct EvenRows {
     for (int i = 0; i < rows; i += 3) ++of_three[i / 3];
   }
 };
-// From rows at any addresses.
+// Reads rows at any addresses.
 template <typename T, int rows>
 struct PointedRows {
   const T* a[rows];
@@ -122,7 +123,7 @@ HWY_INLINE void multiply(std::int64_t k, Rows a, const T* HWY_RESTRICT b, Accumu
   }
 }
 
-// Read and write the two vectors of a row of C. WholeRow: whole vectors.
+// WholeRow and PartOfRow load and store the two vectors of a row of C.
 template <typename T>
 struct WholeRow {
   HWY_INLINE hn::Vec<Tag<T>> load(int half, const T* c) const {
@@ -137,7 +138,7 @@ constexpr bool kMasks = true;  // a masked store does not touch the other lanes
 #else
 constexpr bool kMasks = false;
 #endif
-// Only the first `columns` columns of the two vectors.
+// Loads and stores only the first `columns` columns of the two vectors.
 template <typename T>
 class PartOfRow {
  public:
@@ -315,9 +316,9 @@ HWY_INLINE void strided_tile_of(std::int64_t height, const StridedProducts<T>& p
   strided_tile<T, rows>(p, a, b, k, accumulate, c, ahead);
 }
 
-// All rows of A by one piece of a panel. The piece is k deep and stays in the first-level cache meanwhile.
-// The rows are spread evenly over the smallest number of register tiles. `next` is the following piece:
-// weights come from memory or the last-level cache, so it is prefetched while this piece is multiplied.
+// Multiplies all rows of A by one piece of a panel, k deep, which stays in the first-level cache. The rows
+// are spread evenly over the smallest number of register tiles. `next` is the following piece. It is
+// prefetched while this piece is multiplied, because weights come from memory or the last-level cache.
 template <typename T>
 HWY_INLINE void strided_piece(const StridedProducts<T>& p, std::int64_t rows, const T* a, const T* b,
                               std::int64_t k, bool accumulate, T* c, const T* next) {
@@ -352,7 +353,7 @@ void strided_products(const StridedProducts<T>& p) {
 template <typename T, int rows>
 HWY_INLINE void tall_tile(const TallProduct<T>& p, std::int64_t row, const T* b, std::int64_t column) {
   if (row >= p.m) return;
-  BlockProduct<T> target;  // only what store() needs
+  BlockProduct<T> target;  // has only the members that store() reads
   T* c_rows[rows];
   Accumulators<T, rows> acc;
 #pragma GCC unroll 16
@@ -412,7 +413,7 @@ double peak(std::int64_t rounds) {
   constexpr int count = 2 * kTileRows - 2;
   hn::Vec<Tag<T>> sum[count];
   for (int i = 0; i < count; ++i) sum[i] = hn::Set(d, T(i));
-  // The compiler must not know the value, or it could compute ahead.
+  // volatile hides the value from the compiler, which could otherwise compute the result in advance.
   volatile T seed = T(0.999);
   const auto factor = hn::Set(d, seed), term = hn::Set(d, T(seed * T(0.001)));
   for (std::int64_t round = 0; round < rounds; ++round) {

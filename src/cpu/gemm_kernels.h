@@ -1,6 +1,6 @@
 // The inner kernels of every product and convolution: a block of rows times packed panels of B, a register
-// tile at a time. They are compiled once per instruction set (SSE2, AVX2 + FMA, AVX-512) and chosen at run
-// time. Their drivers (gemm.cpp, conv2d.cpp, ...) are plain C++.
+// tile at a time. They are compiled once per instruction set (highway_targets.h) and chosen at run time.
+// Their drivers (gemm.cpp, conv2d.cpp, ...) are plain C++.
 #pragma once
 
 #include <cstdint>
@@ -27,15 +27,15 @@ struct BlockProduct {
   std::int64_t b_panel_pitch = 0;    ///< elements from one panel to the next; at least K * nr
   T* const* c_rows = nullptr;        ///< [rows]: the first of a row's n contiguous elements
   bool accumulate = false;           ///< C += instead of C =
-  // What is applied to C before it is written, for the last of the products that add up in it:
-  // c = prelu(c + bias, slope) + residual. A null pointer leaves its part out.
+  // What is applied to C before it is written: c = prelu(c + bias, slope) + residual. A null pointer leaves
+  // its part out. If several products accumulate into C, only the last one has these.
   const T *bias = nullptr, *slope = nullptr;  ///< n
   const T* const* residual_rows = nullptr;    ///< [rows]
 };
 
 /// `count` products C = A B that differ only in their numbers of rows. Rows of A and C are evenly spaced, so
-/// no row pointers are needed. All panels of B are full. Up to mr / 2 rows are read and written even if there
-/// are fewer.
+/// no row pointers are needed. All panels of B are full. At least mr / 2 rows are read and written, even if a
+/// product has fewer.
 template <typename T>
 struct StridedProducts {
   std::int64_t count = 0, k = 0, panels = 0;
@@ -46,14 +46,15 @@ struct StridedProducts {
   std::int64_t b_pitch = 0, b_panel_pitch = 0;
   T* c = nullptr;  ///< [count: c_pitch][rows: c_stride][panels * nr], aligned to vectors
   std::int64_t c_pitch = 0, c_stride = 0;
-  std::int64_t depth = 0;  ///< k is summed in pieces of this length, added up after: smaller rounding errors
+  std::int64_t depth = 0;  ///< k is summed in pieces of this length to reduce rounding errors
 };
 
-/// C (m x n) = or += A^T B over k rows of both: A comes in blocks of 16 columns, B in panels.
+/// C (m x n) = A^T B, or C += A^T B, summed over k rows of A and B. A is stored in blocks of 16 columns, B in
+/// panels.
 template <typename T>
 struct TallProduct {
   std::int64_t k = 0, m = 0, n = 0;
-  const T* a = nullptr;  ///< [ceil(m / 16): a_block_pitch][k][16]; beyond column m: readable, not used
+  const T* a = nullptr;  ///< [ceil(m / 16): a_block_pitch][k][16]; columns beyond m are readable but unused
   std::int64_t a_block_pitch = 0;
   const T* b = nullptr;  ///< [panels: b_panel_pitch][k][nr]
   std::int64_t b_panel_pitch = 0;
@@ -78,8 +79,8 @@ struct ProductKernels {
   void (*transpose_panel)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
   /// panel[k][0..mr) = source[k * stride + 0..mr): a full tile of A whose rows are contiguous in memory.
   void (*copy_tile)(const T* source, std::int64_t stride, std::int64_t count, T* panel);
-  /// `rounds` times 2 * mr vector multiply-adds on registers alone. Returns the number of flops. Its speed is
-  /// the machine's peak, to which the products are compared.
+  /// Runs `rounds` rounds of 2 * mr - 2 vector multiply-adds on registers and returns the number of flops.
+  /// Its speed is the machine's peak, with which the products are compared.
   double (*peak)(std::int64_t rounds);
 };
 

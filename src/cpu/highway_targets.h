@@ -1,5 +1,5 @@
 // The instruction sets that the vector kernels are compiled for: SSE4, AVX2 and AVX-512, and plain C++ for
-// anything else. Other sets would only add compile time: they do nothing for multiply-adds on floats.
+// anything else. Other sets would only add compile time: they do not speed up multiply-adds on floats.
 // Include this before any header of Highway.
 #pragma once
 

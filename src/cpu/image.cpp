@@ -1,5 +1,5 @@
 // Converts bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase. Grey images are repeated to
-// three channels. A byte has only 256 values, so the arithmetic is a table per channel.
+// three channels. A byte has only 256 values, so a table per channel replaces the arithmetic.
 #include <algorithm>
 #include <array>
 

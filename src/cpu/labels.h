@@ -44,7 +44,8 @@ struct RowSoftmax {
     log_sum = first * std::log1p(rest);
   }
 
-  /// -sum_k p_k log p_k of the same row, in nats: both terms of log_sum + sum_k p_k (max - x_k) are positive.
+  /// -sum_k p_k log p_k of the same row, in nats, as log_sum + sum_k p_k (max - x_k). Neither term is
+  /// negative, so nothing cancels.
   T entropy(const T* x, std::int64_t classes) const {
     T spread = 0;
     for (std::int64_t k = 0; k < classes; ++k) {

@@ -16,7 +16,7 @@
 namespace fer {
 namespace {
 
-// Storage types: stored as bits, read and written through float.
+// Storage types: stored as bits, converted from and to float.
 struct Half {
   std::uint16_t bits;
 };
@@ -61,8 +61,8 @@ Half to_half(float x) {
   return with_sign((rounded - ((127u - 15u) << 23)) >> 13);
 }
 
-// Rounds to odd: the last bit of the float records that digits were lost. Rounding again, to a type at least
-// two bits narrower, then gives the same result as rounding once.
+// Rounds to odd: an inexact result has its last bit set. Rounding it again, to a type at least two bits
+// narrower, gives the same result as rounding x once.
 float to_odd_float(double x) {
   const float nearest = static_cast<float>(x);
   if (static_cast<double>(nearest) == x || !std::isfinite(nearest)) return nearest;
@@ -74,8 +74,8 @@ float to_odd_float(double x) {
 template <typename T>
 constexpr bool is_storage_type = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
 
-// Rounds towards zero. Values out of range become the nearest limit, and NaN becomes 0, as on a GPU
-// (undefined in C++).
+// Rounds towards zero. Values out of range become the nearest limit, and NaN becomes 0, as on a GPU. In plain
+// C++ both are undefined.
 template <typename To, typename From>
 To float_to_integer(From x) {
   constexpr From too_large = std::is_same_v<To, std::int64_t>   ? From(0x1p63)
@@ -140,8 +140,8 @@ void parallel_copy(void* to, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-// Caching is off: the arena already serves any size from its free memory, and a cache by size would only hold
-// memory back.
+// Caching is off: the arena already serves any size from its free memory, and a cache with lists per size
+// would only hold memory back.
 CpuBackend::CpuBackend()
     : allocator_("cpu", detail::allocate_block, detail::free_block, {}, CachingAllocator::Caching::off) {}
 

@@ -1,7 +1,7 @@
 // NeAA (Eqs. 6-10): the anchors of the classes, the distance of samples to them, and the spread of the
 // neutral samples. Features f are N x D, Dist(a, b) = 1/D sum_d (a_d - b_d)^2. Gradient contract:
-//   anchor:   for each sample of class c: df_i += g_c (f_i - a),  df_a -= g_c sum_i (f_i - a),  g_c = 2 dloss
-// / (n_c D)
+//   anchor:   df_i += g_c (f_i - a) for each sample of class c, df_a -= g_c sum_i (f_i - a),
+//             g_c = 2 dloss / (n_c D)
 //   neutral:  df_i = dloss 4 n / (D (n - 1)^2) (f_i - mean)
 // Sums run in float64 in a fixed order: a batch has hundreds of samples, and their anchors should not depend
 // on rounding.
@@ -134,8 +134,8 @@ void CpuBackend::anchor_loss_backward(const Tensor& features, const Tensor& labe
     const auto factor = [&](std::int64_t c) {
       return c == skip ? 0.0 : 2 * upstream / static_cast<double>(dim * classes.count[c]);
     };
-    // Columns are independent. Each thread walks all samples of its columns: first as members, then as
-    // anchors.
+    // Columns are independent. Each thread walks all samples of its columns: first as members of a class,
+    // then as anchors.
     constexpr std::int64_t block = 64;
     std::vector<double> pull(classes.count.size() * dim, 0.0);  // on each class's anchor
 #pragma omp parallel for schedule(static) if (n * dim > kParallelFeatures)

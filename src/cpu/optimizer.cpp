@@ -7,10 +7,10 @@
 //   SGD:
 //     g += weight_decay p;  b = momentum b + g (the first step: b = g)
 //     p -= lr (nesterov ? g + momentum b : b)
-//   SAM (Foret et al. 2021), around either: p += rho / |g| g, then back to a saved copy of p.
+//   SAM (Foret et al. 2021), with either: p += rho / |g| g; later p is restored from a saved copy.
 //
-// All parameters are cut into chunks that the threads share, so hundreds of small tensors cost no more than
-// one large tensor. Elements are independent. The norm adds up its chunks in order.
+// All parameters are cut into chunks, which the threads share, so hundreds of small tensors cost no more than
+// one large tensor. Elements are independent. The norm adds up the sums of the chunks in order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/optimizer.cpp"
 #include "cpu/simd.h"

@@ -1,5 +1,5 @@
-// Parallel loops. A range is cut into blocks by its length alone. So an element or partial sum always belongs
-// to the same block, and results are the same for any number of threads.
+// Parallel loops. How a range is cut into blocks depends only on its length. So an element or partial sum
+// always belongs to the same block, and results are the same for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -35,8 +35,9 @@ void parallel_rows(std::int64_t rows, std::int64_t width, const Body& body) {
   parallel_for(rows, std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, width)), body);
 }
 
-/// Whether to write an output past the cache: true if it is too large to stay there until it is read again. A
-/// normal store would first read the line that it overwrites. Not for outputs that are also inputs.
+/// Whether stores to an output should bypass the cache: true if it is too large to stay there until it is
+/// read again. A normal store would first read the line that it overwrites. Not for outputs that are also
+/// inputs.
 inline bool stream_stores(const Tensor& y) {
   constexpr std::size_t larger_than_caches = 16 << 20;
   return y.bytes() >= larger_than_caches;
@@ -65,7 +66,7 @@ void parallel_chunks(const RowChunks& chunks, const Body& body) {
   });
 }
 
-/// Adds the sums of each chunk, in partial (chunks x width), in order into sums (width).
+/// sums (width) = the sum of the chunks' sums `partial` (chunks x width), added in order.
 inline void add_chunks(const RowChunks& chunks, const double* partial, std::int64_t width, double* sums) {
   std::fill(sums, sums + width, 0.0);
   for (std::int64_t chunk = 0; chunk < chunks.count; ++chunk) {
@@ -73,7 +74,7 @@ inline void add_chunks(const RowChunks& chunks, const double* partial, std::int6
   }
 }
 
-/// Kernels trust sizes. This check keeps a wrong size from corrupting memory.
+/// Kernels do not check sizes, so this check keeps a wrong size from corrupting memory. Throws ShapeError.
 inline void require_size(std::string_view op, std::string_view name, const Tensor& tensor,
                          std::int64_t size) {
   require<ShapeError>(tensor.numel() == size, "[", op, "] ", name, " has shape ", tensor.shape(), ", but ",

@@ -1,6 +1,7 @@
 // Pooling of images, N x H x W x C, without padding: the maximum over kernel x kernel windows, and each
 // channel's mean over the whole image. Loops over channels are innermost, where memory is contiguous.
-//   max: dx = dy at the saved position, summed where windows overlap      mean: dx = dy / (H W)
+//   max:  dx = dy at the saved position, summed where windows overlap
+//   mean: dx = dy / (H W)
 #include <vector>
 
 #include "cpu/cpu_backend.h"

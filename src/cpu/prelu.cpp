@@ -32,7 +32,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Uses vectors: the compiler turns the plain loop into a branch per element, which random signs mispredict.
+// Uses vectors: the compiler turns a plain loop into a branch per element, mispredicted if signs are random.
 template <typename T>
 void forward(const T* x, const T* slope, T* y, std::int64_t rows, std::int64_t channels, bool stream) {
   with_stores(stream, y, rows, channels, [=](auto streamed) HWY_ATTR {

@@ -1,7 +1,7 @@
 // How a file's kernels are compiled once per instruction set and chosen at run time: Highway includes the
-// file again for each set, inside pragmas that let the compiler use that set. A kernel is a plain loop, for
-// float and double alike, where compilers reliably vectorise it (sums and products of arrays). It uses
-// Highway's vectors where they do not (selections, exponentials).
+// file again for each set, inside pragmas that let the compiler use that set. If compilers reliably vectorise
+// a loop (sums and products of arrays), the kernel is a plain loop, for float and double alike. Otherwise
+// (selections, exponentials) it uses Highway's vectors.
 //
 //   #undef HWY_TARGET_INCLUDE
 //   #define HWY_TARGET_INCLUDE "cpu/prelu.cpp"    // the file itself
@@ -18,7 +18,7 @@
 //
 //   #if HWY_ONCE                                  // the drivers: shapes, threads
 //   namespace fer {
-//   FER_SIMD_EXPORT(PReluKernels)                 // kernels<T>(): those of the best set of this machine
+//   FER_SIMD_EXPORT(PReluKernels)                 // kernels<T>(): the kernels of this machine's best set
 //   }
 //   #endif
 //
@@ -83,7 +83,7 @@ HWY_INLINE HWY_MAYBE_UNUSED void add_to(D d, V v, double* sums) {
   } else if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
     hn::StoreU(hn::Add(hn::LoadU(d, sums), v), d, sums);
   } else {
-#if HWY_TARGET != HWY_SCALAR  // where vectors have one lane, and no halves
+#if HWY_TARGET != HWY_SCALAR  // scalar vectors have one lane and no halves
     const hn::Half<D> half;
     const hn::Repartition<double, D> wide;
     double* upper = sums + hn::Lanes(wide);
@@ -94,9 +94,10 @@ HWY_INLINE HWY_MAYBE_UNUSED void add_to(D d, V v, double* sums) {
 }
 
 /// sums[s] (columns) += sums over rows, for several sums in one pass. body(d, i, c, add) calls add(s, v) for
-/// each sum; v is its term of row i at the vector of columns c. Rows are read one after the other, because
-/// prefetchers handle several at once badly. Groups of eight rows are added up in T, in scratch (count x
-/// columns), and the group sums in double. So the rounding error is that of a handful of additions.
+/// each sum s, where v is its terms for row i and the vector of columns that begins at c. Rows are read one
+/// after the other, because prefetchers handle several at once badly. Groups of eight rows are added up in T,
+/// in scratch (count x columns), and the group sums in double. So the rounding error is that of a handful of
+/// additions.
 template <int count, typename T, typename Body>
 HWY_INLINE HWY_MAYBE_UNUSED void add_rows(std::int64_t rows, std::int64_t columns, T* scratch,
                                           double* const (&sums)[count], const Body& body) {

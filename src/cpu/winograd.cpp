@@ -1,5 +1,6 @@
-// Winograd's convolution, forward and input gradient: a thread takes a block of tiles through the input
-// transform, the products and the output transform while all of it stays in the second-level cache.
+// Winograd's convolution, forward and input gradient. A thread takes a block of tiles through the input
+// transform, the products and the output transform, and all data of the block stays in the second-level
+// cache.
 #include "cpu/winograd.h"
 
 #include <unistd.h>
@@ -70,7 +71,7 @@ auto forward_taps(const ConvShape& s, const float* weight) {
   return [=](std::int64_t tap) { return MatrixRef<float>{weight + tap * s.in, s.in, s.out, 1, 9 * s.in}; };
 }
 
-constexpr std::int64_t kColumns = 256;  // output channels that are multiplied before they are transformed
+constexpr std::int64_t kColumns = 256;  // output channels that are multiplied, then transformed, at a time
 
 // Computes a block of tiles for the output panels [first_panel, first_panel + panels).
 void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, std::int64_t first_panel,
@@ -99,8 +100,8 @@ void block_of_tiles(const Problem& p, const float* u, const TileBlock& tiles, st
     StridedProducts<float> block;
     block.count = p.points(), block.rows = tiles.rows(), block.k = p.in;
     block.panels = std::min(step, first_panel + panels - panel);
-    // Longer float32 sums lose digits, shorter ones cost time. With these lengths, Winograd's error is up to
-    // 3 times that of the direct convolution, whose sums are longer still.
+    // Longer float32 sums lose digits, shorter ones cost time. With these lengths, Winograd's error is at
+    // most 3 times that of the direct convolution, although the latter's sums are longer.
     block.depth = products.fused ? std::max<std::int64_t>(128, p.in / 4) : 16;
     block.a = v, block.a_pitch = v_pitch, block.a_stride = p.in;
     block.b = u + panel * layout.panel_pitch(), block.b_pitch = layout.pitch(),
@@ -159,9 +160,9 @@ bool is_winograds(const ConvShape& s) {
          s.out % 8 == 0 && s.out_pixels() > 0;
 }
 
-// Compares the work in multiply-adds per channel pair: the products, plus 8 for each point, tile and channel
-// for the transforms, plus the cost of handling a transformed weight. These costs are measured. `per_weight`
-// is the cost for the tiles; for the direct convolution it is 10 per tap.
+// Compares the work in multiply-adds per channel pair: the products, plus 8 per point, tile and channel for
+// the transforms, plus the cost of preparing and loading a weight. These costs are measured. The cost of a
+// weight is `per_weight` per point for tiles, and 10 per tap for the direct convolution.
 int fastest_tile(const ConvShape& s, double per_weight) {
   if (!is_winograds(s)) return 0;
   const std::int64_t mr = product_kernels<float>().mr;

@@ -1,9 +1,9 @@
 // See winograd_kernels.h. The matrices A, B and G follow from the points at which the polynomials are
-// evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. Using a = 3/4 and b
-// = 3/2 instead of the usual 1 and 2 halves the rounding error and costs nothing: the rows of a pair +-p
-// share their even and odd parts whatever p is. A tile of 2 at 0, +-a and infinity uses the transformed
-// weights of tiles of 4 at these points. Only their factors differ from its own, so it scales its inputs
-// instead.
+// evaluated (Toom-Cook): 0, +-1, infinity for m = 2, and 0, +-a, +-b, infinity for m = 4. a = 3/4 and b = 3/2
+// instead of the usual 1 and 2 halve the rounding error and cost nothing: the rows of a pair +-p share their
+// even and odd parts whatever p is. A tile of 2 evaluated at 0, +-a and infinity uses the transformed weights
+// of tiles of 4 at these points. They differ from its own weights only by a factor per point, so its input
+// transform includes these factors.
 #include "cpu/winograd_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -231,9 +231,9 @@ HWY_INLINE T* point(const TilePoints<T>& points, int i, int j) {
 
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 
-// The tile to the right begins m pixels further. The columns that it does not share with this tile are
-// prefetched while this tile is transformed, because the hardware does not detect the pattern. Prefetching an
-// address beyond the map does no harm.
+// The tile to the right begins m pixels further. Its columns that this tile does not have are prefetched
+// while this tile is transformed, because the hardware does not detect the pattern. Prefetching an address
+// beyond the map is harmless.
 template <class H, class W>
 HWY_INLINE void prefetch_next(const float* const* pixels, std::int64_t channels, std::int64_t c) {
 #pragma GCC unroll 6

@@ -11,7 +11,7 @@ namespace fer::detail {
 enum class Side {
   two,   ///< 2 outputs, 4 points
   four,  ///< 4 outputs, 6 points
-  rest   ///< 2 outputs at 4 of the points of `four`, with the weights of `four`: the remainder beside fours
+  rest   ///< 2 outputs, 4 of the points of `four`, with the weights of `four`: the remainder of a side
 };
 
 constexpr int outputs_of(Side side) {
@@ -31,8 +31,8 @@ struct TilePoints {
   const std::int64_t* offsets = nullptr;
 };
 
-/// The destination of a tile's transform: channel c of a point goes to offset c / width * block_pitch + c %
-/// width from the point's first element. width is a multiple of 16.
+/// The destination of a tile's transform: channel c of a point goes to offset
+/// c / width * block_pitch + c % width from the point's first element. width is a multiple of 16.
 struct TransformedTile {
   TilePoints<float> points;
   std::int64_t width = 0, block_pitch = 0;

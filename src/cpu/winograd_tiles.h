@@ -1,6 +1,6 @@
-// The tiles of a batch of image maps and the addresses of their pixels. A side that tiles of 4 do not divide
-// ends in a tile of 2 if that is enough: 14 pixels are 4 + 4 + 4 + 2, evaluated at 6 + 6 + 6 + 4 points
-// instead of 24.
+// The tiles of a batch of image maps and the addresses of their pixels. If tiles of 4 leave 1 or 2 pixels of
+// a side, it ends in a tile of 2: 14 pixels are 4 + 4 + 4 + 2, evaluated at 6 + 6 + 6 + 4 points instead of
+// 24.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ struct TileKind {
   std::int64_t count() const { return n * rows * columns; }
 };
 
-/// The kinds of tiles that cover n maps of h x w outputs: tiles of m (2 or 4), and where fours leave a
-/// remainder, twos. The first kind uses all points of the weights.
+/// The kinds of tiles that cover n maps of h x w outputs: tiles of m (2 or 4), and tiles of 2 where tiles of
+/// 4 leave 1 or 2 outputs. The first kind uses all points of the weights.
 class Tiling {
  public:
   Tiling(int m, std::int64_t n, std::int64_t h, std::int64_t w);

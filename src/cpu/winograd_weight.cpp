@@ -2,9 +2,10 @@
 // the tiles. How the sums are split depends on the shape alone, so the result is the same for any number of
 // threads.
 //
-// Few channels: each thread takes a group of tiles through transforms and products by itself. The groups'
-// sums are small and are added up at the end. Many channels: there is memory for only one set of sums. Block
-// by block, all threads transform the block's tiles and then share its products, one thread per sum.
+// With few channels, each thread takes a group of tiles through transforms and products by itself. The
+// groups' sums are small and are added up at the end. With many channels, only one set of sums is affordable.
+// Then all threads work on one block of tiles at a time: they transform its tiles, then share its products,
+// one thread per sum.
 #include <algorithm>
 #include <array>
 #include <vector>

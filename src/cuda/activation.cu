@@ -1,10 +1,9 @@
-// Activations: relu, the exact gelu and sigmoid, elementwise (pointwise.h: 16 bytes a thread, coalesced).
+// Activations: relu, the exact gelu and sigmoid, elementwise (pointwise.h: 16 bytes per thread, coalesced).
 //   relu     y = max(x, 0)              dx = dy where x > 0
-//   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x)),  Phi the normal distribution, phi its
-//                                                                     density
+//   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x))
 //   sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
-// Floor: the bytes, 8 an element forward
-// and 12 backward in float; gelu's 40 operations or so hide behind them.
+// Phi is the normal distribution and phi its density.
+// Floor: the bytes, 8 per element forward and 12 backward in float. They hide gelu's 40 or so operations.
 #include "cuda/device_backend.h"
 #include "cuda/gelu.h"
 #include "cuda/pointwise.h"

@@ -1,31 +1,30 @@
-// Multi-head attention (Eq. 4) of N x T x D tensors, fused: no Tq x Tk matrix in memory. Heads are at most
-// 128 wide; queries and keys may differ in number. Gradient contract: backward recomputes the scores from q
-// and k, and needs y and log_sum_exp. With s = 1 / sqrt(head width):
-//   Forward, for a tile of queries, over tiles of keys (online softmax, Milakov and Gimelshein 2018; fused,
+// Multi-head attention (Eq. 4) of N x T x D tensors, fused: no Tq x Tk matrix in global memory. Heads are at
+// most 128 wide; the numbers of queries and keys may differ. Gradient contract: backward recomputes the
+// scores from q and k, and needs y and log_sum_exp. With s = 1 / sqrt(head width):
+//   Forward, for a tile of queries, over tiles of keys (online softmax: Milakov and Gimelshein 2018; fused:
 //   Dao et al. 2022):
 //     S = (s Q) K^T;  m' = max(m, max S);  P = exp(S - m');  sum = sum exp(m - m') + rowsum P;
 //     O = O exp(m - m') + P V;      at the end  y = O / sum,  log_sum_exp = m + log sum.
 //   Backward, with delta = rowsum(dy y):
 //     P = exp(S - log_sum_exp);  dS = P (dY V^T - delta);
-//     dQ = s dS K  (one pass, a block a tile of queries);
-//     dV = P^T dY,  dK = dS^T (s Q)  (another, a block a tile of keys).
-//   Each output has one owner that adds in a fixed order: deterministic, without atomics; the price is S and
-//   dY V^T twice, 7 products of Tq x Tk x width instead of 5.
+//     dQ = s dS K  (first pass, one block per tile of queries);
+//     dV = P^T dY,  dK = dS^T (s Q)  (second pass, one block per tile of keys).
+//   Each output has one owner that adds in a fixed order, so results are deterministic without atomics. The
+//   price is that S and dY V^T are computed twice: 7 products of Tq x Tk x width instead of 5.
 //
-// A block of 256 threads has 64 queries (32 in double) of one head, or as many keys. Their tile stays in
-// shared memory while the tiles of the other side pass through it; products are attention_tile.h's. Rows of a
-// head are read in 16-byte packets, neighbours in neighbouring lanes: one row of a head is a contiguous
-// piece of a row of D. Copies are asynchronous; forward loads V while it computes S, and the next K while
-// it computes P V.
-// KiB of shared memory a block. Where a GPU has less (99 on compute capability 8.6, 8.9 and 12.0), a tile of
-// wide heads has half the rows, forward and backward each for itself:
+// A block of 256 threads handles 64 queries or keys (32 in double) of one head. Their tile stays in shared
+// memory, and the tiles of the other side pass through shared memory one after another. attention_tile.h
+// computes the products. One row of a head is a contiguous piece of a row of D. It is read in packets of 16
+// bytes (8 in bf16), neighbouring packets in neighbouring lanes. Copies are asynchronous, except in bf16:
+// forward loads V while it computes S, and the next K while it computes P V.
+// The table lists KiB of shared memory per block. If a GPU has less (99 on compute capability 8.6, 8.9 and
+// 12.0), a tile of wide heads has half the rows; forward and backward decide separately.
 //   width          rows, float   forward  backward      rows, double   forward  backward
 //   up to 64            64          68       85              32           58       75
 //   up to 128           64         116      149              32          106      139
 //                       32          54       71              16           51       68
-// Floor forward: 4 Tq Tk D operations a batch element, two exponentials' worth each width / 64; the bytes are
-// those of q and y once, of k and v once for each tile of queries. Bound by arithmetic for all but a single
-// query.
+// Floor forward: 4 Tq Tk D operations and heads Tq Tk exponentials per batch element. q and y move once, k
+// and v once per tile of queries. Arithmetic is the bound except for a single query.
 #include <cmath>
 
 #include "cuda/attention_tile.h"
@@ -37,7 +36,7 @@ namespace {
 
 constexpr int greatest_width = 128;
 constexpr int forward_tiles = 3, backward_tiles = 4;  ///< in shared memory at once
-constexpr std::size_t least_shared = 99 * 1024;  ///< that any GPU of compute capability 8.0 and later has
+constexpr std::size_t least_shared = 99 * 1024;  ///< every GPU of compute capability 8.0 or later has this
 
 template <typename S>
 struct Problem {
@@ -46,12 +45,12 @@ struct Problem {
   index_t batch;
   int queries, keys, heads, width;
   T scale;      ///< 1 / sqrt(width)
-  bool packed;  ///< heads begin at multiples of 16 bytes and have whole packets
+  bool packed;  ///< rows of heads are aligned to packets and consist of whole packets
 
   __device__ __forceinline__ index_t dim() const { return index_t{heads} * width; }
 };
 
-/// What a block works on: tile `tile` of head `head` of batch element `batch`.
+/// The part that a block works on: tile `tile` of head `head` of batch element `batch`.
 template <typename S>
 struct Place {
   index_t batch;
@@ -63,13 +62,13 @@ struct Place {
     head = static_cast<int>(rest % static_cast<unsigned>(a.heads));
     batch = rest / static_cast<unsigned>(a.heads);
   }
-  /// Rows from `first` on of this head in a tensor with `count` rows a batch element.
+  /// Rows from `first` on of this head in a tensor with `count` rows per batch element.
   template <typename U>
   __device__ __forceinline__ HeadRows<U> rows(const Problem<S>& a, U* data, int count, int first) const {
     return {data + (batch * count + first) * a.dim() + head * a.width, a.dim(), count - first, a.width,
             a.packed};
   }
-  /// Of N x heads x Tq: the element of this head's first query.
+  /// The index of this head's first query in a tensor N x heads x Tq.
   __device__ __forceinline__ index_t statistics(const Problem<S>& a) const {
     return (batch * a.heads + head) * a.queries;
   }
@@ -82,7 +81,7 @@ __device__ __forceinline__ int thread_y() {
   return static_cast<int>(threadIdx.y);
 }
 
-/// combine over the 16 threads of a row, for all of them.
+/// Combines the values of the 16 threads of a row; all of them get the result.
 template <typename T, typename Combine>
 __device__ __forceinline__ T row_reduce(T value, Combine combine) {
   FER_UNROLL
@@ -92,7 +91,7 @@ __device__ __forceinline__ T row_reduce(T value, Combine combine) {
   return value;
 }
 
-/// One step of the online softmax: scores of `keys` keys become weights, and what was summed before follows.
+/// One step of the online softmax: turns the scores of `keys` keys into weights and rescales earlier sums.
 template <typename Shape, typename T>
 __device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s, T* max, T* sum,
                                              typename Shape::Columns& o) {
@@ -121,7 +120,7 @@ __device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s
   }
 }
 
-/// A block a tile of queries.
+/// One block per tile of queries.
 template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_kernel(const Problem<S> a, int tiles, S* y, Wide<S>* log_sum_exp) {
@@ -131,7 +130,7 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
            *const weights = v + Shape::size;
   const Place<S> place(a, tiles);
   const int first = place.tile * Shape::rows;
-  const bool busy = first + thread_y() < a.queries;  // some of this thread's rows exist
+  const bool busy = first + thread_y() < a.queries;  // at least one of this thread's rows exists
 
   load_async<Shape>(k, place.rows(a, a.k, a.keys, 0));
   cp_async_commit();
@@ -147,10 +146,10 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     load_async<Shape>(v, place.rows(a, a.v, a.keys, key));
     cp_async_commit();
     cp_async_wait<1>();
-    __syncthreads();  // K is there
+    __syncthreads();  // K has arrived
     typename Shape::Scores s = {};
     if (busy) multiply_transposed<Shape>(q, k, a.width, s);
-    __syncthreads();  // and is free for the next
+    __syncthreads();  // K is free for the next tile
     if (key + Shape::rows < a.keys) {
       load_async<Shape>(k, place.rows(a, a.k, a.keys, key + Shape::rows));
     }
@@ -158,9 +157,9 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     softmax_step<Shape>(keys, s, max, sum, o);
     store_scores<Shape>(s, weights);
     cp_async_wait<1>();
-    __syncthreads();  // V is there, and so are the weights
+    __syncthreads();  // V and the weights have arrived
     if (busy) multiply_add<Shape>(weights, v, keys, a.width, o);
-    __syncthreads();  // V is free for the next
+    __syncthreads();  // V is free for the next tile
   }
 
   FER_UNROLL
@@ -174,8 +173,8 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
   store_columns<Shape>(o, place.rows(a, y, a.queries, first), [&](int i) { return T(1) / sum[i]; });
 }
 
-/// delta = rowsum(dy y) of each query and head: 16 lanes have a head's row, whose elements neighbouring lanes
-/// read side by side.
+/// delta = rowsum(dy y) of each query and head. 16 lanes share a head's row; neighbouring lanes read
+/// neighbouring elements.
 template <typename S>
 __global__ void attention_delta_kernel(const S* y, const S* dy, index_t rows, int queries, int heads,
                                        int width, Wide<S>* delta) {
@@ -192,14 +191,14 @@ __global__ void attention_delta_kernel(const S* y, const S* dy, index_t rows, in
   delta[(batch * heads + head) * queries + query] = sum;
 }
 
-/// What backward reads beside the problem.
+/// The other inputs of backward.
 template <typename S>
 struct Saved {
   const Wide<S>*log_sum_exp, *delta;
   const S* dy;
 };
 
-/// dq: a block a tile of queries; tiles of keys and values pass.
+/// dq: one block per tile of queries; loops over tiles of keys and values.
 template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_dq_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dq) {
@@ -246,13 +245,13 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     }
     __syncwarp();  // a row of dS is written and read by the same half of a warp
     if (busy) multiply_add<Shape>(ds, k, keys, a.width, sums);
-    __syncthreads();  // K and V are free for the next
+    __syncthreads();  // K and V are free for the next tile
   }
   store_columns<Shape>(sums, place.rows(a, dq, a.queries, first), [&](int) { return a.scale; });
 }
 
-/// dk and dv: a block a tile of keys; tiles of queries and dy pass. Scores are transposed, so that a row is a
-/// key's.
+/// dk and dv: one block per tile of keys; loops over tiles of queries and dy. Scores are transposed: a row
+/// belongs to a key.
 template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     attention_dkv_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dk, S* dv) {
@@ -299,7 +298,7 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     if (busy) store_scores<Shape>(ds, weights);
     __syncwarp();
     if (busy) multiply_add<Shape>(weights, q, queries, a.width, dk_sums);
-    __syncthreads();  // Q and dY are free for the next
+    __syncthreads();  // Q and dY are free for the next tile
   }
   store_columns<Shape>(dk_sums, place.rows(a, dk, a.keys, first), [](int) { return T(1); });
   store_columns<Shape>(dv_sums, place.rows(a, dv, a.keys, first), [](int) { return T(1); });
@@ -336,7 +335,7 @@ Problem<S> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads,
   return a;
 }
 
-/// Whether all of them allow packets, which are of 16 bytes in the type of the arithmetic.
+/// Whether all pointers are aligned to a packet: as many elements as 16 bytes hold in the arithmetic's type.
 template <typename S>
 bool aligned(std::initializer_list<const S*> pointers) {
   for (const S* p : pointers) {
@@ -345,8 +344,8 @@ bool aligned(std::initializer_list<const S*> pointers) {
   return true;
 }
 
-/// Calls launch.operator()<Shape>() for the tile of heads of `width`: the one with most rows of which `tiles`
-/// fit in the shared memory that this device has for a block.
+/// Calls launch.operator()<Shape>() with the tile for heads of `width`: the one with the most rows such that
+/// `tiles` of them fit in this device's shared memory per block.
 template <typename T, typename Launch>
 void dispatch_tile(int width, int tiles, const Launch& launch) {
   constexpr int rows = sizeof(T) == 4 ? 64 : 32;

@@ -1,12 +1,12 @@
 // Tiles of the attention kernels (attention.cu): squares of queries and keys, held by a block of 16 x 16
-// threads. Thread (tx, ty) has rows ty, ty + 16, ... of a product, and of its columns
-//   tx, tx + 16, ...                          in a square of scores (one of each 16 neighbours),
+// threads. Thread (tx, ty) has rows ty, ty + 16, ... of a product and these columns:
+//   tx, tx + 16, ...                          in a square of scores,
 //   the 16-byte packets tx, tx + 16, ...      in a tile of `width` columns.
-// The 16 threads of a row are neighbouring lanes, half of a warp: what one of them writes to its row of the
-// scores the others read after a __syncwarp, and row sums are four shuffles.
-// Rows in shared memory are a packet longer than their width: eight lanes that read a packet of neighbouring
-// rows meet 32 different banks. With 64 rows, a packet of A and one of B serve 4 (float) multiply-adds of 16
-// pairs of rows, 8 operations for a 16-byte load; with 32 rows half of that.
+// The 16 threads of a row are neighbouring lanes, half of a warp. So after a __syncwarp each can read what
+// the others wrote to the row's scores, and a row sum takes four shuffles.
+// Rows in shared memory are one packet longer than their width, so eight lanes that read packets of
+// neighbouring rows hit 32 different banks. With 64 rows in float, four packets of A and four of B serve 64
+// multiply-adds, 8 per 16-byte load. With 32 rows it is half of that.
 #pragma once
 
 #include "cuda/pointwise.h"
@@ -16,24 +16,25 @@ namespace fer::FER_DEVICE_NAMESPACE {
 inline constexpr int tile_side = 16;  ///< threads along each side of a block
 inline constexpr int tile_threads = tile_side * tile_side;
 
-/// Tiles of `row_count` queries or keys of a head up to `max_width` wide, and their squares of scores, all in
-/// the type T of the arithmetic: what is stored as bf16 is widened on its way into shared memory.
+/// Tiles of `row_count` queries or keys of a head up to `max_width` wide, and their squares of scores. All
+/// have the arithmetic's type T: bf16 is widened when it is loaded into shared memory.
 template <typename T, int max_width, int row_count>
 struct Tile {
   static constexpr int packet = Packet<T>::size;
   static constexpr int rows = row_count;               ///< queries or keys
-  static constexpr int per_thread = rows / tile_side;  ///< rows of a thread, and columns of scores
-  static constexpr int packets = max_width / (tile_side * packet);  ///< of a thread, in a row of max_width
+  static constexpr int per_thread = rows / tile_side;  ///< rows per thread, and columns of scores per thread
+  static constexpr int packets = max_width / (tile_side * packet);  ///< per thread, in a row of max_width
   static constexpr int stride = max_width + packet;                 ///< elements from row to row
   static constexpr int score_stride = rows + packet;
   static constexpr int size = rows * stride, score_size = rows * score_stride;
-  /// Blocks of a multiprocessor: what shared memory allows, so that registers do not allow less.
+  /// Blocks per multiprocessor that shared memory allows. __launch_bounds__ gets it, so that registers do not
+  /// allow fewer.
   static constexpr int blocks_at_once = max_width <= 64 ? 2 : 1;
 
   using Scores = T[per_thread][per_thread];
   using Columns = Packet<T>[per_thread][packets];
 
-  /// Bytes of shared memory of `tiles` tiles and one square of scores.
+  /// Bytes of shared memory for `tiles` tiles and one square of scores.
   static constexpr std::size_t bytes(int tiles) {
     return sizeof(T) * static_cast<std::size_t>(tiles * size + score_size);
   }
@@ -43,13 +44,13 @@ struct Tile {
 template <typename S>
 struct HeadRows {
   S* data;
-  index_t dim;  ///< from row to row
-  int rows;     ///< that exist; a tile may be longer
+  index_t dim;  ///< elements from row to row
+  int rows;     ///< rows that exist; a tile may be longer
   int width;
-  bool packed;  ///< rows are whole packets, of as many elements as a Packet of the tile, and aligned
+  bool packed;  ///< rows are aligned and consist of whole packets (as many elements as a Packet of the tile)
 };
 
-/// Starts copying a tile to shared memory; what does not exist becomes 0.
+/// Starts copying a tile to shared memory. Elements that do not exist become 0.
 template <typename Shape, typename T>
 __device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& from) {
   for (int r = static_cast<int>(threadIdx.y); r < Shape::rows; r += tile_side) {
@@ -71,7 +72,7 @@ __device__ __forceinline__ void load_async(T* tile, const HeadRows<const T>& fro
   }
 }
 
-/// The same of bf16, but at once: what cp.async brings cannot be widened on the way.
+/// The same for bf16, but synchronous, because cp.async cannot widen.
 template <typename Shape>
 __device__ __forceinline__ void load_async(float* tile, const HeadRows<const bf16>& from) {
   using Stored = Pack<bf16, Shape::packet>;
@@ -97,7 +98,7 @@ __device__ __forceinline__ void load_async(float* tile, const HeadRows<const bf1
   }
 }
 
-/// Copies a tile times `factor`, at once.
+/// Copies a tile times `factor` to shared memory, synchronously.
 template <typename Shape, typename T, typename S>
 __device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const S>& from, T factor) {
   const int padded = ceil_div(from.width, Shape::packet) * Shape::packet;
@@ -109,8 +110,8 @@ __device__ __forceinline__ void load_scaled(T* tile, const HeadRows<const S>& fr
   }
 }
 
-/// scores = A B^T over the width: A's rows are the thread's rows, B's rows its columns. One chain of
-/// multiply-adds a score, in the order of the width, and the same if A and B change places.
+/// scores = A B^T: A's rows are the thread's rows, B's rows are its columns. A score is one chain of
+/// multiply-adds along the width, so swapping A and B gives the same result.
 template <typename Shape, typename T>
 __device__ __forceinline__ void multiply_transposed(const T* a, const T* b, int width,
                                                     typename Shape::Scores& scores) {
@@ -141,8 +142,8 @@ __device__ __forceinline__ void multiply_transposed(const T* a, const T* b, int 
   }
 }
 
-/// sums += S B: S (rows x score_stride) times `depth` rows of B; the thread's rows, and its packets of the
-/// width. depth is rounded up to a packet: S and B are 0 there.
+/// sums += S B: S (rows x score_stride) times `depth` rows of B, for the thread's rows and its packets of the
+/// width. depth is rounded up to a whole packet; S and B are 0 beyond depth.
 template <typename Shape, typename T>
 __device__ __forceinline__ void multiply_add(const T* s, const T* b, int depth, int width,
                                              typename Shape::Columns& sums) {
@@ -174,7 +175,7 @@ __device__ __forceinline__ void multiply_add(const T* s, const T* b, int depth, 
   }
 }
 
-/// The thread's part of a square of scores to shared memory.
+/// Writes the thread's part of a square of scores to shared memory.
 template <typename Shape, typename T>
 __device__ __forceinline__ void store_scores(const typename Shape::Scores& scores, T* to) {
   FER_UNROLL
@@ -187,7 +188,7 @@ __device__ __forceinline__ void store_scores(const typename Shape::Scores& score
   }
 }
 
-/// The thread's packets, row i times factor(i), to the tensor.
+/// Writes the thread's packets to the tensor, row i multiplied by factor(i).
 template <typename Shape, typename S, typename Factor>
 __device__ __forceinline__ void store_columns(const typename Shape::Columns& sums, const HeadRows<S>& to,
                                               const Factor& factor) {

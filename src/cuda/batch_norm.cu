@@ -3,13 +3,14 @@
 // Training, with xhat = (x - mean) inv_std and means over the rows:
 //   dbias = sum dy,  dweight = sum dy xhat,  dx = weight inv_std (dy - mean(dy) - xhat mean(dy xhat))
 // Evaluation, where mean and var are constants: dx = weight inv_std dy.
-// With a slope, y = prelu(z, slope) of that z; backward computes z again and leads dy through it first:
-// dz = dy (z > 0 ? 1 : slope), dslope = sum of dy z where z <= 0. A residual is added on the way out, another
-// gradient of x to dx on its way. Statistics and gradient sums are column_reduce.h: one pass for both
-// moments, in double about the first row, so that a large mean is gone before anything is squared; what
-// follows from a channel's sums (the running statistics, the constants of dx) is computed by the thread that
-// has them. y and dx are column_map.h. Floor in float: 12 bytes an element forward (x twice, y), 20 backward
-// (x and dy twice, dx); in bf16 half of that. What was in bf16 is widened before anything is computed of it.
+// With a slope, the y above is z, and y = prelu(z, slope). Backward recomputes z. It first computes
+// dz = dy (z > 0 ? 1 : slope), which replaces dy in the equations above, and dslope = sum of dy z where
+// z <= 0. Forward can also add a residual to y, and backward another gradient of x to dx.
+// Statistics and gradient sums use column_reduce.h. One pass computes both moments, in double and relative to
+// the first row, so that a large mean is removed before squaring. The thread that has a channel's sums also
+// computes what follows from them (running statistics, constants of dx). y and dx use column_map.h.
+// Floor in float: 12 bytes per element forward (x twice, y), 20 backward (x and dy twice, dx). In bf16 it is
+// half of that; bf16 values are widened before any arithmetic.
 #include "cuda/column_map.h"
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
@@ -43,7 +44,7 @@ struct BatchStatistics {
   __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
     const double shifted_mean = sums[0] / rows, batch_mean = widen_to_double(x[c]) + shifted_mean;
     const double raw_var = (sums[1] - sums[0] * shifted_mean) / rows;
-    const double var = raw_var < 0.0 ? 0.0 : raw_var;  // NaN stays: what is not finite shall be seen
+    const double var = raw_var < 0.0 ? 0.0 : raw_var;  // a NaN stays, so that it is not hidden
     const double batch_inv_std = gpu::rsqrt(var + eps), unbiased = rows / gpu::max(rows - 1.0, 1.0);
     mean[c] = static_cast<T>(batch_mean);
     inv_std[c] = static_cast<T>(batch_inv_std);
@@ -91,7 +92,7 @@ struct Normalise {
   }
 };
 
-/// Sums of dz, of dz (x - mean), and of dy z where z <= 0.
+/// The sums of dz, of dz (x - mean), and of dy z where z <= 0.
 template <typename S>
 struct GradientSums {
   using T = Wide<S>;
@@ -113,8 +114,9 @@ struct GradientSums {
   }
 };
 
-/// What follows from them: the parameters' gradients, and dx as a line in x - mean:
-/// dx = scale dz + (slope (x - mean) + offset). Each may be null (lines: slope and offset, both of C).
+/// Turns these sums into the parameters' gradients and the constants of dx, which is linear in x - mean:
+/// dx = scale dz + (slope (x - mean) + offset). `lines` holds C slopes, then C offsets. Every output may be
+/// null.
 template <typename T>
 struct GradientConstants {
   NormLine<T> line;

@@ -1,7 +1,7 @@
-// Maps rows x C with constants a channel: PReLU and batch norm. threadIdx.x runs along channels, so that a
-// warp reads and writes contiguous memory and a thread keeps its channel's constants in registers; it walks
-// down the rows four at a time, so that four loads are under way before the first is used.
-// Floor: the bytes of inputs and output.
+// Elementwise maps of rows x C with constants per channel: PReLU and batch norm. threadIdx.x runs along
+// channels, so that a warp reads and writes contiguous memory and a thread keeps its channel's constants in
+// registers. A thread walks down the rows four at a time, so that four loads are in flight before the first
+// is used. Floor: the bytes of inputs and output.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// op.channel(c): the constants of channel c. op.load(i): what element i needs. op.store(channel, i, loaded).
+/// op.channel(c) returns the constants of channel c, op.load(i) the inputs of element i.
+/// op.store(constants, i, inputs) writes element i.
 template <typename Op>
 __global__ void column_map_kernel(Op op, index_t rows, int columns, int column_tiles,
                                   index_t rows_per_block) {

@@ -1,10 +1,10 @@
-// Sums over rows, column by column: what sum_to, the gradients of biases, slopes and norms, and batch
-// statistics are made of.
+// Sums over rows, column by column: for sum_to, the gradients of biases, slopes and norms, and batch
+// statistics.
 //   A block of tx x ty threads sums one chunk of rows of tx neighbouring columns. threadIdx.x runs along
-//   columns, so that a warp reads contiguous memory; each thread adds every ty-th row, in double, and a tree
-//   in shared memory adds the ty sums. Chunks are added by a second launch of the same kernel.
-//   Chunks, trees and so every result depend on the shape alone.
-//   Floor: the bytes of what the terms read; a few additions an element.
+//   columns, so that a warp reads contiguous memory. Each thread adds every ty-th row, in double, and a tree
+//   in shared memory adds the ty sums. A second launch of the same kernel adds the chunks.
+//   Chunks and trees, and so the order of every sum, depend only on the shape.
+//   Floor: the bytes that the terms read; a few additions per element.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ namespace fer::FER_DEVICE_NAMESPACE {
 
 inline constexpr int column_reduce_threads = 256;
 
-/// term(group, row, column, sums): adds the element's terms to double sums[terms].
-/// finish(group, chunk, column, sums): takes the sums of a chunk.
+/// term(group, row, column, sums) adds the element's terms to double sums[terms].
+/// finish(group, chunk, column, sums) receives the sums of a chunk.
 template <int terms, typename Term, typename Finish>
 __global__ void column_reduce_kernel(Term term, Finish finish, index_t rows, int columns, int column_tiles,
                                      index_t rows_per_chunk) {
@@ -51,7 +51,7 @@ __global__ void column_reduce_kernel(Term term, Finish finish, index_t rows, int
   }
 }
 
-/// A chunk's sums, kept for the second launch, and read there. chunks x terms x columns, a group.
+/// The sums of all chunks, from the first launch to the second: groups x chunks x terms x columns.
 template <int terms>
 struct ChunkSums {
   double* data;
@@ -83,14 +83,14 @@ struct AddChunk {
   }
 };
 
-/// finish(group, 0, column, sums over `rows` of term) for each group and column.
+/// Calls finish(group, 0, column, sums of term over the rows) for each group and column.
 template <int terms, typename Term, typename Finish>
 void column_reduce(DeviceBackend& owner, gpu::Stream stream, index_t groups, index_t rows, index_t columns,
                    Term term, Finish finish) {
   if (groups == 0 || columns == 0) return;
   int width = 1;
   while (width < 32 && width < columns) width *= 2;
-  int height = 1;  // at least a warp, and no more threads than there is work for
+  int height = 1;  // at least a warp, but no more threads than there is work for
   while (width * height < column_reduce_threads && (width * height < 32 || height * 4 < rows)) height *= 2;
   const dim3 block(static_cast<unsigned>(width), static_cast<unsigned>(height));
   const index_t tiles = ceil_div(columns, width);
@@ -117,7 +117,7 @@ void column_reduce(DeviceBackend& owner, gpu::Stream stream, index_t groups, ind
               AddChunk<terms>{sums}, finish, chunks, width_of_all, tile_count, chunks);
 }
 
-/// Column c's sum written as S; the usual end of a gradient.
+/// Writes the column's sum as S: the usual `finish` of a gradient.
 template <typename S>
 struct StoreSum {
   S* y;

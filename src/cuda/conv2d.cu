@@ -1,16 +1,16 @@
-// Convolution of NHWC images as a matrix product that is never written down (product.h says what blocks and
-// threads do): only the loaders know that one operand's rows are patches of an image. A group is a batch.
+// Convolution of NHWC images as an implicit matrix product: the matrix of patches is never stored, and only
+// the loaders know that an operand's rows are patches. product.h explains blocks and threads. A group is a
+// batch.
 //   forward   y[pixel, o]  = sum over (r, s, i) of patch(pixel; r, s, i) w[o; r, s, i]
-//   dx        dx[pixel, i] = sum over (r, s, o) of dy[the output that tap (r, s) takes from pixel; o] w[o; r,
-//   s, i]
-//             With a stride, which taps meet a pixel depends on its row and column modulo the stride; each of
-//             these classes is a product of its own over the taps that do, so that nothing is multiplied by
-//             0.
+//   dx        dx[pixel, i] = sum over (r, s, o) of dy[q(pixel; r, s), o] w[o; r, s, i],
+//             where q(pixel; r, s) is the output pixel that reads `pixel` with tap (r, s).
+//             With a stride, a pixel's row and column modulo the stride decide which taps read it. Each such
+//             class of pixels is a separate product over its own taps, so nothing is multiplied by 0.
 //   dw        dw[o; r, s, i] = sum over output pixels of dy[pixel, o] patch(pixel; r, s, i)
-//             The inner dimension is all output pixels: it is cut in parts, which are added in order.
+//             The inner dimension is all output pixels. It is split into parts, which are added in order.
 // Channels are innermost in memory, so 16 neighbouring threads read 16 neighbouring channels of a pixel, or
-// 64 threads 64 of them. Floor: 2 taps I/groups operations an output element; each image and weight once. A
-// 1x1 convolution at stride 1 is the plain product of the pixels' matrix.
+// 64 threads read 64. A 1x1 convolution with stride 1 is a plain product with the matrix of pixels.
+// Floor: 2 taps I/groups operations per output element; each image and weight is read once.
 #include "cuda/column_reduce.h"
 #include "cuda/conv2d_product.h"
 #include "cuda/device_backend.h"
@@ -19,7 +19,7 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-/// dw: n is the element of the window, k the output pixel.
+/// Operand of dw: n is the element of the window, k is the output pixel.
 template <typename T>
 struct PatchColumns {
   using Element = T;
@@ -68,16 +68,16 @@ struct PatchColumns {
   bool in_pieces(int) const { return windows.in_pieces(); }
 };
 
-/// The pixels of x whose row and column leave the remainders first_row and first_column by the stride, and
-/// the taps that meet them: first_r, first_r + stride, ... Along either axis, pixel number a of the class and
-/// tap number q of its list belong to output base + a - q.
+/// The pixels of x at rows first_row + a stride and columns first_column + a stride, and the taps that read
+/// them: first_r + q stride and first_c + q stride. Along each axis, output base + a - q reads pixel number a
+/// with tap number q.
 struct PixelClass {
   int rows = 0, columns = 0, first_row = 0, first_column = 0;
   int taps_r = 0, taps_c = 0, first_r = 0, first_c = 0;
   int base_row = 0, base_column = 0;
 };
 
-/// dx: m is the pixel's number in its class, k is (tap of the class, output channel).
+/// Operand of dx: m is the pixel's number in its class, k is (tap of the class, output channel).
 template <typename T>
 struct GradientRows {
   using Element = T;
@@ -113,7 +113,7 @@ struct GradientRows {
   }
 };
 
-/// The same k's weights; n is the input channel.
+/// The weights for the same k; n is the input channel.
 template <typename T>
 struct GradientWeights {
   using Element = T;
@@ -178,8 +178,8 @@ struct ClassStore {
   static constexpr bool sums_a = false;
 };
 
-/// One axis of a class: which taps r meet pixels h = first + a stride: those with r = first + padding modulo
-/// the stride.
+/// One axis of a class: the taps r that read pixels h = first + a stride are those with r = first + padding
+/// modulo the stride.
 void plan_axis(int extent, int kernel, int stride, int padding, int first, int& count, int& taps,
                int& first_tap, int& base) {
   count = (extent - first + stride - 1) / stride;

@@ -1,9 +1,9 @@
-// Convolution with all that follows it, for inference: y = prelu(conv2d(x, weight) + bias, slope) + residual.
-//   Blocks and threads do what they do in conv2d.cu and depthwise_conv2d.cu; what follows the convolution is
-//   done to a sum in the register that holds it, before it is stored, or once all parts of k are added. Of a
-//   border b around x instead of zeros, a tap outside of the image reads b[i] in its place
-//   (BorderedPatchRows): it costs one more comparison a load, and only where there is one.
-//   Floor: conv2d.cu's or depthwise_conv2d.cu's, and 4 bytes an output in float for a residual.
+// Fused convolution for inference: y = prelu(conv2d(x, weight) + bias, slope) + residual.
+//   Blocks and threads work as in conv2d.cu and depthwise_conv2d.cu. Bias, PReLU and residual are applied to
+//   a sum in its register before it is stored, or once all parts of k are added. With a border b instead of
+//   zero padding, a tap outside the image reads b[i] (BorderedPatchRows). That costs one more comparison per
+//   load, and only if there is a border.
+//   Floor: that of conv2d.cu or depthwise_conv2d.cu, plus 4 bytes per output in float for a residual.
 #include "cuda/conv2d_product.h"
 #include "cuda/depthwise_conv2d.h"
 #include "cuda/device_backend.h"
@@ -11,7 +11,7 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-/// What becomes of a sum to which the bias has been added. Both may be null.
+/// PReLU and residual, applied to a sum that already includes the bias. Both pointers may be null.
 template <typename S>
 struct Finish {
   using T = Wide<S>;

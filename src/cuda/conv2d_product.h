@@ -1,5 +1,5 @@
-// The forward product of a convolution, for conv2d.cu, which says how it is one, and conv2d_fused.cu: the
-// loaders of its patches, and the product with a store of the caller's.
+// The forward product of a convolution, shared by conv2d.cu (which explains it) and conv2d_fused.cu: the
+// loaders of patches, and the product with the caller's store.
 #pragma once
 
 #include "cuda/conv_shape.h"
@@ -7,11 +7,11 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// Where a window's upper left corner lies, or where a tap and channel lie in a window. `offset` counts
-/// elements; both added give the element's, from the image's group's first on.
+/// The place of a window's upper left corner in the images, or of a tap and channel in a window. `offset` is
+/// in elements. The sum of both offsets is the element's offset from the first channel of the group.
 struct WindowPlace {
   index_t offset;
-  int row, column;  ///< far outside of any image: beyond the end
+  int row, column;  ///< `nowhere`: beyond the end of the operand
 };
 constexpr int nowhere = -0x40000000;
 
@@ -20,7 +20,7 @@ __device__ __forceinline__ bool in_image(const WindowPlace& a, const WindowPlace
          static_cast<unsigned>(a.column + b.column) < static_cast<unsigned>(width);
 }
 
-/// Windows of an image: their corners by number of the output pixel, their elements by number (r, s, i).
+/// Windows of the images: corners by output pixel, elements by index k over (r, s, i).
 template <typename T>
 struct Windows {
   const T* x;
@@ -43,7 +43,7 @@ struct Windows {
   bool in_pieces() const { return is_piece_aligned(x) && s.in % piece<T> == 0 && s.in_group % piece<T> == 0; }
 };
 
-/// Forward: m is the output pixel, k the element of its window.
+/// Forward: m is the output pixel, k is the element of its window.
 template <typename T>
 struct PatchRows {
   using Element = T;
@@ -72,8 +72,8 @@ struct PatchRows {
   bool in_pieces(int) const { return windows.in_pieces(); }
 };
 
-/// The same where a channel has the value border[channel] outside of the image. Such an element has an
-/// address as any other, so that the product knows of no border. One group.
+/// PatchRows for one group, where channel c has the value border[c] outside the image. An element outside has
+/// the address of its border value, so the product needs no special case for a border.
 template <typename T>
 struct BorderedPatchRows : PatchRows<T> {
   using Outer = WindowPlace;
@@ -95,7 +95,7 @@ struct BorderedPatchRows : PatchRows<T> {
   bool in_pieces(int k) const { return PatchRows<T>::in_pieces(k) && is_piece_aligned(border); }
 };
 
-/// Whether patches are the pixels themselves: the plain product of the pixels' matrix.
+/// Whether each patch is one pixel, so that the convolution is a plain product with the matrix of pixels.
 inline bool is_product(const ConvShape& s) {
   return s.taps() == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
 }

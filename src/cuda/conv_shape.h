@@ -51,7 +51,7 @@ inline ConvShape conv_shape(const char* op, const Tensor& x, const Tensor& weigh
   return s;
 }
 
-/// The same of conv2d_fused_forward, all of whose operands it checks.
+/// The shape of conv2d_fused_forward. Checks all operands.
 inline ConvShape conv2d_fused_shape(const Tensor& x, const PackedConv2d& packed, const Tensor& border,
                                     const Conv2dEpilogue& epilogue, const Tensor& y) {
   constexpr const char* op = "conv2d_fused";

@@ -1,14 +1,14 @@
-// Classification losses over N x K scores. With p = softmax(scores) and a target distribution t by row,
+// Classification losses over N x K scores. With p = softmax(scores) and a target distribution t per row,
 //   loss = 1/N sum_i sum_k -t_ik log p_ik,   dscores = dloss / N (p sum_k t_k - t),
-//   dtarget = -dloss / N log p;
-// hard labels are t = (1 - smoothing) onehot + smoothing / K. The entropy H = -sum_k p_k log p_k of a row has
+//   dtarget = -dloss / N log p.
+// Hard labels are t = (1 - smoothing) onehot + smoothing / K. The entropy H = -sum_k p_k log p_k of a row has
 //   dscores_k = -dH p_k (log p_k + H).
 //
-// A thread has a row: its maximum, its sum, and what follows from them, in one kernel (labels.h says why that
-// reads whole lines). The losses of a block's 128 rows are added up by a tree in double, the blocks by
-// total.h. Only the gradient for hard labels, which needs no sum, has a thread an element.
-// Floor: the bytes, 8 an element forward and 8 to 20 backward in float; two exponentials an element. A batch
-// is a few kilobytes: all that counts is that a loss is one launch.
+// A thread computes a row (maximum, sum and results) in one kernel; labels.h explains why its reads still use
+// whole lines. A tree in double adds the losses of a block's 128 rows, and total.h adds the blocks. Only the
+// gradient for hard labels, which needs no sum, has one thread per element.
+// Floor: the bytes, 8 per element forward and 8 to 20 backward in float; two exponentials per element. A
+// batch has a few kilobytes, so only the number of launches matters: one per loss.
 #include "cuda/device_backend.h"
 #include "cuda/labels.h"
 #include "cuda/total.h"
@@ -16,7 +16,7 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-constexpr int threads = 128;  // rows a block
+constexpr int threads = 128;  // rows per block
 
 struct Extents {
   index_t samples;
@@ -98,7 +98,7 @@ __global__ void soft_cross_entropy_kernel(const T* scores, const T* target, inde
   sink.add(static_cast<double>(loss));
 }
 
-/// dtarget may be null; scores are read for it alone.
+/// dtarget may be null. scores are read only for dtarget.
 template <typename T>
 __global__ void soft_cross_entropy_backward_kernel(const T* scores, const T* probabilities, const T* target,
                                                    index_t samples, int classes, const T* dloss, T* dscores,

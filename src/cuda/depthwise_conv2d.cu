@@ -1,11 +1,11 @@
-// Depthwise convolution: every channel by itself, y[n, oh, ow, c] = sum over (r, s) of
+// Depthwise convolution, each channel separately: y[n, oh, ow, c] = sum over (r, s) of
 // x[n, oh stride + r - padding, ow stride + s - padding, c] w[c, r, s]; weight C x kh x kw x 1.
-//   Forward and dx: threadIdx.x runs along channels, so that every tap of a warp is one contiguous read, and
-//   neighbouring pixels find each other's lines in the cache; threadIdx.y and the loop run along pixels. A
-//   block's weights are copied to shared memory, tap by tap, so that a warp reads 32 banks. dx gathers: a
-//   pixel asks which outputs it went into, so nothing is added to memory.
-//   dw is column_reduce.h over output pixels, with the taps of one row of the kernel as its terms.
-//   Floor: bytes of x and y; 2 kh kw operations an element, which hide behind them up to 7 x 7 in float.
+//   Forward and dx: threadIdx.x runs along channels, so that every tap of a warp is one contiguous read;
+//   threadIdx.y and the loop run along pixels, so neighbouring pixels share cache lines. A block's weights
+//   are copied to shared memory by tap, so that a warp reads 32 banks. dx gathers: a pixel's thread adds up
+//   the outputs that read the pixel, so there are no atomics.
+//   dw uses column_reduce.h over output pixels, with the taps of one row of the kernel as its terms.
+//   Floor: bytes of x and y, which hide the 2 kh kw operations per element up to 7 x 7 in float.
 #include "cuda/column_reduce.h"
 #include "cuda/depthwise_conv2d.h"
 #include "cuda/device_backend.h"
@@ -21,8 +21,8 @@ ConvShape depthwise_shape(const char* op, const Tensor& x, const Tensor& weight,
   return s;
 }
 
-/// Pixel (row, column) of x went into output ((row + padding - r) / stride, ...) by tap (r, c), where that
-/// divides.
+/// Pixel (row, column) of x is read by tap (r, c) of output ((row + padding - r) / stride, ...) if the
+/// division is exact.
 template <int kernel, typename S>
 __global__ void depthwise_backward_input_kernel(ConvShape s, const S* dy, const Wide<S>* weight, S* dx,
                                                 int channel_tiles) {

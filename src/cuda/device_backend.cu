@@ -1,6 +1,7 @@
-// The device as a whole: found, described, its memory and the copies between it and the host. On a GPU,
-// released memory is kept for reuse, as cudaMalloc waits for all work to end; one stream orders all uses of a
-// block. The executor keeps nothing: so its red zones begin where a tensor ends, and a new tensor is NaN.
+// The device as a whole: its choice and description, its memory, and copies between it and the host. On a
+// GPU, released memory is kept for reuse, because cudaMalloc waits for all work to end; one stream orders all
+// uses of a block. The simt executor keeps no released memory, so that its red zones begin where a tensor
+// ends, and a new tensor is filled with NaN.
 #include "cuda/device_backend.h"
 
 #include <algorithm>
@@ -16,7 +17,8 @@ void* raw_allocate(std::size_t bytes) {
   try {
     return gpu::malloc(bytes);
   } catch (const DeviceError&) {
-    // No room, which the allocator may help, or an earlier kernel's failure, which this call reports.
+    // Either there is too little memory, which the allocator handles, or an earlier kernel failed, and then
+    // this call throws.
     std::size_t free_bytes = 0, total = 0;
     gpu::memory_info(free_bytes, total);
     return nullptr;

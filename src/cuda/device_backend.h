@@ -1,6 +1,6 @@
-// The Backend of a GPU and of the executor that runs its kernels on the CPU: one class, compiled by nvcc in
-// fer::cuda and by the host compiler in fer::simt. Each operation is implemented in the .cu file of its
-// name in this folder; its signature and what it promises are written once, in fer/tensor/backend.h.
+// The Backend of a GPU and of the simt executor, which runs the same kernels on the CPU: one class, compiled
+// by nvcc in fer::cuda and by the host compiler in fer::simt. Each operation is implemented in the .cu file
+// of its name in this folder. fer/tensor/backend.h declares and documents the operations.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace fer::FER_DEVICE_NAMESPACE {
 
 class DeviceBackend : public Backend {
  public:
-  /// DeviceError, saying what to do, if there is no device.
+  /// Throws DeviceError, which says what to do, if there is no device.
   DeviceBackend();
   ~DeviceBackend() override;
 
@@ -31,7 +31,7 @@ class DeviceBackend : public Backend {
   CachingAllocator allocator_;
 
  protected:
-  gpu::Stream stream_;  ///< all kernels, in order
+  gpu::Stream stream_;  ///< runs all kernels, in order
   Runtime runtime_;     ///< graphs, events and copies around that stream
 };
 

@@ -1,9 +1,9 @@
-// Elementwise arithmetic with broadcasting, and sum_to, its reverse.
-//   binary: operands of equal shape, or with a single element, go by 16 bytes a thread (pointwise.h). Else a
-//   thread makes one element of y, finding the operands' by dividing its index by the extents, after
-//   neighbouring dimensions that broadcast alike were merged; a warp writes contiguous memory, and reads so
-//   along every operand's innermost dimension. Floor: the bytes of a, b and y; one operation an element.
-//   sum_to: column_reduce.h, on dimensions merged into alternating kept and summed ones.
+// Elementwise arithmetic with broadcasting, and its reverse sum_to.
+//   binary: operands of equal shape use pointwise.h (16 bytes per thread). Otherwise a thread computes one
+// element of y. It finds the operands' elements by dividing its index by the extents. Adjacent dimensions
+// that broadcast alike are merged first. A warp writes contiguous memory, and reads contiguous memory along
+// an operand's innermost dimension. Floor: the bytes of a, b and y; one operation per element.
+//   sum_to: column_reduce.h, on dimensions merged so that kept and summed ones alternate.
 //   scale, accumulate, lerp: pointwise.h.
 #include <vector>
 
@@ -48,7 +48,7 @@ void with_op(BinaryOp op, const Body& body) {
   }
 }
 
-/// Index: unsigned 32-bit where the tensor allows, as its divisions take a third of the time.
+/// Index: unsigned 32-bit if the tensor is small enough, because its divisions take a third of the time.
 template <typename Index, typename S, typename Op>
 __global__ void broadcast_kernel(Op op, const S* a, const S* b, S* y, BroadcastDims dims, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) {
@@ -83,8 +83,8 @@ struct Lerp {
   __device__ __forceinline__ T operator()(T x, T y) const { return y + weight * (x - y); }
 };
 
-/// Element (row, column) of sum number `group`: extents alternate, innermost first: columns, summed, kept,
-/// summed, ...
+/// Adds element (row, column) to sum number `group`. Extents alternate, innermost first: columns, summed,
+/// kept, summed, ...
 template <typename S>
 struct SumTerm {
   const S* x;
@@ -106,7 +106,7 @@ struct SumTerm {
     sums[0] += widen_to_double(x[offset + column]);
   }
 };
-/// The usual case of it: rank 3 at most, groups x rows x columns.
+/// The usual case of SumTerm: rank 3 at most, groups x rows x columns.
 template <typename S>
 struct PlainSumTerm {
   const S* x;

@@ -1,6 +1,6 @@
-// The exact GELU, y = x Phi(x), dy/dx = Phi(x) + x phi(x), with Phi the normal distribution and phi its
-// density: for activation.cu, and for products that end in it (matmul.cu). Phi comes from erfc, which keeps
-// its relative accuracy in the tail.
+// The exact GELU, y = x Phi(x), dy/dx = Phi(x) + x phi(x), where Phi is the normal distribution and phi its
+// density. Used by activation.cu and by products that end in a GELU (matmul.cu). Phi is computed from erfc,
+// which keeps its relative accuracy in the tail.
 #pragma once
 
 #include "cuda/gpu.h"

@@ -25,7 +25,7 @@ struct Rows {
   int lm, img;    ///< channels of f_lm and of f_img (0: there is none)
   int lanes;      ///< of a group, a power of two
 
-  /// This thread's position; the last one's lanes may be beyond count.
+  /// This thread's position. For the last threads it may be `count` or more.
   __device__ __forceinline__ index_t position() const { return first_item() / lanes; }
   __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (lanes - 1); }
 };
@@ -47,7 +47,7 @@ __device__ __forceinline__ void store(S* to, const Piece<S, size>& piece) {
   *reinterpret_cast<Piece<S, size>*>(to) = piece;
 }
 
-/// The sum over the lanes of a group, for all of them. All lanes of the warp call.
+/// The sum over the lanes of a group; all of them get it. All lanes of the warp must call.
 template <typename T>
 __device__ __forceinline__ T group_sum(const Rows& rows, T value) {
   for (int offset = rows.lanes / 2; offset > 0; offset /= 2) {
@@ -73,7 +73,7 @@ struct Best {
   }
 };
 
-/// The heat of a position, for all lanes of its group; its arg-max, -1 for the other kinds.
+/// Returns the heat of a position to all lanes of its group. Sets its arg-max, -1 unless the kind is max.
 template <int size, typename S>
 __device__ __forceinline__ Wide<S> heat_of(const Rows& rows, const S* f, HeatmapKind kind, int& winner) {
   using T = Wide<S>;
@@ -129,7 +129,7 @@ __device__ __forceinline__ void heat_backward(const Rows& rows, const S* f, Heat
   }
 }
 
-/// f_img and y are null for the heat map alone; argmax may be null.
+/// f_img and y are null if only the heat map is needed; argmax may be null.
 template <int size, typename S>
 __global__ void heatmap_kernel(const S* f_lm, const S* f_img, Rows rows, HeatmapKind kind, S* y, S* heat,
                                std::int32_t* argmax) {
@@ -139,7 +139,7 @@ __global__ void heatmap_kernel(const S* f_lm, const S* f_img, Rows rows, Heatmap
   // Lanes beyond the end reduce the last position again: all lanes of a warp must take part.
   const S heat_here =
       narrow<S>(heat_of<size>(rows, f_lm + (inside ? i : rows.count - 1) * rows.lm, kind, winner));
-  const Wide<S> value = widen(heat_here);  // as backward reads it
+  const Wide<S> value = widen(heat_here);  // the rounded value, which backward reads
   if (!inside) return;
   if (rows.lane() == 0) {
     heat[i] = heat_here;
@@ -203,7 +203,7 @@ Rows checked_rows(const char* op, const Tensor& f_lm, const Tensor& heat, const 
   return rows;
 }
 
-/// Null where the kind needs none.
+/// Null if the kind needs no arg-max.
 const std::int32_t* saved_winners(const char* op, HeatmapKind kind, const Tensor& argmax, index_t rows) {
   if (kind != HeatmapKind::max) return nullptr;
   require<ShapeError>(argmax.defined() && argmax.numel() == rows, "[", op,

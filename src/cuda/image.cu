@@ -1,10 +1,10 @@
-// From bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase; grey images are repeated to
+// Converts bytes to a normalised batch: flip, (pixel / 255 - mean) / std, erase. Grey images are repeated to
 // three channels.
 //
-// A block has one row of one image, a thread every 128th of its 3 x width values: neighbouring threads write
-// neighbouring values and read neighbouring bytes (pixels in reverse where the image is flipped). The
-// transforms travel as arguments of the launch, as many as fit: no copy, nothing to wait for.
-// Floor: the bytes, 15 a pixel of three channels in float; two divisions a value.
+// A block handles one row of one image, and a thread every 128th of its 3 x width values. Neighbouring
+// threads write neighbouring values and read neighbouring bytes (a flipped image has its pixels in reverse).
+// The transforms are passed as kernel arguments, as many as fit in a launch, so nothing is copied or waited
+// for. Floor: the bytes, 15 per pixel of three channels in float; two divisions per value.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
 #include "tensor/operand_checks.h"

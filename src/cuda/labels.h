@@ -1,4 +1,4 @@
-// What the classification losses of a device share: the check of labels and the softmax of one row.
+// Shared by the classification losses of a device: the check of labels and the softmax of one row.
 #pragma once
 
 #include "cpu/labels.h"
@@ -7,10 +7,10 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// Checks that there is one label (int64) a sample and each is a class in 0 .. classes - 1. Waits for the
-/// device, which forward passes may: a loss is where the host waits anyway. Kernels of backward passes trust
-/// their forward pass, and read nothing through a label that is no class. A captured step waits for nothing:
-/// there, whoever gives it labels has checked them.
+/// Checks that each sample has one label (int64) in 0 .. classes - 1. Waits for the device; that is
+/// acceptable in a forward pass, because the host waits for the loss anyway. Backward kernels rely on the
+/// forward pass's check, but never use an invalid label as an index. A captured step cannot wait, so there
+/// the check is skipped and the caller must have checked the labels.
 inline void check_labels(const char* op, const Tensor& labels, index_t samples, index_t classes) {
   if (is_capturing(labels.device())) return;
   (void)fer::detail::checked_labels(op, labels.to(Device::cpu), samples, classes);
@@ -23,14 +23,14 @@ __device__ __forceinline__ double log1p_of(double x) {
   return ::log1p(x);
 }
 
-/// A row of scores relative to its maximum, computed by one thread: softmax_k = exp(x_k - max) / sum. A warp
-/// has 32 neighbouring rows, one contiguous piece of memory, whose lines stay in the first-level cache while
-/// its loops walk along the rows. T may be wider than the scores.
+/// The softmax of a row of scores, computed by one thread: softmax_k = exp(x_k - max) / sum. A warp has 32
+/// neighbouring rows, a contiguous piece of memory, whose lines stay in the L1 cache while the loops walk
+/// along the rows. T may be wider than the type of the scores.
 template <typename T>
 struct RowSoftmax {
   T max;
   T sum;      ///< of exp(x_k - max); at least 1
-  T log_sum;  ///< its logarithm, precise also where one class has all but a rest far below epsilon
+  T log_sum;  ///< log(sum), precise even if all classes but one have a total far below epsilon
 
   template <typename Score>
   __device__ __forceinline__ RowSoftmax(const Score* x, int classes) {
@@ -52,7 +52,8 @@ struct RowSoftmax {
     log_sum = first * log1p_of(rest);
   }
 
-  /// -sum_k p_k log p_k of the same row, in nats: both terms of log_sum + sum_k p_k (max - x_k) are positive.
+  /// -sum_k p_k log p_k of the same row, in nats, as log_sum + sum_k p_k (max - x_k). Neither term is
+  /// negative, so nothing cancels.
   template <typename Score>
   __device__ __forceinline__ T entropy(const Score* x, int classes) const {
     T spread = 0;

@@ -33,7 +33,7 @@ class FileLog final : public gpu::LaunchLog {
   }
 
   void end(const void* kernel, gpu::Stream stream) override {
-    if (is_captured(stream)) return;  // not run yet
+    if (is_captured(stream)) return;  // a captured kernel has not run yet
     gpu::event_record(stop_, stream);
     gpu::event_synchronize(stop_);
     const double ms = gpu::event_elapsed_ms(start_, stop_);

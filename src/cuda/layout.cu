@@ -1,9 +1,9 @@
 // Moves elements without changing them: permute, slice, paste, for any element type (only its size matters).
-//   permute first merges dimensions that stay neighbours. If the innermost stays innermost, a thread copies
-// one element, and a warp reads and writes contiguous memory. Otherwise it is a transpose of two dimensions,
-// repeated over the others. A block of 32 x 8 threads moves a tile of 32 x 32 through shared memory; both the
-// reads and the writes are contiguous. A row of the tile is one word longer than 32, so that a column lies in
-// 32 different banks.
+//   permute first merges dimensions that stay neighbours. If the innermost dimension stays innermost, a
+// thread copies one element, and a warp reads and writes contiguous memory. Otherwise it is a transpose of
+// two dimensions, repeated over the others. A block of 32 x 8 threads moves a tile of 32 x 32 through shared
+// memory; both the reads and the writes are contiguous. A row of the tile is one word longer than 32, so that
+// the elements of a column are in 32 different banks.
 //   slice and paste copy runs of memory in words of up to 16 bytes, one word per thread.
 // Floor: every byte read once and written once.
 #include "cuda/device_backend.h"

@@ -1,9 +1,9 @@
 // Matrix products and the linear layer: y = x W^T + b, dx = dy W, dW = dy^T x, db = column sums of dy.
-// All are product.h (which says what blocks and threads do, and the floor); a transposed operand is one whose
-// other dimension is contiguous. dW, whose inner dimension is the rows, is where k is cut most.
-// What follows a product is done to its sums before they are written: bias, GELU and a residual, and in dW
-// the column sums of dy, which the blocks of its first columns have in shared memory anyway. Only where dy
-// was rounded to bf16 for the product are they a pass of their own, over dy as it is.
+// All use product.h, which explains blocks, threads and the floor. A transposed operand is contiguous along
+// its other dimension. k is cut most in dW, where it runs over the rows of x.
+// Bias, GELU and residual are applied to the sums before these are written. The product for dW also computes
+// db, because the blocks of its first columns have dy in shared memory anyway. Only if dy was rounded to bf16
+// for the product, db takes a separate pass over the unrounded dy.
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
 #include "cuda/gelu.h"
@@ -20,7 +20,7 @@ MatrixLoader<T, !k_first> operand(const T* data, index_t outer, index_t k) {
   return {data, product_extent(outer), k_first ? 1 : k, k_first ? outer : 1, outer * k};
 }
 
-/// body(its loader).
+/// Calls body with the loader of x.
 template <typename T, typename Body>
 void with_loader(const PlainOperand<T>& x, index_t outer, index_t k, const Body& body) {
   if (x.k_first) {
@@ -30,8 +30,8 @@ void with_loader(const PlainOperand<T>& x, index_t outer, index_t k, const Body&
   }
 }
 
-/// y = f(sum + bias) + residual, f being gelu or nothing; sum + bias is kept in before_gelu. All but y may be
-/// null.
+/// y = f(sum + bias) + residual, where f is gelu or the identity. Stores sum + bias in before_gelu. All
+/// pointers except y may be null.
 template <typename S>
 struct LinearStore : MatrixStore<S> {
   S* before_gelu;
@@ -41,13 +41,13 @@ struct LinearStore : MatrixStore<S> {
   __device__ __forceinline__ void put(S* at, int, Wide<S> value) const {
     const index_t i = at - this->data;
     if (before_gelu != nullptr) before_gelu[i] = narrow<S>(value);
-    if (gelu) value = Gelu{}(widen(narrow<S>(value)));  // of what backward will read
+    if (gelu) value = Gelu{}(widen(narrow<S>(value)));  // of the rounded value, which backward reads
     if (residual != nullptr) value += widen(residual[i]);
     *at = narrow<S>(value);
   }
 };
 
-/// dW, and the sums of its A = dy^T over the rows.
+/// Stores dW and db, the sums of its A = dy^T over k.
 template <typename T>
 struct WeightGradientStore : MatrixStore<T> {
   static constexpr bool sums_a = true;

@@ -1,7 +1,7 @@
-// Fill, copy and cast. One thread an element (16 bytes where fill may), neighbours in neighbouring threads,
-// so that every warp reads and writes whole lines. Floor: the bytes written, plus those read by a cast.
-// float32 and bf16 are converted here, for the precision bf16. The other conversions of float16
-// and bfloat16, which are types of files, are the host's.
+// Fill, copy and cast. One thread per element, neighbours in neighbouring threads, so that every warp reads
+// and writes whole lines. Floor: the bytes written, plus those that a copy or cast reads.
+// Kernels convert between float32 and bf16, for the precision bf16. Other conversions of float16 and
+// bfloat16, which only occur in files, run on the host.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
 #include "cuda/storage.h"
@@ -24,7 +24,7 @@ struct Limits<std::uint8_t> {
   static constexpr std::uint8_t least = 0, greatest = 255;
 };
 
-/// As the CPU converts: towards zero, the nearest value if out of range, NaN to 0.
+/// Converts like the CPU: rounds towards zero, clamps to the range, and turns NaN into 0.
 template <typename To, typename From>
 __host__ __device__ To convert(From x) {
   if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
@@ -56,7 +56,7 @@ __global__ void fill_kernel(T* y, T value, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) y[i] = value;
 }
 
-/// Calls body(T{}) for the types that kernels know; false for the storage types.
+/// Calls body(T{}) for the types that kernels know. Returns false for float16 and bfloat16.
 template <typename Body>
 bool dispatch(DType dtype, const Body& body) {
   switch (dtype) {

@@ -6,13 +6,14 @@
 // Sums run in float64 in a fixed order: a batch has hundreds of samples, and their anchors should not depend
 // on rounding.
 //
-// Anchors: a block a class, a thread a sample. Losses and gradients: a block has 32 columns of the features,
-// and for the anchors one class; its 8 warps share out the samples, and the 32 lanes of a warp read 32
-// neighbouring columns of one sample. A label is one broadcast read, so that a block skips the samples that
-// are not its own. Means and pulls are sums over the 8 warps, in their order; a block's part of a loss goes
-// to total.h. So every feature is read once by its own class or twice by the neutral loss (the second time
-// from the cache): linear in the batch. The pairwise form beside it reads each n times.
-// Floor: the bytes, 4 N D forward and 8 N D backward in float, and three operations a feature.
+// Anchors: one block per class, one thread per sample.
+// Losses and gradients: a block handles 32 columns of the features, and in the anchor loss one class. Its 8
+// warps divide the samples, and the 32 lanes of a warp read 32 neighbouring columns of one sample. A label is
+// one broadcast read, so a block skips samples of other classes cheaply. The sums for means and for gradients
+// of anchors combine the 8 warps in a fixed order. total.h adds the blocks' parts of a loss.
+// The work is linear in the batch: the anchor loss reads every feature once, the neutral loss twice (the
+// second time from the cache). The pairwise form of the neutral loss reads each n times.
+// Floor: the bytes, 4 N D forward and 8 N D backward in float, and three operations per feature.
 #include "cuda/device_backend.h"
 #include "cuda/labels.h"
 #include "cuda/total.h"
@@ -20,7 +21,7 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-constexpr int columns = 32, warps = 8;  // of a block
+constexpr int columns = 32, warps = 8;  // per block
 constexpr int anchor_threads = 128;
 constexpr index_t none = 0x7fffffffffffffff;
 
@@ -39,14 +40,14 @@ struct Samples {
   __device__ __forceinline__ double at(index_t i, int d) const {
     return static_cast<double>(features[i * dim + d]);
   }
-  /// The samples of class c; of no class at all for c = classes. For all threads of the block.
+  /// Whether sample i is of class c, or, if c = classes, of no valid class.
   __device__ __forceinline__ bool is_member(index_t i, int c, int classes) const {
     const index_t label = labels[i];
     return c < classes ? label == c : label < 0 || label >= classes;
   }
 };
 
-/// The members of one label: how many, and the first. All threads of the block call.
+/// The number of samples with label `wanted`, and the first of them. All threads of the block must call.
 struct Members {
   index_t count, first;
 
@@ -62,10 +63,11 @@ struct Members {
   }
 };
 
-/// The sum of `value` over the warps of this thread's column, in their order, for all of them.
+/// The sum of `value` over the warps, for this thread's column, in a fixed order. All threads of the block
+/// must call, and all get the sum.
 __device__ __forceinline__ double column_sum(double value) {
   FER_SHARED(double, part, [warps][columns]);
-  __syncthreads();  // an earlier sum may still be being read
+  __syncthreads();  // other threads may still read an earlier sum
   part[threadIdx.y][threadIdx.x] = value;
   __syncthreads();
   double sum = 0;
@@ -74,8 +76,8 @@ __device__ __forceinline__ double column_sum(double value) {
   return sum;
 }
 
-/// Block c: the sample of class c with the least entropy, the first of equals. A NaN is never less, and
-/// nothing is less than a NaN that came first.
+/// Block c finds the sample of class c with the least entropy, the first of equals. A NaN is never less, but
+/// if the entropy of the class's first sample is NaN, that sample is the anchor.
 template <typename T>
 __global__ void class_anchors_kernel(const T* scores, const index_t* labels, index_t samples, int classes,
                                      index_t* anchors) {
@@ -105,7 +107,7 @@ __global__ void class_anchors_kernel(const T* scores, const index_t* labels, ind
   anchors[c] = first == first && anchor != none ? anchor : members.first;
 }
 
-/// Whose anchors, of how many classes, and which class counts for nothing.
+/// The anchors of `classes` classes. The class `skip` is left out of the loss.
 struct Anchors {
   const index_t* of;
   int classes;
@@ -135,8 +137,8 @@ __global__ void anchor_loss_kernel(Samples<T> samples, Anchors anchors, TotalSin
   sink.add(members.count > 0 ? sum / static_cast<double>(members.count) : 0.0);
 }
 
-/// Class c writes the gradients of its samples, whichever classes they are anchors of; class `classes` those
-/// of samples without a class.
+/// The blocks of class c write the gradients of its samples, including those that a sample gets as an anchor
+/// of any class. The blocks of c = `classes` handle samples without a valid class.
 template <typename T>
 __global__ void anchor_loss_backward_kernel(Samples<T> samples, Anchors anchors, const T* dloss, T* df) {
   const int c = static_cast<int>(blockIdx.x) / samples.column_blocks, d = samples.column();
@@ -151,7 +153,7 @@ __global__ void anchor_loss_backward_kernel(Samples<T> samples, Anchors anchors,
       df[i * samples.dim + d] = anchor >= 0 ? static_cast<T>(g * (samples.at(i, d) - a)) : T(0);
     }
   }
-  __syncthreads();  // what a sample is pulled by as an anchor comes on top, and is another warp's sum
+  __syncthreads();  // warp 0 now updates gradients of anchors, which other warps have written
   for (int k = 0; k < anchors.classes; ++k) {
     const index_t anchor = anchors.at(k, samples.count);
     if (anchor < 0 || !samples.is_member(anchor, c, anchors.classes)) continue;
@@ -170,14 +172,14 @@ __global__ void anchor_loss_backward_kernel(Samples<T> samples, Anchors anchors,
   }
 }
 
-/// Column d relative to the mean of the neutral samples. Differences to their first, not the features, are
-/// added up: far from the origin these are exact, so that f - mean keeps its precision.
+/// Column d relative to the mean of the neutral samples. The mean is summed from differences to the first
+/// neutral sample. Far from the origin these are exact, so f - mean keeps its precision.
 template <typename T>
 struct Centred {
   Members members;
   double offset, mean;
 
-  /// All threads of the block call.
+  /// All threads of the block must call.
   __device__ __forceinline__ Centred(const Samples<T>& samples, index_t neutral)
       : members(samples.labels, samples.count, neutral), offset(0) {
     const int d = samples.column();
@@ -190,7 +192,7 @@ struct Centred {
     }
     mean = column_sum(sum) / static_cast<double>(members.count);
   }
-  /// n / (D (n - 1)^2), of which the loss and its gradient are multiples; 0 for less than two samples.
+  /// n / (D (n - 1)^2), a factor of the loss and of its gradient; 0 for fewer than two samples.
   __device__ __forceinline__ double weight(int dim) const {
     const double n = static_cast<double>(members.count);
     return members.count < 2 ? 0.0 : n / (dim * (n - 1) * (n - 1));
@@ -223,7 +225,7 @@ __global__ void neutral_loss_backward_kernel(Samples<T> samples, index_t neutral
   }
 }
 
-/// Block i: sample i against all others, column by column.
+/// Block i: the distances from sample i to all others.
 template <typename T>
 __global__ void neutral_pairs_kernel(Samples<T> samples, index_t neutral, TotalSink<StoreQuotient<T>> sink) {
   const index_t i = blockIdx.x;
@@ -256,7 +258,7 @@ void check_features(const char* op, const Tensor& features, const Tensor& labels
                       labels.shape());
 }
 
-/// Checks labels and anchors by value, which waits for the device; not in a captured step (labels.h).
+/// Checks the values of labels and anchors; waits for the device. Skipped in a captured step (labels.h).
 void check_anchors(const Tensor& features, const Tensor& labels, const Tensor& anchors) {
   if (is_capturing(labels.device())) return;
   const Tensor host_labels = labels.to(Device::cpu), host_anchors = anchors.to(Device::cpu);

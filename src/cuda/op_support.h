@@ -1,5 +1,4 @@
-// What the host side of every op file needs: checks of sizes, typed pointers, temporaries in device memory,
-// and launch sizes.
+// Shared by all op files: checks of sizes, typed pointers, temporaries in device memory, and launch sizes.
 #pragma once
 
 #include <algorithm>
@@ -14,13 +13,13 @@ namespace fer::FER_DEVICE_NAMESPACE {
 
 using index_t = std::int64_t;
 
-/// Kernels trust sizes; this is the check that keeps a wrong one from corrupting memory.
+/// Kernels do not check sizes, so this check keeps a wrong size from corrupting memory. Throws ShapeError.
 inline void require_size(std::string_view op, std::string_view name, const Tensor& tensor, index_t size) {
   require<ShapeError>(tensor.numel() == size, "[", op, "] ", name, " has shape ", tensor.shape(), ", but ",
                       size, " elements are needed");
 }
 
-/// The elements of an optional tensor; nullptr for "none".
+/// The elements of an optional tensor, or nullptr if it is undefined.
 template <typename T>
 const T* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.data<T>() : nullptr;
@@ -30,8 +29,8 @@ T* mutable_data_or_null(Tensor& tensor) {
   return tensor.defined() ? tensor.mutable_data<T>() : nullptr;
 }
 
-/// A temporary array in device memory. It may be released while kernels that use it are still queued: whoever
-/// gets its memory next is queued behind them.
+/// A temporary array in device memory. It may be released while kernels that use it are still queued, because
+/// the next user of its memory is queued behind them.
 template <typename T>
 class DeviceArray {
  public:
@@ -53,14 +52,15 @@ class DeviceArray {
   T* data_;
 };
 
-/// Blocks for `items` by loops that stride over the grid: enough to fill a large GPU, few enough that what a
-/// block sets up is shared by many items. Never 0.
+/// The number of blocks for `items` in a grid-stride loop: enough to fill a large GPU, few enough that a
+/// block's set-up serves many items. Never 0.
 inline unsigned blocks_for(index_t items, index_t items_per_block) {
   constexpr index_t most = 132 * 16;
   return static_cast<unsigned>(std::clamp<index_t>(ceil_div(items, items_per_block), 1, most));
 }
 
-/// The grid-stride loop: `for (index_t i = first_item(); i < n; i += item_step())`, one item a thread.
+/// The grid-stride loop: `for (index_t i = first_item(); i < n; i += item_step())`, one item per thread at a
+/// time.
 __device__ __forceinline__ index_t first_item() {
   return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }

@@ -5,14 +5,14 @@
 //     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   SGD:  g += weight_decay p;  b = momentum b + g (the first step: b = g)
 //     p -= lr (nesterov ? g + momentum b : b)
-//   SAM (Foret et al. 2021), around either: p += rho / |g| g, where |g| is read from device memory, then back
-// to a saved copy of p, as subtracting would not restore the exact bits.
+//   SAM (Foret et al. 2021), with either: p += rho / |g| g, where |g| is read from device memory. Later p is
+// restored from a saved copy, because subtracting would not restore the exact bits.
 //
 // One launch serves as many tensors as have their pointers in its 4 KB of arguments. So there is no table to
 // upload, nothing to wait for, and a captured step replays unchanged. Every tensor is cut into chunks of 4096
 // elements. A block takes a chunk and finds its tensor by bisection of the tensors' first blocks. Threads
-// take 16 bytes at a time, side by side; unaligned tensors and the ends go element by element. The norm adds
-// up a chunk by a tree in double, and the chunks in order.
+// take 16 bytes at a time, neighbouring threads neighbouring bytes; unaligned tensors and the ends go element
+// by element. The norm adds up a chunk by a tree in double, and the chunks in order.
 // Floor: the bytes in float. Adam reads 16 and writes 12 per element, SGD with momentum 12 and 8, SAM's first
 // step 8 and 8; the norm reads 4. About 15 operations per element are hidden behind them.
 #include <cmath>
@@ -25,7 +25,7 @@ namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
 constexpr int threads = 256;
-constexpr int chunk = 4096;  // elements a block
+constexpr int chunk = 4096;  // elements per block
 
 /// The tensors of one launch: `Slot` has an index_t `count` of elements. Used as an argument, 4 KB at most.
 template <typename Slot>
@@ -204,7 +204,7 @@ __global__ void sgd_kernel(const Batch<SgdPointers<T>> batch, const Sgd<T> sgd) 
 template <typename T>
 struct SamPointers {
   T* param;
-  const T* grad;  ///< null: the parameter does not move
+  const T* grad;  ///< null: the parameter stays as it is
   T* saved;
   index_t count;
 };
@@ -241,7 +241,7 @@ __global__ void sam_restore_kernel(const Batch<SamPointers<T>> batch) {
       [&](index_t i) { a.param[i] = a.saved[i]; });
 }
 
-/// A tensor of either type.
+/// A tensor of float or double.
 struct NormPointer {
   const float* single;
   const double* wide;

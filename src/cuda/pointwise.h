@@ -1,7 +1,7 @@
-// Elementwise kernels: out[i] = f(in0[i], in1[i], ...). A thread takes 16 bytes at a time where all pointers
-// allow it, so that a warp moves 512 contiguous bytes with one instruction; otherwise, and for the remainder,
-// element by element. Nothing is reused, so the floor is the bytes: each input read and the output written
-// once.
+// Elementwise kernels: out[i] = f(in0[i], in1[i], ...). If all pointers are aligned, a thread takes 16 bytes
+// at a time, so that a warp moves 512 contiguous bytes with one instruction. Otherwise, and for the
+// remainder, it goes element by element. Nothing is reused, so the floor is the bytes: each input is read and
+// the output written once.
 #pragma once
 
 #include <array>
@@ -35,7 +35,7 @@ __device__ __forceinline__ T apply(const F& f, const T (&x)[inputs]) {
   }
 }
 
-/// `packets` of 16 bytes, then the elements from packets * Packet<T>::size to n. out may be an input.
+/// Processes `packets` of 16 bytes, then elements packets * Packet<S>::size to n - 1. out may be an input.
 template <typename S, int inputs, typename F>
 __global__ void pointwise_kernel(F f, Inputs<S, inputs> in, S* out, index_t packets, index_t n) {
   for (index_t i = first_item(); i < packets; i += item_step()) {

@@ -1,11 +1,12 @@
 // Pooling of images, N x H x W x C, without padding: the maximum of kernel x kernel windows, and the mean of
 // each channel over the whole image.
-//   max: dx = dy at the remembered position, summed where windows overlap      mean: dx = dy / (H W)
-// Max forward: a thread an output element, channels along the warp, so that every read is contiguous.
-// Max backward: windows may overlap, and sums must not depend on who comes first; so a thread takes a channel
-// of an image and walks over its windows in order. It reads four windows ahead and, if they went to four
-// different pixels, adds to the four at once, so that their latencies overlap.
-// Mean: column_reduce.h over the pixels of each image; backward a thread an element.
+//   max:  dx = dy at the saved position, summed where windows overlap
+//   mean: dx = dy / (H W)
+// Max forward: one thread per output element, channels along the warp, so that every read is contiguous.
+// Max backward: windows may overlap, and sums must not depend on the order in which threads run. So a thread
+// takes one channel of an image and walks over its windows in order. It reads four windows at a time. If
+// their maxima are four different pixels, it adds to all four at once, so that the latencies overlap.
+// Mean: forward uses column_reduce.h over the pixels of each image; backward has one thread per element.
 // Floor: bytes of x and y (max forward), dx twice (max backward: cleared, then added to), x once (mean).
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
@@ -34,7 +35,7 @@ __global__ void max_pool_kernel(PoolShape s, int kernel, int stride, const S* x,
       for (int c = 0; c < kernel; ++c) {
         const index_t at = first + r * s.width + c;
         const Wide<S> value = widen(image[at * s.channels]);
-        if (value > best || value != value) {  // NaN wins, so that it is seen
+        if (value > best || value != value) {  // a NaN wins, so that it is not lost
           best = value;
           where = at;
         }
@@ -50,7 +51,7 @@ __device__ __forceinline__ void add_to(S* sum, Wide<S> x) {
   *sum = narrow<S>(widen(*sum) + x);
 }
 
-/// dx has been cleared.
+/// The caller has cleared dx.
 template <typename S>
 __global__ void max_pool_backward_kernel(PoolShape s, const S* __restrict__ dy,
                                          const std::int32_t* __restrict__ argmax, S* __restrict__ dx) {

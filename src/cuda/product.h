@@ -27,14 +27,14 @@ struct ProductTile {
   static constexpr int depth = m == 64 && n == 64 ? 16 : 8;  ///< so that staged elements fit the registers
   static constexpr int side_m = m / 2 / piece<T>, side_n = n / 2 / piece<T>;
   static constexpr int threads = side_m * side_n;  ///< side_m x side_n, 2 x 2 pieces each
-  static constexpr int least_part = 128;           ///< of k, worth a block of its own
+  static constexpr int least_part = 128;           ///< TileShape::least_part
 };
 
 /// How a block's threads copy `size` x depth elements of an operand.
 template <typename Tile, int size_>
 struct ProductSide {
   static constexpr int size = size_, depth = Tile::depth, threads = Tile::threads;
-  static constexpr int staged = size * depth / threads;  ///< elements a thread
+  static constexpr int staged = size * depth / threads;  ///< elements per thread
   /// If the outer dimension is contiguous, threads lie along it, `lines` at a time, and each takes `run`
   /// values of k.
   static constexpr int lines = threads < size ? threads : size, run = depth * lines / threads;
@@ -68,8 +68,8 @@ __device__ __forceinline__ void fetch(const Loader& loader, const typename Loade
   }
 }
 
-/// Writes them to shared memory, k by k. Rows are one piece longer than a tile, which avoids bank conflicts
-/// and keeps them aligned.
+/// Writes a thread's fetched elements to shared memory, k by k. Rows are one piece longer than a tile, which
+/// avoids bank conflicts and keeps rows aligned.
 template <typename Side, bool inner_contiguous, typename T>
 __device__ __forceinline__ void put_stage(const T (&stage)[Side::staged],
                                           T (&to)[Side::depth][Side::size + piece<T>]) {
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(Tile::threads)
   const bool useful = place.m0 + row < shape.m && place.n0 + column < shape.n;
   T sums[2 * p][2 * p] = {};
   constexpr int sums_a = Store::sums_a ? (Tile::m + Tile::threads - 1) / Tile::threads : 1;
-  T of_a[sums_a] = {};  // of row thread + i * threads of the tile of A
+  T of_a[sums_a] = {};  // the sums of rows thread + i * threads of the tile of A
   bool wants_a = false;
   if constexpr (Store::sums_a) wants_a = store.sums != nullptr && place.n0 == 0;
   T stage_a[SideA::staged], stage_b[SideB::staged];

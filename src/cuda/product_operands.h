@@ -1,26 +1,28 @@
-// What a matrix product is of, y(m, n) = sum_k A(m, k) B(k, n): where in memory A's and B's elements are
-// (loaders), where y's go and what is added to them (stores), and how the work is cut into blocks. product.h
-// and tensor_product.h multiply; matmul.cu and conv2d.cu describe their operands with what is here.
+// The operands of a matrix product y(m, n) = sum_k A(m, k) B(k, n). Loaders locate the elements of A and B in
+// memory. Stores locate those of y and say what is added to them. This file also cuts the work into blocks.
+// product.h and tensor_product.h multiply; matmul.cu and conv2d.cu describe their operands.
 //
-// A Loader describes an operand; `outer` is its dimension m or n, `inner` is k:
+// A Loader describes an operand. `outer` is its dimension m or n, `inner` is k:
 //   Element                          the type in memory
-//   struct Outer, Inner              what is known of a place along either, with invalid ones beyond the end
-//   static constexpr bool inner_contiguous   which of the two neighbours in memory
-//   void select(batch)               moves on to a batch
-//   Outer outer(int i), Inner inner(int k, int end), void next(Inner&, int end)       places; next: k + 1
-//   bool inside(outer, inner)        whether there is an element; if not it counts as zero
-//   const Element* address(outer, inner)     of one that is inside
-//   const Element* origin()          some address in the operand
+//   struct Outer, Inner              a position along either dimension; positions beyond the end are invalid
+//   static constexpr bool inner_contiguous   whether k (else m or n) is the contiguous dimension
+//   void select(batch)               advances from batch 0 to this batch
+//   Outer outer(int i)               position i of m or n
+//   Inner inner(int k, int end)      position k, invalid from `end` on
+//   void next(Inner&, int end)       advances to k + 1
+//   bool inside(outer, inner)        whether there is an element; if not, it counts as zero
+//   const Element* address(outer, inner)     the address of an element that is inside
+//   const Element* origin()          any valid address in the operand
 //   bool in_pieces(k)                whether `piece` elements (16 bytes) along the contiguous dimension, from
-//                                    a multiple of `piece` on, are neighbours, aligned, all inside or none
-// A Store of a y of type S, whose sums are of type T = Wide<S>:
+//                                    a multiple of `piece` on, are adjacent, aligned, and all inside or all
+//                                    outside
+// A Store writes y of type S, whose sums have type T = Wide<S>:
 //   Element                          S
 //   S* row(batch, m)                 the address of y(m, 0)
-//   const T* bias(batch)             of n elements, or nullptr
-//   void put(S* at, int n, T value)  writes a finished sum of column n, to which the bias has been added, to
-//                                    its place in y
-//   static constexpr bool sums_a     whether it has a T* sums, where sum_k A(m, k) goes, or nullptr: of a
-//                                    single batch
+//   const T* bias(batch)             n elements, or nullptr
+//   void put(S* at, int n, T value)  writes a finished sum of column n, bias included, to its place in y
+//   static constexpr bool sums_a     whether there is a member T* sums for sum_k A(m, k), which may be null;
+//                                    for a single batch only
 #pragma once
 
 #include <algorithm>
@@ -34,16 +36,16 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// Whether a product is of operands in bf16: if one of its three tensors is, or if this is the device's
-/// precision.
+/// Whether a product uses bf16 operands: if one of its three tensors is bf16, or if the result is float32 and
+/// the device's precision is bf16.
 inline bool multiplies_bf16(const Backend& owner, DType result, const Tensor& a, const Tensor& b) {
   const auto is_bf16 = [](DType dtype) { return dtype == DType::bfloat16; };
   return is_bf16(result) || is_bf16(a.dtype()) || is_bf16(b.dtype()) ||
          (result == DType::float32 && precision(owner.device()) == Precision::bf16);
 }
 
-/// body.operator()<S>(a's elements, b's elements) for a gradient of parameters, which is float or double:
-/// multiplied as that or as bf16.
+/// Calls body.operator()<S>(a's elements, b's elements) for a gradient of parameters of type S, float or
+/// double. The operands have the same type, or bf16 if S is float.
 template <typename Body>
 void dispatch_gradient_product(const Backend& owner, const char* op, DType result, const Tensor& a,
                                const Tensor& b, const Body& body) {
@@ -57,7 +59,7 @@ void dispatch_gradient_product(const Backend& owner, const char* op, DType resul
   body.template operator()<float>(stored<bf16>(x), stored<bf16>(y));
 }
 
-/// The same for a result that may be bf16, too.
+/// The same for a result that may also be bf16.
 template <typename Body>
 void dispatch_product(const Backend& owner, const char* op, DType result, const Tensor& a, const Tensor& b,
                       const Body& body) {
@@ -66,7 +68,7 @@ void dispatch_product(const Backend& owner, const char* op, DType result, const 
   body.template operator()<bf16>(stored<bf16>(x), stored<bf16>(y));
 }
 
-/// Elements of 16 bytes, the most that one instruction moves for a thread.
+/// The number of elements in 16 bytes, the most that one instruction moves per thread.
 template <typename T>
 inline constexpr int piece = 16 / static_cast<int>(sizeof(T));
 
@@ -74,7 +76,7 @@ inline bool is_piece_aligned(const void* data) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
 }
 
-/// A matrix with strides, one a batch.
+/// A strided matrix per batch.
 template <typename T, bool inner_contiguous_>
 struct MatrixLoader {
   using Element = T;
@@ -132,8 +134,8 @@ struct MatrixStore {
   static constexpr bool sums_a = false;
 };
 
-/// Extents, and how the product is cut: into tiles of m and n, and k in `splits` parts. batches: independent
-/// products, of which loaders and store know the places.
+/// Extents, and how the product is cut: m and n into tiles, k into `splits` parts. `batches` is the number of
+/// independent products, which loaders and store locate.
 struct ProductShape {
   int m = 0, n = 0, k = 0;
   index_t batches = 1;
@@ -141,13 +143,13 @@ struct ProductShape {
   int tiles_m = 0, tiles_n = 0;
 
   __host__ __device__ index_t outputs() const { return batches * m * n; }
-  /// x runs over batches, tiles of m, tiles of n (fastest); y over the parts of k.
+  /// x runs over batches, tiles of m and tiles of n (fastest), y over the parts of k.
   dim3 grid() const {
     return dim3(static_cast<unsigned>(batches * tiles_m * tiles_n), static_cast<unsigned>(splits));
   }
 };
 
-/// Extents as the kernels take them.
+/// An extent as the kernels take it. Throws ShapeError if it is too large.
 inline int product_extent(index_t extent) {
   constexpr index_t largest_tile = 128;
   require<ShapeError>(extent <= 0x7fffffff - largest_tile, "a product with an extent of ", extent,
@@ -155,16 +157,16 @@ inline int product_extent(index_t extent) {
   return static_cast<int>(extent);
 }
 
-/// A tile of y, and how k is walked along.
+/// A tile of y, and the steps along k.
 struct TileShape {
   int m, n;
-  int depth;       ///< a step of k
-  int least_part;  ///< of k, worth a block of its own
+  int depth;       ///< length of a step along k
+  int least_part;  ///< shortest part of k that is worth its own block
 };
 
-/// Cuts a product into tiles, and, where these are too few to fill a GPU, k into parts of at least
-/// `least_part`, whose sums go to a workspace and are added in order by a second kernel. By the shape alone:
-/// the same on every GPU.
+/// Cuts a product into tiles. If these are too few to fill a GPU, also cuts k into parts of at least
+/// `least_part`. Their sums go to a workspace, and a second kernel adds them in order. The cut depends only
+/// on the shape, so it is the same on every GPU.
 inline ProductShape cut_product(index_t m, index_t n, index_t k, index_t batches, const TileShape& tile) {
   constexpr index_t enough_blocks = 132 * 2;
   ProductShape shape{product_extent(m), product_extent(n), product_extent(k), batches};
@@ -179,13 +181,13 @@ inline ProductShape cut_product(index_t m, index_t n, index_t k, index_t batches
   return shape;
 }
 
-/// Whether a tile of size x size leaves a GPU with enough blocks, and is not mostly beyond the edge.
+/// Whether tiles of size x size are enough blocks to fill a GPU, and a tile is not mostly beyond the edge.
 inline bool large_tile_pays(index_t m, index_t n, index_t k, index_t batches, int size, int least_part) {
   const index_t tiles = ceil_div(m, size) * ceil_div(n, size) * batches;
   return m > size / 2 && n > size / 2 && tiles * std::max<index_t>(1, k / least_part) >= 132;
 }
 
-/// What a block works on.
+/// The tile and the part of k that a block works on.
 struct BlockPlace {
   int m0, n0, split, begin, end;
   index_t batch;
@@ -202,8 +204,8 @@ struct BlockPlace {
   }
 };
 
-/// Where a block's sums of row m go, from column n on: y, or its part of the workspace, which has no bias.
-/// They are elements of y's type, or sums.
+/// Where a block writes row m from column n on: y (elements of y's type), or its part of the workspace (sums
+/// of type T, without bias).
 template <typename T, typename Store>
 __device__ __forceinline__ void* row_of(const Store& store, const ProductShape& shape,
                                         const BlockPlace& place, T* partial, int m, int n) {
@@ -211,7 +213,7 @@ __device__ __forceinline__ void* row_of(const Store& store, const ProductShape& 
   return partial + ((place.split * shape.batches + place.batch) * shape.m + m) * shape.n + n;
 }
 
-/// Writes a sum of column n, bias included, to element `at` from there on.
+/// Writes a sum of column n to element `at` of `row`, which row_of() returned. A sum for y includes the bias.
 template <typename T, typename Store>
 __device__ __forceinline__ void put(const Store& store, const T* partial, void* row, int at, int n, T value) {
   if (partial == nullptr) {
@@ -221,14 +223,14 @@ __device__ __forceinline__ void put(const Store& store, const T* partial, void* 
   }
 }
 
-/// Where a part's sums of A go: to store.sums, or behind all parts of y in the workspace.
+/// Where a part's sums of A go: store.sums, or the workspace behind all parts of y.
 template <typename T, typename Store>
 __device__ __forceinline__ T* sums_of(const Store& store, const ProductShape& shape, int split, T* partial) {
   if (partial == nullptr) return store.sums;
   return partial + shape.splits * shape.outputs() + index_t{split} * shape.m;
 }
 
-/// Adds the parts of k in order; a thread an element of y.
+/// Adds the parts of k in order; one thread per element of y.
 template <typename T, typename Store>
 __global__ void add_splits_kernel(T* partial, Store store, ProductShape shape) {
   const index_t size = shape.outputs();
@@ -251,7 +253,8 @@ __global__ void add_splits_kernel(T* partial, Store store, ProductShape shape) {
   }
 }
 
-/// launch(partial): the kernel that multiplies, into the workspace if there is one. Then the parts' sum.
+/// launch(partial) launches the product kernel, which writes to the workspace `partial` unless it is null.
+/// Then adds the parts, if there are several.
 template <typename T, typename Store, typename Launch>
 void launch_product(Backend& owner, gpu::Stream stream, const ProductShape& shape, const Store& store,
                     const Launch& launch) {

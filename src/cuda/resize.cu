@@ -26,7 +26,7 @@ struct Filter {
   int outputs, width;
 };
 
-/// x: outer x inputs x inner -> y: outer x outputs x inner, n bytes; one byte a thread.
+/// x: outer x inputs x inner -> y: outer x outputs x inner, n bytes; one byte per thread.
 __global__ void resize_kernel(const std::uint8_t* x, const Filter filter, int inputs, int inner,
                               std::uint8_t* y, index_t n) {
   for (index_t i = first_item(); i < n; i += item_step()) {

@@ -1,5 +1,5 @@
-// Graphs, events and copies. One stream orders all kernels; a second one copies beside them. A graph is what
-// the first stream was given between begin and end of a capture.
+// Graphs, events and copies. One stream orders all kernels; a second stream copies concurrently. A graph is
+// the work that the first stream received between begin and end of a capture.
 #include "cuda/runtime.h"
 
 #include <new>
@@ -8,7 +8,7 @@
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
 
-/// One thread: what a replay adds to the index of its random keys.
+/// Sets the number that a replay adds to RandomKey::index. One thread.
 __global__ void set_advance_kernel(std::uint64_t* advance, std::uint64_t value) {
   *advance = value;
 }
@@ -40,8 +40,8 @@ class Graph final : public DeviceGraph {
         stream_(stream) {}
   ~Graph() override {
     try {
-      gpu::stream_synchronize(stream_);  // a replay may be under way
-    } catch (const Error&) {             // the device has failed; whoever uses it next is told
+      gpu::stream_synchronize(stream_);  // a replay may still run
+    } catch (const Error&) {             // the device has failed; its next use throws
     }
     gpu::graph_destroy(graph_);
   }
@@ -72,7 +72,7 @@ int current_gpu() {
 #endif
 }
 
-/// The executor looks for writes behind the end of a tensor, so its blocks have the sizes of tensors.
+/// The executor detects writes beyond the end of a tensor, so its blocks are exactly as large as the tensors.
 std::size_t block_bytes(std::size_t bytes) {
   constexpr std::size_t grain = 512;
   return FER_GPU_SIMT ? bytes : (bytes + grain - 1) / grain * grain;
@@ -97,11 +97,11 @@ void* GraphMemory::allocate(std::size_t bytes) {
 }
 
 void GraphMemory::release(void* data, std::size_t bytes) noexcept {
-  // The executor's checks tell tensors apart by their memory, so there each keeps its own.
+  // The executor's checks identify tensors by their memory, so there blocks are not reused.
   if (FER_GPU_SIMT) return;
   try {
     free_.emplace(block_bytes(bytes), data);
-  } catch (const std::bad_alloc&) {  // not used again, then; it goes with the graph
+  } catch (const std::bad_alloc&) {  // the block is not reused; it is freed with the graph
   }
 }
 
@@ -167,7 +167,7 @@ void* Runtime::allocate_captured(std::size_t bytes) {
 }
 
 bool Runtime::release_captured(void* data, std::size_t bytes) noexcept {
-  std::shared_ptr<GraphMemory> last;  // may free its blocks, which takes the lock of their source
+  std::shared_ptr<GraphMemory> last;  // outlives the lock: it may free blocks, which locks their source
   const std::lock_guard lock(mutex_);
   if (const auto found = captured_.find(data); found != captured_.end()) {
     last = std::move(found->second);

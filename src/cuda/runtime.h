@@ -1,5 +1,5 @@
-// The device's queue: events, graphs of captured work with their memory, copies beside the kernels. What the
-// calls promise is in fer/tensor/device_runtime.h.
+// Events, graphs of captured work with their memory, and copies concurrent with kernels.
+// fer/tensor/device_runtime.h documents the calls.
 #pragma once
 
 #include <functional>
@@ -14,14 +14,14 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// Where blocks of device memory come from and go to.
+/// Allocates and releases blocks of device memory.
 struct BlockSource {
   std::function<void*(std::size_t bytes)> allocate;
   std::function<void(void* data, std::size_t bytes)> release;
 };
 
-/// The memory of captured work. It all stays with the graph, whose replays write to the same places, and with
-/// the tensors that outlive it.
+/// The memory of captured work. It stays allocated as long as the graph, whose replays write to the same
+/// addresses, or any tensor in it exists.
 class GraphMemory {
  public:
   explicit GraphMemory(const BlockSource& source) : source_(source) {}
@@ -30,9 +30,10 @@ class GraphMemory {
   GraphMemory& operator=(const GraphMemory&) = delete;
 
   void* allocate(std::size_t bytes);
-  /// For the next allocate() of the same size: captured work runs in order.
+  /// Makes the block available to the next allocate() of the same size. That is safe: captured work runs in
+  /// order.
   void release(void* data, std::size_t bytes) noexcept;
-  /// Takes over a block from outside, which captured work may still read.
+  /// Takes ownership of a block from outside the capture, because captured work may read it.
   void keep(void* data, std::size_t bytes);
 
  private:
@@ -68,24 +69,27 @@ class Runtime final : public DeviceRuntime {
   void set_math_mode(MathMode mode) override;
   MathMode math_mode() const override { return math_mode_; }
 
-  /// There is a math library; `load` makes it ready, or throws why it cannot be used.
+  /// Announces a math library. `load` opens it, or throws an error that says why it cannot be used.
   void offer_library(std::function<void()> load) { load_library_ = std::move(load); }
 
-  /// CaptureError naming `what` if work is being captured: "a copy of 4 bytes to the host".
+  /// Throws CaptureError if work is being captured. `what` is what the caller asks for, such as "a copy of 4
+  /// bytes to the host".
   template <typename... Parts>
   void require_no_capture(const Parts&... what) const {
     require<CaptureError>(!is_capturing(), FER_GPU_SIMT ? "[simt]" : "[cuda]",
                           " a captured step cannot wait for the device, but it asks for ", what...);
   }
-  /// A block for captured work; nullptr if there is none being captured.
+  /// Returns a block for captured work, or nullptr if no work is being captured.
   void* allocate_captured(std::size_t bytes);
-  /// Whether the block is a graph's, or one that captured work may read: then it has been taken care of.
+  /// Releases the block and returns true if it belongs to a graph. If work is being captured, it may read the
+  /// block, so the graph takes it over, and the result is also true. Otherwise returns false.
   bool release_captured(void* data, std::size_t bytes) noexcept;
-  /// In captured work, where kernels find how much replay() adds to RandomKey::index; else nullptr.
+  /// During a capture, the address at which kernels find the number that replay() adds to RandomKey::index.
+  /// Otherwise nullptr.
   const std::uint64_t* advance() const { return advance_; }
 
  private:
-  int gpu_;  ///< whose streams these are
+  int gpu_;  ///< the GPU of the streams
   gpu::Stream stream_, copy_stream_;
   BlockSource source_;
   MathMode math_mode_ = MathMode::native;
@@ -93,7 +97,7 @@ class Runtime final : public DeviceRuntime {
   std::mutex mutex_;
   std::shared_ptr<GraphMemory> memory_;  ///< of the work being captured
   std::uint64_t* advance_ = nullptr;
-  std::unordered_map<void*, std::shared_ptr<GraphMemory>> captured_;  ///< by block in use
+  std::unordered_map<void*, std::shared_ptr<GraphMemory>> captured_;  ///< by block that is in use
 };
 
 }  // namespace fer::FER_DEVICE_NAMESPACE

@@ -1,9 +1,10 @@
-// Softmax and log-softmax of each row (the last dimension), less the row's maximum so that nothing overflows.
+// Softmax and log-softmax of each row (the last dimension). The row's maximum is subtracted first, so that
+// nothing overflows.
 //   y = exp(x) / sum exp(x)       dx = y (dy - sum y dy)
 //   y = x - log sum exp(x)        dx = dy - exp(y) sum dy
-// A warp takes a row, its lanes neighbouring columns, so that reads and writes are contiguous; maximum and
-// sum go over the lanes by butterfly, and what is read again comes from the cache. Sums are in double. Floor
-// in float: 8 bytes an element forward, 12 backward; one exponential an element.
+// A warp takes a row and its lanes take neighbouring columns, so reads and writes are contiguous. A butterfly
+// combines the lanes' maxima and sums; repeated reads hit the cache. Sums are in double.
+// Floor in float: 8 bytes per element forward, 12 backward; one exponential per element.
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
 

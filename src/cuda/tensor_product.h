@@ -1,21 +1,21 @@
-// The matrix product on tensor cores: float32 operands rounded to tf32 on the way, or operands stored as
-// bf16, multiplied by mma.sync and summed in float32. docs/kernels/tensor-cores.md draws what is said here.
-//   A block makes a tile of y, 128 x 128 by 8 warps or 64 x 64 by 4, walking along k in steps of 64 bytes: 16
-//   float32 or 32 bf16. Four stages of shared memory hold the next steps' operands, which cp.async brings
-//   while the present one is multiplied: 16 bytes a thread along the contiguous dimension, so that a warp
-//   reads whole lines of 32 to 512 bytes; single elements where the rows are not aligned; zeros beyond any
-//   edge. One barrier a step.
-//   A warp makes 64 x 32 (32 x 32) of the tile in pieces of 16 x 8, the accumulators of mma. Lane 4 g + t
-//   holds, of rows g and g + 8 of A and column g of B, the elements k = 4 t ... 4 t + 3. mma numbers its k
-//   otherwise, but a sum does not mind in which order both operands are read, and so one word of 16 (8) bytes
-//   brings what a lane needs of 16 k, for tf32 (two mma) as for bf16 (one).
-//   Bank conflicts: 16 k of an operand whose k is contiguous lie as [outer][16]: the lanes that are served
-//   together read 128 neighbouring bytes. Those of one whose outer dimension is contiguous lie as
-//   [16][outer]. In float32, 8 elements of padding after every 4 rows let a warp's 4 x 8 words meet all
-//   banks; in bf16, 8 after every row and 16 more in the middle do so for the 8 rows of a matrix of ldmatrix.
+// The matrix product on tensor cores: mma.sync multiplies float32 operands rounded to tf32, or operands
+// stored as bf16, and sums in float32. docs/kernels/tensor-cores.md has drawings.
+//   Blocks: a block computes a tile of y, 128 x 128 with 8 warps or 64 x 64 with 4. It walks along k in steps
+// of 64 bytes: 16 float32 or 32 bf16. Shared memory has four stages, so cp.async loads the operands of later
+// steps while the current step is multiplied. A thread copies 16 bytes along the contiguous dimension, so
+// that a warp reads whole lines of 32 to 512 bytes. Unaligned rows are copied element by element, and
+// elements beyond an edge become 0. There is one barrier per step.
+//   Warps: a warp computes 64 x 32 (32 x 32) of the tile in pieces of 16 x 8, the accumulators of mma. Lane
+// 4 g + t holds elements k = 4 t ... 4 t + 3 of rows g and g + 8 of A and of column g of B. mma numbers k
+// differently, but the order does not matter as long as both operands use the same one. So one word of 16
+// (bf16: 8) bytes holds what a lane needs of a row or column for 16 k: two mma in tf32, one in bf16.
+//   Bank conflicts: if k is contiguous, a slice of 16 k is stored as [outer][16], and the lanes that are
+// served together read 128 adjacent bytes. If the outer dimension is contiguous, it is stored as [16][outer].
+// In float32, 8 elements of padding after every 4 rows spread a warp's 4 x 8 words over all banks. In bf16,
+// 8 elements after every row and 16 more in the middle do the same for the 8 rows of an ldmatrix matrix.
 //   Floor: 2 M N K operations, M K + K N + M N elements. A tile of size s moves 2 s elements per k for s^2
-//   multiply-adds: s operations an element, s / 4 a byte of float32 (32 or 16), s / 2 of bf16 (64 or 32). A
-//   warp reads 96 elements of shared memory per k for 2048 multiply-adds (64 for 1024).
+// multiply-adds: s operations per element, s / 4 per byte of float32 (32 or 16), s / 2 per byte of bf16 (64
+// or 32). A warp reads 96 elements of shared memory per k for 2048 multiply-adds (64 for 1024).
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@
 
 #include "cuda/product_operands.h"
 
-// The registers of the large tile are all taken: a loop over slices stays one.
+// The large tile uses all registers, so loops over slices must not be unrolled.
 #if FER_GPU_SIMT
 #define FER_NO_UNROLL
 #else
@@ -35,21 +35,21 @@ namespace fer::FER_DEVICE_NAMESPACE {
 template <typename Element, int size_>
 struct TensorTile {
   static constexpr int size = size_, stages = 4;
-  static constexpr int slice = 16;  ///< k that mma takes, together
-  static constexpr int slices = 64 / static_cast<int>(sizeof(Element)) / slice;  ///< a stage
+  static constexpr int slice = 16;  ///< values of k per call of mma() below
+  static constexpr int slices = 64 / static_cast<int>(sizeof(Element)) / slice;  ///< per stage
   static constexpr int depth = slices * slice;
-  static constexpr int warp_m = size / 2, warp_n = 32;  ///< what a warp makes
+  static constexpr int warp_m = size / 2, warp_n = 32;  ///< a warp's part of the tile
   static constexpr int warps_n = size / warp_n;
   static constexpr int threads = 2 * warps_n * warp_size;
-  static constexpr int blocks_m = warp_m / 16, blocks_n = warp_n / 8;  ///< mma's, a warp
-  static constexpr int least_part = 256;                               ///< of k, worth a block of its own
+  static constexpr int blocks_m = warp_m / 16, blocks_n = warp_n / 8;  ///< pieces of 16 x 8 per warp
+  static constexpr int least_part = 256;                               ///< TileShape::least_part
   static constexpr bool halves = sizeof(Element) == 2;                 ///< bf16
   static constexpr int padding = halves ? slice * 8 + 16 : slice / 4 * 8;
-  static constexpr int slice_elements = size * slice + padding;  ///< of an operand
-  static constexpr int elements = slices * slice_elements;       ///< of its stage
+  static constexpr int slice_elements = size * slice + padding;  ///< per operand
+  static constexpr int elements = slices * slice_elements;       ///< of a stage, per operand
 };
 
-/// Where element (outer, k) of a slice lies; of neighbours in memory, 16 bytes stay neighbours.
+/// The index of element (outer, k) in a slice. Aligned pieces of 16 bytes in memory stay contiguous.
 template <typename Tile, bool inner_contiguous>
 __device__ __forceinline__ int staged_at(int outer, int k) {
   if constexpr (inner_contiguous) return outer * Tile::slice + k;
@@ -57,8 +57,8 @@ __device__ __forceinline__ int staged_at(int outer, int k) {
   return k * Tile::size + k / 4 * 8 + outer;
 }
 
-/// to = from, or 0, when its group is waited for. A single bf16 is less than cp.async can copy: it is copied
-/// at once.
+/// Starts an asynchronous copy to = from, or to = 0 if not `inside`. A single bf16 is too small for cp.async
+/// and is copied immediately.
 template <int width, typename Element>
 __device__ __forceinline__ void start_copy(Element* to, const Element* from, bool inside) {
   constexpr int bytes = width * static_cast<int>(sizeof(Element));
@@ -74,7 +74,7 @@ template <typename Tile, int width, typename Loader>
 __device__ __forceinline__ void start_slice(const Loader& loader, const typename Loader::Outer* places, int k,
                                             int end, typename Loader::Element* slice) {
   constexpr bool inner_contiguous = Loader::inner_contiguous;
-  constexpr int line = (inner_contiguous ? Tile::slice : Tile::size) / width;  // copies a line
+  constexpr int line = (inner_contiguous ? Tile::slice : Tile::size) / width;  // copies per line
   constexpr int each = Tile::size * Tile::slice / width / Tile::threads;
   static_assert(each * width * Tile::threads == Tile::size * Tile::slice && Tile::threads % line == 0);
   const int thread = static_cast<int>(threadIdx.x);
@@ -102,7 +102,7 @@ __device__ __forceinline__ void start_slice(const Loader& loader, const typename
   }
 }
 
-/// The same for a stage. pieces: whether 16 bytes may be copied at once.
+/// The same for a whole stage. pieces: whether to copy 16 bytes at a time.
 template <typename Tile, typename Loader>
 __device__ __forceinline__ void start_stage(const Loader& loader, const typename Loader::Outer* places, int k,
                                             int end, bool pieces, typename Loader::Element* stage) {
@@ -117,13 +117,13 @@ __device__ __forceinline__ void start_stage(const Loader& loader, const typename
   }
 }
 
-/// A lane's registers of one row of A, or column of B, for 16 k: four tf32 or two pairs of bf16.
+/// A lane's registers for one row of A or column of B and 16 k: four tf32 or two pairs of bf16.
 template <typename Element>
 struct alignas(8) Operand {
   std::uint32_t r[std::is_same_v<Element, bf16> ? 2 : 4];
 };
 
-/// A lane's operand of row or column `outer`.
+/// A lane's operand for row or column `outer`.
 template <typename Tile, typename Loader>
 __device__ __forceinline__ Operand<typename Loader::Element> operand_of(const typename Loader::Element* slice,
                                                                         int outer, int t) {
@@ -146,8 +146,8 @@ __device__ __forceinline__ Operand<typename Loader::Element> operand_of(const ty
   return x;
 }
 
-/// Those of rows, or columns, first + g and first + 8 + g. Where k is not contiguous, ldmatrix gathers the
-/// pairs of bf16: its matrices are the two groups of rows times the two registers.
+/// A lane's operands for rows (or columns) first + g and first + 8 + g. If k is not contiguous, ldmatrix
+/// gathers the pairs of bf16: one matrix for each of the two groups of rows and two registers.
 template <typename Tile, typename Loader>
 __device__ __forceinline__ void operands_of(const typename Loader::Element* slice, int first, int lane,
                                             Operand<typename Loader::Element>& low,
@@ -180,7 +180,7 @@ __device__ __forceinline__ void mma(float (&sums)[4], const Operand<bf16>& low, 
   mma_m16n8k16_bf16(sums, a, column.r, sums);
 }
 
-/// pieces_a, pieces_b: whether the operand is copied in pieces of 16 bytes.
+/// pieces_a, pieces_b: whether to copy the operand in pieces of 16 bytes.
 template <int size, typename LoaderA, typename LoaderB, typename Store>
 __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::threads, 2)
     tensor_product_kernel(LoaderA a, LoaderB b, Store store, ProductShape shape, bool pieces_a, bool pieces_b,
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   using Tile = TensorTile<Element, size>;
   FER_SHARED(typename LoaderA::Outer, rows, [size]);
   FER_SHARED(typename LoaderB::Outer, columns, [size]);
-  // Where the rows' sums go, and their bias, from the tile's first column on; nullptr: nowhere, none.
+  // Where each row's sums go, and the bias, from the tile's first column on. nullptr: no such row, no bias.
   FER_SHARED(void*, outputs, [size]);
   FER_SHARED(const float*, bias, [1]);
   FER_DYNAMIC_SHARED(Element, stages_a);
@@ -213,7 +213,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   __syncthreads();
 
   const int steps = place.begin < place.end ? ceil_div(place.end - place.begin, Tile::depth) : 0;
-  const auto start = [&](int step) {  // a group of copies a step, an empty one after the last
+  const auto start = [&](int step) {  // one group of copies per step, an empty one after the last step
     if (step < steps) {
       const int k = place.begin + step * Tile::depth, at = step % Tile::stages * Tile::elements;
       start_stage<Tile>(a, rows, k, place.end, pieces_a, stages_a + at);
@@ -225,13 +225,13 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   const int lane = thread % warp_size, warp = thread / warp_size, g = lane / 4, t = lane % 4;
   const int row = warp / Tile::warps_n * Tile::warp_m, column = warp % Tile::warps_n * Tile::warp_n;
   const int width = shape.n - place.n0;                           // columns from the tile's first on
-  const bool useful = outputs[row] != nullptr && column < width;  // of the warp as a whole
+  const bool useful = outputs[row] != nullptr && column < width;  // the same for the whole warp
   float sums[Tile::blocks_m][Tile::blocks_n][4] = {};
-  float of_a = 0;  // of row `thread` of the tile of A, as it lies in memory: nothing is rounded yet
+  float of_a = 0;  // the sum of row `thread` of the tile of A; shared memory holds it unrounded
   for (int step = 0; step < Tile::stages - 1; ++step) start(step);
   for (int step = 0; step < steps; ++step) {
     cp_async_wait<Tile::stages - 2>();  // this thread's copies of this step have arrived
-    __syncthreads();                    // and everyone's; and everyone has left the stage that is filled next
+    __syncthreads();                    // all threads' copies have; the stage to be filled next is free
     start(step + Tile::stages - 1);
     if constexpr (Store::sums_a) {
       if (thread < size && place.n0 == 0 && store.sums != nullptr) {
@@ -268,7 +268,7 @@ __global__ void __launch_bounds__(TensorTile<typename LoaderA::Element, size>::t
   }
   if (!useful) return;
 
-  // Lane 4 g + t has columns 2 t and 2 t + 1 of rows g and g + 8: four lanes write one sector of 32 bytes.
+  // Lane 4 g + t has columns 2 t and 2 t + 1 of rows g and g + 8. Four lanes write one sector of 32 bytes.
   const float* added = bias[0];
   FER_UNROLL
   for (int i = 0; i < 2 * Tile::blocks_m; ++i) {
@@ -298,8 +298,8 @@ void tensor_product_in_tiles(Backend& owner, gpu::Stream stream, index_t m, inde
   });
 }
 
-/// y(m, n) = sum over k of A(m, k) B(k, n) for all batches, m and n; A and B of float32, which are rounded to
-/// tf32, or bf16.
+/// y(m, n) = sum over k of A(m, k) B(k, n) for all batches, m and n. A and B are float32, rounded to tf32, or
+/// bf16.
 template <typename LoaderA, typename LoaderB, typename Store>
 void tensor_product(Backend& owner, gpu::Stream stream, index_t m, index_t n, index_t k, index_t batches,
                     const LoaderA& a, const LoaderB& b, const Store& store) {

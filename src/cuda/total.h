@@ -1,19 +1,19 @@
-// Sums that end in one number: losses and norms. Every block adds its terms in double, and a second launch of
-// one block adds the blocks' sums in their order; where one block suffices it writes the result itself. The
-// order depends on the number of terms alone.
+// Sums that end in one number: losses and norms. Every block adds its terms in double, and a second launch
+// with one block adds the blocks' sums in a fixed order. If there is only one block, it writes the result
+// itself. The order depends only on the number of terms.
 #pragma once
 
 #include "cuda/op_support.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// Takes the sum of a block. partial null: there is one block, whose sum is the total.
+/// Receives the sum of each block. If `partial` is null, there is one block and its sum is the total.
 template <typename Finish>
 struct TotalSink {
   double* partial;
   Finish finish;
 
-  /// Adds up `value` over the block, which is a multiple of 32 threads that all call.
+  /// Adds up `value` over the block. All its threads must call; their number is a multiple of 32.
   __device__ __forceinline__ void add(double value) const {
     const double sum = block_sum(value);
     if (thread_rank() != 0) return;
@@ -25,7 +25,7 @@ struct TotalSink {
   }
 };
 
-/// finish(partial[0] + partial[1] + ...): one block, each thread every 256th part, then a tree.
+/// finish(sum of partial). One block: each thread adds every 256th part, then a tree adds the threads' sums.
 template <typename Finish>
 __global__ void total_kernel(const double* partial, index_t parts, Finish finish) {
   double sum = 0;
@@ -34,7 +34,8 @@ __global__ void total_kernel(const double* partial, index_t parts, Finish finish
   if (threadIdx.x == 0) finish(sum);
 }
 
-/// Calls launch(sink) for a kernel of `blocks` blocks, each of which calls sink.add once, then finish(total).
+/// launch(sink) launches a kernel of `blocks` blocks, each of which calls sink.add once. finish(total) runs
+/// on the device after the last sum.
 template <typename Finish, typename Launch>
 void total(Backend& owner, gpu::Stream stream, index_t blocks, Finish finish, const Launch& launch) {
   const DeviceArray<double> partial(owner, blocks > 1 ? blocks : 0);

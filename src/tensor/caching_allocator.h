@@ -1,5 +1,5 @@
-// Keeps released blocks for reuse. A training step requests the same sizes as the step before, so it takes
-// nothing from the system. Every backend puts this on top of its own raw allocation.
+// Keeps released blocks for reuse. A training step requests the same sizes as the previous one, so it takes
+// nothing from the system. Every backend uses this on top of its own raw allocation.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +28,10 @@ class CachingAllocator {
                    Caching caching = Caching::on);
   ~CachingAllocator();
 
-  /// At least `bytes` bytes. DeviceError with this allocator's figures if there is no room.
+  /// Allocates at least `bytes` bytes. Throws DeviceError with this allocator's figures if there is no room.
   void* allocate(std::size_t bytes);
   void release(void* data, std::size_t bytes) noexcept;
-  /// Releases everything that is not in use to the system.
+  /// Returns all blocks that are not in use to the system.
   void trim();
 
   MemoryStats stats() const;

@@ -65,7 +65,7 @@ Device device_of(const dlpack::Device& device) {
       return Device::cpu;
     case dlpack::cuda:
     case dlpack::cuda_managed: {
-      backend(Device::cuda);  // DeviceError if there is none; fixes the choice of the GPU
+      backend(Device::cuda);  // throws DeviceError if there is none; makes the choice of the GPU final
       const int ours = take_selected_gpu();
       require<DeviceError>(device.id == ours, "from_dlpack: a tensor on GPU ", device.id,
                            ", and this process computes on GPU ", ours);

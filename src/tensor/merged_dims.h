@@ -1,6 +1,6 @@
-// The dimensions that an operation walks over, innermost first, after merging neighbours whose strides allow
-// it in all of its tensors. The usual cases become one or two dimensions. Plain arrays, because kernels take
-// them by value.
+// The dimensions that an operation loops over, innermost first. Neighbours are merged if their strides allow
+// it in all of the operation's tensors, so the usual cases have one or two dimensions. They are plain arrays,
+// because kernels take them by value.
 #pragma once
 
 #include <cstdint>

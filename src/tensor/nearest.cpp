@@ -25,7 +25,7 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-/// A name, which may come from a file, made fit for a message.
+/// Makes a name, which may come from a file, fit for a message: replaces control characters and shortens it.
 std::string shown(std::string_view name) {
   constexpr std::size_t most = 80;
   std::string text(name.substr(0, most));

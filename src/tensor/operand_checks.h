@@ -1,5 +1,5 @@
-// What all devices require of an operation's tensors, so that they reject the same input with the same
-// message.
+// Checks of an operation's tensors, shared by all devices, so that they reject the same input with the same
+// message. They throw ShapeError.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ void check_permutation(const Tensor& x, std::span<const int> order, const Tensor
 void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, std::int64_t start);
 
 /// images: N x H x W x 1 or 3, with one transform each; erased rectangles lie inside. y: N x H x W x 3.
+/// Throws ConfigError unless all deviations are positive.
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                              const float std[3], const Tensor& y);
 

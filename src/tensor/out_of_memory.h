@@ -1,4 +1,5 @@
-// The error of a device without room: what was requested by whom, what there is, and what helps.
+// The error of a device that is out of memory. It says who requested how much, what is in use, and what
+// helps.
 #pragma once
 
 #include <cstddef>

@@ -19,8 +19,8 @@ ResizeFilter resize_filter(int input, int output) {
   filter.weights.assign(outputs * width, 0);
   std::vector<double> w(width);
   for (std::size_t o = 0; o < outputs; ++o) {
-    // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow rounds by adding one half, and this is to be its
-    // result.
+    // NOLINTBEGIN(bugprone-incorrect-roundings): Pillow rounds by adding one half, and the results must be
+    // equal.
     const double center = (static_cast<double>(o) + 0.5) * scale;
     const int first = std::max(static_cast<int>(center - support + 0.5), 0);
     const int last = std::min(static_cast<int>(center + support + 0.5), input);

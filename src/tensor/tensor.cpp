@@ -42,7 +42,7 @@ Storage::~Storage() {
   }
   if (!deleter) return;
   if (device != Device::cpu) {
-    // The owner may reuse the memory at once, and does not know the queue of the device's pending reads.
+    // The owner may reuse the memory immediately, and does not know of reads that are queued on the device.
     try {
       backend(device).synchronize();
     } catch (const Error&) {

@@ -14,7 +14,7 @@
 namespace fer {
 
 struct GradcheckOptions {
-  double step = 1e-5;       ///< of the central difference, relative to max(1, |x|)
+  double step = 1e-5;       ///< of the central difference, times max(1, |x|)
   double tolerance = 1e-6;  ///< on |got - expected| / max(1, |expected|)
   std::int64_t max_elements =
       200;  ///< checked per input, spread evenly over it by a fixed random choice; 0: all

@@ -1,4 +1,4 @@
-// Operation: the name and attributes that record() gets beside the inputs. Tracer: observes these calls.
+// Operation: the name and attributes that record() gets besides the inputs. Tracer: observes these calls.
 //
 //   return record({"conv2d", {{"stride", options.stride}}}, std::move(y), {x, weight}, backward);
 #pragma once

@@ -1,8 +1,8 @@
 // Profiler: where the time of a step goes, by operation and by module, forward and backward.
 //
-//   fer::Profiler profiler;                 // records this thread's operations from here on
+//   fer::Profiler profiler;                 // records this thread's operations until destroyed or stopped
 //   loss = model(x); loss.backward();
-//   std::cout << profiler.table();          // until it is destroyed or stopped
+//   std::cout << profiler.table();
 //
 // Forward: an operation's time starts where the previous operation was recorded, so the time between two
 // operations (allocation, checks) counts toward the second. Backward: the time of its backward function. The
@@ -46,7 +46,7 @@ class Profiler {
   /// Two text tables, by operation and by module (paths cut to `module_depth` names): calls, milliseconds,
   /// share.
   std::string table(int module_depth = 2) const;
-  /// In the format of chrome://tracing and Perfetto.
+  /// The events in the format of chrome://tracing and Perfetto.
   std::string chrome_trace() const;
 
   /// The profiler of this thread; null if there is none.

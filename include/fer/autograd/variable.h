@@ -65,13 +65,13 @@ class Variable {
   /// have one element. Saved values are freed on the way unless `retain_graph` keeps them for another call.
   void backward(const Tensor& cotangent = {}, bool retain_graph = false) const;
 
-  /// The same value, outside of the graph.
+  /// A constant with the same value, not connected to the graph.
   Variable detach() const;
   /// The node that produced this; null for leaves and under NoGrad.
   const std::shared_ptr<Node>& node() const;
   /// Identity of the underlying variable (copies of a Variable share it).
   const void* id() const { return state_.get(); }
-  /// Expires with the last copy.
+  /// Expires with the last copy of this Variable.
   std::weak_ptr<const void> watch() const { return state_; }
 
  private:
@@ -118,7 +118,7 @@ Variable record(const Operation& operation, Tensor value, const std::vector<Vari
 
 /// For use inside a BackwardFunction: takes the gradient accumulated so far for the node's input `input`. The
 /// function must include it in the gradient that it returns. Undefined if there is none yet or if others may
-/// still read it. If a kernel can add it on the way, the engine saves one pass over memory.
+/// still read it. If a kernel adds it while it writes its own gradient, this saves a pass over memory.
 Tensor take_pending_gradient(std::size_t input);
 
 /// A tensor saved for backward, or its recipe. get() throws AutogradError if the tensor, or a tensor that the

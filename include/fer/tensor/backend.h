@@ -83,7 +83,7 @@ struct SgdSlot {
 };
 /// One parameter of SAM's ascent and restore steps. All tensors have the same shape.
 struct SamSlot {
-  Tensor param, grad, saved;  ///< grad is undefined if the parameter does not move
+  Tensor param, grad, saved;  ///< grad is undefined if the parameter stays as it is
 };
 
 /// What preprocess_images does to one image, in this order: flip, normalise, erase.
@@ -107,7 +107,7 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual Device device() const = 0;
-  /// What runs the kernels, for display: "cpu (AVX2, 2 threads)".
+  /// Text to display that describes what runs the kernels: "cpu (AVX2, 2 threads)".
   virtual std::string description() const = 0;
 
   // --- memory (memory.cpp) --------------------------------------------------------------------------
@@ -275,7 +275,7 @@ class Backend {
 
   // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
   /// Element i of x is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >= p; else 0.
-  /// It is its own backward, because the same key draws the same mask. y may be x.
+  /// Backward is the same function, because the same key gives the same mask. y may be x.
   virtual void dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) = 0;
 
   // --- classification losses (cross_entropy.cpp): scores N x K, labels int64 N -------------------------
@@ -328,8 +328,8 @@ class Backend {
   virtual void sam_ascend(std::span<SamSlot> slots, double rho, const Tensor& norm) = 0;
   /// Undoes sam_ascend: param = saved, bit for bit.
   virtual void sam_restore(std::span<SamSlot> slots) = 0;
-  /// norm (float64 scalar): the square root of the sum of squares over all tensors, summed in float64 in a
-  /// fixed order.
+  /// norm (float64 scalar) = the square root of the sum of squares of all elements of all tensors, summed in
+  /// float64 in a fixed order.
   virtual void global_norm(std::span<const Tensor> tensors, Tensor& norm) = 0;
 
   // --- images (image.cpp) -------------------------------------------------------------------------------

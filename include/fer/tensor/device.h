@@ -7,8 +7,8 @@
 
 namespace fer {
 
-/// cpu: Eigen, Highway and OpenMP. cuda: the kernels of src/cuda on a GPU. simt: the same kernels, run on
-/// the CPU thread by thread by the executor of src/simt.
+/// cpu: the kernels of src/cpu, with Highway and OpenMP. cuda: the kernels of src/cuda on a GPU. simt: the
+/// kernels of src/cuda on the CPU, run thread by thread by the executor of src/simt.
 enum class Device { cpu, simt, cuda };
 
 std::string_view name_of(Device device);

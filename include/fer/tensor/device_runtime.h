@@ -1,6 +1,6 @@
-// What a device with a work queue offers beside computing: graph capture and replay, timing by events, copies
-// that overlap with kernels, and a choice of math library. cuda has all of it. simt runs the same code, so
-// that its logic is tested without a GPU. The CPU computes synchronously and has none of it.
+// What a device with a work queue offers besides computing: graph capture and replay, timing by events,
+// copies that overlap with kernels, and a choice of math library. cuda has all of these. simt runs the same
+// code, so that its logic is tested without a GPU. The CPU computes synchronously and has none of them.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +34,10 @@ class DeviceEvent {
 class DeviceGraph {
  public:
   virtual ~DeviceGraph() = default;
-  /// Launches all of it in one call. Random layers draw the numbers of the step that is `advance` steps after
-  /// the captured one (RandomKey::index + advance).
+  /// Launches the captured work in one call. Random layers draw the numbers of the step that is `advance`
+  /// steps after the captured one (RandomKey::index + advance).
   virtual void replay(std::uint64_t advance = 0) = 0;
-  /// The number of kernels and copies in it.
+  /// The number of captured kernels and copies.
   virtual std::size_t operations() const = 0;
 };
 
@@ -55,8 +55,8 @@ std::unique_ptr<DeviceGraph> capture_graph(Device device, const std::function<vo
 /// Whether work for `device` is being captured; until the capture ends, values cannot be read.
 bool is_capturing(Device device);
 
-/// What computes matrix products and convolutions on the device cuda: the kernels of src/cuda (native), or
-/// cuBLAS and cuDNN (library).
+/// How the device cuda computes matrix products and convolutions: with the kernels of src/cuda (native), or
+/// with cuBLAS and cuDNN (library).
 enum class MathMode { native, library };
 std::string_view name_of(MathMode mode);
 /// "native" or "library"; anything else is a ConfigError that lists them.

@@ -12,7 +12,7 @@
 namespace fer {
 
 /// float16 and bfloat16 are storage types: files use them, and with Precision::bf16 a network's activations
-/// are stored as bfloat16. Arithmetic is float32.
+/// are stored as bfloat16. Arithmetic on them is in float32.
 enum class DType : std::uint8_t { float32, float64, float16, bfloat16, int64, int32, uint8 };
 
 /// Bytes of one element.

@@ -89,9 +89,9 @@ void manual_seed(std::uint64_t seed);
 /// The key of a parameter's initial value: different at each call; manual_seed() restarts the series of keys.
 RandomKey initial_value_key(std::uint64_t purpose);
 
-/// While alive, dropout and other random layers of this thread draw by this seed and step. Outside of any
-/// scope they draw anew at each call, from the seed of manual_seed() and the number of optimizer steps done
-/// in this thread.
+/// While alive, dropout and other random layers of this thread draw with this seed and step. Outside of any
+/// scope, each call draws different numbers, which depend on the seed of manual_seed() and on the number of
+/// optimizer steps done in this thread.
 class RandomScope {
  public:
   RandomScope(std::uint64_t seed, std::uint64_t step);

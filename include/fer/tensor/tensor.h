@@ -1,5 +1,5 @@
-// Tensor: a shaped, typed, contiguous, row-major array on a device. No gradients here: see
-// autograd/variable.h.
+// Tensor: a shaped, typed, contiguous, row-major array on a device. It has no gradient; a Variable
+// (autograd/variable.h) has.
 //
 //   fer::Tensor x = fer::Tensor::from<float>({2, 3}, {1, 2, 3, 4, 5, 6});
 //   fer::Tensor first_row = x.slice(0, 1);     // shares memory with x
@@ -21,7 +21,7 @@
 
 namespace fer {
 
-/// Returns memory that fer did not allocate to its owner. It must not throw.
+/// Gives memory that fer did not allocate back to its owner. It must not throw.
 using BlobDeleter = std::function<void(void* data)>;
 
 /// A block of device memory, shared by the tensors that view it. `version` counts writes through any of
@@ -101,7 +101,7 @@ class Tensor {
   /// This tensor on another device or with another type; the tensor itself if nothing changes.
   Tensor to(Device device) const;
   Tensor to(DType dtype) const;
-  /// A copy in memory of its own.
+  /// A copy that shares no memory with this tensor.
   Tensor clone() const;
   /// Overwrites all elements; shapes must be equal, type and device may differ.
   void copy_from(const Tensor& source);

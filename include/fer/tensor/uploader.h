@@ -23,7 +23,7 @@ class Uploader {
   Uploader(const Uploader&) = delete;
   Uploader& operator=(const Uploader&) = delete;
 
-  /// Number of an upload under way.
+  /// Identifies an upload in progress.
   using Ticket = int;
 
   /// Starts copying CPU tensors; the caller may overwrite them when it returns. Undefined tensors stay
@@ -36,8 +36,8 @@ class Uploader {
   /// One of two buffers, used in turn.
   struct Slot {
     std::vector<Tensor> device;
-    std::vector<std::shared_ptr<void>> pinned;  ///< one per tensor, of its size
-    std::unique_ptr<DeviceEvent> copied;        ///< after its copies
+    std::vector<std::shared_ptr<void>> pinned;  ///< one per tensor, of the tensor's size
+    std::unique_ptr<DeviceEvent> copied;        ///< after the copies of this slot
     std::unique_ptr<DeviceEvent> read;          ///< after the kernels that read its current contents
   };
 

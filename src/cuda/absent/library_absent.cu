@@ -1,4 +1,4 @@
-// Device cuda in a build without cuBLAS and cuDNN: its own kernels alone.
+// Device cuda in a build without cuBLAS and cuDNN: only fer's own kernels.
 #include "cuda/device_backend.h"
 
 namespace fer {

@@ -41,7 +41,7 @@ cudaDataType type_of(const Tensor& t) {
   }
 }
 
-/// What NVIDIA recommends for Hopper; earlier GPUs need less.
+/// NVIDIA's recommendation for Hopper; earlier GPUs need less.
 constexpr index_t workspace_bytes = 32 << 20;
 
 }  // namespace

@@ -123,7 +123,7 @@ bool is_unsupported(cudnnStatus_t status) {
 
 /// Runs the first algorithm of `ask(count, &found, results)` that is deterministic, rounds no more than the
 /// descriptor allows, and does not fail as unsupported when it runs: heuristics list some that do.
-/// run(algorithm, workspace, its bytes).
+/// run(algorithm, workspace, bytes of the workspace) runs the algorithm.
 template <typename Result, typename Ask, typename Run>
 void run_best(const char* what, const Tensor& image, const Tensor& weight, const Descriptors& descriptors,
               Backend& memory, const Ask& ask, const Run& run) {

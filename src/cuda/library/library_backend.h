@@ -1,4 +1,4 @@
-// The backend of a GPU with cuBLAS and cuDNN beside its own kernels, chosen at run time by MathMode.
+// The backend of a GPU with fer's own kernels, cuBLAS and cuDNN. MathMode chooses between them at run time.
 #pragma once
 
 #include <memory>
