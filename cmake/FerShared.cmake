@@ -6,7 +6,7 @@ if(NOT BUILD_SHARED_LIBS AND NOT FER_BUILD_TESTS)
   set(by_default EXCLUDE_FROM_ALL)
 endif()
 add_library(fer_shared SHARED ${by_default})
-foreach(floor IN ITEMS fer_core fer_autograd fer_formats fer_graph fer_models fer_data fer_training fer_report fer_c)
+foreach(floor IN ITEMS fer_core fer_autograd fer_formats fer_graph fer_models fer_data fer_training fer_inference fer_study fer_report fer_c)
   target_sources(fer_shared PRIVATE $<TARGET_OBJECTS:${floor}>)
   target_link_libraries(fer_shared PRIVATE ${floor})  # for the libraries that it needs
 endforeach()

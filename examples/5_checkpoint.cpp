@@ -17,7 +17,7 @@ int main() try {
   config.preset = "tiny";
   config.model = fer::preset("tiny");
   fer::manual_seed(1);
-  fer::FERNet net(config.model);
+  fer::FERNet net(config.model.fernet());
   net.freeze_landmarks();  // as in training; here its backbone is not trained at all
 
   // Seven successive pictures of a person show the seven expressions.
@@ -33,7 +33,7 @@ int main() try {
   fer::Adam adam(net.parameters(), {.lr = 3e-4});
   const fer::Batch batch = *loader.epoch(0).begin();
   for (int step = 0; step < 12; ++step) {
-    const fer::FERNetOutput out = net(batch.x);
+    const fer::NetworkOutput out = net(batch.x);
     const fer::FERLossParts loss = loss_of(out.scores, out.token, batch.labels);
     adam.zero_grad();
     loss.total.backward();
@@ -50,7 +50,7 @@ int main() try {
   // The loaded network is the saved one: the same scores, to the bit.
   const fer::NoGrad no_grad;
   net.eval();
-  const auto scores = [&](fer::FERNet& of) { return of(batch.x).scores.value().to_vector<float>(); };
+  const auto scores = [&](fer::Network& of) { return of(batch.x).scores.value().to_vector<float>(); };
   if (scores(net) != scores(*classifier.model)) {
     std::cerr << "the loaded network differs from the saved one\n";
     return 1;

@@ -4,7 +4,7 @@
 #include "app/commands.h"
 #include "app/console.h"
 #include "app/interrupt.h"
-#include "fer/training/ablation.h"
+#include "fer/study/ablation.h"
 
 namespace fer::app {
 namespace {

@@ -10,7 +10,7 @@
 #include "app/commands.h"
 #include "app/console.h"
 #include "fer/losses/losses.h"
-#include "fer/models/fernet.h"
+#include "fer/models/registry.h"
 #include "fer/tensor/device_runtime.h"
 #include "fer/training/gradient_graph.h"
 #include "fer/training/optimizer.h"
@@ -20,8 +20,8 @@
 namespace fer::app {
 namespace {
 
-/// A batch of images of the preset's size.
-Variable images(const FERNet& model, int batch, Device device) {
+/// A batch of images of the model's size.
+Variable images(const Network& model, int batch, Device device) {
   const std::int64_t side = model.config().image_size;
   Random random({1, fnv1a64("bench.images"), 0});
   std::vector<float> values(static_cast<std::size_t>(batch * side * side * 3));
@@ -30,7 +30,7 @@ Variable images(const FERNet& model, int batch, Device device) {
 }
 
 /// Bytes of all weights, plus the gradients and Adam's two moments of the trained ones.
-double state_bytes(const FERNet& model) {
+double state_bytes(const Network& model) {
   double bytes = 0;
   for (const NamedVariable& p : model.named_parameters()) {
     bytes += static_cast<double>(p.variable.value().bytes()) * (p.variable.requires_grad() ? 4 : 1);
@@ -49,9 +49,9 @@ double median(const std::vector<double>& sorted) {
   return sorted[sorted.size() / 2];
 }
 
-std::unique_ptr<FERNet> make_model(const BenchOptions& options) {
+std::unique_ptr<Network> make_model(const BenchOptions& options) {
   const SkipInit skip;
-  auto model = std::make_unique<FERNet>(preset(options.preset));
+  std::unique_ptr<Network> model = make_network(model_config(options.preset));
   model->initialise(1);
   model->freeze_landmarks();
   model->to(options.device);
@@ -91,6 +91,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
   model->train();
   Adam adam(model->parameters(), {.lr = 3.5e-5});
   FERLossConfig config;
+  if (!model_config(options.preset).for_faces()) config.auxiliary = AuxiliaryLoss::none;
   config.neutral = model->config().classes - 1;
   const FERLoss criterion(config);
   std::vector<Measurement> all;
@@ -103,7 +104,7 @@ std::vector<Measurement> bench_train(const BenchOptions& options,
     std::uint64_t step = 0;
     backend(options.device).reset_peak_memory();
     const auto compute = [&] {
-      const FERNetOutput out = (*model)(x);
+      const NetworkOutput out = (*model)(x);
       criterion(out.scores, out.token, truth).total.backward();
     };
     std::unique_ptr<GradientGraph> graph;
@@ -239,8 +240,8 @@ Command add_bench(CLI::App& program) {
           "ops, model (inference), train (a whole step) or scaling (inference against batch and threads)")
       ->required()
       ->check(one_of({"ops", "model", "train", "scaling"}));
-  command->add_option("--preset", flags->options.preset, "paper, small, ...")
-      ->check(known_words(preset_names()))
+  command->add_option("--model,--preset", flags->options.preset, "paper, small, resnet18, ...")
+      ->check(known_words(model_names()))
       ->capture_default_str();
   command
       ->add_option("--batch", flags->options.batches,
@@ -261,8 +262,8 @@ Command add_bench(CLI::App& program) {
   add_precision_flag(*command, flags->precision);
   command->add_flag("--json", flags->json, "print the result as JSON");
   add_examples(*command, {{"fer bench ops --only conv2d", "some operations, beside this machine's peaks"},
-                          {"fer bench model --preset small --batch 1 8", "inference"},
-                          {"fer bench train --preset paper --batch 16 --json", "a training step, as JSON"},
+                          {"fer bench model --model small --batch 1 8", "inference"},
+                          {"fer bench train --model paper --batch 16 --json", "a training step, as JSON"},
                           {"fer bench scaling --svg scaling.svg", "batches and threads, with a chart"}});
   return [flags] {
     return run(flags->options, flags->what, flags->device, flags->precision, flags->svg, flags->json);

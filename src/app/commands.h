@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "app/usage.h"
+#include "fer/inference/classifier.h"
 #include "fer/tensor/device.h"
 #include "fer/training/config.h"
-#include "fer/training/evaluate.h"
 
 namespace fer::app {
 

@@ -41,10 +41,11 @@ std::string bar(double share) {
   return "[" + std::string(full, '=') + std::string(static_cast<std::size_t>(width) - full, ' ') + "] ";
 }
 
-/// "landmarks epoch 2/10"; the expression stage has no name.
+/// "landmarks epoch 2/10"; the main stage is not named.
 template <typename Report>
 std::string epoch_text(const Report& report) {
-  return concat(report.stage, report.stage.empty() ? "" : " ", "epoch ", report.epoch, "/", report.epochs);
+  return concat(report.stage == main_stage ? "" : report.stage + " ", "epoch ", report.epoch, "/",
+                report.epochs);
 }
 
 /// "epoch 2/10 [====    ] 12/118  loss 1.2034  cross_entropy 1.1  75 images/s  3 min 10 s left".
@@ -145,7 +146,7 @@ void ConsoleObserver::end_profile() {
 }
 
 void ConsoleObserver::on_step(const StepReport& report) {
-  if (profile_steps_ > 0 && report.stage.empty()) on_profiled_step();
+  if (profile_steps_ > 0 && report.stage == main_stage) on_profiled_step();
   if (quiet_) return;
   const auto now = steady_clock::now();
   const double wait = terminal_ ? bar_seconds : line_seconds;

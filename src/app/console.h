@@ -21,7 +21,7 @@ class ConsoleObserver : public TrainingObserver {
  public:
   /// `quiet` omits the steps.
   explicit ConsoleObserver(bool quiet);
-  /// Profiles `steps` steps, beginning with the third step of the expression stage. Then prints the tables
+  /// Profiles `steps` steps, beginning with the third step of the main stage. Then prints the tables
   /// and writes a trace for chrome://tracing to `trace`. IoError if it cannot be written.
   void profile(int steps, std::string trace, Device device);
   /// Call when the training is over: prints the profile even if there were fewer steps.

@@ -7,16 +7,18 @@
 #include "fer/models/fernet.h"
 #include "fer/models/known_networks.h"
 #include "fer/models/onnx_export.h"
+#include "fer/models/registry.h"
 #include "fer/nearest.h"
-#include "fer/training/evaluate.h"
+#include "fer/training/checkpoint.h"
+#include "fer/training/network_description.h"
 #include "formats/json_document.h"
 
 namespace fer::app {
 namespace {
 
 struct ConvertOptions {
-  std::string input, output, key, names, colour;
-  std::vector<std::string> strip;
+  std::string input, output, key, names, model, colour;
+  std::vector<std::string> strip, class_names;
   double face_share = 0;
   bool list = false, json = false;
 };
@@ -36,6 +38,30 @@ std::vector<NamedShape> wanted_by(const std::string& kind) {
                    : kind == "mobilefacenet" ? static_cast<Module&>(landmarks)
                                              : static_cast<Module&>(net);
   return shapes_of(module.state_dict());
+}
+
+/// Weights of another program, described by --model and --class-names: fer can then use them like its own.
+struct Adopted {
+  StateDict tensors;
+  NetworkDescription description;
+};
+
+Adopted adopt(const ConvertOptions& options, const StateFile& file) {
+  require<ConfigError>(!describes_network(file.metadata), "convert: '", options.input,
+                       "' says itself which network it holds; leave --model out");
+  require<ConfigError>(options.class_names.size() >= 2,
+                       "convert: --model needs --class-names: the classes in the order of the scores");
+  NetworkDescription description;
+  RunConfig& config = description.config;
+  select_model(config, options.model);
+  config.data.name = "folder";  // whose pictures are as those of most data sets
+  config.model.set_classes(static_cast<std::int64_t>(options.class_names.size()));
+  description.class_names = options.class_names;
+  description.input = input_spec(config);
+  const std::unique_ptr<Network> network = make_network(config, file.tensors, options.input);
+  const MatchReport report = load_weights(file.tensors, options.input, *network, network->public_names());
+  if (!options.json) std::cout << report.text();
+  return {network->state_dict(), std::move(description)};
 }
 
 /// The facts about the file besides its tensors.
@@ -67,9 +93,19 @@ void list(const StateFile& file) {
   }
 }
 
+/// Applies --colour and --face-share.
+void state_input(const ConvertOptions& options, NetworkDescription& description) {
+  if (!options.colour.empty()) {
+    description.input.colour = parse_input_colour(options.colour);
+    description.note.clear();  // the note says that the colour was unknown
+  }
+  if (options.face_share > 0) description.input.face_share = options.face_share;
+}
+
 /// The file's description of its network, changed by --colour and --face-share; none for files that fer train
 /// did not write.
 std::optional<NetworkDescription> description(const ConvertOptions& options, const StateFile& file) {
+  if (!options.model.empty()) return std::nullopt;  // adopt() describes them
   if (!describes_network(file.metadata)) {
     require<ConfigError>(options.colour.empty() && options.face_share == 0,
                          "convert: --colour and --face-share are said of a network, and '", options.input,
@@ -77,11 +113,7 @@ std::optional<NetworkDescription> description(const ConvertOptions& options, con
     return std::nullopt;
   }
   NetworkDescription description = parse_description(file.metadata, options.input);
-  if (!options.colour.empty()) {
-    description.input.colour = parse_input_colour(options.colour);
-    description.note.clear();  // the note says that the colour was unknown
-  }
-  if (options.face_share > 0) description.input.face_share = options.face_share;
+  state_input(options, description);
   return description;
 }
 
@@ -96,13 +128,17 @@ nlohmann::ordered_json listed(const StateFile& file) {
 }
 
 /// Exports the inference graph of a file that describes its network.
-void export_to_onnx(const ConvertOptions& options, const Metadata& metadata) {
+void export_to_onnx(const ConvertOptions& options, const StateFile& file) {
   require<ConfigError>(
-      options.key.empty() && options.names.empty() && options.strip.empty(),
+      !options.model.empty() || (options.key.empty() && options.names.empty() && options.strip.empty()),
       "convert: --key, --names and --strip do not go with .onnx, which takes weights written by 'fer train'");
-  const Classifier classifier = load_classifier(options.input, Device::cpu);
-  OnnxModel model = onnx_model(*classifier.model, parse_input_spec(metadata.at(input_key), options.input),
-                               {{"classes", metadata.at("classes")}, {"config", metadata.at("config")}});
+  const NetworkDescription description = parse_description(file.metadata, options.input);
+  const std::unique_ptr<Network> network = make_network(description.config, file.tensors, options.input);
+  network->set_normalisation(description.input.normalisation);
+  load_weights(file.tensors, options.input, *network, network->public_names());
+  OnnxModel model =
+      onnx_model(*network, description.input,
+                 {{"classes", file.metadata.at("classes")}, {"config", file.metadata.at("config")}});
   model.producer_version = FER_VERSION;
   write_onnx(options.output, model);
 }
@@ -145,7 +181,7 @@ int run(const ConvertOptions& options) {
   load.strip = options.strip;
   KnownNetworks found;
   StateFile file = read_known_state(options.input, load, &found);
-  const std::optional<NetworkDescription> network = description(options, file);
+  std::optional<NetworkDescription> network = description(options, file);
   nlohmann::ordered_json json = json_of(options, file, found);
   if (!options.json) print_head(options, file, found, network);
   if (options.list && options.json) {
@@ -155,9 +191,17 @@ int run(const ConvertOptions& options) {
     list(file);
   }
   if (options.names.empty()) warn_of_unknown(options, file, found);
+  if (!options.model.empty()) {
+    Adopted adopted = adopt(options, file);
+    state_input(options, adopted.description);
+    if (!options.json) std::cout << description_of(adopted.description) << "\n";
+    file.tensors = std::move(adopted.tensors);
+    file.metadata = to_metadata(adopted.description);
+    network = std::move(adopted.description);
+  }
   if (network) file.metadata[input_key] = to_json(network->input);  // older programs did not write it
   if (std::filesystem::path(options.output).extension() == ".onnx") {
-    export_to_onnx(options, file.metadata);
+    export_to_onnx(options, file);
   } else if (!options.output.empty()) {
     const StateDict tensors = options.names.empty() ? file.tensors : renamed(options, file, json);
     save_state_dict(options.output, tensors, file.metadata);
@@ -189,6 +233,14 @@ Command add_convert(CLI::App& program) {
       ->add_option("--names", options->names,
                    "rename to fer's names and check shapes: ir50, mobilefacenet or fernet")
       ->check(known_words({"ir50", "mobilefacenet", "fernet"}));
+  command
+      ->add_option("--model", options->model,
+                   "the network whose public checkpoint this is; the output is then used like weights of fer")
+      ->check(known_words(model_names()));
+  command
+      ->add_option("--class-names", options->class_names,
+                   "with --model: its classes, in the order of its scores")
+      ->delimiter(',');
   command
       ->add_option(
           "--colour", options->colour,

@@ -6,7 +6,7 @@
 #include "app/console.h"
 #include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
-#include "fer/training/comparison.h"
+#include "fer/study/comparison.h"
 #include "fer/training/experiment.h"
 
 namespace fer::app {

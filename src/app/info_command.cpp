@@ -6,8 +6,9 @@
 #include <string_view>
 
 #include "app/commands.h"
+#include "fer/models/fernet.h"
 #include "fer/models/info.h"
-#include "fer/training/evaluate.h"
+#include "fer/training/network_description.h"
 #include "formats/json_document.h"
 
 namespace fer::app {
@@ -48,9 +49,17 @@ void print_modules(const std::vector<ModuleInfo>& infos, int levels) {
 
 std::vector<Row> paper_rows() {
   FERNet model = uninitialised<FERNet>(preset("paper"));
-  const auto full = describe_model(model, {.full_last_block = true});
+  const auto full = describe_model(
+      model,
+      [&](const std::vector<Variable>& in) {
+        FERNetTrace all_rows;
+        all_rows.attention.full_last_block = true;
+        return std::vector{model(in[0], &all_rows).scores};
+      },
+      model.config().image_size);
   MobileFaceNet landmark_net({64, {4, 6, 2}, true, 136});
-  const auto landmarks = describe_model(landmark_net);
+  const auto landmarks = describe_model(
+      landmark_net, [&](const std::vector<Variable>& in) { return std::vector{landmark_net(in[0])}; }, 112);
   const auto& image = find(full, "image_backbone");
   const auto& attention = find(full, "attention");
   const auto& whole = find(full, "");
@@ -102,7 +111,7 @@ void print_paper() {
 
 int run(const InfoCommandOptions& options, const SettingFlags& flags) {
   RunConfig config;
-  config.model = preset(config.preset);
+  config.model = model_config(config.preset);
   std::optional<NetworkDescription> network;
   if (!options.weights.empty()) {
     const std::string file = weight_file(options.weights).string();
@@ -112,8 +121,9 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
     (void)make_network(config, held.tensors, file);  // throws if the file holds less than its network needs
   }
   flags.apply(config);
-  FERNet model(config.model);  // initialised: constant zero channels would be dropped and not counted
-  const auto infos = describe_model(model, {.optimised = true});
+  // Initialised: constant zero channels would be dropped and not counted.
+  const std::unique_ptr<Network> model = make_network(config.model);
+  const auto infos = describe_model(*model, /*optimised=*/true);
   if (options.json) {
     nlohmann::ordered_json modules = nlohmann::ordered_json::array();
     for (const ModuleInfo& info : infos) {
@@ -133,8 +143,8 @@ int run(const InfoCommandOptions& options, const SettingFlags& flags) {
     return 0;
   }
   if (network) std::cout << options.weights << ": " << description_of(*network) << "\n\n";
-  std::cout << "preset " << config.preset << ", one image of " << config.model.image_size << " x "
-            << config.model.image_size << "\n\n";
+  std::cout << "model " << config.preset << ", one image of " << config.model.image_size() << " x "
+            << config.model.image_size() << "\n\n";
   print_modules(infos, options.levels);
   if (config.preset == "paper") print_paper();
   return 0;
@@ -153,8 +163,8 @@ Command add_info(CLI::App& program) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"model"});
-  add_examples(*command, {{"fer info --preset paper", "the paper's network, beside the paper's own counts"},
-                          {"fer info --preset small --levels 3 --json", "deeper, as JSON"}});
+  add_examples(*command, {{"fer info --model paper", "the paper's network, beside the paper's own counts"},
+                          {"fer info --model small --levels 3 --json", "deeper, as JSON"}});
   return [options, flags] { return run(*options, *flags); };
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "fer/training/face_reader.h"
-#include "fer/training/face_tracker.h"
+#include "fer/inference/face_reader.h"
+#include "fer/inference/face_tracker.h"
 
 namespace fer::app {
 

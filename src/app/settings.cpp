@@ -18,6 +18,7 @@ namespace fer::app {
 namespace {
 
 std::string flag_name(std::string key) {
+  if (key == "preset") return "--model,--preset";
   std::replace(key.begin(), key.end(), '_', '-');
   return "--" + key;
 }
@@ -178,11 +179,13 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     if (!sections.empty() && std::find(sections.begin(), sections.end(), info.section) == sections.end())
       continue;
     const bool model = info.section == "model";
-    const std::string group = model ? "model, whose defaults are the preset's" : info.section;
+    const std::string group = model ? "model, whose defaults are those of --model" : info.section;
     if (model && !has_preset) {
       add(group,
-          {"", "preset", "tiny (tests), small (a CPU), paper (the equations) or a variant", defaults.preset,
-           "TEXT", preset_names()},
+          {"", "preset",
+           "small (a CPU), paper (the equations), tiny (tests) or a variant of these; resnet18 for any "
+           "pictures",
+           defaults.preset, "TEXT", model_names()},
           true);
       has_preset = true;
     }
@@ -217,7 +220,7 @@ RunConfig SettingFlags::configuration(const std::string& file) const {
     return config;
   };
   RunConfig defaults;
-  defaults.model = preset(defaults.preset);
+  defaults.model = model_config(defaults.preset);
   RunConfig config = overwritten(defaults);
   return config.training.init.empty() ? config : overwritten(fine_tuning(config.training.init));
 }
@@ -228,7 +231,7 @@ void SettingFlags::check_classes(const RunConfig& config) const {
   });
   if (!given) return;
   const int classes = open_dataset(config.data)->classes();
-  require<ConfigError>(config.model.classes == classes, "--classes ", config.model.classes,
+  require<ConfigError>(config.model.classes() == classes, "--classes ", config.model.classes(),
                        " contradicts the data set '", config.data.name, "', which has ", classes,
                        "; the flag can be left out");
 }

@@ -42,7 +42,7 @@ RunConfig resumed_configuration(const std::string& folder, const SettingFlags& f
   std::error_code ignored;
   require<IoError>(fs::exists(file, ignored), "cannot resume '", folder, "': it holds no config.json");
   RunConfig config;
-  config.model = preset(config.preset);
+  config.model = model_config(config.preset);
   read_config(config, file);
   const std::string init = config.training.init;
   flags.apply(config);

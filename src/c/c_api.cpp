@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "fer/inference/face_reader.h"
 #include "fer/tensor/backend.h"
-#include "fer/training/face_reader.h"
 
 struct fer_model {
   fer::FaceReader reader;

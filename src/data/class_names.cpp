@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 
-#include "data/csv.h"
+#include "data/sets/csv.h"
 #include "fer/data/class_map.h"
 #include "fer/error.h"
 #include "formats/json_text.h"

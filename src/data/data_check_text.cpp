@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "data/dataset_parts.h"
+#include "data/sets/dataset_parts.h"
 #include "fer/data/data_check.h"
 #include "formats/json_document.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "data/dataset_parts.h"
+#include "data/sets/dataset_parts.h"
 #include "fer/error.h"
 #include "fer/nearest.h"
 #include "formats/json_text.h"

@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "data/dataset_parts.h"
+#include "data/sets/dataset_parts.h"
 
 namespace fer::detail {
 namespace {

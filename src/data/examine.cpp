@@ -5,7 +5,7 @@
 #include <exception>
 #include <mutex>
 
-#include "data/dataset_parts.h"
+#include "data/sets/dataset_parts.h"
 #include "fer/error.h"
 
 namespace fer {

@@ -116,15 +116,19 @@ InputSpec parse_input_spec(const std::string& text, const std::string& source) {
   InputSpec spec;
   spec.colour = reader.colour();
   spec.size = reader.whole_number("size", 1, 4096);
-  spec.face_share = reader.number("face_share", reader.at("face_share"), 0.1, 2);
+  const Json& share = reader.at("face_share");
+  spec.face_share = share == 0 ? 0 : reader.number("face_share", share, 0.1, 2);
   spec.normalisation.mean = reader.channels("mean", 0, 1);
   spec.normalisation.std = reader.channels("std", 0.001, 10);
   return spec;
 }
 
 std::string description_of(const InputSpec& spec) {
-  return concat(spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ",
-                spec.size, ", in which the detector's box of a face takes ", spec.face_share, " of the side");
+  return concat(
+      spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ", spec.size,
+      spec.face_share == 0
+          ? ""
+          : concat(", in which the detector's box of a face takes ", spec.face_share, " of the side"));
 }
 
 }  // namespace fer

@@ -243,7 +243,6 @@ NameMap fernet_names() {
   names.title = "FERNet";
   names.asides.push_back(leave_aside("landmark_backbone\\.(conv_45|conv_5|conv_6_sep|output_layer)\\..*",
                                      "the landmark head, behind the 14 x 14 map"));
-  names.asides.push_back(leave_aside("optimizer/.*", "the optimizer's state"));
   return names;
 }
 

@@ -21,10 +21,6 @@ FERNet::FERNet(const FERNetConfig& config)
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
       head_(register_module<Linear>("head", config.attention.dim, config.classes)),
-      inference_([this](const std::vector<Variable>& in) {
-        const Variable f_lm = landmark_features(in[0]);
-        return std::vector{classify(image_features(in[0]), f_lm).scores, f_lm};
-      }),
       frozen_landmarks_(
           [this](const std::vector<Variable>& in) {
             return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
@@ -37,7 +33,7 @@ std::string FERNet::describe() const {
   return concat("FERNet(", config_.classes, " classes)");
 }
 
-FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
+NetworkOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
   const Variable f_lm = landmark_features(x), f_img = image_backbone_(x);
   if (trace) {
     trace->f_lm = f_lm;
@@ -46,9 +42,13 @@ FERNetOutput FERNet::operator()(const Variable& x, FERNetTrace* trace) {
   return classify(f_img, f_lm, trace ? &trace->attention : nullptr);
 }
 
-FERNetInference FERNet::infer(const Tensor& x) {
-  const std::vector<Tensor> results = inference_({x});
-  return {results[0], results[1]};
+std::vector<Variable> FERNet::inference(const Variable& x) {
+  const Variable f_lm = landmark_features(x);
+  return {classify(image_features(x), f_lm).scores, f_lm};
+}
+
+Variable FERNet::points_of(const std::vector<Tensor>& results) {
+  return landmark_backbone_.landmarks(Variable(results[1]));
 }
 
 Variable FERNet::landmark_input(const Variable& x) {
@@ -71,38 +71,57 @@ Variable FERNet::landmark_features(const Variable& x) {
   return Variable(frozen_landmarks_({x.value()})[0]);
 }
 
-FERNetOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
+NetworkOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
   return classify_fused(attention_.fuse(f_img, f_lm, trace), f_lm, trace);
 }
 
-FERNetOutput FERNet::classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
+NetworkOutput FERNet::classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace) {
   const Variable last = attention_.attend(fused, f_lm, trace);
   const Variable token = cast(last, widened(last.dtype()));  // for the losses
   return {head_(token), token};
+}
+
+std::vector<std::string> FERNet::layers() const {
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i <= config_.image.units.size(); ++i) names.push_back(concat("stage", i));
+  names.insert(names.end(), {"f_img", "f_fusion"});
+  return names;
+}
+
+namespace {
+
+/// The number of a layer "stage2"; 0 if the layer is not a stage.
+std::size_t stage_number(const std::string& layer, const FERNetConfig& config) {
+  for (std::size_t i = 1; i <= config.image.units.size(); ++i) {
+    if (layer == concat("stage", i)) return i;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Variable FERNet::map_of(const std::string& layer, const Variable& x) {
+  if (const std::size_t stage = stage_number(layer, config_)) return image_backbone_.first_stages(x, stage);
+  if (layer == "f_img") return image_features(x);
+  if (layer == "f_fusion") return attention_.fuse(image_features(x), landmark_features(x));
+  return Network::map_of(layer, x);
+}
+
+Variable FERNet::scores_from(const std::string& layer, const Variable& map, const Variable& x) {
+  const Variable f_lm = landmark_features(x);
+  if (layer == "f_fusion") return classify_fused(map, f_lm).scores;
+  const std::size_t stage = stage_number(layer, config_);
+  return classify(stage > 0 ? image_backbone_.later_stages(map, stage) : map, f_lm).scores;
 }
 
 Variable FERNet::landmarks(const Variable& x) {
   return landmark_backbone_.landmarks(landmark_features(x));
 }
 
-void FERNet::train(bool mode) {
-  Module::train(mode);
-  landmark_backbone_.train(false);
-  if (mode) inference_.reset();
-}
-
-void FERNet::freeze_landmarks() {
-  landmark_backbone_.requires_grad(false);
-}
-
-bool FERNet::landmarks_frozen() const {
-  return !landmark_backbone_.requires_grad();
-}
-
 void FERNet::set_normalisation(const Normalisation& normalisation) {
   normalisation_ = normalisation;
   unit_scale_ = unit_shift_ = Variable();
-  inference_.reset();
+  drop_inference();
   frozen_landmarks_.reset();
 }
 

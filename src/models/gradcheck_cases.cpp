@@ -6,6 +6,7 @@
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
 #include "fer/models/points_net.h"
+#include "fer/models/resnet.h"
 
 namespace fer {
 namespace {
@@ -161,7 +162,7 @@ ModuleGradcheckCase model_case(const std::string& preset_name, bool checkpointin
         const FERLoss loss({.weight = 0.1, .neutral = neutral});
         const Tensor labels = loss_labels(device);
         const auto forward = [&](const std::vector<Variable>& in) {
-          const FERNetOutput out = model(in[0]);
+          const NetworkOutput out = model(in[0]);
           return loss(out.scores, out.token, labels).total;
         };
         const Variable image = random_leaf("image", {batch, config.image_size, config.image_size, 3}, device);
@@ -169,6 +170,25 @@ ModuleGradcheckCase model_case(const std::string& preset_name, bool checkpointin
         return check(
             name, model, {image},
             [&](const std::vector<Variable>& in) { return scale(forward(in), 1.0 / size); },
+            for_deep(options));
+      }};
+}
+
+ModuleGradcheckCase resnet_case() {
+  const std::string name = "model/resnet";
+  return {
+      name, [=](Device device, const GradcheckOptions& options) {
+        ResNetConfig config;
+        config.classes = 3;
+        config.widths = {4, 6};
+        config.units = {1, 2};
+        ResNet net(config);
+        prepare(net, device);
+        net.train();
+        const Tensor labels = loss_labels(device);
+        return check(
+            name, net, {random_leaf("image", {batch, 20, 20, 3}, device)},
+            [&](const std::vector<Variable>& in) { return CrossEntropyLoss()(net(in[0]).scores, labels); },
             for_deep(options));
       }};
 }
@@ -212,6 +232,7 @@ std::vector<ModuleGradcheckCase> module_gradcheck_cases() {
     cases.push_back(model_case(name));
   }
   cases.push_back(model_case("tiny", /*checkpointing=*/true));
+  cases.push_back(resnet_case());
   cases.push_back(landmark_case());
   cases.push_back(points_case());
   return cases;

@@ -27,29 +27,19 @@ std::vector<ModuleInfo> table(Module& model, const MultiplyAdds& macs) {
 
 }  // namespace
 
-std::vector<ModuleInfo> describe_model(FERNet& model, const InfoOptions& options) {
+std::vector<ModuleInfo> describe_model(Module& model, const TensorFunction& forward, std::int64_t image_size,
+                                       bool optimised) {
   const EvaluationScope evaluation(model);
-  Graph graph = trace(
-      [&](const std::vector<Variable>& in) {
-        FERNetTrace all_rows;
-        all_rows.attention.full_last_block = true;
-        return std::vector{model(in[0], options.full_last_block ? &all_rows : nullptr).scores};
-      },
-      {blank_image(model, model.config().image_size)});
+  Graph graph = trace(forward, {blank_image(model, image_size)});
   graph.remove_unused();
-  if (options.optimised) optimise(graph);
+  if (optimised) optimise(graph);
   return table(model, multiply_adds(graph));
 }
 
-std::vector<ModuleInfo> describe_model(MobileFaceNet& model, std::int64_t image_size) {
-  const EvaluationScope evaluation(model);
-  const Graph graph = trace(
-      [&](const std::vector<Variable>& in) {
-        const Variable f_lm = model.features(in[0]);
-        return std::vector{model.config().head ? model.landmarks(f_lm) : f_lm};
-      },
-      {blank_image(model, image_size)});
-  return table(model, multiply_adds(graph));
+std::vector<ModuleInfo> describe_model(Network& model, bool optimised) {
+  return describe_model(
+      model, [&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; },
+      model.config().image_size, optimised);
 }
 
 }  // namespace fer

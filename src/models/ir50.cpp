@@ -1,5 +1,7 @@
 #include "fer/models/ir50.h"
 
+#include <numeric>
+
 #include "fer/autograd/ops.h"
 #include "fer/tensor/precision.h"
 #include "models/size_checks.h"
@@ -103,6 +105,19 @@ Variable IRBackbone::run_stem(const Variable& x) {
 Variable IRBackbone::run_units(const Variable& x, std::size_t begin, std::size_t end) {
   ModuleScope scope(body_.name());
   return body_.forward_range(x, begin, end);
+}
+
+std::size_t IRBackbone::units_in(std::size_t stages) const {
+  const auto end = config_.units.begin() + static_cast<std::ptrdiff_t>(stages);
+  return static_cast<std::size_t>(std::accumulate(config_.units.begin(), end, std::int64_t{0}));
+}
+
+Variable IRBackbone::first_stages(const Variable& images, std::size_t stages) {
+  return run_units(run_stem(cast(images, activation_type(images.value()))), 0, units_in(stages));
+}
+
+Variable IRBackbone::later_stages(const Variable& map, std::size_t stages) {
+  return run_units(map, units_in(stages), units_.size());
 }
 
 Variable IRBackbone::forward(const Variable& images) {

@@ -6,6 +6,7 @@
 
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
+#include "fer/models/resnet.h"
 
 namespace fer {
 namespace {
@@ -54,6 +55,11 @@ struct KnownNetwork {
 /// Names do not depend on sizes, so small networks stand for all. Together they use every switch.
 std::vector<KnownNetwork> make_networks() {
   KnownNetwork whole{fernet_names(), {}}, image{ir50_names(), {}}, landmarks{mobilefacenet_names(), {}};
+  ResNetConfig thin;
+  thin.widths = thin.units = {1, 1, 1, 1};
+  ResNet thin_resnet = uninitialised<ResNet>(thin);
+  KnownNetwork resnet{thin_resnet.public_names(), {}};
+  resnet.add(thin_resnet);
   for (const char* variant : {"tiny_extras", "tiny_no_product", "tiny_no_cross", "tiny"}) {
     FERNetConfig config = preset(variant);
     config.landmarks.head = true;
@@ -70,7 +76,7 @@ std::vector<KnownNetwork> make_networks() {
       "blocks\\.[0-9]{1,4}\\.(norm1|norm2|attn\\.qkv|attn\\.proj|mlp\\.fc1|mlp\\.fc2)\\.(weight|bias)",
       "of timm"));
   std::vector<KnownNetwork> networks;
-  for (KnownNetwork* network : {&whole, &image, &landmarks, &transformer}) {
+  for (KnownNetwork* network : {&whole, &image, &landmarks, &resnet, &transformer}) {
     networks.push_back(std::move(*network));
   }
   return networks;

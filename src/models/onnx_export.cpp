@@ -50,7 +50,7 @@ std::string add_input(OnnxModel& model, const std::string& bytes, const InputSpe
   return add_node(model, "Div", "image.normalised", {x, channels("image.std", input.normalisation.std)});
 }
 
-Graph graph_of(FERNet& model) {
+Graph graph_of(Network& model) {
   const EvaluationScope evaluation(model);
   (void)model.named_parameters();  // gives each parameter its path, its name in the graph
   const Tensor like = model.head().weight.value();
@@ -66,13 +66,13 @@ Graph graph_of(FERNet& model) {
 
 }  // namespace
 
-OnnxModel onnx_model(FERNet& model, const InputSpec& input, const Metadata& metadata) {
+OnnxModel onnx_model(Network& model, const InputSpec& input, const Metadata& metadata) {
   const std::int64_t side = model.config().image_size, classes = model.config().classes;
   require<ConfigError>(input.size == side, "[onnx] the input is of ", input.size,
                        " pixels a side, the network takes ", side);
   OnnxModel onnx;
-  onnx.graph_name = "fernet";
-  onnx.description = "FERNet: facial expression from an aligned face, product-cross dual attention";
+  onnx.graph_name = model.kind();
+  onnx.description = model.describe();
   onnx.metadata = metadata;
   onnx.metadata[input_key] = to_json(input);
   onnx.inputs = {{"image", {"N", side, side, 3}, DType::uint8}};

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "fer/autograd/ops.h"
-#include "fer/nearest.h"
 
 namespace fer {
 namespace {
@@ -30,22 +29,6 @@ class FrozenParameters {
  private:
   std::vector<Variable> thawed_;
 };
-
-Sequential& sequential(IRBackbone& backbone, const std::string& name) {
-  for (const auto& [child_name, child] : backbone.children()) {
-    auto* found = dynamic_cast<Sequential*>(child.get());
-    if (child_name == name && found) return *found;
-  }
-  throw ConfigError(concat("[grad_cam] the image backbone has no '", name, "'"));
-}
-
-/// The number of the stage named "stage2"; 0 if the layer is not a stage of the backbone.
-std::size_t stage_number(const std::string& layer, const FERNetConfig& config) {
-  for (std::size_t i = 1; i <= config.image.units.size(); ++i) {
-    if (layer == concat("stage", i)) return i;
-  }
-  return 0;
-}
 
 /// The map of sample n: pixels by channels, `a` and its gradient `da`.
 HeatMap weigh(const float* a, const float* da, int height, int width, std::int64_t channels) {
@@ -120,43 +103,16 @@ std::vector<HeatMap> grad_cam(const Tensor& features, const std::function<Variab
   return maps;
 }
 
-std::vector<std::string> cam_layers(const FERNetConfig& config) {
-  std::vector<std::string> names;
-  for (std::size_t i = 1; i <= config.image.units.size(); ++i) names.push_back(concat("stage", i));
-  names.insert(names.end(), {"f_img", "f_fusion"});
-  return names;
-}
-
-std::vector<HeatMap> grad_cam(FERNet& model, const Tensor& x, const std::string& layer,
+std::vector<HeatMap> grad_cam(Network& network, const Tensor& x, const std::string& layer,
                               const std::vector<std::int64_t>& classes) {
-  const std::size_t stage = stage_number(layer, model.config());
-  if (stage == 0 && layer != "f_img" && layer != "f_fusion") {
-    throw ConfigError(unknown_name("layer", layer, cam_layers(model.config())));
-  }
-  const FrozenParameters frozen(model);
-  Variable f_lm, features;
-  std::size_t units = 0;
-  {
+  const FrozenParameters frozen(network);
+  const Variable input(x);
+  const Tensor map = [&] {
     NoGrad no_grad;
-    f_lm = model.landmark_features(Variable(x));
-    if (stage > 0) {
-      const auto& counts = model.config().image.units;
-      for (std::size_t i = 0; i < stage; ++i) units += static_cast<std::size_t>(counts[i]);
-      IRBackbone& backbone = model.image_backbone();
-      features = sequential(backbone, "body")
-                     .forward_range(sequential(backbone, "input_layer")(Variable(x)), 0, units);
-    } else {
-      features = model.image_features(Variable(x));
-      if (layer == "f_fusion") features = model.attention().fuse(features, f_lm);
-    }
-  }
-  const auto rest = [&](const Variable& a) {
-    if (layer == "f_fusion") return model.classify_fused(a, f_lm).scores;
-    if (stage == 0) return model.classify(a, f_lm).scores;
-    Sequential& body = sequential(model.image_backbone(), "body");
-    return model.classify(body.forward_range(a, units, body.size()), f_lm).scores;
-  };
-  return grad_cam(features.value(), rest, classes);
+    return network.map_of(layer, input).value();
+  }();
+  return grad_cam(
+      map, [&](const Variable& a) { return network.scores_from(layer, a, input); }, classes);
 }
 
 std::vector<HeatMap> landmark_heat(FERNet& model, const Tensor& x) {

@@ -66,6 +66,7 @@ HeatMap average(const std::vector<HeatMap>& maps) {
 }  // namespace
 
 Drawing attention_figure(const Classifier& net, const Sample& face, const AttentionOptions& options) {
+  FERNet& fernet = detail::fernet_of(net);
   const std::vector<QueryRow> rows = rows_of(options);
   std::string source;
   const auto landmarks = detail::landmarks_of(net, {face}, source);
@@ -76,7 +77,7 @@ Drawing attention_figure(const Classifier& net, const Sample& face, const Attent
   trace.attention.full_last_block = true;
   {
     NoGrad no_grad;
-    (*net.model)(Variable(net.input({face.image})), &trace);
+    fernet(Variable(net.input({face.image})), &trace);
   }
   const int height = static_cast<int>(trace.f_img.dim(1)), width = static_cast<int>(trace.f_img.dim(2));
   const Tensor rollout = attention_rollout(trace.attention.attention)[0];
@@ -86,8 +87,8 @@ Drawing attention_figure(const Classifier& net, const Sample& face, const Attent
   sheet.columns = static_cast<int>(heads) + 1;
   sheet.picture_size = 84;
   sheet.colour_scale = true;
-  sheet.title = net.config.model.attention.cross ? "Where the landmark queries look, head by head"
-                                                 : "Where the queries look, head by head (self-attention)";
+  sheet.title = fernet.config().attention.cross ? "Where the landmark queries look, head by head"
+                                                : "Where the queries look, head by head (self-attention)";
   for (std::int64_t h = 0; h < heads; ++h) sheet.column_titles.push_back(concat("head ", h + 1));
   sheet.column_titles.emplace_back("all heads");
   std::vector<Panel> panels;

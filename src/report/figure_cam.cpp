@@ -31,6 +31,15 @@ std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sampl
   return classes;
 }
 
+/// The layers asked for, or the last two before the network becomes a vector.
+std::vector<std::string> layers_of(const Classifier& net, const CamOptions& options) {
+  if (!options.layers.empty()) return options.layers;
+  const std::vector<std::string> all = net.model->layers();
+  require<ConfigError>(!all.empty(), "Grad-CAM needs a network with maps; ", net.model->describe(),
+                       " has none");
+  return {all.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(2, all.size())), all.end()};
+}
+
 /// The display name of a layer.
 std::string layer_title(const std::string& layer) {
   if (layer == "f_img") return "before";
@@ -42,7 +51,6 @@ std::string layer_title(const std::string& layer) {
 
 Drawing cam_figure(const Classifier& net, const std::vector<Sample>& faces, const CamOptions& options) {
   require<ConfigError>(!faces.empty(), "a figure needs one face or more");
-  require<ConfigError>(!options.layers.empty(), "Grad-CAM needs one layer or more");
   std::vector<Panel> panels;
   SheetOptions sheet;
   sheet.columns = static_cast<int>(faces.size());
@@ -70,8 +78,9 @@ Drawing cam_figure(const Classifier& net, const std::vector<Sample>& faces, cons
       }
     }
   };
-  add_rows(net, options.layers, options.other ? options.name : "");
-  if (options.other) add_rows(*options.other, {options.layers.back()}, options.other_name);
+  add_rows(net, layers_of(net, options), options.other ? options.name : "");
+  if (options.other)
+    add_rows(*options.other, {layers_of(*options.other, options).back()}, options.other_name);
   return contact_sheet(panels, sheet);
 }
 

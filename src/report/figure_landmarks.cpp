@@ -8,7 +8,8 @@ Drawing landmark_figure(const Classifier& net, const std::vector<Sample>& faces)
   require<ConfigError>(!faces.empty(), "a figure needs one face or more");
   std::string source;
   const std::vector<Landmarks> landmarks = detail::landmarks_of(net, faces, source);
-  const bool product = net.config.model.attention.product;
+  FERNet& fernet = detail::fernet_of(net);
+  const bool product = fernet.config().attention.product;
   std::vector<Panel> panels;
   SheetOptions options;
   options.columns = static_cast<int>(faces.size());
@@ -30,7 +31,7 @@ Drawing landmark_figure(const Classifier& net, const std::vector<Sample>& faces)
     });
   }
   if (product) {
-    const auto maps = landmark_heat(*net.model, net.input(detail::pictures_of(faces)));
+    const auto maps = landmark_heat(fernet, net.input(detail::pictures_of(faces)));
     add_row("heat map",
             [&](std::size_t i) { return overlay_heat(detail::canvas(faces[i].image), normalised(maps[i])); });
   }

@@ -22,6 +22,13 @@ std::vector<Image> pictures_of(const std::vector<Sample>& faces) {
   return pictures;
 }
 
+FERNet& fernet_of(const Classifier& net) {
+  auto* fernet = dynamic_cast<FERNet*>(net.model.get());
+  require<ConfigError>(fernet != nullptr, "this figure shows features of a FERNet; '", net.file.string(),
+                       "' is of another network: ", net.model->describe());
+  return *fernet;
+}
+
 std::string percent(double share) {
   return concat(std::lround(100 * share), " %");
 }
@@ -34,11 +41,9 @@ std::string label_of(const Classifier& net, const Sample& face) {
 std::vector<Landmarks> landmarks_of(const Classifier& net, const std::vector<Sample>& faces,
                                     std::string& source) {
   std::vector<Landmarks> all;
-  const MobileFaceNetConfig& config = net.config.model.landmarks;
-  if (config.head && config.outputs == 136) {
-    NoGrad no_grad;
-    const auto values =
-        net.model->landmarks(Variable(net.input(pictures_of(faces)))).value().to_vector<float>();
+  if (net.model->has_points()) {
+    const Tensor found = net.model->infer(net.input(pictures_of(faces)), /*with_points=*/true).points;
+    const auto values = found.to_vector<float>();
     for (std::size_t n = 0; n < faces.size(); ++n) {
       Landmarks points;
       for (std::size_t i = 0; i < points.size(); ++i) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fer/models/fernet.h"
 #include "fer/report/figures.h"
 
 namespace fer::detail {
@@ -15,6 +16,8 @@ inline constexpr int canvas_side = 112;
 /// RGB, enlarged if the smaller side is below canvas_side, unless that would make the longer side huge.
 Image canvas(const Image& picture);
 std::vector<Image> pictures_of(const std::vector<Sample>& faces);
+/// The network if it is a FERNet; ConfigError otherwise, as only a FERNet has the features of these figures.
+FERNet& fernet_of(const Classifier& net);
 /// "94 %"
 std::string percent(double share);
 /// "happiness", or "" for a face without a label.

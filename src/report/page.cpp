@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "fer/report/charts.h"
-#include "fer/training/comparison.h"
+#include "fer/study/comparison.h"
 #include "report/page_charts.h"
 #include "report/page_style.h"
 
@@ -79,7 +79,7 @@ double seconds_of(const RunLog& log) {
 const EpochReport* best_epoch(const RunLog& log) {
   const EpochReport* best = nullptr;
   for (const EpochReport& epoch : log.epochs) {
-    if (epoch.stage.empty() && epoch.best) best = &epoch;
+    if (epoch.stage == main_stage && epoch.best) best = &epoch;
   }
   return best;
 }
@@ -94,7 +94,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
       const EpochReport* best = best_epoch(run.log);
       std::int64_t steps = 0;
       for (const StepReport& step : run.log.steps)
-        steps = step.stage.empty() ? std::max(steps, step.step) : steps;
+        steps = step.stage == main_stage ? std::max(steps, step.step) : steps;
       const auto figure = [&](double (ConfusionMatrix::*f)() const) {
         return run.evaluation ? percent((run.evaluation->confusion.*f)()) : "–";
       };
@@ -172,14 +172,15 @@ void epochs_table(std::ostringstream& out, const RunStudy& run) {
   {
     std::vector<std::string> head{"epoch", "loss"};
     const EpochReport* first = nullptr;
-    for (const EpochReport& epoch : run.log.epochs) first = !first && epoch.stage.empty() ? &epoch : first;
+    for (const EpochReport& epoch : run.log.epochs)
+      first = !first && epoch.stage == main_stage ? &epoch : first;
     if (first) {
       for (const auto& [name, value] : first->evaluation.figures) head.push_back(name);
     }
     head.insert(head.end(), {"rate", "images/s", "seconds"});
     Table table(out, "Epochs", head);
     for (const EpochReport& epoch : run.log.epochs) {
-      if (!epoch.stage.empty()) continue;
+      if (epoch.stage != main_stage) continue;
       std::vector<std::string> row{concat(epoch.epoch, epoch.best ? " (best so far)" : ""),
                                    formatted("%.4f", epoch.train_loss)};
       for (const auto& [name, value] : epoch.evaluation.figures) row.push_back(formatted("%.4f", value));
@@ -250,7 +251,7 @@ void run_section(std::ostringstream& out, const RunStudy& run, std::size_t numbe
              .svg("Confusion matrix", /*paper=*/false)
       << "</div>\n";
   const std::string pictures =
-      run.log.config.model.attention.product
+      !run.wrong.empty() && run.wrong[0].heat.width > 0
           ? "Left to right: the face, the heat map of its landmarks, Grad-CAM of the "
             "predicted class after the attention."
           : "Left to right: the face, Grad-CAM of the predicted class.";

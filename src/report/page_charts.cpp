@@ -43,7 +43,7 @@ Series validation_loss(const RunLog& log, const std::string& name) {
   series.name = name;
   for (const EpochReport& epoch : log.epochs) {
     const double value = figure(epoch.evaluation.figures, "cross_entropy");
-    if (!epoch.stage.empty() || !std::isfinite(value)) continue;
+    if (epoch.stage != main_stage || !std::isfinite(value)) continue;
     series.x.push_back(static_cast<double>(epoch.step));
     series.y.push_back(value);
   }
@@ -67,7 +67,7 @@ Series of_epochs(const RunLog& log, const std::string& stage, const std::string&
 }
 
 const auto loss = [](const StepReport& step) { return step.loss; };
-/// The cross-entropy of the expression stage; without parts it is the total loss.
+/// The cross-entropy of the main stage; without parts it is the total loss.
 const auto cross_entropy = [](const StepReport& step) {
   const double value = figure(step.parts, "cross_entropy");
   return std::isfinite(value) ? value : step.loss;
@@ -80,20 +80,20 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
   std::vector<LineChart> charts;
   // Shows cross-entropy for both, because the other loss terms are not computed on the validation split.
   LineChart total = blank("Training loss and validation loss (cross-entropy)", "step");
-  total.series.push_back(of_steps(log, "", "training", cross_entropy));
+  total.series.push_back(of_steps(log, main_stage, "training", cross_entropy));
   if (Series validation = validation_loss(log, "validation"); !validation.x.empty())
     total.series.push_back(std::move(validation));
   charts.push_back(std::move(total));
 
   Figures parts;
   for (const StepReport& step : log.steps) {
-    if (step.stage.empty()) parts = step.parts;
+    if (step.stage == main_stage) parts = step.parts;
   }
   LineChart of_parts = blank("Parts of the loss, before their weights", "step");
   of_parts.log_y = true;
   for (const auto& [name, unused] : parts) {
-    Series series =
-        of_steps(log, "", name, [&key = name](const StepReport& step) { return figure(step.parts, key); });
+    Series series = of_steps(log, main_stage, name,
+                             [&key = name](const StepReport& step) { return figure(step.parts, key); });
     series.low.clear(), series.high.clear();  // the areas of several curves would hide one another
     for (char& c : series.name) c = c == '_' ? ' ' : c;
     of_parts.series.push_back(std::move(series));
@@ -102,19 +102,19 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
 
   LineChart accuracy = blank("Accuracy on the validation split", "epoch");
   accuracy.percent = true;
-  accuracy.series.push_back(of_epochs(log, "", "accuracy", "accuracy"));
-  accuracy.series.push_back(of_epochs(log, "", "mean_class_accuracy", "mean class accuracy"));
+  accuracy.series.push_back(of_epochs(log, main_stage, "accuracy", "accuracy"));
+  accuracy.series.push_back(of_epochs(log, main_stage, "mean_class_accuracy", "mean class accuracy"));
   charts.push_back(std::move(accuracy));
 
   LineChart rate = blank("Learning rate", "step");
-  rate.series.push_back(of_steps(log, "", "", [](const StepReport& step) { return step.lr; }));
+  rate.series.push_back(of_steps(log, main_stage, "", [](const StepReport& step) { return step.lr; }));
   rate.series[0].low.clear(), rate.series[0].high.clear();
   charts.push_back(std::move(rate));
 
   LineChart speed = blank("Throughput, images a second", "step");
   speed.from_zero = true;
   speed.series.push_back(
-      of_steps(log, "", "", [](const StepReport& step) { return step.images_per_second; }));
+      of_steps(log, main_stage, "", [](const StepReport& step) { return step.images_per_second; }));
   charts.push_back(std::move(speed));
 
   for (const auto& [stage, title] :
@@ -133,11 +133,11 @@ std::vector<LineChart> comparison_charts(const std::vector<RunStudy>& runs) {
             accuracy = blank("Accuracy on the validation split", "epoch");
   accuracy.percent = true;
   for (const RunStudy& run : runs) {
-    Series series = of_steps(run.log, "", run.name, loss);
+    Series series = of_steps(run.log, main_stage, run.name, loss);
     series.low.clear(), series.high.clear();
     total.series.push_back(std::move(series));
     validation.series.push_back(validation_loss(run.log, run.name));
-    accuracy.series.push_back(of_epochs(run.log, "", "accuracy", run.name));
+    accuracy.series.push_back(of_epochs(run.log, main_stage, "accuracy", run.name));
   }
   return {total, validation, accuracy};
 }

@@ -75,11 +75,11 @@ std::vector<GalleryFace> gallery(const Classifier& net, const Dataset& dataset,
     }
     face.loss = sample_loss(p);
     face.picture = detail::canvas(sample.image);
-    if (net.config.model.attention.product) {
-      face.heat = overlay_heat(face.picture, normalised(landmark_heat(*net.model, x)[0]));
-    }
-    face.cam =
-        overlay_heat(face.picture, normalised(grad_cam(*net.model, x, "f_fusion", {outputs[order[0]]})[0]));
+    auto* fernet = dynamic_cast<FERNet*>(net.model.get());
+    if (fernet && fernet->config().attention.product)
+      face.heat = overlay_heat(face.picture, normalised(landmark_heat(*fernet, x)[0]));
+    const std::string layer = net.model->layers().back();
+    face.cam = overlay_heat(face.picture, normalised(grad_cam(*net.model, x, layer, {outputs[order[0]]})[0]));
     faces.push_back(std::move(face));
   }
   return faces;

@@ -48,9 +48,9 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// "train/" for the expression stage, "landmarks/train/" for the landmark backbone's own training.
+/// "train/" for the main stage, "landmarks/train/" for the landmark backbone's own training.
 std::string group(const std::string& stage, const char* name) {
-  return (stage.empty() ? "" : stage + "/") + name + "/";
+  return (stage == main_stage ? "" : stage + "/") + name + "/";
 }
 
 void write_step(EventFile& file, const StepReport& report, double time) {
@@ -177,7 +177,7 @@ EventObserver::EventObserver(fs::path folder, TrainingObserver& next)
 EventFile& EventObserver::events(const std::string& stage, std::int64_t first_step) {
   if (file_ && stage_ == stage) return *file_;
   stage_ = stage;
-  file_ = std::make_unique<EventFile>(folder_ / stage, now());
+  file_ = std::make_unique<EventFile>(stage == main_stage ? folder_ : folder_ / stage, now());
   file_->session_start(first_step, now());
   return *file_;
 }

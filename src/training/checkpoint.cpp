@@ -25,9 +25,10 @@ void save_weights(const std::filesystem::path& path, Module& model, const Metada
   save_state_dict(path, model.state_dict(), metadata);
 }
 
-MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model) {
+MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model, NameMap names) {
+  names.asides.push_back(leave_aside("optimizer/.*", "the optimizer's state"));
   const std::vector<NamedShape> wanted = shapes_of(model.state_dict()), held = shapes_of(tensors);
-  MatchReport report = match(wanted, held, fernet_names(), source);
+  MatchReport report = match(wanted, held, names, source);
   model.load_state_dict(matched_tensors(report, tensors, source));
   return report;
 }

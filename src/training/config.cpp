@@ -110,7 +110,7 @@ void assign_text(T& field, const std::string& text, const std::string& where) {
 /// The words that a setting accepts; empty if it accepts any text.
 template <typename T>
 std::vector<std::string> choices_of(std::string_view key) {
-  if (key == "preset") return preset_names();
+  if (key == "preset") return model_names();
   if (key == "dataset") return dataset_names();
   if constexpr (std::is_enum_v<T>) return words_of<T>();
   return {};
@@ -153,6 +153,14 @@ std::string_view name_of(ColourMode mode) {
   return "rgb";
 }
 
+void select_model(RunConfig& config, const std::string& name) {
+  const bool for_faces = config.model.for_faces();
+  config.model = model_config(name);
+  config.preset = name;
+  if (config.model.for_faces() == for_faces) return;
+  config.training.loss = for_faces ? AuxiliaryLoss::none : AuxiliaryLoss::neaa;
+}
+
 std::string to_json(const RunConfig& config) {
   RunConfig copy = config;
   Json json = json_document("configuration", 1);
@@ -186,8 +194,9 @@ void apply_json(RunConfig& config, const std::string& text, const std::string& s
                          "' must be an object of settings");
   }
   if (json.contains("preset")) {
-    assign(config.preset, json["preset"], concat(source, ": 'preset'"));
-    config.model = preset(config.preset);
+    std::string name;
+    assign(name, json["preset"], concat(source, ": 'preset'"));
+    select_model(config, name);
   }
   visit_sections(config, [&](const char* section, auto& fields) {
     if (!json.contains(section)) return;
@@ -213,11 +222,7 @@ void read_config(RunConfig& config, const std::filesystem::path& path) {
 
 void apply_setting(RunConfig& config, const std::string& key, const std::string& value,
                    const std::string& source) {
-  if (key == "preset") {
-    config.preset = value;
-    config.model = preset(value);
-    return;
-  }
+  if (key == "preset") return select_model(config, value);
   bool found = false;
   std::vector<std::string> keys{"preset"};
   visit_sections(config, [&](const char*, auto& fields) {
@@ -228,27 +233,42 @@ void apply_setting(RunConfig& config, const std::string& key, const std::string&
       assign_text(field, value, concat(source, ": '", key, "'"));
     });
   });
-  if (!found) unknown_key(key, keys, source);
+  if (found) return;
+  for (const SettingInfo& info : settings_of(config)) {
+    require<ConfigError>(info.key != key, source, ": the model '", config.preset, "' has no setting '", key,
+                         "'");
+  }
+  unknown_key(key, keys, source);
 }
 
 std::vector<SettingInfo> settings_of(const RunConfig& config) {
   RunConfig copy = config;
   std::vector<SettingInfo> infos;
-  visit_sections(copy, [&infos](const char* section, auto& fields) {
+  const auto add = [&infos](const char* section, auto& fields) {
     visit_fields(fields, [&](const char* key, auto& field, const char* help) {
+      if (std::any_of(infos.begin(), infos.end(), [&](const auto& info) { return info.key == key; })) return;
       const Json value = to_value(field);
       using Field = std::remove_cvref_t<decltype(field)>;
       infos.push_back({section, key, help, value.is_string() ? value.get<std::string>() : value.dump(),
                        type_of<Field>(key), choices_of<Field>(key)});
     });
+  };
+  visit_sections(copy, [&](const char* section, auto& fields) {
+    add(section, fields);
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(fields)>, ModelConfig>) {
+      for (const ModelEntry& entry : registered_models()) {
+        ModelConfig other = entry.config;
+        add(section, other);
+      }
+    }
   });
   return infos;
 }
 
 std::int64_t image_epochs(const RunConfig& config) {
   if (config.landmarks.image_epochs >= 0) return config.landmarks.image_epochs;
-  const bool fresh =
-      config.training.init.empty() && config.landmarks.file.empty() && config.training.image_backbone.empty();
+  const bool fresh = config.model.for_faces() && config.training.init.empty() &&
+                     config.landmarks.file.empty() && config.training.image_backbone.empty();
   return fresh ? config.landmarks.epochs : 0;
 }
 

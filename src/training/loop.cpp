@@ -91,7 +91,7 @@ class Run {
  private:
   Device device() { return optimizer_->parameters().front().variable.device(); }
   std::filesystem::path file(const char* name) const {
-    return folder_ / (task_.stage().empty() ? name : task_.stage() + "-" + name);
+    return folder_ / (stage_prefix(task_.stage()) + name);
   }
 
   void resume() {

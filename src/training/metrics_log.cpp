@@ -21,7 +21,11 @@ Json to_object(const Figures& figures) {
 
 std::string stage_name(std::string written) {
   if (written.ends_with('-')) written.pop_back();
-  return written;
+  return written.empty() ? main_stage : written;
+}
+
+std::string stage_prefix(const std::string& stage) {
+  return stage == main_stage ? "" : stage + "-";
 }
 
 std::string figures_to_json(const Figures& figures) {

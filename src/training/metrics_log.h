@@ -33,7 +33,8 @@ class MetricsLog {
   std::ofstream out_;
 };
 
-/// The current name of a written stage: logs of earlier versions have "landmarks-" for "landmarks".
+/// The current name of a written stage: logs of earlier versions have "" for "classes" and "landmarks-" for
+/// "landmarks".
 std::string stage_name(std::string written);
 
 std::string figures_to_json(const Figures& figures);

@@ -5,6 +5,11 @@
 
 namespace fer {
 
+std::filesystem::path weight_file(const std::filesystem::path& weights) {
+  std::error_code none;
+  return std::filesystem::is_directory(weights, none) ? weights / "best.safetensors" : weights;
+}
+
 bool describes_network(const Metadata& metadata) {
   const auto config = metadata.find("config");
   return config != metadata.end() && config->second.starts_with('{') && metadata.contains("classes");
@@ -19,15 +24,15 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   const std::string where = source + ": 'classes' in its metadata";
   description.class_names =
       json_as<std::vector<std::string>>(parse_json(metadata.at("classes"), where), where);
-  const FERNetConfig& model = description.config.model;
-  require<FormatError>(static_cast<std::int64_t>(description.class_names.size()) == model.classes, source,
+  const ModelConfig& model = description.config.model;
+  require<FormatError>(static_cast<std::int64_t>(description.class_names.size()) == model.classes(), source,
                        ": names ", description.class_names.size(), " classes, the network has ",
-                       model.classes);
+                       model.classes());
   if (const auto stated = metadata.find(input_key); stated != metadata.end()) {
     description.input = parse_input_spec(stated->second, source);
-    require<FormatError>(description.input.size == model.image_size, source, ": '", input_key,
+    require<FormatError>(description.input.size == model.image_size(), source, ": '", input_key,
                          "' in its metadata states pictures of ", description.input.size,
-                         " pixels a side, the network takes ", model.image_size);
+                         " pixels a side, the network takes ", model.image_size());
     return description;
   }
   description.input = input_spec(description.config);
@@ -39,8 +44,8 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   return description;
 }
 
-std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& tensors,
-                                     const std::string& source) {
+std::unique_ptr<Network> make_network(const RunConfig& config, const StateDict& tensors,
+                                      const std::string& source) {
   try {
     check(config);
     validate(config.model);
@@ -49,7 +54,7 @@ std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& t
   }
   const ParameterLimit limit(tensors.element_count(), source);
   const SkipInit skip;
-  return std::make_unique<FERNet>(config.model);
+  return make_network(config.model);
 }
 
 std::string description_of(const NetworkDescription& description) {
@@ -73,8 +78,10 @@ InputSpec input_spec(const RunConfig& config) {
   const bool grey = colour == ColourMode::automatic ? grey_data : colour == ColourMode::grey;
   InputSpec spec;
   spec.colour = grey ? InputColour::grey : InputColour::rgb;
-  spec.size = config.model.image_size;
-  spec.face_share = config.training.face_share > 0 ? config.training.face_share : face_share(dataset);
+  spec.size = config.model.image_size();
+  spec.face_share = !config.model.for_faces()        ? 0
+                    : config.training.face_share > 0 ? config.training.face_share
+                                                     : face_share(dataset);
   return spec;
 }
 

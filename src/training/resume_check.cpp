@@ -61,7 +61,7 @@ void require_resumable(const fs::path& folder) {
     // Log entries beyond the first checkpoint prove that there was one.
     const std::int64_t every = written.training.save_every;
     const bool saved = reached.epoch > 1 || (every > 0 && reached.step > every);
-    const std::string name = (stage.empty() ? "" : stage + "-") + "last.safetensors";
+    const std::string name = stage_prefix(stage) + "last.safetensors";
     if (saved && !is_there(folder / name)) {
       cannot_resume(folder, name,
                     concat("and metrics.jsonl goes to epoch ", reached.epoch, ", step ", reached.step));

@@ -40,7 +40,7 @@ bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache
   for (std::shared_ptr<const Dataset>* part : {&data.train, &data.validation, &data.test}) {
     if (!*part || !(*part)->reads_files()) continue;
     const Examination seen =
-        examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size));
+        examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size()));
     if (!seen.finished) throw Interrupted("interrupted while looking at the pictures, before training");
     if (part == &data.train) grey = seen.all_grey;
     try {

@@ -39,9 +39,8 @@ TEST_CASE("train: on class folders alone, with parts held out by seed") {
   CHECK(trained.err.find(
             "folder, test: it has no test part of its own; 20 % of its pictures, class by class by seed "
             "1, are held out for one") != std::string::npos);
-  CHECK(trained.err.find(
-            "expressions: 28 samples to train on, 7 to choose the epoch by, 7 to test on (test); 7 "
-            "classes") != std::string::npos);
+  CHECK(trained.err.find("data: 28 samples to train on, 7 to choose the epoch by, 7 to test on (test); 7 "
+                         "classes") != std::string::npos);
   const Result evaluated = run({"eval", "--weights", folder / "run"});
   CHECK(evaluated.code == 0);
   CHECK(evaluated.out.find("7 samples") != std::string::npos);

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/program.h"
-#include "fer/training/face_reader.h"
+#include "fer/inference/face_reader.h"
+#include "fer/models/fernet.h"
+#include "fer/training/checkpoint.h"
 
 using app_test::Folder;
 using app_test::Result;
@@ -21,7 +23,7 @@ std::string old_weights(const Folder& folder, const std::string& dataset) {
   config.preset = "tiny";
   config.model = fer::preset("tiny", 7);
   config.data.name = dataset;
-  fer::FERNet model(config.model);
+  fer::FERNet model(config.model.fernet());
   model.initialise(1);
   fer::Metadata metadata = fer::to_metadata({config, fer::expression_names(), {}, ""});
   metadata.erase(fer::input_key);
@@ -135,7 +137,7 @@ TEST_CASE(
                 weights +
                 ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
                 "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which the "
-                "detector's box of a face takes 0.5 of the side\n\npreset tiny, one image of 112 x 112\n"));
+                "detector's box of a face takes 0.5 of the side\n\nmodel tiny, one image of 112 x 112\n"));
 
   fer::StateDict tensors;
   tensors.insert("w", fer::Tensor::zeros({2}));

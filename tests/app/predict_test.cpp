@@ -8,7 +8,9 @@
 #include "app/program.h"
 #include "data/scene.h"
 #include "fer/data/video.h"
-#include "fer/training/face_reader.h"
+#include "fer/inference/face_reader.h"
+#include "fer/models/fernet.h"
+#include "fer/training/checkpoint.h"
 #include "tests/paths.h"
 
 using app_test::Folder;
@@ -29,9 +31,9 @@ const std::string& weights() {
   static const std::string file = [] {
     fer::RunConfig config;
     config.model = fer::preset("tiny", 7);
-    config.model.landmarks.head = true;
+    config.model.fernet().landmarks.head = true;
     config.data.name = "faces";
-    fer::FERNet model(config.model);
+    fer::FERNet model(config.model.fernet());
     model.initialise(1);
     const std::string path = folder / "tiny.safetensors";
     fer::save_weights(path, model,

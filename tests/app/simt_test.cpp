@@ -29,7 +29,7 @@ std::vector<double> losses_of(const std::string& folder) {
   std::vector<double> losses;
   for (std::string line; std::getline(lines, line);) {
     const json step = json::parse(line);
-    if (step["kind"] == "step" && step["stage"] == "") losses.push_back(step["loss"].get<double>());
+    if (step["kind"] == "step" && step["stage"] == "classes") losses.push_back(step["loss"].get<double>());
   }
   return losses;
 }

@@ -104,7 +104,7 @@ TEST_CASE("--help shows types, limits, defaults and examples; fer help is the sa
   CHECK(contains(help.out, "  --levels INT                  levels of modules shown [2; 0 or more]\n"));
   CHECK(contains(
       help.out,
-      "Examples:\n  # the paper's network, beside the paper's own counts\n  fer info --preset paper\n"));
+      "Examples:\n  # the paper's network, beside the paper's own counts\n  fer info --model paper\n"));
   const Result train = run({"train", "--help"});
   CHECK(contains(train.out, "  --optimizer {adam,adamw,sgd}  adam, adamw or sgd [adam]\n"));
   CHECK(contains(train.out, "  --lr FLOAT                    learning rate at its highest [0.001]\n"));
@@ -148,9 +148,9 @@ TEST_CASE("near misses of commands, flags and words are named, with exit code 2"
         "fer completion: shell: unknown word 'bsh'; known are bash, zsh, fish; did you mean 'bash'?; fer "
         "completion "
         "--help says more\n");
-  CHECK(error({"info", "--preset", "smal"}) == "fer: unknown preset 'smal'; known are " + []() {
+  CHECK(error({"info", "--preset", "smal"}) == "fer: unknown model 'smal'; known are " + []() {
     std::string names;
-    for (const std::string& name : fer::preset_names()) names += (names.empty() ? "" : ", ") + name;
+    for (const std::string& name : fer::model_names()) names += (names.empty() ? "" : ", ") + name;
     return names;
   }() + "; did you mean 'small'?\n");
 }

@@ -1,6 +1,6 @@
 // Texts and tables as people have them: separators, quotes, line ends, encodings, gzip, and files that are
 // something else.
-#include "data/csv.h"
+#include "data/sets/csv.h"
 
 #include <zlib.h>
 

@@ -1,9 +1,9 @@
 // Tables and lists of the data sets: each input is read as every kind of text.
 #include <filesystem>
 
-#include "data/annotations.h"
 #include "data/class_names.h"
-#include "data/csv.h"
+#include "data/sets/annotations.h"
+#include "data/sets/csv.h"
 #include "fer/data/dataset.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -47,11 +47,11 @@ FERNetConfig network_of(const SafetensorsFile& file) {
     apply_json(run, metadata(file, "config"), "config");
   } else {
     run.model = preset(metadata(file, "preset"), std::stoll(metadata(file, "classes")));
-    run.model.image_size = std::stoll(metadata(file, "size"));
+    run.model.fernet().image_size = std::stoll(metadata(file, "size"));
   }
-  DualAttentionConfig& attention = run.model.attention;
+  DualAttentionConfig& attention = run.model.fernet().attention;
   attention.drop_attention = attention.drop_hidden = attention.drop_mlp = 0;
-  return run.model;
+  return run.model.fernet();
 }
 
 /// A model file, the run that it describes, and what is wrong with ours.
@@ -119,7 +119,7 @@ class ModelCase {
     model.zero_grad();
     const Variable x = input(labels.numel(), batch);
     const Variable f_lm = model.landmark_features(x), f_img = model.image_features(x);
-    const FERNetOutput out = model.classify(f_img, f_lm);
+    const NetworkOutput out = model.classify(f_img, f_lm);
     const FERLossParts loss = loss_(out.scores, out.token, labels);
     compare(key + "f_lm", f_lm.value(), tolerance_.values);
     compare(key + "f_img", f_img.value(), tolerance_.values);
@@ -163,7 +163,7 @@ class ModelCase {
     const Tensor labels = fixed_labels(n).to(device_);
     Adam adam(model->parameters(), {.lr = rate});
     for (std::size_t step = 0; step < curve.size(); ++step) {
-      const FERNetOutput out = (*model)(x);
+      const NetworkOutput out = (*model)(x);
       const Variable loss = loss_(out.scores, out.token, labels).total;
       model->zero_grad();
       loss.backward();

@@ -105,11 +105,12 @@ std::vector<std::string> OpCase::problems() {
     if (y.layout == Layout::channels_moved) upstream = channels_last(upstream);
     y.variable.backward(upstream.to(dtype_).to(device_), /*retain_graph=*/true);
   }
-  for (const auto& name : description_.at("grads")) {
+  for (const auto& grad : description_.at("grads")) {
+    const auto name = grad.get<std::string>();
     const auto x =
         std::find_if(inputs_.begin(), inputs_.end(), [&](const Named& i) { return i.name == name; });
     if (x == inputs_.end() || !x->variable.grad().defined()) {
-      problems_.push_back("there is no gradient of " + name.get<std::string>());
+      problems_.push_back("there is no gradient of " + name);
     } else {
       compare("the gradient of " + x->name, x->variable.grad(), x->layout, read("grad", x->name));
     }

@@ -139,13 +139,13 @@ OP_TEST("graph: the whole network with each of its switches") {
     model.to(DType::float64);
     model.to(device);
     Compiled compiled([&](const std::vector<Variable>& in) {
-      const FERNetOutput out = model(in[0]);
+      const NetworkOutput out = model(in[0]);
       return std::vector{out.scores, out.token};
     });
     NoGrad no_grad;
     for (const std::int64_t n : {1, 3}) {
       const Tensor x = images(n, 32, DType::float64, device);
-      const FERNetOutput expected = model(Variable(x));
+      const NetworkOutput expected = model(Variable(x));
       const std::vector<Tensor> got = compiled({x});
       CHECK(difference(got[0], expected.scores.value()) < 1e-13);
       CHECK(difference(got[1], expected.token.value()) < 1e-13);

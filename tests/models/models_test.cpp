@@ -1,6 +1,7 @@
 // The models: shapes, counts, freezing, the last block, checkpointing, messages.
 #include "fer/autograd/ops.h"
 #include "fer/losses/losses.h"
+#include "fer/models/fernet.h"
 #include "fer/models/info.h"
 #include "fer/models/points_net.h"
 #include "tests/models/reference_fill.h"
@@ -32,7 +33,12 @@ Variable image(std::int64_t n, std::int64_t size, DType dtype, Device device) {
 TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   FERNet model(preset("paper", 7));
   model.initialise(1);  // channels of zeros would be left out
-  const std::vector<ModuleInfo> full = describe_model(model, {.full_last_block = true});
+  const TensorFunction all_rows = [&](const std::vector<Variable>& in) {
+    FERNetTrace rows;
+    rows.attention.full_last_block = true;
+    return std::vector{model(in[0], &rows).scores};
+  };
+  const std::vector<ModuleInfo> full = describe_model(model, all_rows, 112);
   CHECK(full[0].parameters == 32'649'287);
   CHECK(at(full, "image_backbone").parameters == 17'611'968);
   CHECK(at(full, "landmark_backbone").parameters == 565'888);
@@ -55,7 +61,7 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
 
   // Behind the passes, the tokens and the first block's keys and values come from 257 channels, its queries
   // from 129.
-  const std::vector<ModuleInfo> table = describe_model(model, {.optimised = true});
+  const std::vector<ModuleInfo> table = describe_model(model, /*optimised=*/true);
   // The last block's query is the same for every image, and so is what its keys' weights make of it.
   CHECK(at(table, "attention").macs ==
         197 * (3 * 257 + 129) * d + block - 3 * 197 * d * d + last - 2 * d * d);
@@ -101,7 +107,8 @@ TEST_CASE("models: the points net says the middle where it knows nothing, and ca
 
 TEST_CASE("models: the landmark net with its head is what the paper's Table 8 counts") {
   MobileFaceNet net({.head = true});
-  const std::vector<ModuleInfo> table = describe_model(net);
+  const auto points = [&](const std::vector<Variable>& in) { return std::vector{net(in[0])}; };
+  const std::vector<ModuleInfo> table = describe_model(net, points, 112);
   CHECK(table[0].parameters == 1'007'248);
   CHECK(in_millions(table[0].macs) == 221);
 }
@@ -126,7 +133,7 @@ OP_TEST("models: shapes of every preset for tests") {
     const Variable x = image(2, 40, DType::float32, device);
     CHECK(model.landmark_features(x).shape() == Shape{2, 5, 5, 16});
     CHECK(model.image_features(x).shape() == Shape{2, 5, 5, 64});
-    const FERNetOutput out = model(x);
+    const NetworkOutput out = model(x);
     CHECK(out.scores.shape() == Shape{2, 5});
     CHECK(out.token.shape() == Shape{2, 48});
   }
@@ -202,7 +209,7 @@ Step training_step(FERNet& model, const Variable& x, const Tensor& labels, Atten
   RandomScope random(3, 4);
   model.zero_grad();
   const Variable f_lm = model.landmark_features(x);
-  const FERNetOutput out = model.classify(model.image_features(x), f_lm, trace);
+  const NetworkOutput out = model.classify(model.image_features(x), f_lm, trace);
   FERLoss({.neutral = 2})(out.scores, out.token, labels).total.backward();
   Step step{out.scores.value(), {}, {}};
   for (const NamedVariable& p : model.named_parameters()) step.gradients.push_back(p.variable.grad());
@@ -271,7 +278,7 @@ OP_TEST("models: a trace holds what a figure needs") {
   const Variable x = image(2, 32, DType::float64, device);
   FERNetTrace trace;
   trace.attention.full_last_block = true;
-  const FERNetOutput out = (*model)(x, &trace);
+  const NetworkOutput out = (*model)(x, &trace);
   CHECK(trace.f_lm.shape() == Shape{2, 4, 4, 16});
   CHECK(trace.f_img.shape() == Shape{2, 4, 4, 64});
   CHECK(trace.attention.heat.shape() == Shape{2, 4, 4, 1});
@@ -285,7 +292,7 @@ OP_TEST("models: a trace holds what a figure needs") {
     }
   }
   CHECK(difference(out.scores.value(), (*model)(x).scores.value()) < 1e-13);
-  const FERNetOutput again = model->classify_fused(trace.attention.fused, trace.f_lm);
+  const NetworkOutput again = model->classify_fused(trace.attention.fused, trace.f_lm);
   CHECK(difference(out.scores.value(), again.scores.value()) < 1e-13);
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "fer/models/fernet.h"
 #include "fer/models/onnx_export.h"
 #include "tests/models/reference_fill.h"
 #include "tests/ops/op_test.h"

@@ -106,9 +106,8 @@ TEST_CASE("every layer can be asked, in batches too, and parameters keep no grad
   model.freeze_landmarks();
   model.eval();
   const Tensor x = noise({2, 32, 32, 3}, 3);
-  CHECK(fer::cam_layers(model.config()) ==
-        std::vector<std::string>{"stage1", "stage2", "stage3", "f_img", "f_fusion"});
-  for (const std::string& layer : fer::cam_layers(model.config())) {
+  CHECK(model.layers() == std::vector<std::string>{"stage1", "stage2", "stage3", "f_img", "f_fusion"});
+  for (const std::string& layer : model.layers()) {
     const auto both = fer::grad_cam(model, x, layer, {1, 3});
     const auto second = fer::grad_cam(model, x.slice(1, 1), layer, {3});
     REQUIRE(both.size() == 2);

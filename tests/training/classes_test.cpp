@@ -7,7 +7,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "fer/training/comparison.h"
+#include "fer/inference/classifier.h"
+#include "fer/study/comparison.h"
 #include "fer/training/experiment.h"
 
 namespace {
@@ -304,9 +305,9 @@ TEST_CASE("a run from weights: what contradicts them is refused before the folde
   };
   fer::RunConfig config = short_run();
   config.training.init = drawn_run().string();
-  config.model.landmarks.head = true;
+  config.model.fernet().landmarks.head = true;
   fer::RunConfig wider = config;
-  wider.model.attention.dim = 96;
+  wider.model.fernet().attention.dim = 96;
   CHECK(refused(wider) ==
         "'dim' is 96, and the network of '" + (drawn_run() / "best.safetensors").string() +
             "' that the run is to start from has 48; with 'init' leave the network's settings "
@@ -317,7 +318,7 @@ TEST_CASE("a run from weights: what contradicts them is refused before the folde
   twice = config;
   twice.landmarks.image_epochs = 2;
   CHECK(refused(twice) == "'init' brings the whole network's weights; leave 'image_epochs' out");
-  config.model.attention.drop_mlp = 0.4;  // holds no weights
+  config.model.fernet().attention.drop_mlp = 0.4;  // holds no weights
   config.training.max_steps = 1;
   const Folder fine("fine");
   CHECK(fer::run_experiment(config, fine.path, false, fer::Device::cpu, silent).training.steps == 1);

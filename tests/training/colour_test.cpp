@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "fer/formats/safetensors.h"
+#include "fer/inference/face_reader.h"
+#include "fer/models/fernet.h"
+#include "fer/training/checkpoint.h"
 #include "fer/training/experiment.h"
-#include "fer/training/face_reader.h"
 #include "tests/data/helpers.h"
 
 using namespace fer;
@@ -74,7 +76,7 @@ fs::path write_weights(const TempFolder& folder, const std::string& dataset, con
   config.preset = "tiny";
   config.model = preset("tiny", 7);
   config.data.name = dataset;
-  FERNet model(config.model);
+  FERNet model(config.model.fernet());
   model.initialise(5);
   Metadata metadata = to_metadata({config, expression_names(), input_spec(config), ""});
   if (!with_input) metadata.erase(input_key);
@@ -160,7 +162,7 @@ TEST_CASE("the normalisation that a file states is the one used") {
   CHECK(values[0] == doctest::Approx(-0.3));
   CHECK(values[1] == doctest::Approx(-0.1));
   CHECK(values[2] == doctest::Approx(-4.4));
-  CHECK(classifier.model->normalisation() == spec.normalisation);
+  CHECK(dynamic_cast<const FERNet&>(*classifier.model).normalisation() == spec.normalisation);
 }
 
 TEST_CASE("lm_unit_input takes the stated normalisation back") {

@@ -44,8 +44,8 @@ TEST_CASE("a configuration survives JSON") {
   config.model = fer::preset("tiny", 8);
   config.training.lr = 3.5e-5;
   config.training.seed = 18446744073709551615ull;
-  config.model.attention.heatmap = fer::Heatmap::conv;
-  config.model.image.units = {3, 4, 14};
+  config.model.fernet().attention.heatmap = fer::Heatmap::conv;
+  config.model.fernet().image.units = {3, 4, 14};
   config.data.folder = "a \"quoted\" folder";
   fer::RunConfig read;
   fer::apply_json(read, fer::to_json(config), "x");
@@ -93,13 +93,13 @@ TEST_CASE("settings given as text reach fields of every kind") {
   fer::apply_setting(config, "units", "[1, 1, 1]", "x");
   fer::apply_setting(config, "heatmap", "sum", "x");
   fer::apply_setting(config, "data", "some folder", "x");
-  CHECK(config.model.attention.dim == 768);
+  CHECK(config.model.fernet().attention.dim == 768);
   CHECK(config.training.lr == 1e-6);
   CHECK(config.training.epochs == 7);
   CHECK(config.training.balanced);
-  CHECK(config.model.image.widths == std::vector<std::int64_t>{8, 16, 32});
-  CHECK(config.model.image.units == std::vector<std::int64_t>{1, 1, 1});
-  CHECK(config.model.attention.heatmap == fer::Heatmap::sum);
+  CHECK(config.model.fernet().image.widths == std::vector<std::int64_t>{8, 16, 32});
+  CHECK(config.model.fernet().image.units == std::vector<std::int64_t>{1, 1, 1});
+  CHECK(config.model.fernet().attention.heatmap == fer::Heatmap::sum);
   CHECK(config.data.folder == "some folder");
 }
 

@@ -33,7 +33,7 @@ RunConfig few_steps() {
   RunConfig config;
   config.preset = "tiny";
   config.model = preset("tiny");
-  config.model.attention.drop_hidden = 0.2;  // replays must draw the masks of their own steps
+  config.model.fernet().attention.drop_hidden = 0.2;  // replays must draw the masks of their own steps
   config.data.train_identities = 2;
   config.data.test_identities = 1;
   config.data.faces_per_identity = 7;

@@ -35,7 +35,7 @@ Course train_tiny(Device device, Precision precision, int steps) {
   for (int step = 0; step < steps; ++step) {
     const RandomScope draws(1, static_cast<std::uint64_t>(step));
     const std::size_t before = backend(device).memory_stats().live;
-    const FERNetOutput out = model(x);
+    const NetworkOutput out = model(x);
     if (step == 0) course.activations = backend(device).memory_stats().live - before;
     const Variable loss = criterion(out.scores, out.token, truth).total;
     course.losses.push_back(loss.value().item());
@@ -110,7 +110,7 @@ OP_TEST("precision: what the tiny model predicts, scores and points, is float32 
     CHECK(f_img.dtype() == activation_type(x.value()));
     CHECK(f_lm.dtype() == f_img.dtype());
     AttentionTrace trace;
-    const FERNetOutput out = model.classify(f_img, f_lm, &trace);
+    const NetworkOutput out = model.classify(f_img, f_lm, &trace);
     CHECK(trace.attention.front().dtype() == DType::float32);
     return std::vector<Tensor>{out.scores.value(), out.token.value(), model.landmarks(x).value()};
   };

@@ -8,6 +8,7 @@
 
 #include "fer/formats/atomic_file.h"
 #include "fer/formats/state_dict.h"
+#include "fer/inference/classifier.h"
 #include "fer/training/experiment.h"
 #include "fer/training/run_log.h"
 
@@ -28,7 +29,7 @@ fer::RunConfig short_run() {
   fer::RunConfig config;
   config.preset = "tiny";
   config.model = fer::preset("tiny");
-  config.model.attention.drop_hidden = 0.2;  // masks must be the same after a resume
+  config.model.fernet().attention.drop_hidden = 0.2;  // masks must be the same after a resume
   config.data.train_identities = 6;
   config.data.test_identities = 2;
   config.data.faces_per_identity = 7;

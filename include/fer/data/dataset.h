@@ -51,6 +51,7 @@ struct DatasetOptions {
   // faces only
   std::int64_t train_identities = 300, test_identities = 60, faces_per_identity = 21;
   int face_size = 112;
+  bool operator==(const DatasetOptions&) const = default;
 };
 
 /// Files, folders or rows of a data set that are not used, grouped by the rule that excluded them.

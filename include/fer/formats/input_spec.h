@@ -30,8 +30,10 @@ InputColour parse_input_colour(std::string_view name);
 
 struct InputSpec {
   InputColour colour = InputColour::rgb;
-  std::int64_t size = 112;   ///< pixels a side, 1 to 4096
-  double face_share = 0.83;  ///< of the side, what the detector's box of a face takes (face_crop); 0.1 to 2
+  std::int64_t size = 112;  ///< pixels a side, 1 to 4096
+  /// The width of the detector's box of a face as a share of the picture's (face_crop), 0.1 to 2; 0: the network
+  /// takes whole pictures, not faces.
+  double face_share = 0.83;
   Normalisation normalisation;
   bool operator==(const InputSpec&) const = default;
 };

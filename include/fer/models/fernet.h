@@ -8,30 +8,16 @@
 //   model.initialise(/*seed=*/1);
 //   model.freeze_landmarks();
 //   model.train();
-//   fer::FERNetOutput out = model(fer::Variable(images));
+//   fer::NetworkOutput out = model(fer::Variable(images));
 #pragma once
 
-#include <memory>
-
-#include "fer/formats/input_spec.h"
-#include "fer/graph/compiled.h"
 #include "fer/models/dual_attention.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
+#include "fer/models/network.h"
 #include "fer/models/presets.h"
 
 namespace fer {
-
-struct FERNetOutput {
-  Variable scores;  ///< N x K
-  Variable token;   ///< N x D, the features of the anchor losses
-};
-
-/// What prediction needs of a forward pass.
-struct FERNetInference {
-  Tensor scores;  ///< N x K
-  Tensor f_lm;    ///< the landmark feature, N x h x w x Cl
-};
 
 /// Intermediate values of a forward pass, for figures. The caller may set AttentionTrace::full_last_block.
 struct FERNetTrace {
@@ -39,49 +25,55 @@ struct FERNetTrace {
   AttentionTrace attention;
 };
 
-class FERNet : public Module {
+class FERNet : public Network {
  public:
   /// ConfigError if the configuration contradicts itself.
   explicit FERNet(const FERNetConfig& config);
   std::string describe() const override;
 
   /// x: N x S x S x 3, normalised (set_normalisation).
-  FERNetOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
+  NetworkOutput operator()(const Variable& x, FERNetTrace* trace = nullptr);
+  NetworkOutput forward(const Variable& x) override { return (*this)(x); }
 
-  /// The same in evaluation mode, without gradients, by a compiled graph. It is traced again if a weight
-  /// changes, and dropped by train().
-  FERNetInference infer(const Tensor& x);
+  /// "stage1", "stage2", ... of the image backbone, "f_img" (its result, before the attention) and "f_fusion"
+  /// (after the dot-product attention).
+  std::vector<std::string> layers() const override;
+  Variable map_of(const std::string& layer, const Variable& x) override;
+  Variable scores_from(const std::string& layer, const Variable& map, const Variable& x) override;
 
-  // The same step by step, for Grad-CAM and figures.
+  // The forward pass step by step, for figures.
   /// The landmark feature. Once the backbone is frozen, a compiled graph computes it; it is traced again if
   /// the backbone's values change.
   Variable landmark_features(const Variable& x);
   Variable image_features(const Variable& x) { return image_backbone_(x); }
-  FERNetOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  NetworkOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// From f_fusion on.
-  FERNetOutput classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
+  NetworkOutput classify_fused(const Variable& fused, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// 68 (x, y) in [0, 1] of the image, N x 136. ConfigError if the backbone has no head.
   Variable landmarks(const Variable& x);
 
-  /// The landmark backbone always stays in evaluation mode, so that its running statistics do not drift.
-  void train(bool mode = true) override;
-  /// The landmark backbone's parameters no longer require gradients.
-  void freeze_landmarks();
-  bool landmarks_frozen() const;
-
-  /// How the input is normalised (default: ImageNet's statistics); `landmark_unit_input` undoes it.
-  void set_normalisation(const Normalisation& normalisation);
+  /// `landmark_unit_input` undoes the normalisation.
+  void set_normalisation(const Normalisation& normalisation) override;
   const Normalisation& normalisation() const { return normalisation_; }
   /// The graph of the frozen landmark backbone that landmark_features() ran last; null before.
   const Graph* landmark_graph() const { return frozen_landmarks_.graph(); }
-  /// Recomputes stages and blocks in backward instead of keeping their activations.
-  void set_checkpointing(bool on);
+  /// Recomputes stages and blocks.
+  void set_checkpointing(bool on) override;
 
-  const FERNetConfig& config() const { return config_; }
+  const FERNetConfig& config() const override { return config_; }
+  const char* kind() const override { return "fernet"; }
+  NameMap public_names() const override { return fernet_names(); }
+  bool has_points() const override { return config_.landmarks.head; }
   IRBackbone& image_backbone() { return image_backbone_; }
   MobileFaceNet& landmark_backbone() { return landmark_backbone_; }
   DualAttention& attention() { return attention_; }
-  Linear& head() { return head_; }
+  Linear& head() override { return head_; }
+  MobileFaceNet* landmark_net() override { return &landmark_backbone_; }
+  IRBackbone* pretrainable() override { return &image_backbone_; }
+
+ protected:
+  std::vector<Variable> inference(const Variable& x) override;
+  Variable points_of(const std::vector<Tensor>& results) override;
 
  private:
   /// The landmark backbone's input: x, or with `landmark_unit_input` x converted back to RGB in [0, 1].
@@ -94,7 +86,7 @@ class FERNet : public Module {
   MobileFaceNet& landmark_backbone_;
   DualAttention& attention_;
   Linear& head_;
-  Compiled inference_, frozen_landmarks_;
+  Compiled frozen_landmarks_;
 };
 
 }  // namespace fer

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "fer/models/fernet.h"
+#include "fer/graph/trace.h"
+#include "fer/models/network.h"
 
 namespace fer {
 
@@ -16,15 +17,12 @@ struct ModuleInfo {
   std::int64_t macs = 0;  ///< multiply-adds of one image
 };
 
-struct InfoOptions {
-  bool full_last_block = false;  ///< count all 197 rows of the last block, as in the equations
-  bool optimised = false;        ///< count the graph that inference runs, after all passes
-};
-
-/// One entry per module, parents before children. Counted from the graph of one image, in evaluation mode;
-/// the model is left unchanged.
-std::vector<ModuleInfo> describe_model(FERNet& model, const InfoOptions& options = {});
-/// The same for a landmark net by itself, with its head if it has one.
-std::vector<ModuleInfo> describe_model(MobileFaceNet& model, std::int64_t image_size = 112);
+/// One entry per module, parents before children, with the multiply-adds of `forward` for one image of
+/// image_size x image_size. Counted from the graph of the module in evaluation mode, or with `optimised` from
+/// the graph after all passes; the module is left unchanged.
+std::vector<ModuleInfo> describe_model(Module& model, const TensorFunction& forward, std::int64_t image_size,
+                                       bool optimised = false);
+/// The same for the scores of a network.
+std::vector<ModuleInfo> describe_model(Network& model, bool optimised = false);
 
 }  // namespace fer

@@ -57,9 +57,13 @@ class IRBackbone : public Layer {
   std::int64_t grid(std::int64_t image_size) const;
   /// Recomputes each stage in backward instead of keeping its activations.
   void set_checkpointing(bool on) { checkpointing_ = on; }
+  /// forward() in two parts: the stem and the first `stages` stages, and the stages that follow.
+  Variable first_stages(const Variable& images, std::size_t stages);
+  Variable later_stages(const Variable& map, std::size_t stages);
 
  private:
   Variable run_stem(const Variable& x);
+  std::size_t units_in(std::size_t stages) const;
   Variable run_units(const Variable& x, std::size_t begin, std::size_t end);
 
   IRBackboneConfig config_;

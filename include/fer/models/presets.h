@@ -3,17 +3,19 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "fer/models/dual_attention.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
+#include "fer/models/network.h"
 
 namespace fer {
 
-struct FERNetConfig {
-  std::int64_t classes = 7;
-  std::int64_t image_size = 112;  ///< S; only position embeddings depend on it
+/// Of the parameters, only position embeddings depend on image_size.
+struct FERNetConfig : NetworkConfig {
+  static constexpr bool for_faces = true;
   IRBackboneConfig image;
   MobileFaceNetConfig landmarks;
   DualAttentionConfig attention;
@@ -27,6 +29,7 @@ struct FERNetConfig {
 /// Heatmap. Configuration files, command lines and tables are all generated from this list. `config` may be
 /// const.
 template <typename Config, typename Visitor>
+requires std::is_same_v<std::remove_const_t<Config>, FERNetConfig>
 void visit_fields(Config& config, Visitor&& visitor) {
   visitor("classes", config.classes, "number of expressions");
   visitor("image_size", config.image_size, "side of the square input image in pixels");
@@ -59,7 +62,7 @@ void visit_fields(Config& config, Visitor&& visitor) {
   visitor("drop_mlp", config.attention.drop_mlp, "dropout after the MLP");
 }
 
-/// Dropout is the recipe's for paper and small, and 0 for tiny. ConfigError, listing the names, for an
+/// The presets of FERNet. Dropout is the recipe's for paper and small, and 0 for tiny. ConfigError, listing the names, for an
 /// unknown name.
 ///   paper             the equations, literally
 ///   paper_pretrained  Table 2's eight blocks of a pre-trained vision transformer

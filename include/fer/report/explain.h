@@ -17,13 +17,9 @@ namespace fer {
 std::vector<HeatMap> grad_cam(const Tensor& features, const std::function<Variable(const Variable&)>& rest,
                               const std::vector<std::int64_t>& classes);
 
-/// Layers at which FERNet can be asked, along the image's path: "stage1", "stage2", ... of the image
-/// backbone, "f_img" (its result, before the attention) and "f_fusion" (after the dot-product attention).
-std::vector<std::string> cam_layers(const FERNetConfig& config);
-
-/// Grad-CAM of FERNet for network inputs x (N x S x S x 3). The model must be in evaluation mode; parameters
-/// get no gradients. ConfigError for an unknown layer.
-std::vector<HeatMap> grad_cam(FERNet& model, const Tensor& x, const std::string& layer,
+/// Grad-CAM of a network at one of its layers(), for network inputs x (N x S x S x 3). The network must be in
+/// evaluation mode; parameters get no gradients. ConfigError for an unknown layer.
+std::vector<HeatMap> grad_cam(Network& network, const Tensor& x, const std::string& layer,
                               const std::vector<std::int64_t>& classes);
 
 /// The heat map of Eq. 1 that the landmark feature lays over the image, a map a sample. `conv` heat maps

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "fer/data/image.h"
-#include "fer/training/face_reader.h"
+#include "fer/inference/face_reader.h"
 
 namespace fer {
 

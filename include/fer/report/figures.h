@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "fer/data/dataset.h"
+#include "fer/inference/classifier.h"
 #include "fer/report/charts.h"
 #include "fer/report/drawing.h"
 #include "fer/report/picture.h"
-#include "fer/training/comparison.h"
-#include "fer/training/evaluate.h"
+#include "fer/study/comparison.h"
 
 namespace fer {
 
@@ -31,7 +31,7 @@ std::vector<Sample> read_faces(const std::vector<std::filesystem::path>& files);
 Drawing landmark_figure(const Classifier& net, const std::vector<Sample>& faces);
 
 struct CamOptions {
-  std::vector<std::string> layers{"f_img", "f_fusion"};  ///< see cam_layers()
+  std::vector<std::string> layers;  ///< see Network::layers(); empty: the last two
   /// Whose score is explained: "predicted", "true", or the name of a class.
   std::string target = "predicted";
   const Classifier* other = nullptr;  ///< a second network, whose last layer follows as a row of its own

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "fer/data/image.h"
-#include "fer/training/evaluate.h"
+#include "fer/inference/classifier.h"
 #include "fer/training/run_log.h"
 
 namespace fer {

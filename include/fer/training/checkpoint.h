@@ -7,20 +7,19 @@
 #include <filesystem>
 #include <string>
 
-#include "fer/formats/state_dict.h"
+#include "fer/formats/matching.h"
 #include "fer/layers/module.h"
 #include "fer/training/optimizer.h"
 
 namespace fer {
 
-struct MatchReport;
-
 /// Writes parameters and buffers, float32, to a temporary file beside `path`, then renames it.
 void save_weights(const std::filesystem::path& path, Module& model, const Metadata& metadata);
 
-/// Copies every parameter and buffer of `model` from `tensors`. Other tensors are ignored and listed in the
+/// Copies every parameter and buffer of `model` from `tensors`, which may have other `names`. Other tensors are ignored and listed in the
 /// report. FormatError or ShapeError, naming `source` and the keys, unless all are there.
-MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model);
+MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model,
+                         NameMap names = {});
 
 /// The position of a run, exact to the step.
 struct Progress {

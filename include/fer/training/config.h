@@ -10,7 +10,7 @@
 #include "fer/data/augment.h"
 #include "fer/data/dataset.h"
 #include "fer/losses/fer_loss.h"
-#include "fer/models/presets.h"
+#include "fer/models/registry.h"
 #include "fer/nearest.h"
 #include "fer/training/schedule.h"
 
@@ -51,9 +51,9 @@ struct LandmarkConfig {
 };
 
 struct RunConfig {
-  DatasetOptions data;  ///< `split` is not part of the configuration and stays Split::train
-  std::string preset = "small";
-  FERNetConfig model;
+  DatasetOptions data;           ///< `split` is not part of the configuration and stays Split::train
+  std::string preset = "small";  ///< name in the registry; `model` may deviate from its settings
+  ModelConfig model;
   AugmentOptions augment;
   TrainingConfig training;
   LandmarkConfig landmarks;
@@ -157,6 +157,10 @@ void visit_sections(Config& config, Visitor&& v) {
   v("landmarks", config.landmarks);
 }
 
+/// Selects a network of the registry: its settings and, if it is not for faces, no loss beside the
+/// cross-entropy. ConfigError, listing the names, for an unknown name.
+void select_model(RunConfig& config, const std::string& name);
+
 /// The configuration as JSON text, with sections and fields in order.
 std::string to_json(const RunConfig& config);
 /// Overwrites the fields named in `text`. ConfigError, naming `source`, for an unknown section or key (it
@@ -173,6 +177,7 @@ struct SettingInfo {
   std::string type{};                  ///< INT, UINT, FLOAT, BOOL, LIST, PATH or TEXT
   std::vector<std::string> choices{};  ///< the allowed words, if there is a fixed set
 };
+/// All settings in order; after those of the network, the settings of other kinds of networks.
 std::vector<SettingInfo> settings_of(const RunConfig& config);
 
 /// Checks ranges in all sections; ConfigError names the first field that is out of range.

@@ -1,19 +1,14 @@
-// Evaluation and prediction with a trained network.
+// Evaluation of a network on a data set.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "fer/data/class_map.h"
-#include "fer/data/faces.h"
 #include "fer/data/loader.h"
-#include "fer/models/fernet.h"
-#include "fer/training/checkpoint.h"
-#include "fer/training/config.h"
+#include "fer/models/network.h"
 #include "fer/training/metrics.h"
-#include "fer/training/network_description.h"
 
 namespace fer {
 
@@ -23,6 +18,9 @@ struct SamplePrediction {
   std::vector<float> probabilities;  ///< one per class
   std::vector<float> target = {};    ///< soft labels only: one per class
 };
+
+/// One prediction per row of scores, N x K; index and label are left to the caller.
+std::vector<SamplePrediction> predictions_of(const Tensor& scores);
 
 /// Cross-entropy of one sample (natural logarithm) against its label, or its soft labels if it has them.
 double sample_loss(const SamplePrediction& prediction);
@@ -46,7 +44,7 @@ struct EvaluationResult {
 /// Runs `model` in evaluation mode over one epoch of `loader`, without gradients. `outputs`, if given, holds
 /// the index of the network's score for each class of the data set. Other scores are then ignored: a
 /// prediction is the most probable of these classes.
-EvaluationResult evaluate(FERNet& model, DataLoader& loader, Device device,
+EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
                           const std::vector<std::int64_t>& outputs = {});
 
 /// Matches the classes of two evaluations. DataError, naming both lists, if they have fewer than two in
@@ -71,49 +69,5 @@ std::string subject_text(const EvaluationResult& result);
 std::string evaluation_to_json(const EvaluationResult& result, bool with_samples);
 /// Reads it back. FormatError, naming `source`, if the text is not an evaluation or lacks the samples.
 EvaluationResult evaluation_from_json(const std::string& text, const std::string& source);
-
-/// A trained network with everything needed to use it. `fer predict` loads it, and so can other programs.
-///
-///   fer::Classifier classifier = fer::load_classifier("best.safetensors", fer::Device::cpu);
-///   auto p = classifier.predict(fer::read_image("face.jpg"));
-///   std::cout << classifier.class_names[p.predicted];
-struct Classifier {
-  std::unique_ptr<FERNet> model;
-  RunConfig config;
-  std::vector<std::string> class_names;
-  InputSpec expects;  ///< of a picture
-  std::string note;   ///< for the user: anything unusual about how the weights were read; usually empty
-  Device device = Device::cpu;
-  std::filesystem::path file;  ///< from which the weights were read; may be empty
-
-  /// Takes a picture of one face, of any size and colour, and converts it to what the network expects.
-  SamplePrediction predict(const Image& image) const;
-  /// `landmarks`, unless null, receives the 68 points of each face as fractions of its picture; it is empty
-  /// if the network has no landmark head.
-  std::vector<SamplePrediction> predict(const std::vector<Image>& images,
-                                        std::vector<Landmarks>* landmarks = nullptr) const;
-  /// The network's input for these pictures: resized, grey if it expects that, normalised. N x S x S x 3, on
-  /// `device`.
-  Tensor input(const std::vector<Image>& images) const;
-};
-
-/// `weights` itself, or its best.safetensors if it is a run folder.
-std::filesystem::path weight_file(const std::filesystem::path& weights);
-
-/// Loads a weight file or checkpoint written by `fer train`, whose metadata describe the network, or a run
-/// folder (weight_file). The model is in evaluation mode. FormatError if the file lacks the metadata or
-/// tensors, or if its metadata contradict each other (parse_description).
-Classifier load_classifier(const std::filesystem::path& path, Device device);
-
-/// Matches the data set's classes (first) with the network's (second). DataError, naming both lists, if they
-/// have fewer than two in common.
-ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data);
-
-/// Evaluates on the samples of `dataset` whose class the network knows, with pictures converted to what the
-/// network expects. If the classes differ, only the common ones count, with the data set's names and order; a
-/// prediction is the most probable of them. DataError as for common_classes(), or if no sample is left.
-/// `cache` may already hold the pictures.
-EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
-                          std::shared_ptr<SampleCache> cache = nullptr);
 
 }  // namespace fer

@@ -22,9 +22,9 @@ struct ExperimentResult {
 /// Trains according to `config` on `device` and writes to `folder`, which is created. With `resume`, the run
 /// in the folder continues from its newest checkpoint.
 ///
-/// The landmark backbone comes from LandmarkConfig::file, or is trained first on the points of drawn faces;
-/// either way it is then frozen. If image_epochs() is positive, the image backbone first learns the same
-/// points; it stays trainable. With TrainingConfig::init the whole network comes from that file, and nothing
+/// A network's landmark backbone comes from LandmarkConfig::file, or is trained first on the points of drawn
+/// faces; either way it is then frozen. If image_epochs() is positive, its image backbone first learns the
+/// same points; it stays trainable. With TrainingConfig::init the whole network comes from that file, and nothing
 /// is trained on points. Afterwards the folder holds config.json, metrics.jsonl, last and best weights, and
 /// result.json.
 ///
@@ -50,14 +50,6 @@ RunConfig train_backbones(RunConfig config, const std::filesystem::path& folder,
 
 /// The result as JSON: accuracy, per-class figures, confusion matrices, time and memory.
 std::string result_to_json(const ExperimentResult& result);
-
-/// Sets `config`'s sizes (width, units, head) to those of a landmark checkpoint of any known kind.
-/// FormatError if the file is not one.
-void adopt_landmark_sizes(const std::filesystem::path& file, FERNetConfig& config);
-/// Loads that checkpoint into the model; returns the report of what matched.
-std::string load_landmarks(const std::filesystem::path& file, MobileFaceNet& net);
-/// The same for the image backbone, from IR50's or POSTER V2's names.
-std::string load_image_backbone(const std::filesystem::path& file, IRBackbone& net);
 
 /// The loader options of `config` for training (shuffled, augmented) and for evaluation.
 LoaderOptions training_loader_options(const RunConfig& config);

@@ -5,8 +5,8 @@
 //   last.safetensors   weights, optimizer and counters of the newest checkpoint
 //   best.safetensors   weights of the best epoch
 //   metrics.jsonl      one line per step and per epoch
-// A named stage puts its name before the names of its weight files (landmarks-last.safetensors); all stages
-// share the log. All files are replaced by renaming, so a kill at any moment leaves each of them complete. A
+// Stages before the main stage put their name before those of their weight files (landmarks-last.safetensors);
+// all stages share the log. All files are replaced by renaming, so a kill at any moment leaves each of them complete. A
 // resumed run repeats the steps after the last checkpoint, with the same results.
 #pragma once
 
@@ -26,6 +26,11 @@
 
 namespace fer {
 
+/// The stage that trains the whole network on its classes.
+inline constexpr const char* main_stage = "classes";
+/// What the names of a stage's weight files begin with: "" for the main stage, "landmarks-" for "landmarks".
+std::string stage_prefix(const std::string& stage);
+
 /// Named numbers in order: parts of a loss, figures of an evaluation.
 using Figures = std::vector<std::pair<std::string, double>>;
 
@@ -42,7 +47,7 @@ struct Evaluation {
 class Task {
  public:
   virtual ~Task() = default;
-  virtual std::string stage() const = 0;  ///< stage of the run: "landmarks", "image", or "" for expressions
+  virtual std::string stage() const = 0;  ///< "landmarks", "image" or main_stage
   virtual Module& model() = 0;
   /// The tensors of a batch that loss() needs, on the device: pictures, labels, targets. It also does the
   /// checks that loss() relies on.

@@ -2,13 +2,13 @@
 // the order of its scores, and the input that it expects.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "fer/formats/input_spec.h"
 #include "fer/formats/state_dict.h"
-#include "fer/models/fernet.h"
 #include "fer/training/config.h"
 
 namespace fer {
@@ -22,6 +22,9 @@ struct NetworkDescription {
   std::string note;
 };
 
+/// `weights` itself, or its best.safetensors if it is a run folder.
+std::filesystem::path weight_file(const std::filesystem::path& weights);
+
 /// Whether `metadata` were written by `fer train`: they have "config", an object, and "classes".
 bool describes_network(const Metadata& metadata);
 
@@ -33,8 +36,8 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
 /// Creates the network that a file describes, to be filled from its tensors. FormatError, before it allocates
 /// memory, if the tensors are too small for the network. ConfigError, naming `source`, if the configuration
 /// contradicts itself.
-std::unique_ptr<FERNet> make_network(const RunConfig& config, const StateDict& tensors,
-                                     const std::string& source);
+std::unique_ptr<Network> make_network(const RunConfig& config, const StateDict& tensors,
+                                      const std::string& source);
 
 /// "network small for 7 classes (surprise, ...), trained on 'rafdb'; expects colour pictures of 112 x 112,
 /// ...".
