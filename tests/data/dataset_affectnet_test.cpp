@@ -80,6 +80,33 @@ constexpr const char* cropped_header =
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,"
     "arousal\n";
 
+TEST_CASE("affectnet: pictures that no list names are counted once, in the training part") {
+  const TempFolder folder;
+  for (const char* name : {"1/a.jpg", "1/b.jpg", "1/c.jpg", "2/d.jpg", "3/e.jpg"}) put_picture(folder / name);
+  const auto check = [&](const std::string& layout) {
+    CAPTURE(layout);
+    const auto train = open("affectnet7", folder.path());
+    CHECK(train->size() == 1);
+    const std::vector<LeftOut>& left_out = train->info().left_out;
+    REQUIRE(left_out.size() == 2);  // b is of another class, d and e are beside no listed picture
+    CHECK(left_out[1].rule == "in no list");
+    CHECK(left_out[1].count == 1);
+    CHECK(left_out[1].examples == std::vector<std::string>{(folder / "1/c.jpg").string()});
+    const auto& warnings = train->info().warnings;
+    CHECK(std::count(warnings.begin(), warnings.end(), "1 pictures left aside: 1 in no list") == 1);
+    for (const LeftOut& entry : open("affectnet7", folder.path(), Split::test)->info().left_out)
+      CHECK(entry.rule != "in no list");
+  };
+  write_text(folder / "train.txt", "1/a.jpg 0\n1/b.jpg 9\n");
+  write_text(folder / "val.txt", "2/d.jpg 1\n");
+  check("txt");
+  fs::remove(folder / "train.txt");
+  fs::remove(folder / "val.txt");
+  write_text(folder / "training.csv", "path,label\n1/a.jpg,0\n1/b.jpg,9\n");
+  write_text(folder / "validation.csv", "path,label\n2/d.jpg,1\n");
+  check("csv");
+}
+
 TEST_CASE("affectnet: the published csv files, of faces in larger pictures") {
   const TempFolder folder;
   write_image(folder / "plain.png", read_image(fixture("plain.jpg")));  // 32 x 24

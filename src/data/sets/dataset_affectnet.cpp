@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "data/npy.h"
@@ -55,6 +56,21 @@ fs::path listed_picture(const fs::path& folder, const std::string& name) {
   return folder / name;
 }
 
+constexpr const char *unannotated = "without an annotation", *unlisted = "in no list";
+
+/// Counts the pictures that no list names, in the folders of the listed ones.
+void leave_out_beside(DatasetInfo& info, const fs::path& folder, const std::vector<Annotation>& lists) {
+  std::map<fs::path, std::set<std::string>> listed;  // names by folder
+  for (const Annotation& a : lists) {
+    const fs::path path = listed_picture(folder, a.name);
+    listed[path.parent_path()].insert(path.filename().string());
+  }
+  std::error_code error;
+  for (const auto& [beside, names] : listed) {
+    if (fs::is_directory(beside, error)) leave_out_unlisted(info, beside, names, unlisted);
+  }
+}
+
 /// The pictures of `options.split`, or those from which it is taken.
 std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const DatasetOptions& options,
                                     Selection& selection, DatasetInfo& info, std::optional<Split> part) {
@@ -71,7 +87,6 @@ std::vector<LabelledFile> read_list(const std::vector<Annotation>& list, const D
   return files.finish();
 }
 
-constexpr const char* unannotated = "without an annotation";
 constexpr std::array<const char*, 3> extensions{".jpg", ".png", ".jpeg"};
 
 /// The picture of an annotation; the .jpg name if no file exists.
@@ -124,15 +139,23 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
   return found;
 }
 
-/// Missing pictures are warned of one by one; pictures without an annotation where they are found.
+/// Missing pictures are warned of one by one; pictures without an annotation or a list where they are found.
 void warn_of_labels(DatasetInfo& info) {
   DatasetInfo said;
   for (const LeftOut& entry : info.left_out) {
-    if (entry.rule != "missing" && entry.rule != unannotated) said.left_out.push_back(entry);
+    if (entry.rule != "missing" && entry.rule != unannotated && entry.rule != unlisted)
+      said.left_out.push_back(entry);
   }
   warn_of_left_out(said, "pictures");
   info.warnings.insert(info.warnings.begin(), said.warnings.begin(), said.warnings.end());
 }
+
+void append(std::vector<Annotation>& list, const std::vector<Annotation>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+}
+
+const std::vector<std::string> training_lists{"training.csv", "train.csv"},
+    validation_lists{"validation.csv", "val.csv", "valid.csv"};
 
 }  // namespace
 
@@ -151,11 +174,17 @@ std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options) {
   if (const fs::path set = folder / (part + "_set"); fs::is_directory(set / "annotations", error)) {
     files = read_annotation_folder(set, options, selection, info);
   } else if (fs::exists(folder / (part + ".txt"), error)) {
-    files = read_list(read_annotations(folder / (part + ".txt"), range), options, selection, info, {});
-  } else if (const auto list = find_file(
-                 folder, training ? std::vector<std::string>{"training.csv", "train.csv"}
-                                  : std::vector<std::string>{"validation.csv", "val.csv", "valid.csv"})) {
-    files = read_list(read_csv_annotations(*list, range, published_header), options, selection, info, {});
+    std::vector<Annotation> lists = read_annotations(folder / (part + ".txt"), range);
+    files = read_list(lists, options, selection, info, {});
+    if (training && fs::exists(folder / "val.txt", error))
+      append(lists, read_annotations(folder / "val.txt", range));
+    if (training) leave_out_beside(info, folder, lists);
+  } else if (const auto list = find_file(folder, training ? training_lists : validation_lists)) {
+    std::vector<Annotation> lists = read_csv_annotations(*list, range, published_header);
+    files = read_list(lists, options, selection, info, {});
+    const auto other = training ? find_file(folder, validation_lists) : std::nullopt;
+    if (other) append(lists, read_csv_annotations(*other, range, published_header));
+    if (training) leave_out_beside(info, folder, lists);
   } else if (const auto all = find_file(folder, {"labels.csv"})) {
     const auto annotations = read_csv_annotations(*all, range);
     const auto has = [&](Split wanted) {
@@ -168,6 +197,7 @@ std::shared_ptr<const Dataset> open_affectnet(const DatasetOptions& options) {
                         (options.split == Split::validation && !own.validation);
     files = read_list(annotations, options, selection, info,
                       parts ? std::optional(carved ? Split::train : options.split) : std::nullopt);
+    if (training) leave_out_beside(info, folder, annotations);
   } else {
     throw IoError(concat("data set '", options.name, "': '", folder.string(), "' holds neither '", part,
                          "_set/annotations' nor '", part, ".txt', '", training ? "training" : "validation",
