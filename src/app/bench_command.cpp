@@ -161,7 +161,7 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
 
 /// Whether other programs slow down the threads of a measurement.
 bool is_crowded(Device device) {
-  return device != Device::cuda && ThreadGovernor::threads_crowded(omp_get_max_threads());
+  return computes_on_host(device) && ThreadGovernor::threads_crowded(omp_get_max_threads());
 }
 
 int run(BenchOptions options, const std::string& what, const std::string& device,

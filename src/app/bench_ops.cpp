@@ -246,8 +246,8 @@ std::vector<double> run_times(const BenchOptions& options, const std::function<v
 
 MachinePeaks measure_peaks(const BenchOptions& options) {
   MachinePeaks peaks;
-  if (options.device == Device::simt) return peaks;  // its speed is meaningless
-  if (options.device == Device::cpu) {
+  if (is_emulated(options.device)) return peaks;
+  if (computes_on_host(options.device)) {
     double flops = 0;
     const auto register_work = [&] {
       flops = 0;
@@ -257,7 +257,8 @@ MachinePeaks measure_peaks(const BenchOptions& options) {
     const double register_time = run_times(options, register_work).front();
     peaks.gflops = 1e-9 * flops / register_time;
   }
-  const std::int64_t count = options.device == Device::cpu ? 1 << 24 : 1 << 26;  // 64 and 256 MiB per array
+  const std::int64_t count =
+      computes_on_host(options.device) ? 1 << 24 : 1 << 26;  // 64 and 256 MiB per array
   const Tensor a = filled({count}, options.device), b = filled({count}, options.device);
   Tensor y = Tensor::empty({count}, DType::float32, options.device);
   Backend& device = backend(options.device);

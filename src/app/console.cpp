@@ -12,6 +12,7 @@
 
 #include "app/interrupt.h"
 #include "fer/formats/atomic_file.h"
+#include "study/number_text.h"
 
 namespace fer::app {
 namespace {
@@ -79,7 +80,7 @@ std::string duration_text(double seconds) {
 }
 
 std::string percent_text(double share) {
-  return std::isnan(share) ? "-" : fixed(100 * share, 1) + " %";
+  return detail::percent(share);
 }
 
 std::string megabytes_text(std::size_t bytes) {

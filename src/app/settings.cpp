@@ -87,15 +87,7 @@ void add_device_flag(CLI::App& command, std::string& device) {
 }
 
 Device checked_device(const std::string& text) {
-  const std::size_t colon = text.find(':');
-  const Device device = parse_device(text.substr(0, colon));
-  if (colon != std::string::npos) {
-    const std::string number = text.substr(colon + 1);
-    const bool valid = device == Device::cuda && !number.empty() && number.size() < 5 &&
-                       number.find_first_not_of("0123456789") == std::string::npos;
-    require<ConfigError>(valid, "unknown device '", text, "'; a number may follow cuda alone: cuda:1");
-    select_gpu(std::stoi(number));
-  }
+  const Device device = select_device(text);
   backend(device);
   set_math_mode(device, chosen_math());
   return device;

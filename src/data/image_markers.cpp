@@ -5,33 +5,16 @@
 // detected here.
 #include "data/image_markers.h"
 
-#include <array>
 #include <cstdlib>
 
 #include "fer/error.h"
+#include "fer/formats/checksum.h"
 
 namespace fer::detail {
 namespace {
 
 constexpr std::int64_t most_pixels = std::int64_t{1} << 28;
 constexpr std::uint8_t gif_extension = 0x21, gif_picture = 0x2C, gif_end = 0x3B;
-
-constexpr std::array<std::uint32_t, 256> crc_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t n = 0; n < 256; ++n) {
-    std::uint32_t c = n;
-    for (int k = 0; k < 8; ++k) c = c & 1 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-    table[n] = c;
-  }
-  return table;
-}
-
-std::uint32_t crc32(ImageBytes bytes) {
-  static constexpr auto table = crc_table();
-  std::uint32_t c = 0xFFFFFFFFu;
-  for (std::uint8_t byte : bytes) c = table[(c ^ byte) & 255] ^ (c >> 8);
-  return ~c;
-}
 
 /// The position after the sub-blocks of a GIF that begin at `at`. Each is a length and its bytes; the last
 /// has length 0. If they are truncated, the result lies beyond the end of the file.
@@ -94,7 +77,7 @@ ImageMarkers read_png_markers(ImageBytes bytes, const std::string& name) {
     const std::size_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) throw_truncated(name, "PNG", "a chunk is cut");
     const ImageBytes chunk = bytes.subspan(at + 4, length + 4), body = chunk.subspan(4);
-    require<FormatError>(crc32(chunk) == big_endian(bytes, at + 8 + length, 4), "'", name,
+    require<FormatError>(crc32(std::as_bytes(chunk)) == big_endian(bytes, at + 8 + length, 4), "'", name,
                          "' is a damaged PNG: the checksum of a chunk is wrong");
     if (starts_with(chunk, "IHDR") && length >= 13 && bits == 0) {
       markers.width = big_endian(body, 0, 4);

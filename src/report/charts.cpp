@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "fer/error.h"
+#include "study/number_text.h"
 
 namespace fer {
 namespace {
@@ -13,9 +14,7 @@ namespace {
 constexpr Colour faint{110, 110, 110};
 
 std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, share >= 0.9995 || share == 0 ? "%.0f %%" : "%.1f %%", 100 * share);
-  return text;
+  return detail::percent(share, share >= 0.9995 || share == 0 ? 0 : 1);
 }
 
 /// The outline of mark number `kind` around (x, y); empty for a disc.

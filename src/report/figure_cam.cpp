@@ -72,9 +72,10 @@ Drawing cam_figure(const Classifier& net, const std::vector<Sample>& faces, cons
       sheet.row_titles.push_back(name.empty() ? layer_title(layer) : name + ", " + layer_title(layer));
       for (std::size_t i = 0; i < faces.size(); ++i) {
         const auto c = static_cast<std::size_t>(classes[i]);
-        panels.push_back({overlay_heat(detail::canvas(faces[i].image), normalised(maps[i])),
-                          {network.class_names[c] + " " + detail::percent(predictions[i].probabilities[c])},
-                          false});
+        panels.push_back(
+            {overlay_heat(detail::canvas(faces[i].image), normalised(maps[i])),
+             {network.class_names[c] + " " + detail::percent(predictions[i].probabilities[c], 0)},
+             false});
       }
     }
   };

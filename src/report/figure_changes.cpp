@@ -25,7 +25,7 @@ Drawing section(const Dataset& dataset, const EvaluationResult& first, const Eva
   const auto& names = second.confusion.class_names();
   const auto said = [&](const SamplePrediction& p) {
     const auto c = static_cast<std::size_t>(p.predicted);
-    return names[c] + " " + detail::percent(p.probabilities[c]);
+    return names[c] + " " + detail::percent(p.probabilities[c], 0);
   };
   std::vector<Panel> panels;
   for (const std::size_t i : sorted_by_change(positions, first, second)) {

@@ -29,10 +29,6 @@ FERNet& fernet_of(const Classifier& net) {
   return *fernet;
 }
 
-std::string percent(double share) {
-  return concat(std::lround(100 * share), " %");
-}
-
 std::string label_of(const Classifier& net, const Sample& face) {
   if (face.label < 0 || face.label >= static_cast<std::int64_t>(net.class_names.size())) return "";
   return net.class_names[static_cast<std::size_t>(face.label)];

@@ -7,6 +7,7 @@
 
 #include "fer/models/fernet.h"
 #include "fer/report/figures.h"
+#include "study/number_text.h"
 
 namespace fer::detail {
 
@@ -18,8 +19,6 @@ Image canvas(const Image& picture);
 std::vector<Image> pictures_of(const std::vector<Sample>& faces);
 /// The network if it is a FERNet; ConfigError otherwise, as only a FERNet has the features of these figures.
 FERNet& fernet_of(const Classifier& net);
-/// "94 %"
-std::string percent(double share);
 /// "happiness", or "" for a face without a label.
 std::string label_of(const Classifier& net, const Sample& face);
 

@@ -75,7 +75,7 @@ Drawing plot(const std::string& method, const Tensor& tokens, const std::vector<
   if (method == "pca") {
     embedding = pca(tokens);
     scatter.title = "Class tokens: principal components";
-    scatter.note = concat(detail::percent(embedding.first), " and ", detail::percent(embedding.second),
+    scatter.note = concat(detail::percent(embedding.first, 0), " and ", detail::percent(embedding.second, 0),
                           " of the variance along x and y");
   } else {
     TsneOptions settings;

@@ -11,6 +11,7 @@
 #include "fer/study/comparison.h"
 #include "report/page_charts.h"
 #include "report/page_style.h"
+#include "study/number_text.h"
 
 namespace fer {
 namespace {
@@ -24,15 +25,10 @@ std::string html(const std::string& text) {
   return xml_escape(text);
 }
 
-std::string formatted(const char* format, double value) {
-  if (!std::isfinite(value)) return "–";
-  char text[48];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
+using detail::formatted;
 
 std::string percent(double share) {
-  return std::isfinite(share) ? formatted("%.2f %%", 100 * share) : "–";
+  return detail::percent(share, 2);
 }
 
 std::string duration(double seconds) {
@@ -102,7 +98,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
                  figure(&ConfusionMatrix::accuracy), figure(&ConfusionMatrix::mean_class_accuracy),
                  figure(&ConfusionMatrix::macro_f1), best ? std::to_string(best->epoch) : "–",
                  std::to_string(steps), duration(seconds_of(run.log)),
-                 run.parameters > 0 ? formatted("%.2f M", static_cast<double>(run.parameters) / 1e6) : "–"});
+                 run.parameters > 0 ? formatted("%.2f M", static_cast<double>(run.parameters) / 1e6) : "-"});
     }
   }
   out << "<p class=note>Accuracy, mean class accuracy and macro F1 are of the " << html(runs[0].split)

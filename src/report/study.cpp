@@ -69,9 +69,9 @@ std::vector<GalleryFace> gallery(const Classifier& net, const Dataset& dataset,
     GalleryFace face;
     face.name = caption_of(sample.name, net.config.data.folder);
     face.label = names[static_cast<std::size_t>(p.label)];
-    face.prediction = names[order[0]] + " " + detail::percent(p.probabilities[order[0]]);
+    face.prediction = names[order[0]] + " " + detail::percent(p.probabilities[order[0]], 0);
     for (std::size_t i = 1; i < std::min<std::size_t>(3, order.size()); ++i) {
-      face.alternatives.push_back(names[order[i]] + " " + detail::percent(p.probabilities[order[i]]));
+      face.alternatives.push_back(names[order[i]] + " " + detail::percent(p.probabilities[order[i]], 0));
     }
     face.loss = sample_loss(p);
     face.picture = detail::canvas(sample.image);

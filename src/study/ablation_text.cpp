@@ -7,6 +7,7 @@
 #include "fer/study/ablation.h"
 #include "fer/study/comparison.h"
 #include "formats/json_document.h"
+#include "study/number_text.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
@@ -14,12 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string formatted(const char* format, double value) {
-  if (std::isnan(value)) return "-";
-  char text[48];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
+using detail::formatted;
 
 std::string spoken(std::string metric) {
   for (char& c : metric) c = c == '_' ? ' ' : c;

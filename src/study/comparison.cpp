@@ -6,23 +6,18 @@
 #include <sstream>
 
 #include "formats/json_document.h"
+#include "study/number_text.h"
 #include "training/evaluation_json.h"
 
 namespace fer {
 namespace {
 
 std::string percent(double share) {
-  if (std::isnan(share)) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
-  return text;
+  return detail::percent(share, 2);
 }
 
 std::string points(double difference) {
-  if (std::isnan(difference)) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%+.2f", 100 * difference);
-  return text;
+  return detail::formatted("%+.2f", 100 * difference);
 }
 
 }  // namespace

@@ -103,6 +103,18 @@ void select_gpu(int index) {
   choice.index = index;
 }
 
+Device select_device(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const Device device = parse_device(text.substr(0, colon));
+  if (colon == std::string::npos) return device;
+  const std::string number = text.substr(colon + 1);
+  const bool valid = device == Device::cuda && !number.empty() && number.size() < 5 &&
+                     number.find_first_not_of("0123456789") == std::string::npos;
+  require<ConfigError>(valid, "unknown device '", text, "'; a number may follow cuda alone: cuda:1");
+  select_gpu(std::stoi(number));
+  return device;
+}
+
 int take_selected_gpu() {
   GpuChoice& choice = gpu_choice();
   const std::lock_guard lock(choice.mutex);

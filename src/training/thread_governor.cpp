@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "fer/tensor/device_runtime.h"
+
 namespace fer {
 namespace {
 
@@ -60,7 +62,7 @@ void ThreadGovernor::look(double now) {
 }
 
 StepThreads::StepThreads(Device device)
-    : governed_(device != Device::cuda), most_(omp_get_max_threads()), governor_(most_) {}
+    : governed_(computes_on_host(device)), most_(omp_get_max_threads()), governor_(most_) {}
 
 StepThreads::~StepThreads() {
   omp_set_num_threads(most_);

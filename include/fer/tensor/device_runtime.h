@@ -16,6 +16,16 @@
 
 namespace fer {
 
+/// Whether a device computes on the host's threads, as cpu and simt do.
+constexpr bool computes_on_host(Device device) {
+  return device != Device::cuda;
+}
+
+/// Whether a device runs another device's kernels, so that its speed says nothing.
+constexpr bool is_emulated(Device device) {
+  return device == Device::simt;
+}
+
 /// Work that cannot be captured: it waits for the device, or needs its results on the host.
 struct CaptureError : DeviceError {
   using DeviceError::DeviceError;
@@ -72,6 +82,8 @@ bool has_math_library(std::string* reason = nullptr);
 /// Selects the GPU that the device cuda uses; call it before the first use. The default is FER_CUDA_DEVICE,
 /// or 0. ConfigError if another GPU is in use already.
 void select_gpu(int index);
+/// parse_device(), and select_gpu() for "cuda:1". ConfigError for anything else.
+Device select_device(const std::string& text);
 /// For the device itself: returns the selected GPU and makes the choice final.
 int take_selected_gpu();
 
