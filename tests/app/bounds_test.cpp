@@ -1,4 +1,4 @@
-// What files may ask for: memory, time, patience. All of it under 2 GiB of address space.
+// Files cannot make the program use unbounded memory or time. All tests run with 2 GiB of address space.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -32,7 +32,7 @@ std::string write(const std::string& path, const std::string& bytes) {
   return path;
 }
 
-/// A network of two little epochs, made once.
+/// A network from two short epochs, made once.
 const Folder& trained_run() {
   static const Folder folder("bounds_run");
   if (!fs::exists(folder / "run")) {

@@ -1,5 +1,5 @@
-// fer convert on files as people publish them: what it prints of prefixes, of names that no network has, and
-// of other weights in the file.
+// fer convert on files as people publish them: its notes on prefixes, on names that no network has, and on
+// other weights in the file.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>

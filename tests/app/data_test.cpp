@@ -1,4 +1,4 @@
-// fer data check, and trainings on folders as people have them: held-out parts, damaged pictures.
+// fer data check, and training on realistic folders: held-out parts, damaged pictures.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@ namespace {
 
 using namespace app_test;
 
-/// Drawn faces in class folders, without parts above them.
+/// Drawn faces in class folders, without part folders above them.
 Folder drawn_folder(const std::string& name, const std::string& below = "data") {
   Folder folder(name);
   const Result drawn = run({"faces", "--out", folder / below, "--identities", "6", "--size", "32"});

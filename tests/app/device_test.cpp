@@ -1,5 +1,5 @@
-// Devices through the program: what is there, what is missing and why, graphs and libraries by their
-// switches.
+// Devices on the command line: which are available, which are missing and why, and the flags for graphs and
+// libraries.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// What weights state of their input, as a user meets it: written by fer train, told by fer info, rewritten by
-// fer convert, and followed by fer predict.
+// The input specification in weight files: fer train writes it, fer info prints it, fer convert changes it,
+// and fer predict follows it.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -15,7 +15,7 @@ using nlohmann::json;
 
 namespace {
 
-/// Weights as a program wrote them that did not state the input.
+/// Weights without an input specification, as earlier programs wrote them.
 std::string old_weights(const Folder& folder, const std::string& dataset) {
   fer::RunConfig config;
   config.preset = "tiny";
@@ -30,7 +30,7 @@ std::string old_weights(const Folder& folder, const std::string& dataset) {
   return path;
 }
 
-/// The tensors of a safetensors file as they lie in it.
+/// The tensors of a safetensors file, in the file's layout.
 std::string tensor_bytes(const std::string& path) {
   const std::string file = app_test::read_all(path);
   std::uint64_t header = 0;

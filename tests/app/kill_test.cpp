@@ -1,5 +1,5 @@
-// Killed with SIGKILL twenty times at random moments, and resumed each time, a run ends with the weights of
-// an undisturbed one, byte for byte; and so does one with other loader threads.
+// A run that is killed with SIGKILL twenty times at random moments, and resumed each time, ends with the same
+// weights as an uninterrupted run, byte for byte. So does a run with another number of loader threads.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// fer predict as a user meets it: photographs, odd pictures, folders, videos, and every form of the answer.
+// fer predict as a user runs it: photographs, unusual pictures, folders, videos, and all output formats.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
@@ -23,7 +23,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// Weights of a network that was not trained, made once for all tests of this file.
+/// Weights of an untrained network, made once for all tests of this file.
 const std::string& weights() {
   static const Folder folder("predict_weights");
   static const std::string file = [] {

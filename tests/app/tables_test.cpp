@@ -24,7 +24,7 @@ std::vector<std::string> arguments(std::vector<std::string> first, const std::ve
   return first;
 }
 
-/// A table of a few steps a cell.
+/// Flags for a table with a few steps per cell.
 std::vector<std::string> table(const std::string& name, const std::string& folder,
                                const std::vector<std::string>& more) {
   return arguments({"ablate",
@@ -124,7 +124,7 @@ TEST_CASE("ablate modules: a cell a row and seed, tables in three forms, cells a
   CHECK(app_test::fs::exists(folder / "t/all/seed-2/best.safetensors"));
   CHECK_FALSE(app_test::fs::exists(folder / "t/all/seed-2/last.safetensors"));
 
-  // The same command again runs nothing; a damaged cell is done again; a further seed is added.
+  // The same command again runs nothing. A damaged cell is run again. A further seed is added.
   const std::string before = read_all(folder / "t/all/seed-1/cell.json");
   app_test::fs::remove_all(folder / "t/product/seed-2");
   const Result again =
@@ -215,7 +215,7 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
   CHECK(run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--json"}).out == json.out);
   CHECK(contains(run({"eval", "--weights", r.folder / "neaa", "--compare", saved}).out,
                  "McNemar's exact test: p = "));
-  // What is wrong is said before the evaluation, so that nothing is printed and nothing saved.
+  // Errors are reported before the evaluation, so nothing is printed or saved.
   const auto refused = [&](std::vector<std::string> more, const std::string& message) {
     more.insert(more.begin(), {"eval", "--weights", r.folder / "neaa"});
     const Result wrong = run(more);
@@ -253,7 +253,7 @@ TEST_CASE("figure landmarks") {
   CHECK(count(svg, "<image") == 9);
   CHECK(contains(svg, ">landmarks</text>"));
   CHECK(contains(svg, ">heat map</text>"));
-  // Pictures that enlarging to a face's size would make gigabytes of.
+  // Pictures that would need gigabytes when enlarged to a face's size.
   fer::write_image(runs().folder / "wide.png", fer::Image(1, 5000, 3, 90));
   fer::write_image(runs().folder / "high.png", fer::Image(60000, 1, 3, 90));
   const std::string line =
@@ -325,10 +325,10 @@ TEST_CASE("report: one page, all of it inside") {
     CHECK_MESSAGE(contains(page, part), part);
   }
   CHECK(contains(page, "<th scope=row>loss</th><td>neaa</td><td>none</td>"));
-  // What is measured is said, and captions name files, not where they lie.
+  // The page says what is measured. Captions name files without their folders.
   CHECK(contains(page, "14 samples of faces (test), labels: as drawn"));
   CHECK(contains(page, "best.safetensors, SHA-256 "));
-  // Nothing is fetched: no address but those that name SVG's language.
+  // The page fetches nothing: its only addresses are SVG's namespace.
   CHECK(count(page, "http") == count(page, "http://www.w3.org/2000/svg"));
   CHECK_FALSE(contains(page, "src=\"/"));
   CHECK_FALSE(contains(page, "@import"));
@@ -336,7 +336,7 @@ TEST_CASE("report: one page, all of it inside") {
   CHECK(count(page, "<table>") == count(page, "</table>"));
   CHECK(count(page, "<details>") == count(page, "</details>"));
 
-  // What there is to say of a run's weights is said here, too.
+  // Notes on a run's weights are printed here, too.
   const std::string renamed = r.folder / "renamed", best = renamed + "/best.safetensors";
   app_test::fs::copy(r.folder / "neaa", renamed, app_test::fs::copy_options::recursive);
   const fer::StateFile weights = fer::read_state_file(best);
@@ -352,7 +352,7 @@ TEST_CASE("report: one page, all of it inside") {
   REQUIRE_MESSAGE(events.code == 0, events.err);
   CHECK(app_test::fs::exists(r.folder / "events/neaa"));
 
-  // While it trains, a run writes them itself if it is asked to.
+  // With the flag, a run writes event files while it trains.
   CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/landmarks"));
   CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/image"));
   CHECK_FALSE(app_test::fs::exists(r.folder / "plain/tensorboard"));

@@ -1,5 +1,5 @@
-// Texts and tables as people have them: separators, quotes, line ends, encodings, gzip, and files that are
-// something else.
+// Texts and tables as found in practice: separators, quotes, line ends, encodings, gzip, and files of other
+// kinds.
 #include "data/csv.h"
 
 #include <zlib.h>

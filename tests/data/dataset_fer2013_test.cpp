@@ -1,5 +1,5 @@
-// FER2013 and FER+: csv files in both orders of columns, votes and what becomes of them, FER+'s own folders,
-// and the counts of the published files.
+// FER2013 and FER+: csv files in both orders of columns, labels from votes, FER+'s own folders, and the
+// counts of the published files.
 #include "tests/data/dataset_test.h"
 
 namespace fer::test {
@@ -89,7 +89,7 @@ TEST_CASE("fer2013: bad rows") {
   CHECK(open_error<DataError>("fer2013", folder.path()) == csv.string() + ": is empty");
 }
 
-/// Eight rows of votes that tell the rules apart.
+/// Eight rows of votes on which the rules differ.
 struct VoteRow {
   const char* name;
   const char* votes;

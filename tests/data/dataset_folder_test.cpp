@@ -1,4 +1,4 @@
-// The data set `folder`: layouts, what is no sample, parts that are held out, and names for class folders.
+// The data set `folder`: layouts, files that are not samples, held-out parts, and names for class folders.
 #include <set>
 
 #include "tests/data/dataset_test.h"

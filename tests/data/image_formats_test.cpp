@@ -1,5 +1,5 @@
-// Formats other than plain PNG and JPEG: read where the build has the library, and else refused by name. The
-// fixtures are Pillow's, jpegtran's and heif-enc's (make_files.py).
+// Formats other than plain PNG and JPEG: read if the build has the library, otherwise refused by name. The
+// fixtures were made with Pillow, jpegtran and heif-enc (make_files.py).
 #include "data/image_decoders.h"
 #include "tests/data/helpers.h"
 
@@ -10,7 +10,7 @@ std::vector<std::uint8_t> bytes_of_text(const std::string& text) {
   return {text.begin(), text.end()};
 }
 
-/// Whether the build has the library; if not, that the file is refused by a sentence that names it.
+/// Whether the build has the library. If not, checks that the file is refused with a message that names it.
 bool has_library(const std::string& library, const std::string& file, const std::string& refusal) {
   if (!library.empty()) return true;
   CHECK(message_of<FormatError>([&] { read_image(fixture(file)); }) ==
@@ -37,7 +37,7 @@ bool has_heif() {
                      "libheif-dev)");
 }
 
-/// What make_files.py draws, 96 x 128.
+/// The picture that make_files.py draws, 96 x 128.
 Image large_scene() {
   Image image(96, 128, 3);
   for (int y = 0; y < 96; ++y) {

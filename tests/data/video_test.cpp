@@ -1,4 +1,4 @@
-// Videos written and read again; what is wrong with those that cannot be.
+// Videos written and read back, and the messages for unreadable ones.
 #include "fer/data/video.h"
 #include "data/helpers.h"
 #include "data/scene.h"

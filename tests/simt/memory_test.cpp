@@ -18,8 +18,7 @@ __global__ void fill_one(float* y, int n) {
   if (i < n) y[i] = 1;
 }
 
-// --- pointers
-// ------------------------------------------------------------------------------------------------
+// --- pointers ------------------------------------------------------------------------------------------
 
 struct Views {
   float* y;
@@ -48,8 +47,7 @@ TEST_CASE("a kernel's pointers must be device memory") {
   CHECK_FALSE(is_device_pointer(host.data()));
 }
 
-// --- launch sizes
-// -----------------------------------------------------------------------------------------------
+// --- launch sizes --------------------------------------------------------------------------------------
 
 __global__ void nothing() {}
 __global__ void large_static_array(float* y) {
@@ -163,8 +161,7 @@ TEST_CASE("static and dynamic shared memory count together") {
         }).find("brings the block's shared memory to 232449 bytes") != std::string::npos);
 }
 
-// --- arguments
-// ----------------------------------------------------------------------------------------------------
+// --- arguments -----------------------------------------------------------------------------------------
 
 struct Most {
   double values[511];
@@ -186,8 +183,7 @@ TEST_CASE("a kernel may have 4 KiB of arguments, counted with what aligns them")
   CHECK(y.host() == std::vector<double>(32, 3.0));
 }
 
-// --- red zones and poison
-// ------------------------------------------------------------------------------------------
+// --- red zones and poison ------------------------------------------------------------------------------
 
 #if !defined(__SANITIZE_ADDRESS__)  // there the sanitizer reports, and ends the program
 __global__ void shared_bounds(float* y, int offset) {
@@ -263,8 +259,7 @@ TEST_CASE("fresh memory is NaN, in each block anew") {
   CHECK(two.host()[32] == 1);
 }
 
-// --- cp.async
-// ------------------------------------------------------------------------------------------------------
+// --- cp.async ------------------------------------------------------------------------------------------
 
 /// Two stages in flight; `late` waits for one group too few.
 __global__ void pipeline(const float* x, float* y, int stages, bool late) {
@@ -335,8 +330,7 @@ TEST_CASE("cp.async copies aligned pieces of device memory into one shared array
   CHECK(y.host() == std::vector<float>{5, 6, 0, 0});
 }
 
-// --- runtime
-// ------------------------------------------------------------------------------------------------------
+// --- runtime -------------------------------------------------------------------------------------------
 
 TEST_CASE("copies check their kind and their range") {
   Array<float> x(8);

@@ -196,8 +196,7 @@ TEST_CASE("ldmatrix reads aligned rows of shared memory") {
   must_pass([&] { gpu::launch(load_rows, 1, 32, 0, nullptr, x.data(), 8, true); });
 }
 
-// --- faults
-// ---------------------------------------------------------------------------------------------------
+// --- faults --------------------------------------------------------------------------------------------
 
 #if !defined(__SANITIZE_ADDRESS__)  // there the sanitizer reports, and ends the program
 __global__ void write_to(float* p, long long offset) {

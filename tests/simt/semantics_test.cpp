@@ -157,8 +157,7 @@ TEST_CASE_TEMPLATE("block reductions", T, float, double) {
   });
 }
 
-// --- tensor cores
-// --------------------------------------------------------------------------------------------
+// --- tensor cores --------------------------------------------------------------------------------------
 
 /// c (16 x 8) = a (16 x 8) b (8 x 8) + c by one mma, fragments loaded by hand.
 __global__ void mma_tf32(const float* a, const float* b, float* c) {
@@ -271,8 +270,7 @@ TEST_CASE("bf16 and tf32 round to nearest") {
   CHECK(pack_bf16(1.0f, 2.0f) == 0x40003f80u);
 }
 
-// --- atomics, graphs, events
-// ------------------------------------------------------------------------------------
+// --- atomics, graphs, events ---------------------------------------------------------------------------
 
 __global__ void count_them(int* counter, unsigned* largest) {
   atomicAdd(counter, 1);

@@ -274,8 +274,7 @@ TEST_CASE("an atomic does not protect from a plain write") {
   must_pass([&] { gpu::launch(atomic_and_plain, 4, 32, 0, nullptr, counter.data(), false); });
 }
 
-// --- uninitialised and out of bounds
-// -----------------------------------------------------------------------------
+// --- uninitialised and out of bounds -------------------------------------------------------------------
 
 __global__ void sum_tile(const float* x, float* y, int n) {
   FER_SHARED(float, tile, [64]);
@@ -344,8 +343,7 @@ TEST_CASE("reads out of bounds, which leave no trace in a red zone") {
   must_pass([&] { gpu::launch(read_shared_at, 1, 32, 0, nullptr, y.data(), 7); });
 }
 
-// --- cp.async
-// -------------------------------------------------------------------------------------------------
+// --- cp.async ------------------------------------------------------------------------------------------
 
 enum class Fault { none, wait, barrier, overwrite };
 
