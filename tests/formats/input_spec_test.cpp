@@ -1,4 +1,4 @@
-// What a weight file states of its network's input: written, read back, and refused where it makes no sense.
+// The input specification in a weight file: written, read back, and refused if it is invalid.
 #include "fer/formats/input_spec.h"
 
 #include <doctest/doctest.h>

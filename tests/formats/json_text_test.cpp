@@ -1,4 +1,4 @@
-// JSON as it is read everywhere: bounded, strict, and every refusal names the file and the key.
+// The JSON reader: bounded and strict; every error names the file and the key.
 #include "formats/json_text.h"
 
 #include <ctime>

@@ -1,5 +1,5 @@
-// Names of other projects matched with ours: IR50 whole and split, MobileFaceNet in all its places, and the
-// report of what matched, what was left aside and what is missing.
+// Matching the names of other projects with fer's: IR50, whole and split, MobileFaceNet under all its
+// prefixes, and the report of what matched, what was left aside and what is missing.
 #include "fer/formats/matching.h"
 
 #include "tests/formats/format_test.h"
@@ -112,7 +112,7 @@ TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without 
         "  left aside (not known to this model): model.extra\n");
   CHECK_MESSAGE_OF(match(wanted, named({"conv.weight", "module.conv.weight"})), FormatError,
                    "the file: 'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");
-  // What a wrapper hides is refused as it is without one.
+  // A tensor that is refused is also refused under a wrapper's prefix.
   CHECK_MESSAGE_OF(match({}, named({"module.body.0.res_layer.5.fc1.weight"}), ir50_names(), "x.pth"),
                    FormatError,
                    "x.pth: 'module.body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate "

@@ -8,7 +8,7 @@
 namespace fer::test {
 namespace {
 
-/// Checks what is said of a zip checkpoint, called x.pth, whose pickle holds these operations.
+/// Checks the message for a zip checkpoint, called x.pth, whose pickle consists of these operations.
 void check_refused(const std::string& ops, const std::string& message, const Records& storages = {}) {
   CHECK_MESSAGE_OF(read_value(ops, storages), FormatError, "x.pth: " + message);
 }
@@ -158,7 +158,7 @@ TEST_CASE("pytorch: legacy files that are not what torch.save writes") {
   check_bytes_refused("\x93NUMPY\1", "is a NumPy array (.npy), not a PyTorch checkpoint");
 }
 
-/// Every beginning of `whole` but itself is refused, by a message that names the file.
+/// Checks that every proper prefix of `whole` is refused, with a message that names the file.
 void check_every_cut(const std::string& whole) {
   for (std::size_t length = 0; length < whole.size(); ++length) {
     try {

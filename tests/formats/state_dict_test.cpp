@@ -1,5 +1,5 @@
-// State dictionaries of any format: layouts, halves, nested dictionaries, prefixes, and what is said of the
-// rest.
+// State dictionaries of any format: layouts, halves, nested dictionaries, prefixes, and notes on other
+// contents.
 #include "fer/formats/state_dict.h"
 
 #include "fer/formats/half.h"
@@ -87,7 +87,7 @@ TEST_CASE("state: tensors are found where training programs keep them") {
     CHECK(file.tensors.at("w").numel() == 2);
     CHECK(file.metadata == Metadata{{"epoch", "3"}, {"arch", "ir50"}});
   }
-  // Under names of a program's own, deep within, in a pair, and beside what an optimizer keeps.
+  // Under unusual keys, deeply nested, in a pair, and beside an optimizer's state.
   const std::string nested = py_dict({{"ema", py_dict({{"net", w}})}});
   CHECK(read_state_file(checkpoint(folder, nested)).found_under == "ema.net");
   CHECK(read_state_file(checkpoint(folder, py_tuple({w, py_dict({{"lr", py_int(1)}})}))).found_under == "0");

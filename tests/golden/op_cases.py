@@ -186,7 +186,7 @@ def losses(c):
 
 
 def optimizers(c):
-    """Some steps on given gradients, a row each."""
+    """Some steps on given gradients, one per row."""
     def steps(make):
         def run(param, gradients):
             p = param.detach().clone()
