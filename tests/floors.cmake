@@ -1,5 +1,5 @@
-# Checks that a file includes only from its own floor or those below it (docs/architecture.md), so the framework does not
-# depend on faces. cmake -DSOURCE=<checkout> -P tests/floors.cmake
+# Checks that a file includes only from its own floor or those below it (docs/architecture.md), so the framework does
+# not depend on faces. cmake -DSOURCE=<checkout> -P tests/floors.cmake
 #
 # below_<folder>: folders whose headers its files may include, besides their own and the top of include/fer.
 cmake_minimum_required(VERSION 3.25)

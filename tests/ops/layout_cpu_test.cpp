@@ -92,7 +92,7 @@ TEST_CASE("cpu slice takes, and paste puts back, a range of any dimension") {
           part.set(dim, length);
           Tensor y = Tensor::full(part, 0, dtype);
           cpu().slice(x, dim, start, y);
-          // Put together again from what is before, the slice, and what is after.
+          // Reassembled from the part before, the slice, and the part after.
           Tensor whole = Tensor::full(shape, 0, dtype);
           part.set(dim, start);
           Tensor before = Tensor::empty(part, dtype);

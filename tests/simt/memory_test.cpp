@@ -1,5 +1,5 @@
-// Wrong uses of memory that are caught without any instrumentation: host pointers, red zones, launch sizes,
-// poison, cp.async; and the runtime's copies.
+// Misuse of memory that is caught without instrumentation: host pointers, red zones, launch sizes, poison,
+// cp.async; and the runtime's copies.
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -99,7 +99,7 @@ TEST_CASE("more than 48 KiB of dynamic shared memory must be asked for") {
       {"launch of asks", "50001 bytes of dynamic shared memory; gpu::allow_dynamic_shared asked for 50000"},
       [&] { gpu::launch_as_is(asks, 1, 32, 50001, nullptr, y.data()); });
   must_pass([&] { gpu::launch(asks, 1, 32, 50001, nullptr, y.data()); });  // asks by itself
-  // A kernel may ask for less than it has without asking.
+  // A kernel may request less than the default.
   gpu::allow_dynamic_shared(asks, 0);
   CHECK(test::message_of([&] {
           gpu::launch(asks, 1, 32, 128, nullptr, y.data());
@@ -154,7 +154,7 @@ TEST_CASE("static and dynamic shared memory count together") {
   must_catch({"FER_SHARED part brings the block's shared memory to 232449 bytes", "use smaller tiles"},
              [&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4095, nullptr, y.data()); });
   must_pass([&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4096, nullptr, y.data()); });
-  // What is asked for counts, not what a launch takes of it.
+  // The requested size counts, not how much of it a launch uses.
   gpu::allow_dynamic_shared(dynamic_and_static, 232448 - 4095);
   CHECK(test::message_of([&] {
           gpu::launch(dynamic_and_static, 1, 32, 0, nullptr, y.data());

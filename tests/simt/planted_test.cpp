@@ -1,5 +1,5 @@
-// Wrong kernels that the executor must catch whatever way they were compiled, and their correct twins:
-// barriers, masks, shuffles, tensor-core operations, faults. Each message must name the place and the mend.
+// Wrong kernels that the executor must catch in every build, and their corrected versions: barriers, masks,
+// shuffles, tensor-core operations, faults. Each message must name the source location and the fix.
 #include <stdexcept>
 
 #include "tests/simt/planted.h"

@@ -190,7 +190,7 @@ __global__ void mma_bf16(const bf16* a, const bf16* b, float* c) {
 
 TEST_CASE("mma computes the product that its fragments hold") {
   std::mt19937 random(3);
-  std::uniform_int_distribution<int> small(-8, 8);  // exact in tf32 and bf16, and so are their sums
+  std::uniform_int_distribution<int> small(-8, 8);  // exact in tf32 and bf16, as are their sums
   const auto fill = [&](std::size_t n) {
     std::vector<float> v(n);
     for (float& x : v) x = static_cast<float>(small(random));
@@ -317,7 +317,8 @@ TEST_CASE("a captured stream is replayed") {
   gpu::stream_destroy(stream);
 }
 
-/// As large as kernel arguments may be, with padding at its end: what a launch over many tensors takes.
+/// As large as kernel arguments may be, with padding at its end, like the argument of a launch over many
+/// tensors.
 struct Pieces {
   struct Piece {
     const float* from;

@@ -1,4 +1,4 @@
-// Networks and data sets whose classes are not the same, or not in the same order: evaluation, comparison,
+// Networks and data sets with different classes, or with another order of classes: evaluation, comparison,
 // resuming, and starting from weights.
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -142,7 +142,7 @@ TEST_CASE("with a part in common the measure is on that part, and says so") {
           result.confusion.class_names()[static_cast<std::size_t>(p.label)]);
   }
 
-  // Compared with an evaluation of all seven, both are of the three.
+  // When compared with an evaluation of all seven classes, both are reduced to the three.
   fer::EvaluationResult first = result, second = result;
   second.subject.weights = "other.safetensors";
   fer::restrict_to_common_classes(first, second);
@@ -172,7 +172,8 @@ TEST_CASE("two evaluations of other classes are compared over those that both ha
     }
     return result;
   };
-  // Samples 0 glad, 1 sad, 2 calm; the second network does not know calm, and has the others the other way.
+  // Samples: 0 glad, 1 sad, 2 calm. The second network does not know calm, and has the other two in reverse
+  // order.
   fer::EvaluationResult first = evaluation({"glad", "sad", "calm"},
                                            {{0.3f, 0.1f, 0.6f}, {0.2f, 0.5f, 0.3f}, {0, 0, 1}}, {0, 1, 2}),
                         second = evaluation({"sadness", "glad"}, {{0.9f, 0.1f}, {0.8f, 0.2f}}, {1, 0});
@@ -287,7 +288,7 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
     if (name.ends_with("conv.weight"))
       CHECK_MESSAGE(after.at(name).to_vector<float>() == tensor.to_vector<float>(), name);
   }
-  // It goes on from its own checkpoint, without the file that it began with.
+  // It continues from its own checkpoint, without the file that it started from.
   config.training.init = "/nowhere/gone.safetensors";
   config.training.max_steps = 2;
   CHECK(fer::run_experiment(config, run.path, true, fer::Device::cpu, notes).training.steps == 2);

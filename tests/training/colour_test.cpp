@@ -1,5 +1,5 @@
-// Colour: a network that was trained on grey pictures is fed grey pictures, whatever comes; training finds
-// out which it is, and the weight files say it.
+// Colour: the input of a network that was trained on grey pictures is always converted to grey. Training
+// detects whether the pictures are grey, and stores that in the weight files.
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -27,7 +27,7 @@ Image scaled(const Image& image, double red, double green, double blue) {
   return out;
 }
 
-/// Half of its colour, half of its grey.
+/// The mean of the picture and its grey version.
 Image half_saturated(const Image& image) {
   Image out = to_rgb(image);
   const Image grey = to_rgb(to_grey(image));
@@ -40,7 +40,7 @@ struct Variant {
   const char* name;
   Image (*of)(const Image&);
 };
-// Factors of about the same luma, so that a grey picture's copies are as bright as it is.
+// Factors with about the same luma, so that a grey picture's copies are as bright as the picture.
 const Variant variants[] = {
     {"tinted", [](const Image& image) { return scaled(image, 1.30, 0.90, 0.72); }},
     {"warmed", [](const Image& image) { return scaled(image, 1.12, 0.99, 0.74); }},
@@ -67,7 +67,8 @@ std::vector<Image> each(const std::vector<Image>& images, Image (*change)(const 
   return changed;
 }
 
-/// A tiny network with the metadata that `fer train` writes, but for those that an older program lacked.
+/// A tiny network with the metadata that `fer train` writes, except those that an older program did not
+/// write.
 fs::path write_weights(const TempFolder& folder, const std::string& dataset, const Metadata& changes = {},
                        bool with_input = true) {
   RunConfig config;
@@ -84,7 +85,7 @@ fs::path write_weights(const TempFolder& folder, const std::string& dataset, con
   return path;
 }
 
-/// A data set of kind `folder` with `count` pictures a class, each made by `change`.
+/// A data set of kind `folder` with `count` pictures per class, each changed by `change`.
 void write_folder(const fs::path& path, Image (*change)(const Image&), const char* extension = ".png") {
   for (const char* split : {"train", "test"}) {
     for (const char* name : {"anger", "neutral"}) {
@@ -205,7 +206,7 @@ TEST_CASE("older files: what their data set implies, and a note where that chang
                       "', which is grey, so pictures are turned grey ('fer convert' writes that into it)")
              : ""));
   }
-  // Still older: a configuration without the key.
+  // Older still: a configuration without the key.
   RunConfig config;
   config.model = preset("tiny", 7);
   config.data.name = "ferplus";
@@ -233,7 +234,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
 
 TEST_CASE("training on grey pictures finds out that they are, says it, and writes it into every file") {
   const TempFolder folder;
-  // RGB files, JPEG: grey is what they show, not what they are called.
+  // RGB files, JPEG: the pixels decide whether they are grey, not the format.
   write_folder(
       folder / "data", [](const Image& image) { return to_rgb(to_grey(image)); }, ".jpg");
   Notes notes;
@@ -254,7 +255,7 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
   const Classifier classifier = load_classifier(folder / "run", Device::cpu);
   CHECK(classifier.config.training.colour == ColourMode::grey);
 
-  // A resumed run goes on with it, and with nothing else.
+  // A resumed run continues with it, and with nothing else.
   RunConfig config = short_run(folder / "data");
   config.training.colour = ColourMode::rgb;
   const std::string rest =
@@ -301,8 +302,8 @@ TEST_CASE("the weights that come with fer read a colour picture as its grey copy
   CHECK(classifier.expects.colour == InputColour::grey);
   CHECK(classifier.note.empty());  // the file states it
   CHECK(SafetensorsFile(default_weights()).has_checksums());
-  // Of the network's own size nothing is rounded; larger ones are resized before they are grey, their copies
-  // after.
+  // At the network's own size nothing is rounded. Larger pictures are resized before the conversion to grey,
+  // their grey copies after it.
   for (const int side : {112, 160}) {
     CAPTURE(side);
     std::vector<Image> faces;

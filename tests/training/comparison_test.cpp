@@ -4,7 +4,7 @@
 
 namespace {
 
-/// An evaluation of two classes with those labels and predictions.
+/// An evaluation of two classes with the given labels and predictions.
 fer::EvaluationResult evaluation(const std::vector<int>& labels, const std::vector<int>& predictions) {
   fer::EvaluationResult result{fer::ConfusionMatrix({"calm", "glad"}), 0.5, {}};
   for (std::size_t i = 0; i < labels.size(); ++i) {

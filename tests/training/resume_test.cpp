@@ -1,5 +1,5 @@
-// Runs on drawn faces with the tiny network: a run that is interrupted and resumed, or fed by another number
-// of loader threads, ends with the weights of an undisturbed one, bit for bit.
+// Runs on drawn faces with the tiny network: a run that is interrupted and resumed, or has another number of
+// loader threads, ends with the same weights as an uninterrupted run, bit for bit.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -42,7 +42,7 @@ fer::RunConfig short_run() {
   return config;
 }
 
-/// Stops a run after some steps by an exception, as a failure at that moment would.
+/// Stops a run after some steps with an exception, like a failure at that moment.
 struct StopAfter : fer::TrainingObserver {
   explicit StopAfter(int count) : steps(count) {}
   int steps;
@@ -84,7 +84,7 @@ TEST_CASE("interrupted and resumed at many steps, a run ends the same; so with o
   check_equal_weights(undisturbed.path / "last.safetensors", disturbed.path / "last.safetensors");
   CHECK(contents(undisturbed.path / "best.safetensors") == contents(disturbed.path / "best.safetensors"));
 
-  // Each step and epoch stands in the log once, in order.
+  // Each step and epoch is in the log once, in order.
   std::ifstream log(disturbed.path / "metrics.jsonl");
   int lines = 0;
   for (std::string line; std::getline(log, line);) ++lines;
@@ -118,7 +118,7 @@ TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on fro
     const fer::ExperimentResult result =
         fer::run_experiment(shorter, cut.path, resume, fer::Device::cpu, silent);
     CHECK(result.training.steps == steps);
-    // An epoch that is cut short is the best one only where there is no other to compare with.
+    // An incomplete epoch becomes the best one only if there is no other.
     const bool second = steps > batches && config.data.validation_fraction == 0;
     CHECK(result.training.best_epoch == (second ? 2 : 1));
     resume = true;
