@@ -203,8 +203,8 @@ def flattened(value, path=""):
 
 
 def problem_with(name, kept, made):
-    """What differs between the bytes of a file and those made now; None if nothing does. Sums may end otherwise in another
-    PyTorch or on another processor: a value may differ by the hundred-millionth part of the tensor's largest."""
+    """What differs between the bytes of a file and those made now; None if nothing does. Sums may round differently in
+    another PyTorch or on another processor: a value may differ by 1e-8 of the tensor's largest."""
     if name.startswith("checkpoint"):
         kept, made = (flattened(torch.load(io.BytesIO(data), weights_only=True)) for data in (kept, made))
         same = kept.keys() == made.keys() and all(

@@ -1,4 +1,4 @@
-"""The operations' golden cases: what PyTorch makes of small inputs, and of their gradients.
+"""The operations' golden cases: PyTorch's outputs and gradients for small inputs.
 
 A case has an id, an operation, its attributes, and the names of its inputs, outputs and gradients. Its tensors are
 <id>/in/<input>, <id>/out/<output>, <id>/upstream/<output> and <id>/grad/<input>; the gradients are those of the sum of
