@@ -79,7 +79,7 @@ void add_device_flag(CLI::App& command, std::string& device) {
   command
       .add_option_function<std::string>(
           "--math", [](const std::string& text) { chosen_math() = parse_math_mode(text); },
-          "who computes products and convolutions of device cuda: native (fer's kernels) or library (cuBLAS, "
+          "products and convolutions on device cuda: native (fer's kernels) or library (cuBLAS, "
           "cuDNN)")
       ->check(one_of({"native", "library"}))
       ->default_str("native");
@@ -92,7 +92,7 @@ Device checked_device(const std::string& text) {
     const std::string number = text.substr(colon + 1);
     const bool valid = device == Device::cuda && !number.empty() && number.size() < 5 &&
                        number.find_first_not_of("0123456789") == std::string::npos;
-    require<ConfigError>(valid, "unknown device '", text, "'; a number may follow cuda alone: cuda:1");
+    require<ConfigError>(valid, "unknown device '", text, "'; only cuda may have a number: cuda:1");
     select_gpu(std::stoi(number));
   }
   backend(device);
@@ -178,7 +178,7 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     if (!sections.empty() && std::find(sections.begin(), sections.end(), info.section) == sections.end())
       continue;
     const bool model = info.section == "model";
-    const std::string group = model ? "model, whose defaults are the preset's" : info.section;
+    const std::string group = model ? "model; its defaults are the preset's" : info.section;
     if (model && !has_preset) {
       add(group,
           {"", "preset", "tiny (tests), small (a CPU), paper (the equations) or a variant", defaults.preset,

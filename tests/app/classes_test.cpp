@@ -172,7 +172,7 @@ TEST_CASE(
   CHECK(config["training"]["lr"] == 5e-5);
   const Result again = run({"train", "--resume", folder, "--init", f.weights});
   CHECK(again.code == 2);
-  CHECK(again.err == "fer: --init begins a run; '" + folder + "' goes on from its own checkpoint\n");
+  CHECK(again.err == "fer: --init starts a new run; '" + folder + "' continues from its own checkpoint\n");
   CHECK(run({"train", "--resume", folder, "--max-steps", "2"}).code == 0);
 
   const Result other = run(arguments(train, {"--run-dir", f.folder / "none", "--preset", "small"}));

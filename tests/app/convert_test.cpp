@@ -60,7 +60,7 @@ TEST_CASE("convert: names that no network has are said on stderr, ten and a coun
                           (folder / "out.pth") + "\n");
   CHECK(result.err ==
         "note: " + in +
-            ": 12 of 12 names are of no network that fer knows: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 "
+            ": 12 of 12 names belong to no network that fer knows: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 "
             "and 2 more; --names, --strip and --key may help\n");
   const auto json = nlohmann::json::parse(run({"convert", in, folder / "out.pth", "--json"}).out);
   CHECK(json["unknown"].size() == 12);

@@ -143,9 +143,9 @@ TEST_CASE(
   const Result bare =
       run({"convert", folder / "bare.safetensors", folder / "out.safetensors", "--colour", "grey"});
   CHECK(bare.code == 2);
-  CHECK(bare.err == "fer: convert: --colour and --face-share are said of a network, and '" +
-                        (folder / "bare.safetensors") +
-                        "' does not say of which its tensors are; weights written by 'fer train' do\n");
+  CHECK(bare.err ==
+        "fer: convert: --colour and --face-share apply to a network, but '" + (folder / "bare.safetensors") +
+            "' does not say to which one its tensors belong; weights written by 'fer train' do\n");
   CHECK_FALSE(app_test::fs::exists(folder / "out.safetensors"));
   CHECK(run({"convert", weights, folder / "out.safetensors", "--colour", "sepia"}).code == 2);
 }

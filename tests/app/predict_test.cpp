@@ -262,7 +262,7 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   CHECK(missing.code == 1);
   CHECK(missing.err == "fer: '" + (folder / "none.png") + "' does not exist\nfer: '" + (folder / "none.mp4") +
                            "' does not exist\nfer: the folder '" + (folder / "empty") +
-                           "' holds no picture and no video; --recursive looks into its folders\n" +
+                           "' contains no picture and no video; --recursive reads its subfolders\n" +
                            "fer: '" + (folder / "nowhere") + "' does not exist\n");
   const Result device = predict({"/dev/zero", folder / "face.png"});
   CHECK(device.code == 1);
@@ -301,7 +301,7 @@ TEST_CASE("folders: in order, without their folders unless --recursive; overlays
   const Result empty = predict({folder / "empty"});
   CHECK(empty.code == 1);
   CHECK(empty.err == "fer: the folder '" + (folder / "empty") +
-                         "' holds no picture and no video; --recursive looks into its folders\n");
+                         "' contains no picture and no video; --recursive reads its subfolders\n");
 }
 
 TEST_CASE("wrong usage ends with 2 and writes nothing") {
@@ -315,16 +315,16 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
     CHECK(result.out.empty());
     return result.err;
   };
-  CHECK(error({}) == "fer: predict: name pictures, videos or folders of them, or --camera\n");
+  CHECK(error({}) == "fer: predict: give pictures, videos or folders of them, or --camera\n");
   CHECK(error({photo, "--camera", "0"}) ==
-        "fer: predict: name pictures, videos or folders of them, or --camera\n");
+        "fer: predict: give pictures, videos or folders of them, or --camera\n");
   CHECK(error({photo, "--crop", "some"}) == "fer: unknown crop mode 'some'; known are auto, detect, none\n");
   CHECK(error({photo, "--overlay", photo}) == "fer: the overlay of '" + photo + "' would overwrite it\n");
   CHECK(error({photo, "--overlay", folder.path.string()}) ==
         "fer: the overlay of '" + photo + "' would overwrite it\n");
   CHECK(error({photo, "--overlay", folder / "a.mp4"}) ==
         "fer: the overlay of '" + photo + "' cannot be '" + (folder / "a.mp4") +
-            "': a picture's is a picture, a video's a video\n");
+            "': it must be a picture for a picture, a video for a video\n");
   fs::create_directories(folder.path / "other");
   fer::write_image(folder / "other/a.png", face);
   CHECK(error({photo, folder / "other/a.png", "--overlay", folder / "out"}) ==
@@ -334,7 +334,7 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
         "fer: --overlay '" + (folder / "x.png") + "' names one file for 2 inputs; name a folder\n");
   CHECK_FALSE(fs::exists(folder / "out"));
   CHECK(error({photo, "--smooth", "1"}) ==
-        "fer: predict: --smooth is over the frames of a video or camera, and there is none\n");
+        "fer: predict: --smooth works on the frames of a video or camera, but there is none\n");
   CHECK(contains(error({photo, "--json", "--csv"}), "--json excludes --csv"));
   CHECK(contains(error({photo, "--smallest-face", "2"}), "--smallest-face"));
   CHECK(predict({"/nowhere.png"}).err == "fer: '/nowhere.png' does not exist\n");

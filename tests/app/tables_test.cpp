@@ -224,8 +224,9 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
     CHECK(wrong.err == "fer: " + message + "\n");
   };
   const std::string kept = r.folder / "kept.json";
-  refused({"--compare", saved, "--split", "train", "--save", kept},
-          saved + ": is of 14 samples, and the train part of 'faces' has 42; they must be of the same ones");
+  refused(
+      {"--compare", saved, "--split", "train", "--save", kept},
+      saved + ": covers 14 samples, but the train part of 'faces' has 42; both must cover the same samples");
   refused({"--compare", r.folder / "none.safetensors", "--save", kept},
           "cannot read '" + (r.folder / "none.safetensors") + "': No such file or directory");
   refused({"--compare", r.folder / "none.json", "--save", kept},

@@ -107,7 +107,7 @@ TEST_CASE("--help shows types, limits, defaults and examples; fer help is the sa
       "Examples:\n  # the paper's network, beside the paper's own counts\n  fer info --preset paper\n"));
   const Result train = run({"train", "--help"});
   CHECK(contains(train.out, "  --optimizer {adam,adamw,sgd}  adam, adamw or sgd [adam]\n"));
-  CHECK(contains(train.out, "  --lr FLOAT                    learning rate at its highest [0.001]\n"));
+  CHECK(contains(train.out, "  --lr FLOAT                    highest learning rate [0.001]\n"));
   CHECK(contains(train.out, "  --data PATH "));
   CHECK(run({"help", "info"}).out == help.out);
   CHECK(run({"help", "figure", "cam"}).out == run({"figure", "cam", "--help"}).out);
