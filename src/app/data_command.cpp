@@ -22,7 +22,7 @@ ProgressFunction progress_lines() {
   return [terminal, shown = Clock::now()](std::int64_t done, std::int64_t all) mutable {
     if (Clock::now() - shown > std::chrono::seconds(terminal ? 1 : 10)) {
       shown = Clock::now();
-      std::cerr << (terminal ? "\r" : "") << done << " of " << all << " pictures looked at"
+      std::cerr << (terminal ? "\r" : "") << done << " of " << all << " pictures examined"
                 << (terminal ? "   " : "\n") << std::flush;
     }
     return interrupted() == 0;

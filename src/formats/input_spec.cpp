@@ -124,7 +124,7 @@ InputSpec parse_input_spec(const std::string& text, const std::string& source) {
 
 std::string description_of(const InputSpec& spec) {
   return concat(spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ",
-                spec.size, ", in which the detector's box of a face takes ", spec.face_share, " of the side");
+                spec.size, ", in which a detected face box takes ", spec.face_share, " of the side");
 }
 
 }  // namespace fer

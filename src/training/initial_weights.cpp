@@ -63,11 +63,11 @@ StateDict head_by_class(const InitialWeights& weights, const ClassMap& map, FERN
   return head;
 }
 
-/// "7 classes keep what the weights know of them: angry (anger), ...; new: bored; not used: contempt".
+/// "7 classes keep their trained weights: angry (anger), ...; new: bored; not used: contempt".
 std::string head_text(const ClassMap& map, const ClassList& data, const ClassList& weights) {
   std::ostringstream out;
   out << "head: " << map.common.size() << " of " << data.names.size()
-      << " classes keep what the weights know of them";
+      << " classes keep their trained weights";
   for (std::size_t i = 0; i < map.common.size(); ++i) {
     const std::string &here = data.names[static_cast<std::size_t>(map.common[i].first)],
                       &there = weights.names[static_cast<std::size_t>(map.common[i].second)];
@@ -113,8 +113,8 @@ void require_network_of(const fs::path& file, const FERNetConfig& config) {
     if (here[i].section != "model" || std::find(free.begin(), free.end(), here[i].key) != free.end())
       continue;
     require<ConfigError>(here[i].value == there[i].value, "'", here[i].key, "' is ", here[i].value,
-                         ", and the network of '", weights.name, "' that the run is to start from has ",
-                         there[i].value, "; with 'init' leave the network's settings and 'preset' out");
+                         ", but the network of '", weights.name, "' that the run starts from has ",
+                         there[i].value, "; with 'init', leave out 'preset' and the network's settings");
   }
 }
 
@@ -131,7 +131,7 @@ std::string load_initial_weights(const fs::path& file, FERNet& model,
   std::string text = concat("network: ", weights.name, "\n");
   for (const std::string& note : notes(weights.file, report)) text += concat("  ", note, "\n");
   if (weights.network && !weights.network->note.empty()) text += concat("  ", weights.network->note, "\n");
-  return text + (held.names.empty() ? "head: new, as the file does not name its classes"
+  return text + (held.names.empty() ? "head: new, because the file does not name its classes"
                                     : head_text(map, data, held));
 }
 

@@ -160,7 +160,7 @@ TEST_CASE(
       run(arguments(train, {"--run-dir", folder, "--max-steps", "1", "--batch-size", "7", "--lr", "5e-5"}));
   REQUIRE_MESSAGE(first.code == 0, first.err);
   CHECK(contains(first.err,
-                 "head: 4 of 5 classes keep what the weights know of them: 1_angry (anger), Happy "
+                 "head: 4 of 5 classes keep their trained weights: 1_angry (anger), Happy "
                  "(happiness), normal (neutral), sad (sadness); new: bored; no more: surprise, fear, "
                  "disgust\n"));
   CHECK_FALSE(contains(first.err, "drawn faces first"));
@@ -178,8 +178,8 @@ TEST_CASE(
   const Result other = run(arguments(train, {"--run-dir", f.folder / "none", "--preset", "small"}));
   CHECK(other.code == 2);
   CHECK(contains(other.err,
-                 "that the run is to start from has 1; with 'init' leave the network's settings and "
-                 "'preset' out\n"));
+                 "that the run starts from has 1; with 'init', leave out 'preset' and the network's "
+                 "settings\n"));
   const Result missing = run({"train", "--init", f.folder / "gone.safetensors", "--dataset", "folder",
                               "--data", f.data, "--run-dir", f.folder / "none"});
   CHECK(missing.code == 1);

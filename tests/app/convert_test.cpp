@@ -27,7 +27,7 @@ TEST_CASE("convert: prefixes go where that gives names of a known network, and i
   CHECK(half.out == in +
                         ": PyTorch (zip), 2 tensors\n"
                         "  2 names of: landmark backbone (MobileFaceNet)\n"
-                        "  taken off: 'module.' from 1 name\n"
+                        "  removed: 'module.' from 1 name\n"
                         "wrote " +
                         (folder / "out.safetensors") + "\n");
   CHECK(fer::load_state_dict(folder / "out.safetensors").contains("conv1.conv.weight"));
@@ -35,7 +35,7 @@ TEST_CASE("convert: prefixes go where that gives names of a known network, and i
   const Result all = run({"convert", in, "--list"});
   CHECK(all.out == in + ": PyTorch (zip), 2 tensors\n"
                         "  1 name of: landmark backbone (MobileFaceNet)\n"
-                        "  taken off: 'model.net.' from 2 names\n"
+                        "  removed: 'model.net.' from 2 names\n"
                         "conv1.conv.weight  float32 (2)\n"
                         "extra  float32 (2)\n");
   weights(folder, {"conv1.conv.weight", "module.conv1.conv.weight"});
@@ -55,7 +55,7 @@ TEST_CASE("convert: names that no network has are said on stderr, ten and a coun
   CHECK(result.code == 0);
   CHECK(result.out == in +
                           ": PyTorch (zip), 12 tensors\n"
-                          "  taken off: 'student.' from 12 names\n"
+                          "  removed: 'student.' from 12 names\n"
                           "wrote " +
                           (folder / "out.pth") + "\n");
   CHECK(result.err ==

@@ -40,7 +40,7 @@ TEST_CASE("a device that is not there is explained") {
   for (const char* text : {"simt:1", "cuda:", "cuda:x", "cuda:-1"}) {
     const Result wrong = on({"--device", text});
     CHECK(wrong.code == 2);
-    CHECK(contains(wrong.err, std::string("unknown device '") + text + "'; a number may follow cuda alone"));
+    CHECK(contains(wrong.err, std::string("unknown device '") + text + "'; only cuda may have a number"));
   }
   const Result library = on({"--math", "library"});
   CHECK(library.code == 1);

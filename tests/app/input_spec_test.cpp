@@ -46,8 +46,8 @@ json probabilities(const std::string& weights, const std::string& picture, std::
 }
 
 std::string note_of(const std::string& weights, const std::string& dataset) {
-  return weights + " does not state what its network expects; it was trained on '" + dataset +
-         "', which is grey, so pictures are turned grey ('fer convert' writes that into it)\n";
+  return weights + " does not say what input its network expects; it was trained on '" + dataset +
+         "', which is grey, so pictures are converted to grey ('fer convert' can write that into it)\n";
 }
 
 }  // namespace
@@ -67,7 +67,7 @@ TEST_CASE("older weights of a grey data set: said once, followed, and written do
   CHECK(converted.code == 0);
   CHECK(converted.out.ends_with(
       "network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, neutral), trained on "
-      "'ferplus'\nexpects grey pictures of 112 x 112, in which the detector's box of a face takes 0.83 of "
+      "'ferplus'\nexpects grey pictures of 112 x 112, in which a detected face box takes 0.83 of "
       "the side\n" +
       note_of(old, "ferplus") + "wrote " + fresh + "\n"));
   CHECK(tensor_bytes(fresh) == tensor_bytes(old));
@@ -90,7 +90,7 @@ TEST_CASE("what was done to the names of weights is said by every command that u
   fer::save_state_dict(wrapped, more, file.metadata);
   fer::write_image(folder / "face.png", fer::draw_face(fer::sample_face(1, 3, 2), 112).image);
   const std::string said =
-      wrapped + ": taken off: 'module.' from 3 names\n" + wrapped +
+      wrapped + ": removed: 'module.' from 3 names\n" + wrapped +
       ": left aside, not known to this model: extra.0, extra.1, extra.2, extra.3, extra.4, extra.5, extra.6, "
       "extra.7, extra.8, extra.9 and 2 more\n";
   std::string now;
@@ -134,8 +134,8 @@ TEST_CASE(
             .out.starts_with(
                 weights +
                 ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
-                "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which the "
-                "detector's box of a face takes 0.5 of the side\n\npreset tiny, one image of 112 x 112\n"));
+                "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which a "
+                "detected face box takes 0.5 of the side\n\npreset tiny, one image of 112 x 112\n"));
 
   fer::StateDict tensors;
   tensors.insert("w", fer::Tensor::zeros({2}));

@@ -115,7 +115,7 @@ TEST_CASE("a signal that comes twice within a second is one request to end in or
     app_test::Background program(training);
     REQUIRE(program.has_said("epoch "));
     program.send(SIGTERM);
-    REQUIRE(program.has_said("stopping in order"));
+    REQUIRE(program.has_said("stopping cleanly"));
     program.send(second);
     const Result result = program.wait();
     CHECK_MESSAGE(result.code == 128 + SIGTERM, result.err);

@@ -276,7 +276,7 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   const Result svg = predict({folder / "drawing.png", "--overlay", folder / "none.png"});
   CHECK(svg.code == 1);
   CHECK(svg.err ==
-        "fer: '" + (folder / "drawing.png") + "' is no picture that fer reads: it is an SVG drawing\n");
+        "fer: '" + (folder / "drawing.png") + "' is not a picture that fer reads: it is an SVG drawing\n");
   CHECK_FALSE(fs::exists(folder / "none.png"));
 }
 
@@ -429,7 +429,7 @@ TEST_CASE("a video: a reading a frame, and an overlay that plays") {
   std::ofstream(folder / "text.mp4") << "no video";
   const Result text = predict({folder / "text.mp4", "--overlay", folder / "none.mp4"});
   CHECK(text.code == 1);
-  CHECK(contains(text.err, "text.mp4' is no video that libav can read: "));
+  CHECK(contains(text.err, "text.mp4' is not a video that libav can read: "));
   CHECK_FALSE(fs::exists(folder / "none.mp4"));
   const Result camera = run({"predict", "--weights", weights(), "--camera", "97"});
   CHECK(camera.code == 1);

@@ -241,8 +241,9 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
     }
   }
   const std::string classes =
-      "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', tells apart "
-      "surprise, fear, disgust, happiness, sadness, anger, neutral; a measure needs two classes in common";
+      "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', has "
+      "surprise, fear, disgust, happiness, sadness, anger, neutral; an evaluation needs two classes in "
+      "common";
   refused({"--dataset", "folder", "--data", r.folder / "two"}, classes);
   const Result figure = run({"figure", "confusion", "--weights", r.folder / "neaa", "--out",
                              r.folder / "x.svg", "--dataset", "folder", "--data", r.folder / "two"});
@@ -280,7 +281,7 @@ TEST_CASE("figure cam: layers, classes, a second network, pictures of one's own"
                  "unknown layer 'stage7'; known are stage1, stage2, stage3, f_img, f_fusion"));
   CHECK(contains(wrong({"--class", "joy"}).err, "unknown class 'joy'; known are predicted, true, surprise"));
   CHECK(contains(wrong({"--class", "true", "--pictures", runs().folder / "face.png"}).err,
-                 "'face.png' has no label; ask for the class 'predicted' or for one by its name"));
+                 "'face.png' has no label; ask for the class 'predicted' or for a named one"));
   CHECK(contains(wrong({"--samples", "400"}).err, "there is no sample 400 in faces (test), which has 14"));
   CHECK_FALSE(app_test::fs::exists(runs().folder / "x.svg"));
 }
@@ -347,7 +348,7 @@ TEST_CASE("report: one page, all of it inside") {
   fer::save_state_dict(best, wrapped, weights.metadata);
   const Result noted = run({"report", renamed, "--out", r.folder / "renamed.html", "--gallery", "0"});
   CHECK(noted.code == 0);
-  CHECK(noted.err == best + ": taken off: 'module.' from 1 name\n");
+  CHECK(noted.err == best + ": removed: 'module.' from 1 name\n");
 
   const Result events = run({"report", r.folder / "neaa", "--tensorboard", r.folder / "events"});
   REQUIRE_MESSAGE(events.code == 0, events.err);

@@ -140,7 +140,7 @@ TEST_CASE("near misses of commands, flags and words are named, with exit code 2"
         "fer info: unexpected argument 'small'; fer info --help says what it takes\n");
   CHECK(error({"help", "trian"}) == "fer: unknown command 'trian'; did you mean 'train'?\n");
   CHECK(error({"help", "figure", "cma"}) == "fer figure: unknown figure 'cma'; did you mean 'cam'?\n");
-  CHECK(error({"help", "train", "more"}) == "fer train: has no commands; fer help train is its help\n");
+  CHECK(error({"help", "train", "more"}) == "fer train: has no subcommands; for help: fer help train\n");
   CHECK(error({"bench", "modle"}) ==
         "fer bench: what: unknown word 'modle'; known are ops, model, train, scaling; did you mean 'model'?; "
         "fer bench --help says more\n");

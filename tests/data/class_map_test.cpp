@@ -94,7 +94,7 @@ TEST_CASE("a data set under other class names") {
   CHECK(seen->name(2) == (folder / "train/sad/d.png").string());
   CHECK(message_of<ConfigError>([&] {
           relabelled(data, {"sadness", "happiness"}, places);
-        }) == "a sample is of the class 'bored', which has no place among sadness, happiness");
+        }) == "a sample is of the class 'bored', which is not among sadness, happiness");
 }
 
 TEST_CASE("soft labels under other class names: the shares of the classes there, of their sum") {

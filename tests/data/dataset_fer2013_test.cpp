@@ -142,7 +142,7 @@ TEST_CASE("ferplus: majority, argmax and soft labels, joined by row") {
         data->info().warnings.at(0) ==
         (mode == LabelMode::majority
              ? "5 rows left aside: 1 without a majority, 1 won by unknown, 1 won by no face, 1 tied, 1 with "
-               "single votes alone"
+               "only single votes"
              : "2 rows left aside: 1 won by unknown, 1 without an image name"));
     CHECK((data->info().warnings.at(1) ==
            "2 rows are tied: of the classes with the most votes, the first is the label") ==

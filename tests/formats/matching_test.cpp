@@ -29,7 +29,7 @@ TEST_CASE("matching: IR50 as published, with its fourth stage and embedding left
         "image backbone (IR50): 2 tensors matched, 3 left aside\n"
         "  left aside (the fourth stage of IR50, which FERNet cuts off): body.21.res_layer.0.weight\n"
         "  left aside (the embedding layer of IR50): output_layer.3.weight\n"
-        "  left aside (a counter no result depends on): input_layer.1.num_batches_tracked\n");
+        "  left aside (a counter that no result depends on): input_layer.1.num_batches_tracked\n");
 }
 
 TEST_CASE("matching: POSTER V2 splits the body into three") {
@@ -106,9 +106,9 @@ TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without 
   CHECK(report.complete());
   CHECK(report.text() ==
         "weights: 3 tensors matched, 2 left aside\n"
-        "  taken off: 'module.model.' from 1 name, 'net.module._orig_mod.' from 1 name, 'module.' from 2 "
+        "  removed: 'module.model.' from 1 name, 'net.module._orig_mod.' from 1 name, 'module.' from 2 "
         "names\n"
-        "  left aside (a counter no result depends on): module.bn.num_batches_tracked\n"
+        "  left aside (a counter that no result depends on): module.bn.num_batches_tracked\n"
         "  left aside (not known to this model): model.extra\n");
   CHECK_MESSAGE_OF(match(wanted, named({"conv.weight", "module.conv.weight"})), FormatError,
                    "the file: 'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");

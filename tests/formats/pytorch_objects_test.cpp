@@ -116,7 +116,7 @@ TEST_CASE("pytorch: objects that hold themselves, or one another, end where they
   CHECK(value.find("me")->describe() == "an inert m.Meter");
   CHECK(value.find("me")->items().empty());
   const PyValue list = read_value("]q\1h\1a");
-  CHECK(list.elements()[0].describe() == "a value that holds itself");
+  CHECK(list.elements()[0].describe() == "a value that contains itself");
   // A chain far deeper than any checkpoint, within an object.
   std::string chain = py_global("m", "Node") + "q\2";
   for (int i = 0; i < 5000; ++i) chain += "h\2)\x81}" + py_text("next");
@@ -298,7 +298,7 @@ TEST_CASE("pytorch: a module pickled whole gives its parameters and persistent b
   CHECK(whole.module == "models.Net");
   CHECK(whole.skipped == Names{"script (an inert m.Script)"});
   CHECK(notes(whole) == Names{"the parameters and buffers of a pickled module of class models.Net",
-                              "left aside, no tensor: script (an inert m.Script)",
+                              "left aside, not tensors: script (an inert m.Script)",
                               "inert, neither imported nor called: models.Net, m.Script"});
   const StateFile parallel = read(module_of("}", "}", py_dict({{"module", net}})));
   CHECK(names(parallel) == Names{"scale", "kept", "conv.weight"});

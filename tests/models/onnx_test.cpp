@@ -57,17 +57,17 @@ TEST_CASE("onnx: a graph that cannot run is refused by name") {
   OnnxModel unknown = small_graph();
   unknown.nodes[1].inputs[0] = "w";
   CHECK_MESSAGE_OF(encode_onnx(unknown), ConfigError,
-                   "[onnx] the node 'z' (LayerNormalization) reads 'w', which nothing before it gives");
+                   "[onnx] the node 'z' (LayerNormalization) reads 'w', which nothing before it produces");
   OnnxModel backwards = small_graph();
   std::swap(backwards.nodes[0], backwards.nodes[1]);
   CHECK_MESSAGE_OF(encode_onnx(backwards), ConfigError,
-                   "[onnx] the node 'z' (LayerNormalization) reads 'y', which nothing before it gives");
+                   "[onnx] the node 'z' (LayerNormalization) reads 'y', which nothing before it produces");
   OnnxModel twice = small_graph();
   twice.nodes[1].outputs[0] = "y";
   CHECK_MESSAGE_OF(encode_onnx(twice), ConfigError, "[onnx] two values are called 'y'");
   OnnxModel no_output = small_graph();
   no_output.outputs[0].name = "scores";
-  CHECK_MESSAGE_OF(encode_onnx(no_output), ConfigError, "[onnx] no node gives the output 'scores'");
+  CHECK_MESSAGE_OF(encode_onnx(no_output), ConfigError, "[onnx] no node produces the output 'scores'");
   OnnxModel wide = small_graph();
   wide.initializers[0].value = Tensor::scalar(2, DType::float64);
   CHECK_MESSAGE_OF(encode_onnx(wide), TypeError,

@@ -153,10 +153,10 @@ TEST_CASE("fewer than two classes in common are an error that names both lists")
   const Folder folder("strange");
   write_folder(folder.path, {"x", "y", "", "z", "", "", "neutral"});
   const fer::Classifier net = fer::load_classifier(drawn_run(), fer::Device::cpu);
-  CHECK(
-      message_of<fer::DataError>([&] { fer::evaluate(net, test_part(folder.path)); }) ==
-      "the data set 'folder' has the classes neutral, x, y, z; the network, trained on 'faces', tells apart "
-      "surprise, fear, disgust, happiness, sadness, anger, neutral; a measure needs two classes in common");
+  CHECK(message_of<fer::DataError>([&] { fer::evaluate(net, test_part(folder.path)); }) ==
+        "the data set 'folder' has the classes neutral, x, y, z; the network, trained on 'faces', has "
+        "surprise, fear, disgust, happiness, sadness, anger, neutral; an evaluation needs two classes in "
+        "common");
 }
 
 TEST_CASE("two evaluations of other classes are compared over those that both have") {
@@ -230,7 +230,7 @@ TEST_CASE("a resumed run whose data has other classes is refused, and its folder
               [&] { fer::run_experiment(config, run.path, true, fer::Device::cpu, silent); }) ==
           (run.path / "last.safetensors").string() +
               ": the run learns the classes angry, happy, neutral, sad; the data set 'folder' now has " +
-              now + "; resume with the data that it was begun with, or begin another run with --init " +
+              now + "; resume with the data that it was started with, or start another run with --init " +
               run.path.string());
     CHECK(fs::last_write_time(run.path / "config.json") == before);
   };
@@ -263,12 +263,11 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
   config.training.ema_decay = 0;
   const fer::ExperimentResult result = fer::run_experiment(config, run.path, false, fer::Device::cpu, notes);
   CHECK_FALSE(result.landmarks.has_value());
-  CHECK_MESSAGE(
-      notes.text.find("network: " + (drawn_run() / "best.safetensors").string() +
-                      "\nhead: 4 of 5 classes keep what the weights know of them: angry (anger), happy "
-                      "(happiness), neutral, sad (sadness); new: bored; no more: surprise, fear, "
-                      "disgust\n") != std::string::npos,
-      notes.text);
+  CHECK_MESSAGE(notes.text.find("network: " + (drawn_run() / "best.safetensors").string() +
+                                "\nhead: 4 of 5 classes keep their trained weights: angry (anger), happy "
+                                "(happiness), neutral, sad (sadness); new: bored; no more: surprise, fear, "
+                                "disgust\n") != std::string::npos,
+                notes.text);
   const fer::StateDict before = fer::load_state_dict(drawn_run() / "best.safetensors"),
                        after = fer::load_state_dict(run.path / "best.safetensors");
   const auto row = [](const fer::StateDict& weights, std::size_t r) {
@@ -308,16 +307,15 @@ TEST_CASE("a run from weights: what contradicts them is refused before the folde
   config.model.landmarks.head = true;
   fer::RunConfig wider = config;
   wider.model.attention.dim = 96;
-  CHECK(refused(wider) ==
-        "'dim' is 96, and the network of '" + (drawn_run() / "best.safetensors").string() +
-            "' that the run is to start from has 48; with 'init' leave the network's settings "
-            "and 'preset' out");
+  CHECK(refused(wider) == "'dim' is 96, but the network of '" + (drawn_run() / "best.safetensors").string() +
+                              "' that the run starts from has 48; with 'init', leave out 'preset' and "
+                              "the network's settings");
   fer::RunConfig twice = config;
   twice.landmarks.file = "landmarks.pth";
-  CHECK(refused(twice) == "'init' brings the whole network's weights; leave 'landmarks' out");
+  CHECK(refused(twice) == "'init' sets the weights of the whole network; leave out 'landmarks'");
   twice = config;
   twice.landmarks.image_epochs = 2;
-  CHECK(refused(twice) == "'init' brings the whole network's weights; leave 'image_epochs' out");
+  CHECK(refused(twice) == "'init' sets the weights of the whole network; leave out 'image_epochs'");
   config.model.attention.drop_mlp = 0.4;  // holds no weights
   config.training.max_steps = 1;
   const Folder fine("fine");

@@ -199,12 +199,13 @@ TEST_CASE("older files: what their data set implies, and a note where that chang
     CHECK(classifier.expects.face_share == share);
     CHECK(classifier.expects.size == 112);
     CHECK(classifier.expects.normalisation == Normalisation{});
-    CHECK(
-        classifier.note ==
-        (colour == std::string("grey")
-             ? concat(file.string(), " does not state what its network expects; it was trained on '", dataset,
-                      "', which is grey, so pictures are turned grey ('fer convert' writes that into it)")
-             : ""));
+    CHECK(classifier.note ==
+          (colour == std::string("grey")
+               ? concat(file.string(), " does not say what input its network expects; it was trained on '",
+                        dataset,
+                        "', which is grey, so pictures are converted to grey ('fer convert' can write that "
+                        "into it)")
+               : ""));
   }
   // Older still: a configuration without the key.
   RunConfig config;
@@ -226,7 +227,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
     return message_of<FormatError>([&] { load_classifier(file, Device::cpu); });
   };
   CHECK(error(input_key, to_json(spec)) ==
-        path + ": 'input' in its metadata states pictures of 56 pixels a side, the network takes 112");
+        path + ": 'input' in its metadata says pictures of 56 pixels a side, but the network takes 112");
   CHECK(error(input_key, "{\"version\": 1}") == path + ": 'input' in its metadata lacks 'colour'");
   CHECK(error("classes", "[\"a\"]") == path + ": names 1 classes, the network has 7");
   CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata: not JSON: "));
@@ -239,9 +240,8 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
       folder / "data", [](const Image& image) { return to_rgb(to_grey(image)); }, ".jpg");
   Notes notes;
   run_experiment(short_run(folder / "data"), folder / "run", false, Device::cpu, notes);
-  CHECK(notes.text.find(
-            "colour: every picture to train on is grey, so the network is fed grey pictures; colour "
-            "ones are turned grey\n") != std::string::npos);
+  CHECK(notes.text.find("colour: every training picture is grey, so the network takes grey pictures; colour "
+                        "ones are converted\n") != std::string::npos);
   const std::string grey = R"({"version":1,"colour":"grey","size":112,"face_share":)";
   for (const char* file : {"best", "last"}) {
     CAPTURE(file);
@@ -258,11 +258,10 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
   // A resumed run continues with it, and with nothing else.
   RunConfig config = short_run(folder / "data");
   config.training.colour = ColourMode::rgb;
-  const std::string rest =
-      " pictures of 112 x 112, in which the detector's box of a face takes 0.83 of the side";
+  const std::string rest = " pictures of 112 x 112, in which a detected face box takes 0.83 of the side";
   CHECK(message_of<ConfigError>([&] { run_experiment(config, folder / "run", true, Device::cpu, notes); }) ==
         concat((folder / "run/last.safetensors").string(), ": the run expects grey", rest,
-               "; the settings now say colour", rest, "; resume with those that it was begun with"));
+               "; the settings now say colour", rest, "; resume with those that it was started with"));
   CHECK(classifier.predict(drawn(7, 1)).probabilities ==
         classifier.predict(to_grey(drawn(7, 1))).probabilities);
 }
@@ -274,9 +273,8 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   const auto colour_of = [&](const char* run) {
     Notes notes;
     run_experiment(config, folder / run, false, Device::cpu, notes);
-    const bool said =
-        notes.text.find("colour: the network is fed grey pictures; colour ones are turned grey") !=
-        std::string::npos;
+    const bool said = notes.text.find("colour: the network takes grey pictures; colour ones are converted") !=
+                      std::string::npos;
     const std::string colour = nlohmann::json::parse(stated(folder / run / "best.safetensors")).at("colour");
     CHECK(said == (colour == "grey"));
     return colour;
@@ -290,7 +288,7 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   CHECK(colour_of("rgb") == "rgb");
   config.training.face_share = 3;
   CHECK(message_of<ConfigError>([&] { check(config); }) ==
-        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got 3");
+        "'face_share' must be 0.1 to 2, or 0 for the data set's; got 3");
   config.training.face_share = 0.5;
   CHECK(input_spec(config).face_share == 0.5);
   CHECK(message_of<ConfigError>([&] { apply_setting(config, "colour", "sepia", "command line"); }) ==

@@ -153,9 +153,10 @@ TEST_CASE("another batch size goes on at the start of an epoch, not within one")
   config.training.max_steps = 0;
   CHECK_THROWS_WITH_AS(
       fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent),
-      fer::concat((folder.path / "last.safetensors").string(),
-                  ": stands within an epoch of 4 batches, and an epoch has 2 now; resume with the data and "
-                  "the batch size that it was begun with")
+      fer::concat(
+          (folder.path / "last.safetensors").string(),
+          ": was saved within an epoch of 4 batches, but an epoch has 2 now; resume with the data and "
+          "the batch size that it was started with")
           .c_str(),
       fer::ConfigError);
   CHECK(fer::read_file(folder.path / "config.json") == settings);  // not those that were refused
@@ -272,7 +273,7 @@ TEST_CASE("weights that a run wrote load as a classifier; others say what they l
       fer::load_classifier(folder.path / "bare.safetensors", fer::Device::cpu),
       fer::concat(
           (folder.path / "bare.safetensors").string(),
-          ": holds tensors but does not say of which network (no 'config' and 'classes' in its metadata); "
+          ": has tensors but does not say of which network (no 'config' and 'classes' in its metadata); "
           "weights written by 'fer train' do")
           .c_str(),
       fer::FormatError);

@@ -45,7 +45,7 @@ std::string to_json(const InputSpec& spec);
 /// unknown key, or a value of the wrong type or out of range.
 InputSpec parse_input_spec(const std::string& text, const std::string& source);
 
-/// "grey pictures of 112 x 112, a face's box over 0.83 of the side".
+/// "grey pictures of 112 x 112, in which a detected face box takes 0.83 of the side".
 std::string description_of(const InputSpec& spec);
 
 }  // namespace fer
