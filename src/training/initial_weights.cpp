@@ -74,7 +74,7 @@ std::string head_text(const ClassMap& map, const ClassList& data, const ClassLis
     out << (i == 0 ? ": " : ", ") << here << (here == there ? "" : " (" + there + ")");
   }
   if (!map.only_first.empty()) out << "; new: " << class_list_text(map.only_first);
-  if (!map.only_second.empty()) out << "; no more: " << class_list_text(map.only_second);
+  if (!map.only_second.empty()) out << "; dropped: " << class_list_text(map.only_second);
   return out.str();
 }
 

@@ -26,7 +26,7 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   if (const auto stated = metadata.find(input_key); stated != metadata.end()) {
     description.input = parse_input_spec(stated->second, source);
     require<FormatError>(description.input.size == model.image_size, source, ": '", input_key,
-                         "' in its metadata says pictures of ", description.input.size,
+                         "' in its metadata specifies pictures of ", description.input.size,
                          " pixels a side, but the network takes ", model.image_size);
     return description;
   }

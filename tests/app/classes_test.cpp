@@ -161,7 +161,7 @@ TEST_CASE(
   REQUIRE_MESSAGE(first.code == 0, first.err);
   CHECK(contains(first.err,
                  "head: 4 of 5 classes keep their trained weights: 1_angry (anger), Happy "
-                 "(happiness), normal (neutral), sad (sadness); new: bored; no more: surprise, fear, "
+                 "(happiness), normal (neutral), sad (sadness); new: bored; dropped: surprise, fear, "
                  "disgust\n"));
   CHECK_FALSE(contains(first.err, "drawn faces first"));
   const json config = json::parse(read_all(folder + "/config.json"));

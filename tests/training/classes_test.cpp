@@ -265,7 +265,7 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
   CHECK_FALSE(result.landmarks.has_value());
   CHECK_MESSAGE(notes.text.find("network: " + (drawn_run() / "best.safetensors").string() +
                                 "\nhead: 4 of 5 classes keep their trained weights: angry (anger), happy "
-                                "(happiness), neutral, sad (sadness); new: bored; no more: surprise, fear, "
+                                "(happiness), neutral, sad (sadness); new: bored; dropped: surprise, fear, "
                                 "disgust\n") != std::string::npos,
                 notes.text);
   const fer::StateDict before = fer::load_state_dict(drawn_run() / "best.safetensors"),

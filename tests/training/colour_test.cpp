@@ -227,7 +227,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
     return message_of<FormatError>([&] { load_classifier(file, Device::cpu); });
   };
   CHECK(error(input_key, to_json(spec)) ==
-        path + ": 'input' in its metadata says pictures of 56 pixels a side, but the network takes 112");
+        path + ": 'input' in its metadata specifies pictures of 56 pixels a side, but the network takes 112");
   CHECK(error(input_key, "{\"version\": 1}") == path + ": 'input' in its metadata lacks 'colour'");
   CHECK(error("classes", "[\"a\"]") == path + ": names 1 classes, the network has 7");
   CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata: not JSON: "));
