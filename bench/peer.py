@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Run a peer script of bench/compare with two things that it does not know of itself.
+"""Run a peer script of bench/compare with two additions.
 
     bench/peer.py PEER [--cpu-time] [arguments of PEER]
 
-The preset `small`, from the reference network that the peer imports as `reference`: its stem has a stride of 2, its last
-stage none. And --cpu-time, which times with the processor's clock in place of the wall's, for a shared machine.
+1. The preset `small`, made from the reference network that the peer imports as `reference`: its stem has a stride of 2,
+   its last stage a stride of 1.
+2. --cpu-time, which measures processor time instead of wall-clock time, for a shared machine.
 """
 import os
 import runpy

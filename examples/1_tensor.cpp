@@ -1,8 +1,8 @@
 // 1. A tensor and its gradient.
 //
-// A Tensor is a block of numbers with a shape. A Variable is a tensor that remembers how it came about, so
-// that backward() can say how a result changes with each number that went into it. Operations take either; a
-// Tensor is a constant to them.
+// A Tensor is a block of numbers with a shape. A Variable is a tensor that remembers how it was computed, so
+// that backward() can say how a result changes with each of its inputs. Operations accept both; they treat a
+// Tensor as a constant.
 #include <cmath>
 #include <exception>
 #include <iostream>
@@ -10,16 +10,15 @@
 #include "fer/autograd/ops.h"
 
 int main() try {
-  // Two rows of three numbers. Rows are positions, the last extent is the channels: so it is everywhere in
-  // fer.
+  // Two rows of three numbers. Everywhere in fer, rows are positions and the last dimension is the channels.
   const fer::Tensor x = fer::Tensor::from<float>({2, 3}, {1, 2, 3, 4, 5, 6});
   std::cout << "x has shape " << x.shape() << " and " << x.numel() << " elements\n";
 
-  // A view shares memory with what it was taken from; nothing is copied.
+  // A view shares memory with its source; nothing is copied.
   const fer::Tensor second_row = x.slice(1, 1);
   std::cout << "its second row starts with " << second_row.to_vector<float>()[0] << "\n";
 
-  // w is what we ask the gradient of. It is broadcast over the rows of x, as in NumPy.
+  // We ask for the gradient with respect to w. w is broadcast over the rows of x, as in NumPy.
   const fer::Variable w(fer::Tensor::from<float>({3}, {1, -1, 2}), /*requires_grad=*/true, "w");
   const fer::Variable y = x * w;
   const fer::Variable loss = fer::mean(y * y);
@@ -35,7 +34,7 @@ int main() try {
     if (std::abs(gradient[i] - by_hand[i]) > 1e-4f) return 1;
   }
 
-  // What was recorded, for Graphviz: example_1_tensor | tail -n +8 | dot -Tsvg > graph.svg
+  // The recorded graph, for Graphviz: example_1_tensor | tail -n +8 | dot -Tsvg > graph.svg
   std::cout << "\n" << fer::graph_dot(fer::mean(x * w));
 
   // A mistake is an exception that names the operation and the shapes.

@@ -1,7 +1,7 @@
-// 2. A regression by a loop written by hand.
+// 2. A regression with a training loop written by hand.
 //
-// Points on the line y = 3 x - 1 with some noise; slope and intercept are found by gradient descent. No
-// module, no optimizer: only the three steps that every training loop has.
+// Gradient descent finds slope and intercept from noisy points on the line y = 3 x - 1. There is no module
+// and no optimizer, only the three steps of every training loop.
 #include <cmath>
 #include <exception>
 #include <iostream>
@@ -23,17 +23,17 @@ int main() try {
 
   constexpr float rate = 0.3f;
   for (int step = 0; step <= 60; ++step) {
-    // 1. The loss, which records how it came about.
+    // 1. The loss, which records how it is computed.
     const fer::Variable error = fer::linear(x, weight, bias) - y;
     const fer::Variable loss = fer::mean(error * error);
     if (step % 10 == 0) std::cout << "step " << step << "  loss " << loss.item() << "\n";
 
-    // 2. Its gradients. They add up over calls, so they are cleared first.
+    // 2. Its gradients. They accumulate over calls, so they are cleared first.
     weight.zero_grad();
     bias.zero_grad();
     loss.backward();
 
-    // 3. A step against them, in place.
+    // 3. A step against the gradients, in place.
     for (fer::Variable* parameter : {&weight, &bias}) {
       const float gradient = parameter->grad().data<float>()[0];
       parameter->mutable_value().mutable_data<float>()[0] -= rate * gradient;

@@ -1,7 +1,7 @@
 // 3. A small convolutional network finds the 68 landmarks of drawn faces.
 //
-// New here: a module (parameters with names), a data set and its loader, an optimizer, and a test on persons
-// that the network has not seen. fer train begins in the same way, with the landmark backbone of the paper.
+// New here: a module (named parameters), a data set and its loader, an optimizer, and a test on people that
+// the network has not seen. fer train begins in the same way, with the landmark backbone of the paper.
 #include <exception>
 #include <iostream>
 
@@ -9,8 +9,8 @@
 
 namespace {
 
-/// N x 32 x 32 x 3 -> N x 136. A strided convolution halves the picture; the last map, 4 x 4 x 32, is read as
-/// one row, because it matters where in the picture something is.
+/// N x 32 x 32 x 3 -> N x 136. Each strided convolution halves the picture. The last map, 4 x 4 x 32, is
+/// flattened to one row, because positions in the picture matter.
 struct SmallNet : fer::Layer {
   fer::Sequential& body = register_module<fer::Sequential>("body");
   fer::Linear& head = register_module<fer::Linear>("head", 4 * 4 * 32, 136);
@@ -44,7 +44,7 @@ fer::DataLoader faces(fer::Split split) {
                           .cache = std::make_shared<fer::SampleCache>()});
 }
 
-/// Mean distance to the true points, in distances of the outer eye corners.
+/// Mean distance to the true points, divided by the distance of the outer eye corners.
 double test_error(SmallNet& net, fer::DataLoader& loader) {
   const fer::NoGrad no_grad;
   net.eval();  // batch norm uses its running statistics

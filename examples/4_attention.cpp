@@ -1,10 +1,10 @@
-// 4. One attention block looked into.
+// 4. A look inside one attention block.
 //
 // Attention is a look-up: a query says what is wanted, keys say what is where, and the answer is a mean of
-// the values, weighted by how well keys and query agree. Here that can be seen. Six places each hold a
-// letter; a query names one of the places, and the block is to answer with the letter there. Queries come
-// from one stream of tokens, keys and values from another: the cross attention of the paper (Eqs. 3-5), in
-// which landmarks ask and the image answers.
+// the values, weighted by how well their keys match the query. Here, six places each hold a letter; a query
+// names one of the places, and the block learns to answer with the letter there. Queries come from one stream
+// of tokens, keys and values from another. This is the cross attention of the paper (Eqs. 3-5), in which
+// landmarks ask and the image answers.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,14 +20,14 @@ namespace {
 
 constexpr std::int64_t places = 6, letters = 5, width = 24, samples = 64;
 
-/// The paper's block, and a linear layer that reads a letter from the row that leaves it.
+/// The paper's block, and a linear layer that reads a letter from the block's output row.
 struct LookUp : fer::Module {
   fer::CrossAttentionBlock& block = register_module<fer::CrossAttentionBlock>(
       "block", fer::DualAttentionConfig{.dim = width, .heads = 2, .mlp_ratio = 2});
   fer::Linear& head = register_module<fer::Linear>("head", width, letters);
 
-  /// tokens N x (1 + places) x width, query N x 1 x width -> scores N x letters. `weights` receives where
-  /// each head looked, N x 2 x 1 x (1 + places).
+  /// tokens N x (1 + places) x width, query N x 1 x width -> scores N x letters. `weights` receives the
+  /// attention of each head, N x 2 x 1 x (1 + places).
   fer::Variable operator()(const fer::Variable& tokens, const fer::Variable& query, fer::Tensor* weights) {
     const fer::Variable row = block(tokens, query, weights);
     return head(fer::reshape(row, {row.dim(0), width}));
@@ -36,13 +36,13 @@ struct LookUp : fer::Module {
 
 struct Task {
   fer::Tensor tokens, query;
-  fer::Tensor answers;                // N, the letter asked for
-  std::vector<std::int64_t> asked;    // N, its place
+  fer::Tensor answers;                // N, the letter at the place in the query
+  std::vector<std::int64_t> asked;    // N, the place in the query
   std::vector<std::string> contents;  // N, the letters in the order of the places
 };
 
-/// Token 0 is the class token, which stands for no place and holds nothing. The token of a place has a 1 in
-/// the channel of the place and a 1 in the channel of its letter; a query only has the former.
+/// Token 0 is the class token, which belongs to no place and is zero. The token of a place has a 1 in the
+/// channel of the place and a 1 in the channel of its letter. A query has only the former.
 Task draw(std::uint64_t number) {
   fer::Random random({/*seed=*/1, fer::fnv1a64("look-up"), number});
   std::vector<float> tokens(samples * (1 + places) * width), query(samples * width);
@@ -68,7 +68,7 @@ Task draw(std::uint64_t number) {
   return task;
 }
 
-/// The share of samples in which the place asked for is the one that the heads together look at most.
+/// The share of samples in which the place in the query gets the most attention, summed over the heads.
 double looked_at(const fer::Tensor& weights, const Task& task) {
   const auto w = weights.to_vector<float>();
   double right = 0;
@@ -91,7 +91,7 @@ int main() try {
   LookUp net;
   std::cout << net.block.describe() << ", " << net.block.parameter_count() << " parameters\n\n";
 
-  // Trained for the right letter; nothing is ever said about where to look.
+  // The loss only asks for the right letter; nothing tells the block where to look.
   fer::Adam adam(net.parameters(), {.lr = 5e-3});
   for (std::uint64_t step = 0; step <= 300; ++step) {
     const Task task = draw(step);
@@ -106,7 +106,7 @@ int main() try {
     adam.step();
   }
 
-  // New samples, and where the two heads look. Each row sums to 1.
+  // New samples, and the attention of the two heads. Each row sums to 1.
   const fer::NoGrad no_grad;
   const Task task = draw(1000);
   fer::Tensor weights;
@@ -123,8 +123,8 @@ int main() try {
     }
   }
 
-  // Eq. 4 by hand, for one sample and one head: softmax(q k^T / sqrt(d)) with d channels a head. Its rows are
-  // what the block reported.
+  // Eq. 4 by hand, for one sample and one head: softmax(q k^T / sqrt(d)) with d channels per head. Its rows
+  // are the weights that the block returned.
   const fer::StateDict state = net.state_dict();
   constexpr std::int64_t d = width / 2;
   const fer::Variable q = fer::linear(fer::slice(task.query, 0, 0, 1), state.at("block.q_lm.weight"));

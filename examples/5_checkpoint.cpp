@@ -1,7 +1,7 @@
-// 5. The network of the paper, small: a checkpoint saved, loaded, and a face predicted.
+// 5. A small version of the paper's network: save a checkpoint, load it, and predict a face.
 //
-// The network learns the seven faces of one drawn person by heart, which takes a few steps. Its weights are
-// written with what is needed to use them, and read again as `fer predict` would.
+// In a few steps, the network learns the seven faces of one drawn person by heart. Its weights are written
+// with everything that is needed to use them, and read back as `fer predict` would.
 #include <algorithm>
 #include <cmath>
 #include <exception>
@@ -20,7 +20,7 @@ int main() try {
   fer::FERNet net(config.model.fernet());
   net.freeze_landmarks();  // as in training; here its backbone is not trained at all
 
-  // Seven successive pictures of a person show the seven expressions.
+  // Seven consecutive pictures of a person show the seven expressions.
   fer::LoaderOptions options{.batch_size = 7};
   options.follow(fer::input_spec(config));  // size, colour and normalisation, written beside the weights
   fer::DataLoader loader(
@@ -41,13 +41,13 @@ int main() try {
     std::cout << "step " << step << "  loss " << loss.total.item() << std::endl;
   }
 
-  // Weights alone do not say of which network they are, nor what it expects of a picture: the metadata does.
+  // Weights alone do not describe their network, nor the input that it expects; the metadata does.
   const auto file = std::filesystem::temp_directory_path() / "fer_example_5.safetensors";
   fer::save_weights(file, net, fer::to_metadata({config, info.class_names, fer::input_spec(config), ""}));
   const fer::Classifier classifier = fer::load_classifier(file, fer::Device::cpu);
   std::filesystem::remove(file);
 
-  // The loaded network is the saved one: the same scores, to the bit.
+  // The loaded network gives the same scores as the saved one, bit for bit.
   const fer::NoGrad no_grad;
   net.eval();
   const auto scores = [&](fer::Network& of) { return of(batch.x).scores.value().to_vector<float>(); };

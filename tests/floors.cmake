@@ -1,7 +1,7 @@
-# A file includes only from its own floor or those below it (docs/architecture.md): no arrow climbs, and none leads from
-# the framework to faces. cmake -DSOURCE=<checkout> -P tests/floors.cmake
+# Checks that a file includes only from its own floor or those below it (docs/architecture.md), so the framework does
+# not depend on faces. cmake -DSOURCE=<checkout> -P tests/floors.cmake
 #
-# below_<folder>: what the files of a folder may include besides their own and the headers at the top of include/fer.
+# below_<folder>: folders whose headers its files may include, besides their own and the top of include/fer.
 cmake_minimum_required(VERSION 3.25)
 set(below_tensor)
 set(below_cpu tensor)

@@ -24,9 +24,9 @@ foreach(source IN LISTS golden_tests)
   set_tests_properties(golden_${name} PROPERTIES LABELS golden ENVIRONMENT OMP_WAIT_POLICY=passive)
 endforeach()
 
-# On the executor, the model goldens take minutes: they are CTest tests of their own, one for each of what takes longest,
-# so that `ctest -j` deals them out, and one for whatever else lies in the folders. The sanitizers make a tenth of the
-# speed of it: with them, only the variant with most kinds of layers runs there.
+# On the executor, the golden tests of models take minutes. The slowest are separate CTest tests, so that `ctest -j` can
+# run them in parallel; one more test covers all other files in the folders. Sanitizers make the executor ten times
+# slower; with them, only the variant with the most kinds of layers runs there.
 if(FER_SIMT AND TARGET test_golden_model)
   function(fer_golden_on_simt name)
     add_test(NAME golden_simt_${name} COMMAND test_golden_model "--test-case=golden: models,golden: the real landmark net"
@@ -40,7 +40,7 @@ if(FER_SIMT AND TARGET test_golden_model)
     fer_golden_on_simt(tiny_float64 "--subcase=simt *model_tiny.safetensors float64")
     fer_golden_on_simt(tiny_float32 "--subcase=simt *model_tiny.safetensors float32")
     fer_golden_on_simt(paper "--subcase=simt *model_paper.safetensors*")
-    # Once more with as little shared memory as GPUs of compute capability 8.6, 8.9 and 12.0 give a block.
+    # Once more with the shared memory per block of GPUs of compute capability 8.6, 8.9 and 12.0.
     fer_golden_on_simt(paper_99k "--subcase=simt model_paper.safetensors*")
     set_property(TEST golden_simt_paper_99k APPEND PROPERTY ENVIRONMENT FER_SIMT_SHARED_LIMIT=99)
     fer_golden_on_simt(others "--subcase=simt*"
@@ -48,5 +48,5 @@ if(FER_SIMT AND TARGET test_golden_model)
   endif()
 endif()
 
-# Where there is PyTorch, it still gives what the repository's files hold.
+# If PyTorch is installed, checks that it still produces the repository's files.
 fer_python_test(golden_made "golden;export" ${CMAKE_CURRENT_SOURCE_DIR}/golden/make_golden.py --check)

@@ -1,6 +1,6 @@
-// The main program of every test executable. FER_TEST_INSTRUCTIONS=SSE4 or AVX2: the CPU's vector kernels are
-// those of that instruction set, as on an older processor; where the build has them not, the tests are
-// skipped (77).
+// The main program of every test executable. FER_TEST_INSTRUCTIONS=SSE4 or AVX2 selects the CPU's vector
+// kernels of that instruction set, as on an older processor. If the build does not have them, the tests are
+// skipped (exit code 77).
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -15,10 +15,10 @@
 
 namespace {
 
-// Nothing has chosen among the targets before this.
+// Must run before anything else selects a target.
 bool choose_instructions(std::string_view wanted) {
   const std::int64_t target = wanted == "SSE4" ? HWY_SSE4 : wanted == "AVX2" ? HWY_AVX2 : 0;
-  // A lower bit is a later instruction set.
+  // Later instruction sets have lower bits.
   if (target != 0) hwy::DisableTargets(target - 1);
   const char* chosen = fer::detail::product_kernels<float>().name;
   if (chosen == wanted) return true;

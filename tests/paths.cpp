@@ -4,8 +4,8 @@
 
 namespace fer::test {
 
-// The one file that is told a path: all others compile to the same objects wherever the tree lies, which a
-// compiler cache shares.
+// The only file that is compiled with a path. All others compile to the same objects in any folder, so that
+// checkouts can share a compiler cache.
 std::filesystem::path source_folder() {
   return FER_SOURCE_DIR;
 }

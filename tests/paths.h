@@ -7,8 +7,8 @@ namespace fer::test {
 
 std::filesystem::path source_folder();
 
-/// The folder that the environment `variable` names, or `../shared/<usual>` beside the source tree. It may be
-/// absent: tests that need it are then skipped, visibly.
+/// The folder in the environment variable `variable`, or by default `../shared/<usual>` beside the source
+/// tree. It may be absent; tests that need it are then visibly skipped.
 std::filesystem::path reference_folder(const char* variable, const char* usual);
 
 }  // namespace fer::test

@@ -1,5 +1,5 @@
-# cmake -DPROGRAM=... -DMESSAGE=... -P check_mistake.cmake: the program must end with exit code 1 and an error that
-# matches MESSAGE; line breaks count as spaces.
+# cmake -DPROGRAM=... -DMESSAGE=... -P check_mistake.cmake: checks that the program exits with 1 and an error that
+# matches MESSAGE. Line breaks count as spaces.
 execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE output ERROR_VARIABLE error RESULT_VARIABLE code)
 message("${output}${error}")
 string(REPLACE "\n" " " error "${error}")

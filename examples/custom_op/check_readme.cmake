@@ -1,5 +1,5 @@
-# cmake -DPROGRAM=... -DREADME=... -P check_readme.cmake: runs the program, which must succeed, and requires that what
-# it prints for the executor stands in the README, word for word and to five decimals (compilers round differently).
+# cmake -DPROGRAM=... -DREADME=... -P check_readme.cmake: runs the program, which must succeed, and checks that the
+# README contains its output for the executor, verbatim except after the fifth decimal (compilers round differently).
 execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE output RESULT_VARIABLE code)
 message("${output}")
 if(NOT code EQUAL 0)

@@ -63,8 +63,7 @@ class WrongRmsNorm : public RmsNorm {
   }
 };
 
-// --- the CPU
-// ------------------------------------------------------------------------------------------------
+// --- the CPU -------------------------------------------------------------------------------------------
 
 void cpu_forward(const Tensor& x, double eps, Tensor& y, Tensor& inverse) {
   const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();

@@ -42,7 +42,7 @@ int run(const AblateOptions& options, const SettingFlags& flags) {
     const InterruptCatcher catcher;
     result = run_ablation(table, config, options.seeds, folder, device, console);
   } catch (const Interrupted& stop) {
-    console.on_note(concat(stop.what(), "; the same command goes on from there"));
+    console.on_note(concat(stop.what(), "; the same command continues from there"));
     return exit_code_of(interrupted());
   }
   if (options.json) {
@@ -69,9 +69,10 @@ Command add_ablate(CLI::App& program) {
       ->check(known_words(ablation_names()))
       ->required();
   command
-      ->add_option("--out", options->out, "folder of the table; what it holds is not run again [runs/TABLE]")
+      ->add_option("--out", options->out,
+                   "folder of the table; its finished cells are not run again [runs/TABLE]")
       ->type_name("DIR");
-  command->add_option("--seeds", options->seeds, "seeds, each a run of every row")
+  command->add_option("--seeds", options->seeds, "seeds; every row runs once per seed")
       ->delimiter(',')
       ->check(whole_number())
       ->capture_default_str();
@@ -81,17 +82,17 @@ Command add_ablate(CLI::App& program) {
   command->add_option("--weights", options->weights, "loss: values of lambda (Eq. 11) for NeAA")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_flag("--list", options->list, "list the rows and end");
+  command->add_flag("--list", options->list, "list the rows and exit");
   command->add_flag("--steps", options->steps, "show the steps of each run");
   command->add_flag("--json", options->json, "print the result as JSON");
-  command->add_flag("--csv", options->csv, "print a row a run as CSV")->excludes("--json");
+  command->add_flag("--csv", options->csv, "print one row per run as CSV")->excludes("--json");
   add_device_flag(*command, options->device);
   auto flags = std::make_shared<SettingFlags>(*command);
   command->footer(
-      "An interrupted table goes on when the same command is given again; more seeds or rows may be\n"
-      "asked for later.");
+      "Repeat the command to continue an interrupted table; seeds and rows can be added later, by\n"
+      "repeating it with more.");
   add_examples(*command,
-               {{"fer ablate modules --seeds 1,2,3", "Table 1, three runs a row"},
+               {{"fer ablate modules --seeds 1,2,3", "Table 1, three runs per row"},
                 {"fer ablate loss --weights 0.001,0.01 --csv", "Table 3 with two values of lambda, as CSV"},
                 {"fer ablate depth --list", "the rows of Table 2"}});
   return [options, flags] { return run(*options, *flags); };

@@ -147,7 +147,7 @@ void print(const Measurement& m, const MachinePeaks& peaks) {
     std::cout << std::setw(9) << 1e-9 * m.bytes / seconds << " GB/s   ";
     if (peaks.gigabytes > 0) std::cout << std::setw(6) << 1e-7 * m.bytes / seconds / peaks.gigabytes << " %";
   } else {
-    std::cout << std::setw(9) << m.milliseconds / m.batch << " ms an image" << std::setw(9)
+    std::cout << std::setw(9) << m.milliseconds / m.batch << " ms per image" << std::setw(9)
               << 1e3 * m.batch / m.milliseconds << " images/s  "
               << megabytes_text(static_cast<std::size_t>(m.peak_memory)) << " of tensors, "
               << megabytes_text(static_cast<std::size_t>(m.process_memory)) << " in all";
@@ -248,7 +248,7 @@ Command add_bench(CLI::App& program) {
                    "batch sizes [ops and train: 16, model: 1 8, scaling: 1 to 64]")
       ->check(CLI::Range(1, 4096));
   command->add_option("--only", flags->options.only, "operations with this text in their name");
-  command->add_option("--seconds", flags->options.seconds, "least time of a measurement")
+  command->add_option("--seconds", flags->options.seconds, "minimum time of a measurement")
       ->capture_default_str();
   command->add_flag("--checkpointing", flags->options.checkpointing,
                     "train: recompute activations in backward");
@@ -256,7 +256,7 @@ Command add_bench(CLI::App& program) {
                     "model and train, on cuda and simt: capture the work once and replay it");
   command->add_flag(
       "--cpu-time", flags->options.cpu_time,
-      "count the processor's time instead of the wall's, for shared machines (with OMP_NUM_THREADS=1)");
+      "measure processor time, not wall-clock time, for shared machines (with OMP_NUM_THREADS=1)");
   command->add_option("--svg", flags->svg, "scaling: draw a chart into this file")->type_name("PATH");
   add_device_flag(*command, flags->device);
   add_precision_flag(*command, flags->precision);

@@ -289,7 +289,7 @@ std::vector<Measurement> bench_ops(const BenchOptions& options,
     } else if (options.preset == "small") {
       small_shapes(bench, batch);
     } else {
-      throw ConfigError(concat("bench ops: shapes are known of the presets paper and small, not of '",
+      throw ConfigError(concat("bench ops: shapes are known for the presets paper and small, not for '",
                                options.preset, "'"));
     }
     all.insert(all.end(), bench.results.begin(), bench.results.end());

@@ -19,7 +19,7 @@ std::vector<Measurement> bench_scaling(const BenchOptions& options, const std::f
   LineChart chart;
   chart.title = concat("Inference, preset ", options.preset);
   chart.x_label = "log2 of the batch";
-  chart.y_label = "ms an image";
+  chart.y_label = "ms per image";
   chart.from_zero = true;
   for (int threads = 1; threads <= most; threads *= 2) {
     omp_set_num_threads(threads);

@@ -84,8 +84,8 @@ const CLI::App* find_command(const CLI::App& program, const std::vector<std::str
     const auto found = std::find_if(below.begin(), below.end(),
                                     [&](const CLI::App* app) { return app->get_name() == word; });
     if (found == below.end()) {
-      std::cerr << (below.empty() ? concat(full_name(*command), ": has no commands; fer help ",
-                                           full_name(*command).substr(4), " is its help\n")
+      std::cerr << (below.empty() ? concat(full_name(*command), ": has no subcommands; for help: fer help ",
+                                           full_name(*command).substr(4), "\n")
                                   : unknown_command(*command, word));
       return nullptr;
     }
@@ -121,9 +121,9 @@ std::string unknown_words(const CLI::App& program) {
 }
 
 Command add_help(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("help", "Help of a command");
+  CLI::App* command = program.add_subcommand("help", "Print the help of a command");
   auto words = std::make_shared<std::vector<std::string>>();
-  command->add_option("command", *words, "a command, and a command below it")
+  command->add_option("command", *words, "a command, and a subcommand")
       ->check(known_words(command_names(program)));
   add_examples(*command, {{"fer help train", "the same as fer train --help"}, {"fer help figure cam", ""}});
   return [&program, words] {
@@ -143,9 +143,9 @@ CommandLine::CommandLine()
     const CommandUsage usage = usage_of(*app);
     return mode == CLI::AppFormatMode::All ? help_of_all(usage) : help_text(usage);
   });
-  app_.set_help_flag("-h,--help", "Print this help and end");
-  app_.set_help_all_flag("--help-all", "Help of all commands");
-  app_.set_version_flag("--version", version_text, "The version, and what this build has");
+  app_.set_help_flag("-h,--help", "Print this help and exit");
+  app_.set_help_all_flag("--help-all", "Print the help of all commands");
+  app_.set_version_flag("--version", version_text, "Print the version, and what this build has");
   commands_ = {
       {"train", add_train(app_)},           {"eval", add_eval(app_)},     {"predict", add_predict(app_)},
       {"convert", add_convert(app_)},       {"info", add_info(app_)},     {"gradcheck", add_gradcheck(app_)},

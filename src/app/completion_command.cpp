@@ -23,7 +23,8 @@ void write_manuals(const CommandUsage& program, const std::filesystem::path& fol
 }  // namespace
 
 Command add_completion(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("completion", "A script that completes fer's flags in a shell");
+  CLI::App* command =
+      program.add_subcommand("completion", "Print a script that completes fer's flags in a shell");
   auto shell = std::make_shared<std::string>();
   command->add_option("shell", *shell, "the shell to write for")
       ->required()
@@ -39,7 +40,7 @@ Command add_completion(CLI::App& program) {
 }
 
 Command add_man(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("man", "Writes the manual pages into a folder");
+  CLI::App* command = program.add_subcommand("man", "Write the manual pages into a folder");
   command->group("");  // hidden: only cmake --install uses it
   auto folder = std::make_shared<std::string>();
   command->add_option("folder", *folder, "where fer.1, fer-train.1, ... go")->required()->type_name("DIR");

@@ -108,8 +108,8 @@ std::optional<NetworkDescription> description(const ConvertOptions& options, con
   if (!options.model.empty()) return std::nullopt;  // adopt() describes them
   if (!describes_network(file.metadata)) {
     require<ConfigError>(options.colour.empty() && options.face_share == 0,
-                         "convert: --colour and --face-share are said of a network, and '", options.input,
-                         "' does not say of which its tensors are; weights written by 'fer train' do");
+                         "convert: --colour and --face-share apply to a network, but '", options.input,
+                         "' does not say to which one its tensors belong; weights written by 'fer train' do");
     return std::nullopt;
   }
   NetworkDescription description = parse_description(file.metadata, options.input);
@@ -131,7 +131,7 @@ nlohmann::ordered_json listed(const StateFile& file) {
 void export_to_onnx(const ConvertOptions& options, const StateFile& file) {
   require<ConfigError>(
       !options.model.empty() || (options.key.empty() && options.names.empty() && options.strip.empty()),
-      "convert: --key, --names and --strip do not go with .onnx, which takes weights written by 'fer train'");
+      "convert: --key, --names and --strip do not apply to .onnx, which needs weights written by 'fer train'");
   const NetworkDescription description = parse_description(file.metadata, options.input);
   const std::unique_ptr<Network> network = make_network(description.config, file.tensors, options.input);
   network->set_normalisation(description.input.normalisation);
@@ -159,7 +159,7 @@ void print_head(const ConvertOptions& options, const StateFile& file, const Know
 void warn_of_unknown(const ConvertOptions& options, const StateFile& file, const KnownNetworks& found) {
   if (found.unknown.empty()) return;
   std::cerr << "note: " << options.input << ": " << found.unknown.size() << " of " << file.tensors.size()
-            << " names are of no network that fer knows: " << some_of(found.unknown)
+            << " names belong to no network that fer knows: " << some_of(found.unknown)
             << "; --names, --strip and --key may help\n";
 }
 
@@ -175,7 +175,7 @@ StateDict renamed(const ConvertOptions& options, const StateFile& file, nlohmann
 }
 
 int run(const ConvertOptions& options) {
-  require<ConfigError>(options.list || !options.output.empty(), "convert: name an output file, or --list");
+  require<ConfigError>(options.list || !options.output.empty(), "convert: give an output file, or --list");
   LoadOptions load;
   load.key = options.key;
   load.strip = options.strip;
@@ -228,7 +228,7 @@ Command add_convert(CLI::App& program) {
   command->add_option("output", options->output, ".safetensors, .pth, .pt or .tar, or .onnx for inference")
       ->type_name("PATH");
   command->add_option("--key", options->key,
-                      "dictionary of a nested checkpoint that holds the tensors (ema.model)");
+                      "dictionary with the tensors in a nested checkpoint (ema.model)");
   command
       ->add_option("--names", options->names,
                    "rename to fer's names and check shapes: ir50, mobilefacenet or fernet")
@@ -242,19 +242,18 @@ Command add_convert(CLI::App& program) {
                    "with --model: its classes, in the order of its scores")
       ->delimiter(',');
   command
-      ->add_option(
-          "--colour", options->colour,
-          "what the network expects, written into its weights in place of what they say: grey or rgb")
+      ->add_option("--colour", options->colour,
+                   "colour that the network expects, grey or rgb; replaces what its weights say")
       ->check(one_of({"grey", "rgb"}));
   command
       ->add_option("--face-share", options->face_share,
-                   "the same of the part of its pictures' side that the detector's box of a face takes")
+                   "replace the face share: side of the detected face box, as a share of the pictures' side")
       ->check(CLI::Range(0.1, 2.0));
   command
       ->add_option("--strip", options->strip,
-                   "prefix to take off the names that begin with it (student.); may be repeated")
+                   "prefix to remove from the names that begin with it (student.); may be repeated")
       ->take_all();
-  command->add_flag("--list", options->list, "list the tensors, shapes as PyTorch has them");
+  command->add_flag("--list", options->list, "list the tensors, with shapes in PyTorch's layout");
   command->add_flag("--json", options->json, "print the list, or what was done, as JSON");
   add_examples(*command, {{"fer convert model.pth --list", "what is in a checkpoint"},
                           {"fer convert model.pth model.safetensors", "PyTorch's format to safetensors"},

@@ -22,7 +22,7 @@ ProgressFunction progress_lines() {
   return [terminal, shown = Clock::now()](std::int64_t done, std::int64_t all) mutable {
     if (Clock::now() - shown > std::chrono::seconds(terminal ? 1 : 10)) {
       shown = Clock::now();
-      std::cerr << (terminal ? "\r" : "") << done << " of " << all << " pictures looked at"
+      std::cerr << (terminal ? "\r" : "") << done << " of " << all << " pictures examined"
                 << (terminal ? "   " : "\n") << std::flush;
     }
     return interrupted() == 0;
@@ -42,17 +42,18 @@ int check(const DataOptions& options, const SettingFlags& flags) {
 }  // namespace
 
 Command add_data(CLI::App& program) {
-  CLI::App* data = program.add_subcommand("data", "What a data set holds");
+  CLI::App* data = program.add_subcommand("data", "Check what a data set contains");
   data->require_subcommand(1);
   auto options = std::make_shared<DataOptions>();
   CLI::App* command = data->add_subcommand(
-      "check", "Counts, sizes, damaged files, what is left out, and duplicates across parts and classes");
+      "check",
+      "Print counts, sizes, damaged files, what is left out, and duplicates across parts and classes");
   command->add_flag("--json", options->json, "print everything as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"});
   command->footer(
       "Every picture is read once. The exit code is 1 where a part or a picture cannot be read, or is "
       "missing.");
-  add_examples(*command, {{"fer data check --dataset folder --data DIR", "a folder of one's own"},
+  add_examples(*command, {{"fer data check --dataset folder --data DIR", "your own folder"},
                           {"fer data check --dataset ferplus --data DIR --json > check.json",
                            "every group of duplicates"}});
   add_examples(*data, {{"fer data check --dataset folder --data DIR", "before a training"}});

@@ -44,9 +44,9 @@ class Other {
                        subject.labels, ", those of the ", name_of(data.split), " part of '", data.name,
                        "' are ", data.labels, "; they must be the same");
     const std::int64_t samples = saved_->confusion.total() + subject.left_out;
-    require<DataError>(samples == dataset.size(), path, ": is of ", samples, " samples, and the ",
+    require<DataError>(samples == dataset.size(), path, ": covers ", samples, " samples, but the ",
                        name_of(data.split), " part of '", data.name, "' has ", dataset.size(),
-                       "; they must be of the same ones");
+                       "; both must cover the same samples");
   }
   /// The classes that both the network and the data set have.
   const std::vector<std::string>& classes() const { return classes_; }
@@ -121,20 +121,20 @@ Command add_eval(CLI::App& program) {
       ->capture_default_str();
   command
       ->add_option("--save", options->save,
-                   "write everything, with each sample's prediction, to this JSON file")
+                   "write everything, including each sample's prediction, to this JSON file")
       ->type_name("PATH");
   command
       ->add_option("--compare", options->compare,
-                   "other weights, run folder or saved JSON: how the two differ on the same samples")
+                   "other weights, run folder or saved JSON to compare with on the same samples")
       ->type_name("PATH");
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->footer(
-      "The data set is that of the training unless flags name another. Classes are matched by name (angry\n"
-      "is anger); where they are not the same, those in common are measured. Tests of a network that was\n"
-      "trained on soft votes count the majority of the votes, unless --labels says otherwise.");
+      "The default is the data set of the training. Classes are matched by name (angry is anger); if they\n"
+      "differ, only the common ones are evaluated. A network that was trained on soft votes is tested on\n"
+      "the majority of the votes, unless --labels says otherwise.");
   add_examples(
       *command,
       {{"fer eval --weights runs/mine", "the run's own test part"},

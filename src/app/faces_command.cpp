@@ -58,7 +58,7 @@ void write_faces(const FacesOptions& options) {
 
 int run(const FacesOptions& options) {
   require<ConfigError>(!options.folder.empty() || !options.sheet.empty(),
-                       "faces: name --out FOLDER, --sheet FILE or both");
+                       "faces: give --out FOLDER, --sheet FILE or both");
   if (!options.sheet.empty()) {
     write_image(options.sheet, contact_sheet(options));
     std::cout << "wrote " << options.sheet << "\n";
@@ -79,7 +79,7 @@ Command add_faces(CLI::App& program) {
   auto options = std::make_shared<FacesOptions>();
   command->add_option("--out", options->folder, "folder for <expression>/<person>-<number>.png")
       ->type_name("DIR");
-  command->add_option("--sheet", options->sheet, "one picture, a person a row (.png or .jpg)")
+  command->add_option("--sheet", options->sheet, "one picture, one person per row (.png or .jpg)")
       ->type_name("PATH");
   command->add_option("--seed", options->seed, "seed of persons and pictures")
       ->check(whole_number())
@@ -89,7 +89,7 @@ Command add_faces(CLI::App& program) {
       ->capture_default_str();
   command
       ->add_option("--per-identity", options->per_identity,
-                   "pictures of each; every seven show all expressions")
+                   "pictures of each person; every seven show all expressions")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--size", options->size, "side of a picture in pixels")

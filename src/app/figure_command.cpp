@@ -73,7 +73,7 @@ int cam(FigureOptions options, const SettingFlags& flags) {
     other = load_and_note(options.compare, subject.device);
     require<ConfigError>(!options.pictures.empty() || other.class_names == subject.net.class_names,
                          "the networks '", options.weights, "' and '", options.compare,
-                         "' tell other classes apart; compare them on --pictures");
+                         "' do not have the same classes; compare them on --pictures");
     options.cam.other = &other;
     options.cam.name = "1";
     options.cam.other_name = "2";
@@ -84,7 +84,7 @@ int cam(FigureOptions options, const SettingFlags& flags) {
 int attention(const FigureOptions& options, const SettingFlags& flags) {
   const Subject subject(options, flags);
   const std::vector<Sample> faces = subject.faces(options);
-  require<ConfigError>(!faces.empty(), "there is no face to look at");
+  require<ConfigError>(!faces.empty(), "there is no face to show");
   return finish(options, attention_figure(subject.net, faces[0], options.attention), "Attention rollout");
 }
 
@@ -128,7 +128,7 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
   command->add_option("--split", options->split, "train, validation, test, public_test or private_test")
       ->check(known_words(split_names()))
       ->capture_default_str();
-  command->add_option("--zoom", options->zoom, "pixels a point, of .png and .jpg")
+  command->add_option("--zoom", options->zoom, "pixels per point, for .png and .jpg")
       ->check(CLI::Range(0.25, 8.0))
       ->capture_default_str();
   add_device_flag(*command, options->device);
@@ -140,11 +140,11 @@ CLI::App* add_kind(CLI::App& figure, const std::shared_ptr<FigureOptions>& optio
 void add_faces_flags(CLI::App& command, FigureOptions& options) {
   auto* pictures = command.add_option("--pictures", options.pictures, "PNG or JPEG files of one face each")
                        ->type_name("PATH");
-  command.add_option("--samples", options.samples, "numbers of samples of the data set")
+  command.add_option("--samples", options.samples, "indices of samples of the data set")
       ->delimiter(',')
       ->check(whole_number())
       ->excludes(pictures);
-  command.add_option("--count", options.count, "faces of the data set, the classes in turn")
+  command.add_option("--count", options.count, "faces of the data set, cycling through the classes")
       ->check(CLI::Range(1, 40))
       ->capture_default_str();
 }
@@ -152,7 +152,8 @@ void add_faces_flags(CLI::App& command, FigureOptions& options) {
 }  // namespace
 
 Command add_figure(CLI::App& program) {
-  CLI::App* figure = program.add_subcommand("figure", "A figure of the paper, of any network and any faces");
+  CLI::App* figure =
+      program.add_subcommand("figure", "Draw a figure of the paper for any network and any faces");
   figure->require_subcommand(1);
   auto options = std::make_shared<FigureOptions>();
   auto chosen = std::make_shared<Command>();
@@ -171,14 +172,16 @@ Command add_figure(CLI::App& program) {
       ->add_option("--layers", options->cam.layers, "stage1, stage2, ..., f_img (before), f_fusion (after)")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--class", options->cam.target, "whose score: predicted, true, or a class by its name")
+  command
+      ->add_option("--class", options->cam.target,
+                   "class whose score is explained: predicted, true, or the name of a class")
       ->capture_default_str();
-  command->add_option("--compare", options->compare, "a second network, its last layer as a further row")
+  command->add_option("--compare", options->compare, "a second network, whose last layer is one more row")
       ->type_name("PATH");
   add_examples(*command,
-               {{"fer figure cam --weights runs/mine --out cam.png", "one face a class"},
+               {{"fer figure cam --weights runs/mine --out cam.png", "one face per class"},
                 {"fer figure cam --weights runs/mine --out cam.svg --pictures me.png --layers f_fusion",
-                 "a picture of one's own, after the attention"}});
+                 "your own picture, after the attention"}});
 
   command = kind("attention", "where each landmark query looks, head by head (attention rollout)", attention);
   add_faces_flags(*command, *options);
@@ -196,7 +199,7 @@ Command add_figure(CLI::App& program) {
   command->add_option("--compare", options->compare, "the network before: weights or run folder")
       ->type_name("PATH")
       ->required();
-  command->add_option("--count", options->count, "faces of each kind at most")
+  command->add_option("--count", options->count, "maximum number of faces of each kind")
       ->check(CLI::Range(1, 60))
       ->capture_default_str();
   add_examples(*command,
@@ -207,10 +210,10 @@ Command add_figure(CLI::App& program) {
       ->check(known_words({"pca", "tsne"}))
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--count", options->tokens.count, "faces at most")
+  command->add_option("--count", options->tokens.count, "maximum number of faces")
       ->check(CLI::Range(4, 5000))
       ->capture_default_str();
-  command->add_option("--perplexity", options->tokens.perplexity, "of t-SNE: about how many neighbours count")
+  command->add_option("--perplexity", options->tokens.perplexity, "t-SNE: effective number of neighbours")
       ->check(CLI::Range(1.0, 500.0))
       ->capture_default_str();
   add_examples(*command, {{"fer figure tokens --weights runs/mine --out tokens.svg --methods tsne", ""}});

@@ -74,14 +74,14 @@ int run(const GradcheckCommandOptions& options) {
 }  // namespace
 
 Command add_gradcheck(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("gradcheck", "Hold every gradient against central differences");
+  CLI::App* command = program.add_subcommand("gradcheck", "Check every gradient against central differences");
   auto options = std::make_shared<GradcheckCommandOptions>();
   add_device_flag(*command, options->device);
   command->add_option("--only", options->only, "cases with this text in their name");
-  command->add_option("--elements", options->elements, "elements checked an input; 0: all")
+  command->add_option("--elements", options->elements, "elements checked per input; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_flag("--list", options->list, "list the cases");
+  command->add_flag("--list", options->list, "list the cases and exit");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->footer("Exit code 1 if a gradient is wrong.");
   add_examples(*command, {{"fer gradcheck", "every case, on the CPU"},

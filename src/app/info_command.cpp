@@ -71,7 +71,7 @@ std::vector<Row> paper_rows() {
        "W_q_fusion of Eq. 3 (1.18 M, 0.23 G in two blocks) is never read by Eq. 4 and does not exist here; "
        "no equation accounts for the other 0.4 G"},
       {"whole model", 34.2, 9.3, whole.parameters, whole.macs,
-       "these, and the landmark head (0.44 M, 0.03 G), which nothing reads in telling expressions"},
+       "the above and the landmark head (0.44 M, 0.03 G), which is not used to classify expressions"},
   };
 }
 
@@ -89,11 +89,11 @@ nlohmann::ordered_json paper_json() {
 }
 
 void print_paper() {
-  std::cout << "\nBeside the paper's Tables 7 and 8, with all rows of the last block computed, as the "
-               "equations say:\n\n"
-            << std::left << std::setw(20) << "" << std::right << std::setw(16) << "paper" << std::setw(21)
-            << "here"
-            << "\n";
+  std::cout
+      << "\nCompared with the paper's Tables 7 and 8, with all rows of the last block computed, as in the "
+         "equations:\n\n"
+      << std::left << std::setw(20) << "" << std::right << std::setw(16) << "paper" << std::setw(21) << "here"
+      << "\n";
   const auto rows = paper_rows();
   for (const Row& row : rows) {
     std::cout << std::left << std::setw(20) << row.name << std::right << std::fixed << std::setprecision(1)
@@ -103,10 +103,9 @@ void print_paper() {
   }
   std::cout << "\nDifferences:\n";
   for (const Row& row : rows) std::cout << "  " << row.name << ": " << row.why << "\n";
-  std::cout
-      << "  As it runs, the last block is computed for the class token alone, the only row that is "
-         "read, which is exact and saves 1.44 G, and in inference two layers in a row become one, which "
-         "saves 0.27 G more.\n";
+  std::cout << "  At run time, the last block is computed only for the class token, the only row that is "
+               "used; this is exact and saves 1.44 G. In inference, two consecutive layers become one, which "
+               "saves another 0.27 G.\n";
 }
 
 int run(const InfoCommandOptions& options, const SettingFlags& flags) {
@@ -157,7 +156,7 @@ Command add_info(CLI::App& program) {
   auto options = std::make_shared<InfoCommandOptions>();
   command->add_option(
       "--weights", options->weights,
-      "weights or run folder written by fer train: their network, and what it expects of a picture");
+      "weights or run folder written by fer train: shows their network, and the input that it expects");
   command->add_option("--levels", options->levels, "levels of modules shown")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

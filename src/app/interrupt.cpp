@@ -27,7 +27,8 @@ void note(int signal) {
   std::int64_t first = 0;
   if (first_at.compare_exchange_strong(first, now)) {
     request_stop(signal);
-    constexpr std::string_view message = "\nstopping in order; another one, a second later, stops at once\n";
+    constexpr std::string_view message =
+        "\nstopping cleanly; another signal, a second later, stops at once\n";
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
   } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);

@@ -68,8 +68,7 @@ int main(int argc, char** argv) {
     const bool training =
         command_line.app().got_subcommand("train") || command_line.app().got_subcommand("ablate");
     std::cerr << "fer: out of memory"
-              << (training ? "; a training needs less with a smaller --batch-size or with --checkpointing"
-                           : "")
+              << (training ? "; training needs less with a smaller --batch-size or with --checkpointing" : "")
               << std::endl;
     return 1;
   } catch (const std::filesystem::filesystem_error& error) {

@@ -236,7 +236,7 @@ class Predictor {
 
 int run(const PredictOptions& options) {
   require<ConfigError>(options.inputs.empty() != options.camera.empty(),
-                       "predict: name pictures, videos or folders of them, or --camera");
+                       "predict: give pictures, videos or folders of them, or --camera");
   const std::vector<PredictInput> inputs =
       predict_inputs(options.inputs, options.recursive, options.camera.empty() ? options.overlay : "");
   require<ConfigError>(!options.turns || options.crop != "none",
@@ -244,7 +244,7 @@ int run(const PredictOptions& options) {
   const bool streams = !options.camera.empty() || std::any_of(inputs.begin(), inputs.end(),
                                                               [](const PredictInput& i) { return i.video; });
   require<ConfigError>(options.smooth == 0 || streams,
-                       "predict: --smooth is over the frames of a video or camera, and there is none");
+                       "predict: --smooth works on the frames of a video or camera, but there is none");
   const fs::path weights = options.weights.empty() ? default_weights() : fs::path(options.weights);
   Predictor predictor(options,
                       load_and_note(weights.string(), checked_device(options.device, options.precision)));
@@ -262,7 +262,7 @@ int run(const PredictOptions& options) {
 
 Command add_predict(CLI::App& program) {
   CLI::App* command =
-      program.add_subcommand("predict", "Read the expressions of the people on pictures and videos");
+      program.add_subcommand("predict", "Recognise the expressions of people in pictures and videos");
   auto options = std::make_shared<PredictOptions>();
   command->add_option("inputs", options->inputs, "pictures, videos, or folders of them")->type_name("PATH");
   command
@@ -271,48 +271,47 @@ Command add_predict(CLI::App& program) {
       ->type_name("PATH");
   command
       ->add_option("--crop", options->crop,
-                   "what a face is: detect (look for faces), none (the whole picture), or auto (none for a "
+                   "where faces are: detect (look for them), none (the whole picture), or auto (none for a "
                    "square of at most 256 pixels a side, else detect)")
       ->check(known_words({"auto", "detect", "none"}))
       ->capture_default_str();
   command
       ->add_option("--smallest-face", options->smallest,
-                   "least face looked for, as a share of the longer side [0.05; videos 0.15]")
+                   "smallest face to look for, as a share of the longer side [0.05; videos 0.15]")
       ->check(CLI::Range(0.001, 1.0));
   command->add_flag("--turns", options->turns,
-                    "look for faces in the picture turned by 90, 180 and 270 degrees, too");
+                    "also look for faces in the picture turned by 90, 180 and 270 degrees");
   command
       ->add_option("--smooth", options->smooth,
-                   "of a stream, also give labels smoothed over so many seconds, for each face followed")
+                   "streams: also print labels smoothed over this many seconds, for each tracked face")
       ->check(CLI::Range(0.001, 3600.0));
-  command->add_flag("--recursive", options->recursive, "look into the folders of folders");
+  command->add_flag("--recursive", options->recursive, "also read the subfolders of folders");
   command
       ->add_option("--overlay", options->overlay,
-                   "draw faces, labels and landmarks into this file, or for several inputs this folder")
+                   "draw faces, labels and landmarks into this file, or into this folder for several inputs")
       ->type_name("PATH");
   CLI::Option* json = command->add_flag("--json", options->json, "print the result as JSON");
   command
       ->add_flag("--csv", options->csv,
-                 "print the result as CSV, a line a face, and one a picture or frame without")
+                 "print the result as CSV, one line per face, and one per picture or frame without a face")
       ->excludes(json);
   command->add_option("--camera", options->camera, "read a camera instead: its number, or /dev/videoN")
       ->type_name("PATH");
-  command->add_option("--every", options->every, "of a stream, read every n-th frame")
+  command->add_option("--every", options->every, "streams: read every n-th frame")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  command->add_option("--frames", options->frames, "end a stream after so many frames [0: none]")
+  command->add_option("--frames", options->frames, "streams: stop after this many frames [0: no limit]")
       ->check(CLI::Range(0, 1000000000));
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
   command->footer(
-      "Exit code 0: faces were read. 1: a file could not be read (the others are, all the same). 2: wrong "
+      "Exit code 0: faces were read. 1: a file could not be read (the others still are). 2: wrong "
       "usage.\n3: everything was read, but no face was found in it. 130, 143: Ctrl-C or SIGTERM came before "
-      "the "
-      "last input.");
+      "the last input.");
   add_examples(*command, {{"fer predict photograph.jpg --overlay marked.jpg",
                            "every face, and a copy of the picture with marks"},
                           {"fer predict --weights runs/mine --recursive pictures --csv",
-                           "a folder and its folders, a line a face"},
+                           "a folder and its subfolders, one line per face"},
                           {"fer predict --camera 0 --every 5", "a camera, one frame in five"}});
   return [options] { return run(*options); };
 }

@@ -30,7 +30,7 @@ std::vector<fs::path> inside(const fs::path& folder, const char* advice) {
     if (video || is_picture_file(entry->path())) files.push_back(entry->path());
   }
   require<IoError>(!error, "cannot read the folder '", folder.string(), "': ", error.message());
-  require<DataError>(!files.empty(), "the folder '", folder.string(), "' holds no picture and no video",
+  require<DataError>(!files.empty(), "the folder '", folder.string(), "' contains no picture and no video",
                      advice);
   std::sort(files.begin(), files.end());
   return files;
@@ -83,9 +83,9 @@ std::vector<PredictInput> predict_inputs(const std::vector<std::string>& argumen
       continue;
     }
     try {
-      const auto files =
-          recursive ? inside<fs::recursive_directory_iterator>(argument, "")
-                    : inside<fs::directory_iterator>(argument, "; --recursive looks into its folders");
+      const auto files = recursive
+                             ? inside<fs::recursive_directory_iterator>(argument, "")
+                             : inside<fs::directory_iterator>(argument, "; --recursive reads its subfolders");
       for (const fs::path& file : files) add(file, file.lexically_relative(argument));
     } catch (const Error& error) {  // the other inputs are still read
       inputs.push_back({argument, {}, false, error.what()});
@@ -96,7 +96,7 @@ std::vector<PredictInput> predict_inputs(const std::vector<std::string>& argumen
   if (one_file) {
     require<ConfigError>(is_video_name(overlay) == inputs[0].video, "the overlay of '",
                          inputs[0].file.string(), "' cannot be '", overlay,
-                         "': a picture's is a picture, a video's a video");
+                         "': it must be a picture for a picture, a video for a video");
     require<ConfigError>(inputs[0].video || is_overlay_name(overlay), "cannot write '", overlay,
                          "': pictures are written as .png, .jpg or .jpeg");
     inputs[0].overlay = overlay;

@@ -49,7 +49,7 @@ int run(const ReportOptions& options) {
 
 Command add_report(CLI::App& program) {
   CLI::App* command =
-      program.add_subcommand("report", "One HTML page about a run, or about several compared");
+      program.add_subcommand("report", "Write one HTML page about a run, or one that compares several");
   auto options = std::make_shared<ReportOptions>();
   command->add_option("runs", options->runs, "run folders written by fer train")
       ->type_name("DIR")
@@ -58,7 +58,7 @@ Command add_report(CLI::App& program) {
   command->add_option("--split", options->study.split, "train, validation, test, public_test or private_test")
       ->check(known_words(split_names()))
       ->capture_default_str();
-  command->add_option("--gallery", options->study.gallery, "faces in each gallery at most")
+  command->add_option("--gallery", options->study.gallery, "maximum number of faces in each gallery")
       ->check(CLI::Range(0, 200))
       ->capture_default_str();
   command
@@ -66,10 +66,9 @@ Command add_report(CLI::App& program) {
                    "instead of the page, write event files for TensorBoard into this folder")
       ->type_name("DIR");
   add_device_flag(*command, options->device);
-  add_examples(*command,
-               {{"fer report runs/mine", "one run"},
-                {"fer report runs/mine runs/other --out compared.html", "two runs beside each other"},
-                {"fer report runs/mine --tensorboard events", "event files instead of a page"}});
+  add_examples(*command, {{"fer report runs/mine", "one run"},
+                          {"fer report runs/mine runs/other --out compared.html", "two runs compared"},
+                          {"fer report runs/mine --tensorboard events", "event files instead of a page"}});
   return [options] { return run(*options); };
 }
 

@@ -80,7 +80,7 @@ void add_device_flag(CLI::App& command, std::string& device) {
   command
       .add_option_function<std::string>(
           "--math", [](const std::string& text) { chosen_math() = parse_math_mode(text); },
-          "who computes products and convolutions of device cuda: native (fer's kernels) or library (cuBLAS, "
+          "products and convolutions on device cuda: native (fer's kernels) or library (cuBLAS, "
           "cuDNN)")
       ->check(one_of({"native", "library"}))
       ->default_str("native");
@@ -171,7 +171,7 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     if (!sections.empty() && std::find(sections.begin(), sections.end(), info.section) == sections.end())
       continue;
     const bool model = info.section == "model";
-    const std::string group = model ? "model, whose defaults are those of --model" : info.section;
+    const std::string group = model ? "model; its defaults are those of --model" : info.section;
     if (model && !has_preset) {
       add(group,
           {"", "preset",

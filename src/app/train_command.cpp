@@ -46,8 +46,8 @@ RunConfig resumed_configuration(const std::string& folder, const SettingFlags& f
   read_config(config, file);
   const std::string init = config.training.init;
   flags.apply(config);
-  require<ConfigError>(config.training.init == init, "--init begins a run; '", folder,
-                       "' goes on from its own checkpoint");
+  require<ConfigError>(config.training.init == init, "--init starts a new run; '", folder,
+                       "' continues from its own checkpoint");
   return config;
 }
 
@@ -121,9 +121,9 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     console.end_profile();
     std::error_code ignored;
     const bool begun = fs::exists(fs::path(folder) / "config.json", ignored);
-    console.on_note(concat(
-        stop.what(),
-        begun ? concat("; go on with: fer train --resume ", folder, flags_of_device(options, device)) : ""));
+    console.on_note(concat(stop.what(), begun ? concat("; continue with: fer train --resume ", folder,
+                                                       flags_of_device(options, device))
+                                              : ""));
     return exit_code_of(interrupted());
   }
   if (options.json) {
@@ -141,7 +141,7 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
 
 Command add_train(CLI::App& program) {
   CLI::App* command =
-      program.add_subcommand("train", "Train the network; without flags, small on drawn faces");
+      program.add_subcommand("train", "Train the network; without flags, the preset small on drawn faces");
   auto options = std::make_shared<TrainOptions>();
   CLI::Option* config =
       command->add_option("--config", options->config, "JSON file of settings; flags override it")
@@ -149,7 +149,7 @@ Command add_train(CLI::App& program) {
   CLI::Option* run_dir =
       command->add_option("--run-dir", options->run_dir, "folder of the run [runs/DATASET-PRESET-TIME]")
           ->type_name("DIR");
-  command->add_option("--resume", options->resume, "go on with the run in this folder, with its settings")
+  command->add_option("--resume", options->resume, "continue the run in this folder, with its settings")
       ->type_name("DIR")
       ->excludes(config)
       ->excludes(run_dir);
@@ -164,7 +164,7 @@ Command add_train(CLI::App& program) {
       ->capture_default_str();
   command->add_flag("--tensorboard", options->tensorboard,
                     "write event files for TensorBoard into tensorboard/ of the run folder");
-  command->add_flag("--quiet", options->quiet, "no lines between epochs");
+  command->add_flag("--quiet", options->quiet, "print nothing between epochs");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
       ->capture_default_str();
@@ -172,11 +172,11 @@ Command add_train(CLI::App& program) {
   add_examples(*command,
                {{"fer train", "drawn faces, no data needed"},
                 {"fer train --dataset ferplus --data DIR --landmarks mobilefacenet_model_best.pth.tar",
-                 "a data set, with a landmark backbone that is trained already"},
-                {"fer train --config run.json --lr 3e-4", "the file's settings but for one"},
+                 "a data set, with a trained landmark backbone"},
+                {"fer train --config run.json --lr 3e-4", "the file's settings, except one"},
                 {"fer train --init weights/small-ferplus.safetensors --dataset folder --data DIR",
-                 "on from trained weights, on pictures of your own"},
-                {"fer train --resume runs/mine", "on from its newest checkpoint"},
+                 "start from trained weights, on your own pictures"},
+                {"fer train --resume runs/mine", "continue from its newest checkpoint"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] { return run(*options, *flags); };
 }

@@ -56,7 +56,7 @@ Variable permute(const Variable& x, const std::vector<int>& order) {
   std::vector<int> sorted = order, all(x.rank());
   std::sort(sorted.begin(), sorted.end());
   std::iota(all.begin(), all.end(), 0);
-  require<ShapeError>(sorted == all, "[permute] order ", listed(order), " is no permutation of the ",
+  require<ShapeError>(sorted == all, "[permute] order ", listed(order), " is not a permutation of the ",
                       x.rank(), " dimensions of shape ", x.shape());
   return permute("permute", x, order);
 }

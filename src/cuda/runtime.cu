@@ -128,7 +128,7 @@ void Runtime::set_math_mode(MathMode mode) {
     require<DeviceError>(
         load_library_ != nullptr,
         FER_GPU_SIMT
-            ? "device simt runs fer's own kernels (--math native); cuBLAS and cuDNN run on device cuda alone"
+            ? "device simt runs fer's own kernels (--math native); cuBLAS and cuDNN run only on device cuda"
             : "device cuda: this build has no cuBLAS and cuDNN, as their headers were not found when it was "
               "configured; install both and configure again, or use --math native");
     load_library_();

@@ -100,8 +100,8 @@ class RelabelledDataset : public Dataset {
   std::int64_t place(std::int64_t label) const {
     const std::int64_t there = to_.at(static_cast<std::size_t>(label));
     require<ConfigError>(there >= 0, "a sample is of the class '",
-                         base_->info().class_names[static_cast<std::size_t>(label)],
-                         "', which has no place among ", class_list_text(info_.class_names));
+                         base_->info().class_names[static_cast<std::size_t>(label)], "', which is not among ",
+                         class_list_text(info_.class_names));
     return there;
   }
   std::vector<float> moved(const std::vector<float>& target) const {

@@ -88,7 +88,7 @@ std::string_view other_content(ImageBytes bytes) {
                              Signature{"<html"sv, 0, "it is a web page"}};
   for (const Signature& s : known)
     if (bytes.size() > s.at && starts_with(bytes.subspan(s.at), s.prefix)) return s.text;
-  return "it begins with no signature of one";
+  return "it does not start with the signature of one";
 }
 
 int exif_orientation(ImageBytes tiff) {

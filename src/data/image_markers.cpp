@@ -112,8 +112,8 @@ ImageMarkers read_gif_markers(ImageBytes bytes, const std::string& name) {
   std::size_t at = header + colour_table_bytes(bytes[10]);
   for (need(at + 1); bytes[at] == gif_extension; need(at + 1)) at = after_sub_blocks(bytes, at + 2);
   require<FormatError>(bytes[at] != gif_end, "'", name, "' is a damaged GIF: it holds no picture");
-  require<FormatError>(bytes[at] == gif_picture, "'", name, "' is a damaged GIF: it has a block of kind ",
-                       int{bytes[at]}, ", which there is not");
+  require<FormatError>(bytes[at] == gif_picture, "'", name,
+                       "' is a damaged GIF: it has a block of the unknown kind ", int{bytes[at]});
   need(at + descriptor);
   markers.frame_pixels = std::int64_t{little_endian(bytes, at + 5, 2)} * little_endian(bytes, at + 7, 2);
   require<FormatError>(markers.frame_pixels > 0, "'", name, "' is a damaged GIF: its picture is empty");
@@ -184,7 +184,7 @@ ImageMarkers read_markers(ImageBytes bytes, const std::string& name) {
     case ImageFormat::webp:
       return read_webp_markers(bytes, name);
     case ImageFormat::unknown:
-      throw FormatError(concat("'", name, "' is no picture that fer reads: ", other_content(bytes)));
+      throw FormatError(concat("'", name, "' is not a picture that fer reads: ", other_content(bytes)));
     default:
       return {format};
   }

@@ -26,7 +26,7 @@ const void* load_module(const char* what, const std::string& file, const char* s
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     require<DeviceError>(handle != nullptr, what, ": ", handle ? "" : ::dlerror());
     const void* found = ::dlsym(handle, symbol);
-    require<DeviceError>(found != nullptr, what, ": '", path.string(), "' is no module of this program");
+    require<DeviceError>(found != nullptr, what, ": '", path.string(), "' is not a module of this program");
     return found;
   }
   throw DeviceError(

@@ -33,7 +33,7 @@ Image decode_pnm(ImageBytes bytes, const std::string& name) {
   const std::int64_t width = header_number(bytes, at), height = header_number(bytes, at);
   const std::int64_t white = header_number(bytes, at);
   require<FormatError>(width >= 0 && height >= 0 && white >= 1 && white <= 65535 && at < bytes.size(), "'",
-                       name, "' is a damaged PNM: its header makes no sense");
+                       name, "' is a damaged PNM: its header is invalid");
   require_pixel_count(width, height, name);
   const std::size_t channels = grey ? 1 : 3, size = white > 255 ? 2 : 1;
   const auto samples = static_cast<std::size_t>(width * height) * channels;

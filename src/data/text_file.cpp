@@ -147,7 +147,7 @@ TextFile::TextFile(const std::filesystem::path& path) : file_(path), text_(file_
   if (text_.starts_with(mark)) text_.remove_prefix(mark.size());
   if (const std::size_t zero = text_.find('\0'); zero != std::string_view::npos) {
     const auto before = text_.substr(0, zero);
-    throw FormatError(concat("'", name, "' is no text: it holds a zero byte, in line ",
+    throw FormatError(concat("'", name, "' is not text: it contains a zero byte, in line ",
                              1 + std::count(before.begin(), before.end(), '\n')));
   }
 }

@@ -125,7 +125,7 @@ void wait_for_pipe(int fd, const fs::path& path) {
   pollfd waiting{fd, POLLIN, 0};
   while (::poll(&waiting, 1, milliseconds) <= 0) {
     require<IoError>(stop_requested() == 0, "cannot read '", path.string(),
-                     "': stopped while waiting for what is written to this pipe");
+                     "': stopped while waiting for data from this pipe");
   }
 }
 

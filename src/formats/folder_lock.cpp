@@ -34,7 +34,7 @@ FolderLock::FolderLock(const std::filesystem::path& folder)
   }
   if (error != 0) {
     missing_ = concat("the folder '", folder.string(), "' cannot be locked (", reason(error),
-                      "); see to it that no other fer writes there");
+                      "); make sure that no other fer writes there");
   }
 }
 

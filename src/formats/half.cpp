@@ -73,8 +73,8 @@ std::uint16_t float_to_bfloat16(float value) {
 }
 
 Tensor convert_floating(const Tensor& tensor, DType dtype) {
-  require<TypeError>(is_floating(tensor.dtype()) && is_floating(dtype), "convert_floating goes between ",
-                     "floating types, not from ", tensor.dtype(), " to ", dtype);
+  require<TypeError>(is_floating(tensor.dtype()) && is_floating(dtype), "convert_floating converts between ",
+                     "floating-point types, not from ", tensor.dtype(), " to ", dtype);
   Tensor x = tensor.to(Device::cpu);
   if (x.dtype() == dtype) return x;
   Tensor single = widen(x);

@@ -128,7 +128,7 @@ std::string description_of(const InputSpec& spec) {
       spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ", spec.size,
       spec.face_share == 0
           ? ""
-          : concat(", in which the detector's box of a face takes ", spec.face_share, " of the side"));
+          : concat(", in which a detected face box takes ", spec.face_share, " of the side"));
 }
 
 }  // namespace fer

@@ -62,13 +62,13 @@ constexpr const char* json_kind() {
     using Item = typename T::value_type;
     if constexpr (std::is_integral_v<Item>) return "a list of whole numbers";
     if constexpr (std::is_floating_point_v<Item>) return "a list of numbers";
-    return "a list of texts";
+    return "a list of strings";
   }
   if constexpr (std::is_same_v<T, bool>) return "true or false";
   if constexpr (std::is_integral_v<T> && std::is_unsigned_v<T>) return "a whole number, not negative";
   if constexpr (std::is_integral_v<T>) return "a whole number";
   if constexpr (std::is_floating_point_v<T>) return "a number";
-  return "a text";
+  return "a string";
 }
 
 template <typename T>

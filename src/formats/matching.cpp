@@ -134,7 +134,7 @@ MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape
                            "'");
       continue;
     }
-    std::string reason = ends_with(name, batches_tracked) ? "a counter no result depends on" : "";
+    std::string reason = ends_with(name, batches_tracked) ? "a counter that no result depends on" : "";
     if (const AsideRule* rule = aside_rule_of(names, name)) {
       require<FormatError>(!rule->fatal, what, ": '", h.name, "': ", rule->reason);
       reason = rule->reason;
@@ -168,7 +168,7 @@ std::string MatchReport::text() const {
     if (group == groups.end()) group = groups.insert(groups.end(), {reason, {}});
     group->second.push_back(a.held);
   }
-  if (!taken_off.empty()) out << "  taken off: " << text_of(taken_off) << "\n";
+  if (!taken_off.empty()) out << "  removed: " << text_of(taken_off) << "\n";
   for (const auto& [reason, names] : groups)
     out << "  left aside (" << reason << "): " << some_of(names) << "\n";
   if (!missing.empty()) out << "  missing: " << some_of(missing) << "\n";

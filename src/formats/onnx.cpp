@@ -170,13 +170,13 @@ void validate(const OnnxModel& model) {
   for (const OnnxNode& node : model.nodes) {
     for (const std::string& name : node.inputs) {
       require<ConfigError>(known.contains(name), "[onnx] the node '", node.name, "' (", node.op_type,
-                           ") reads '", name, "', which nothing before it gives");
+                           ") reads '", name, "', which nothing before it produces");
     }
     for (const std::string& name : node.outputs) define(name);
   }
   for (const OnnxValue& value : model.outputs) {
     check_type(value);
-    require<ConfigError>(known.contains(value.name), "[onnx] no node gives the output '", value.name, "'");
+    require<ConfigError>(known.contains(value.name), "[onnx] no node produces the output '", value.name, "'");
   }
 }
 

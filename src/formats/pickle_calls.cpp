@@ -9,7 +9,7 @@ using Kind = PickleNode::Kind;
 void PickleMachine::reduce() {
   const std::vector<NodeId> operands = pop(2);
   const NodeId callable = operands[0], arguments = operands[1];
-  if (!is_callable(callable)) fail("calls what is no function");
+  if (!is_callable(callable)) fail("calls something that is not a function");
   if (node(arguments).kind != Kind::tuple)
     fail("calls ", printable(pickle_.name(callable)), " without a tuple of arguments");
   charge(node(arguments).children.size());
@@ -71,7 +71,7 @@ NodeId PickleMachine::apply(NodeId callable, const std::vector<NodeId>& argument
       if (const auto number = numpy_scalar(arguments)) return *number;
       return make_object(callable, arguments);
     case Global::dtype:
-      fail("calls ", pickle_.name(callable), ", which is no function,");
+      fail("calls ", pickle_.name(callable), ", which is not a function,");
     default:
       return make_object(callable, arguments);
   }
@@ -84,12 +84,12 @@ NodeId PickleMachine::make_dict(const std::vector<NodeId>& arguments) {
   if (arguments.size() == 1) {  // Python 2 wrote OrderedDict([[key, value], ...])
     const PickleNode& pairs = node(arguments[0]);
     if (pairs.kind != Kind::list && pairs.kind != Kind::tuple)
-      fail("calls OrderedDict with no list of pairs");
+      fail("calls OrderedDict without a list of pairs");
     charge(pairs.children.size());
     for (const NodeId pair : pairs.children) {
       const PickleNode& item = node(pair);
       const bool sequence = item.kind == Kind::list || item.kind == Kind::tuple;
-      if (!sequence || item.children.size() != 2) fail("calls OrderedDict with no list of pairs");
+      if (!sequence || item.children.size() != 2) fail("calls OrderedDict without a list of pairs");
       dict.children.insert(dict.children.end(), item.children.begin(), item.children.end());
     }
   }

@@ -100,7 +100,7 @@ void PickleMachine::extend(Kind kind, const std::vector<NodeId>& children) {
   std::vector<NodeId>* target = nullptr;
   if (node(id).kind == kind) target = &pickle_.nodes[id].children;
   if (node(id).kind == Kind::object) target = kind == Kind::dict ? &object(id).items : &object(id).elements;
-  if (!target) fail("adds items to what is no ", kind == Kind::dict ? "dictionary" : "list");
+  if (!target) fail("adds items to something that is not a ", kind == Kind::dict ? "dictionary" : "list");
   target->insert(target->end(), children.begin(), children.end());
 }
 

@@ -56,7 +56,7 @@ std::optional<NodeId> PickleMachine::numpy_array(NodeId dtype, NodeId shape, Nod
     tensor.stride[axis] = stride;
     if (tensor.size[axis] < 0 ||
         __builtin_mul_overflow(stride, std::max<std::int64_t>(tensor.size[axis], 1), &stride))
-      fail("has an array of no possible shape");
+      fail("has an array with an impossible shape");
   }
   StorageRef storage;
   storage.key = concat("NumPy array ", data);

@@ -41,7 +41,7 @@ NodeId PickleMachine::new_object(NodeId type, const std::vector<NodeId>& argumen
 
 void PickleMachine::instantiate(bool with_keywords) {
   std::vector<NodeId> operands = pop(with_keywords ? 3 : 2);
-  if (!is_callable(operands[0])) fail("makes an object of what is no class");
+  if (!is_callable(operands[0])) fail("makes an object of something that is not a class");
   const PickleNode& arguments = node(operands[1]);
   if (arguments.kind != Kind::tuple) fail("makes an object without a tuple of arguments");
   charge(arguments.children.size());
@@ -52,7 +52,7 @@ void PickleMachine::instantiate(bool with_keywords) {
 
 void PickleMachine::instantiate_from_mark() {
   const std::vector<NodeId> operands = pop_to_mark();
-  if (operands.empty() || !is_callable(operands[0])) fail("makes an object of what is no class");
+  if (operands.empty() || !is_callable(operands[0])) fail("makes an object of something that is not a class");
   stack_.push_back(apply(operands[0], {operands.begin() + 1, operands.end()}));
 }
 
@@ -106,7 +106,7 @@ void PickleMachine::build() {
       return;
     }
     default:
-      fail("sets attributes of what has none");
+      fail("sets attributes of something that has none");
   }
 }
 

@@ -34,7 +34,7 @@ NodeId PickleMachine::rebuild_tensor(NodeId callable, const std::vector<NodeId>&
     if (dtype.kind != Kind::global || dtype.global != Global::dtype) {
       if (is_callable(arguments[6]))
         return make_unread("a tensor of " + printable(pickle_.name(arguments[6])));
-      fail("rebuilds a tensor of no known type");
+      fail("rebuilds a tensor of an unknown type");
     }
     tensor.type = dtype.type;
   }
@@ -85,7 +85,7 @@ std::string PickleMachine::unread_reason(const std::string& function) {
                                            {"qtensor", "a quantised tensor"},
                                            {"meta", "a meta tensor, which has no values"},
                                            {"nested", "a nested tensor"},
-                                           {"wrapper_subclass", "a tensor of a class of its own"},
+                                           {"wrapper_subclass", "a tensor of a custom class"},
                                            {"load_from_bytes", "a storage that pickle wrote by itself"},
                                            {"", "a tensor of another device"}}};
   const auto found = std::find_if(reasons.begin(), reasons.end(), [&](const Reason& reason) {
@@ -109,7 +109,7 @@ void PickleMachine::push_storage() {
   const PickleNode& type = node(id.children[1]);
   const bool untyped = type.kind == Kind::global && type.global == Global::untyped_storage;
   if (!untyped && (type.kind != Kind::global || type.global != Global::storage)) {
-    if (type.kind != Kind::global) fail("has a storage of no known class");
+    if (type.kind != Kind::global) fail("has a storage of an unknown class");
     return stack_.push_back(make_unread("a storage of " + printable(type.text)));
   }
   StorageRef storage;

@@ -52,7 +52,7 @@ class LegacyStorages : public StorageSource {
     std::unordered_map<std::string, const StorageRef*> known;
     for (const StorageRef& storage : value.storages) known.emplace(storage.key, &storage);
     const PickleNode& list = keys.node(keys.root);
-    require<FormatError>(list.kind == Kind::list, what, ": the storage keys are no list");
+    require<FormatError>(list.kind == Kind::list, what, ": the storage keys are not a list");
     for (const NodeId id : list.children) {
       const std::string& key = keys.node(id).text;
       const auto found = known.find(key);
@@ -104,7 +104,7 @@ void check_machine(const Pickle& facts, const std::string& what) {
   for (std::size_t i = 0; i + 1 < dict.children.size(); i += 2) {
     if (facts.node(dict.children[i]).text != "little_endian") continue;
     const bool little = facts.node(dict.children[i + 1]).integer != 0;
-    require<FormatError>(little, what, ": was written in big byte order; only little is read");
+    require<FormatError>(little, what, ": was written in big-endian byte order; only little-endian is read");
     return;
   }
   throw FormatError(concat(what, ": does not say in which byte order it was written"));

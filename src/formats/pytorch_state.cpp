@@ -184,7 +184,7 @@ const PyValue& search(const PyValue& root, const std::string& name, std::string&
       rivals.push_back(concat("'", c.path, "' (", c.tensors, c.tensors == 1 ? " tensor)" : " tensors)"));
   }
   require<FormatError>(rivals.size() == 1 || most->path.empty(), name,
-                       ": holds several sets of weights: ", some_of(rivals), "; --key takes one");
+                       ": holds several sets of weights: ", some_of(rivals), "; choose one with --key");
   found_under = most->path;
   return *most->value;
 }
@@ -249,7 +249,7 @@ void take_tensors(const PyValue& root, const std::string& key, const std::string
           concat(printable(tensor_name.value_or(item.key.describe())), " (", item.value.describe(), ")"));
       continue;
     }
-    require<FormatError>(is_printable(*tensor_name), name, ": the name of a tensor is no text: '",
+    require<FormatError>(is_printable(*tensor_name), name, ": the name of a tensor is not a string: '",
                          printable(*tensor_name), "'");
     require<FormatError>(!file.tensors.contains(*tensor_name), name, ": the tensor '", *tensor_name,
                          "' occurs twice");

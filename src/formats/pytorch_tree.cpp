@@ -92,7 +92,7 @@ class TreeBuilder {
     const PickleNode& node = pickle_.node(id);
     const bool is_object = node.kind == Kind::object;
     if (const auto known = objects_.find(id); known != objects_.end()) return PyValue::object(known->second);
-    if (being_built_[id]) return is_object ? inert(id) : stand_in("", "a value that holds itself");
+    if (being_built_[id]) return is_object ? inert(id) : stand_in("", "a value that contains itself");
     if (path_.size() >= most_levels) {
       require<FormatError>(objects_around_ > 0, what_, ": values nest deeper than ", most_levels, " levels");
       return stand_in("", "a value too deep within objects");

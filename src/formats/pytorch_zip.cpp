@@ -159,7 +159,7 @@ PytorchFile read_pytorch_zip(std::span<const std::byte> bytes, const std::string
     const std::vector<std::byte> order = archive.read(folder + "byteorder");
     const std::string text(reinterpret_cast<const char*>(order.data()), order.size());
     require<FormatError>(text == "little", what, ": was written in ", text.substr(0, 16),
-                         " byte order; only little is read");
+                         "-endian byte order; only little-endian is read");
   }
   const std::vector<std::byte> program = archive.read(folder + "data.pkl");
   const Pickle pickle = run_pickle(program, what + ": the pickle");

@@ -97,7 +97,7 @@ Tensor SafetensorsFile::read(std::string_view name) const {
   const auto position = static_cast<std::size_t>(&e - entries().data());
   const bool whole = !has_checksums() || detail::checksum_of(e, bytes) == state_->checksums[position];
   require<FormatError>(whole, state_->path, ": tensor '", name,
-                       "' is damaged: it does not have its checksum ('", detail::checksums_key,
+                       "' is damaged: its checksum does not match ('", detail::checksums_key,
                        "' in the metadata)");
   if (!narrow.empty()) e.type->widen(narrow.data(), tensor.mutable_raw(), tensor.numel());
   return tensor;

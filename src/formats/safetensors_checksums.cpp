@@ -71,7 +71,7 @@ std::vector<std::uint32_t> take_checksums(Metadata& metadata, const std::vector<
                        "' in its metadata): they are of ", all.empty() ? 0 : all.size() - 1,
                        " tensors, and it holds ", entries.size());
   require<FormatError>(all[0] == checksum_of(metadata), file,
-                       ": is damaged: its metadata does not have its checksum");
+                       ": is damaged: the checksum of its metadata does not match");
   std::vector<std::uint32_t> tensors(entries.size());
   const std::vector<std::size_t> order = by_name(entries);
   for (std::size_t k = 0; k < order.size(); ++k) tensors[order[k]] = all[k + 1];

@@ -73,7 +73,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     } else if (at_ == At::entry && key_ == "dtype") {
       take_dtype(value);
     } else {
-      unexpected("a text");
+      unexpected("a string");
     }
     return true;
   }

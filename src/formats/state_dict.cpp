@@ -56,7 +56,7 @@ void note_types(const SafetensorsFile& opened, StateFile& file) {
 
 void StateDict::insert(std::string name, Tensor tensor) {
   require<ConfigError>(tensor.defined(), "[state] '", name, "' is an undefined tensor");
-  require<ConfigError>(index_.emplace(name, items_.size()).second, "[state] '", name, "' is there already");
+  require<ConfigError>(index_.emplace(name, items_.size()).second, "[state] '", name, "' exists already");
   items_.emplace_back(std::move(name), std::move(tensor));
 }
 

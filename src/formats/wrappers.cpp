@@ -94,14 +94,14 @@ std::vector<std::string> notes(const StateFile& file) {
   std::vector<std::string> lines;
   if (!file.module.empty())
     lines.push_back("the parameters and buffers of a pickled module of class " + file.module);
-  if (!file.taken_off.empty()) lines.push_back("taken off: " + text_of(file.taken_off));
+  if (!file.taken_off.empty()) lines.push_back("removed: " + text_of(file.taken_off));
   if (!file.widened.empty()) lines.push_back(some_of(file.widened));
-  if (!file.skipped.empty()) lines.push_back("left aside, no tensor: " + some_of(file.skipped));
+  if (!file.skipped.empty()) lines.push_back("left aside, not tensors: " + some_of(file.skipped));
   if (!file.inert.empty()) lines.push_back("inert, neither imported nor called: " + some_of(file.inert));
   if (!file.others.empty()) {
     std::vector<std::string> flags;
     for (const std::string& key : file.others) flags.push_back("--key " + key);
-    lines.push_back("it also holds other weights of this network, which this takes: " + some_of(flags));
+    lines.push_back("it also holds other weights of this network; to choose them: " + some_of(flags));
   }
   return lines;
 }

@@ -44,7 +44,7 @@ bool Graph::is_current() const {
 
 Tensor Graph::constant(ValueId id) const {
   if (id == no_value) return {};
-  require<GraphError>(is_constant(id), "value ", id, " is no constant");
+  require<GraphError>(is_constant(id), "value ", id, " is not a constant");
   return value(id).constant;
 }
 

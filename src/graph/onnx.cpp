@@ -152,7 +152,7 @@ class OnnxPrinter {
     Ints extents;
     for (std::size_t i = first; i < shape.size(); ++i) {
       require<GraphError>(shape[i].per_image == 0, "[onnx] ", node.described(),
-                          " has an extent that grows with the number of images, where ONNX wants a number");
+                          " has an extent that grows with the number of images, where ONNX needs a number");
       extents.push_back(shape[i].fixed);
     }
     return extents;
@@ -428,7 +428,7 @@ void OnnxPrinter::print(const GraphNode& node) {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) parts.push_back(operand(node, i, Layout::pixels));
     give(node, add("Concat", name_of(node), parts, {{"axis", node.attribute<std::int64_t>("dim")}}));
   } else {
-    throw GraphError(fer::concat("[onnx] there is no form in ONNX of the operation ", node.described()));
+    throw GraphError(fer::concat("[onnx] ONNX has no equivalent of the operation ", node.described()));
   }
 }
 

@@ -152,7 +152,7 @@ RunOperation operation_of(const GraphNode& node) {
   if (node.attributes.contains("function")) return run_function;
   const std::string_view name = node.op == "transpose" ? "permute" : std::string_view(node.op);
   const auto found = operations().find(name);
-  require<GraphError>(found != operations().end(), "nothing is known of how to run ", node.described());
+  require<GraphError>(found != operations().end(), "there is no implementation of ", node.described());
   return found->second;
 }
 

@@ -94,8 +94,8 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data) {
                                {"the network", classifier.class_names});
   require<DataError>(map.common.size() >= 2, "the data set '", data.name, "' has the classes ",
                      class_list_text(data.class_names), "; the network, trained on '",
-                     classifier.config.data.name, "', tells apart ", class_list_text(classifier.class_names),
-                     "; a measure needs two classes in common");
+                     classifier.config.data.name, "', has ", class_list_text(classifier.class_names),
+                     "; an evaluation needs two classes in common");
   return map;
 }
 

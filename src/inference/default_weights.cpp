@@ -24,7 +24,7 @@ std::filesystem::path default_weights() {
     tried += concat(tried.empty() ? "" : ", ", "'", (folder / file).string(), "'");
   }
   throw IoError(
-      concat("there are no weights to use: name some with --weights or FER_WEIGHTS; looked for ", tried));
+      concat("there are no weights to use: give some with --weights or FER_WEIGHTS; looked for ", tried));
 }
 
 }  // namespace fer

@@ -18,7 +18,7 @@ std::vector<std::int64_t> targets(const Classifier& net, const std::vector<Sampl
       classes.push_back(predictions[i].predicted);
     } else if (target == "true") {
       require<ConfigError>(faces[i].label >= 0, "'", faces[i].name,
-                           "' has no label; ask for the class 'predicted' or for one by its name");
+                           "' has no label; ask for the class 'predicted' or for a named one");
       classes.push_back(faces[i].label);
     } else {
       const auto found = std::find(net.class_names.begin(), net.class_names.end(), target);

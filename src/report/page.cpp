@@ -104,8 +104,8 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
   out << "<p class=note>Accuracy, mean class accuracy and macro F1 are of the " << html(runs[0].split)
       << " split, with the weights of the epoch that was best on the validation split"
       << (all_validated(runs) ? "" : ", or of the last where there is none")
-      << ". Time is that of all "
-         "epochs, those of the backbones too.</p></section>\n";
+      << ". Time covers all "
+         "epochs, including those of the backbones.</p></section>\n";
 }
 
 void comparison(std::ostringstream& out, const std::vector<RunStudy>& runs) {
@@ -277,7 +277,7 @@ std::string report_page(const std::vector<RunStudy>& runs) {
   summary(out, runs);
   if (runs.size() > 1) comparison(out, runs);
   for (std::size_t i = 0; i < runs.size(); ++i) run_section(out, runs[i], i + 1);
-  out << "<footer>Made by fer report. This page loads nothing from anywhere.</footer>\n</main>\n<script>"
+  out << "<footer>Made by fer report. This page loads nothing from the network.</footer>\n</main>\n<script>"
       << detail::page_script << "</script>\n</body>\n</html>\n";
   return out.str();
 }

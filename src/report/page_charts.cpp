@@ -111,7 +111,7 @@ std::vector<LineChart> training_charts(const RunStudy& run) {
   rate.series[0].low.clear(), rate.series[0].high.clear();
   charts.push_back(std::move(rate));
 
-  LineChart speed = blank("Throughput, images a second", "step");
+  LineChart speed = blank("Throughput, images per second", "step");
   speed.from_zero = true;
   speed.series.push_back(
       of_steps(log, main_stage, "", [](const StepReport& step) { return step.images_per_second; }));

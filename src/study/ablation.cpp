@@ -209,7 +209,7 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
   check_experiments(cells_to_run(table, base, seeds, folder));
   const FolderLock lock = claim_folder(folder, identity(table, base), observer);
   if (base.landmarks.file.empty())
-    observer.on_note("backbones: taught the points of faces once, for all cells");
+    observer.on_note("backbones: trained on the landmarks of faces once, for all cells");
   base = train_backbones(base, folder / "backbones", device, observer);
   AblationResult result{table, config, seeds, "", {}};
   std::size_t number = 0;

@@ -24,10 +24,10 @@ std::string points(double difference) {
 
 PredictionComparison compare_predictions(const EvaluationResult& first, const EvaluationResult& second) {
   require<DataError>(first.confusion.class_names() == second.confusion.class_names(),
-                     "the evaluations to compare have other classes than one another");
-  require<DataError>(first.samples.size() == second.samples.size(), "the evaluations to compare are of ",
+                     "the evaluations to compare have different classes");
+  require<DataError>(first.samples.size() == second.samples.size(), "the evaluations to compare cover ",
                      first.samples.size(), " and ", second.samples.size(),
-                     " samples; they must be of the same ones");
+                     " samples; they must cover the same samples");
   PredictionComparison comparison;
   std::int64_t both_right = 0, both_wrong = 0;
   for (std::size_t i = 0; i < first.samples.size(); ++i) {

@@ -110,7 +110,7 @@ Device select_device(const std::string& text) {
   const std::string number = text.substr(colon + 1);
   const bool valid = device == Device::cuda && !number.empty() && number.size() < 5 &&
                      number.find_first_not_of("0123456789") == std::string::npos;
-  require<ConfigError>(valid, "unknown device '", text, "'; a number may follow cuda alone: cuda:1");
+  require<ConfigError>(valid, "unknown device '", text, "'; only cuda may have a number: cuda:1");
   select_gpu(std::stoi(number));
   return device;
 }

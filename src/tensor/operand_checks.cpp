@@ -31,8 +31,8 @@ void check_permutation(const Tensor& x, std::span<const int> order, const Tensor
     ok = order[i] >= 0 && order[i] < x.rank() && !(seen >> order[i] & 1) && y.dim(i) == x.dim(order[i]);
     seen |= 1 << order[i];
   }
-  require<ShapeError>(ok, "[permute] ", y.dtype(), " ", y.shape(), " is no such permutation of ", x.dtype(),
-                      " ", x.shape());
+  require<ShapeError>(ok, "[permute] ", y.dtype(), " ", y.shape(), " is not such a permutation of ",
+                      x.dtype(), " ", x.shape());
 }
 
 void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, std::int64_t start) {
@@ -40,7 +40,7 @@ void check_part(std::string_view op, const Tensor& part, const Tensor& whole, in
   for (int i = 0; ok && i < whole.rank(); ++i) {
     ok = i == dim ? start >= 0 && start + part.dim(i) <= whole.dim(i) : part.dim(i) == whole.dim(i);
   }
-  require<ShapeError>(ok, "[", op, "] ", part.dtype(), " ", part.shape(), " is no part of ", whole.dtype(),
+  require<ShapeError>(ok, "[", op, "] ", part.dtype(), " ", part.shape(), " is not a part of ", whole.dtype(),
                       " ", whole.shape(), " along dimension ", dim, " from ", start);
 }
 

@@ -63,7 +63,7 @@ Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optim
   const std::string name = path.string();
   const auto version = file.metadata.find("fer_checkpoint");
   require<FormatError>(version != file.metadata.end(), name,
-                       ": holds weights, not a training checkpoint; it cannot be resumed from");
+                       ": has weights but no training state; a run cannot resume from it");
   require<FormatError>(version->second == std::to_string(checkpoint_version), name,
                        ": checkpoint of version ", version->second, ", this program reads version ",
                        checkpoint_version);

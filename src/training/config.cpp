@@ -293,8 +293,8 @@ void check(const RunConfig& config) {
                                    {"image_backbone", !t.image_backbone.empty()},
                                    {"vit", !t.vit.empty()},
                                    {"image_epochs", config.landmarks.image_epochs > 0}}) {
-    require<ConfigError>(t.init.empty() || !given, "'init' brings the whole network's weights; leave '", key,
-                         "' out");
+    require<ConfigError>(t.init.empty() || !given,
+                         "'init' sets the weights of the whole network; leave out '", key, "'");
   }
   for (auto [key, value] : {std::pair{"weight_decay", t.weight_decay},
                             {"sam_rho", t.sam_rho},
@@ -311,7 +311,7 @@ void check(const RunConfig& config) {
   require<ConfigError>(config.data.skip_bad >= 0, "'skip_bad' must not be negative, got ",
                        config.data.skip_bad);
   require<ConfigError>(t.face_share == 0 || (t.face_share >= 0.1 && t.face_share <= 2),
-                       "'face_share' must be 0.1 to 2, or 0 for that of the data set; got ", t.face_share);
+                       "'face_share' must be 0.1 to 2, or 0 for the data set's; got ", t.face_share);
   check_choice("'dataset'", config.data.name, dataset_names());
   require<ConfigError>(t.loader_threads >= 0 && t.loader_threads <= 64,
                        "'loader_threads' must be 0 to 64, got ", t.loader_threads);

@@ -99,9 +99,10 @@ class Run {
     if (std::filesystem::exists(checkpoint)) {
       progress_ = load_checkpoint(checkpoint, task_.model(), *optimizer_, average_.get());
       const bool same = progress_.batches == 0 || progress_.batches == loader_.batches();
-      require<ConfigError>(same || progress_.batch == 0, checkpoint.string(), ": stands within an epoch of ",
-                           progress_.batches, " batches, and an epoch has ", loader_.batches(),
-                           " now; resume with the data and the batch size that it was begun with");
+      require<ConfigError>(same || progress_.batch == 0, checkpoint.string(),
+                           ": was saved within an epoch of ", progress_.batches,
+                           " batches, but an epoch has ", loader_.batches(),
+                           " now; resume with the data and the batch size that it was started with");
       if (progress_.epoch < config_.epochs)
         observer_.on_note(concat("resumed at epoch ", progress_.epoch + 1, ", step ", progress_.step));
     }

@@ -46,18 +46,18 @@ StateDict head_by_class(const DescribedWeights& weights, const ClassMap& map, Ne
   return head;
 }
 
-/// "7 classes keep what the weights know of them: angry (anger), ...; new: bored; not used: contempt".
+/// "head: 7 of 8 classes keep their trained weights: angry (anger), ...; new: bored; dropped: contempt".
 std::string head_text(const ClassMap& map, const ClassList& data, const ClassList& weights) {
   std::ostringstream out;
   out << "head: " << map.common.size() << " of " << data.names.size()
-      << " classes keep what the weights know of them";
+      << " classes keep their trained weights";
   for (std::size_t i = 0; i < map.common.size(); ++i) {
     const std::string &here = data.names[static_cast<std::size_t>(map.common[i].first)],
                       &there = weights.names[static_cast<std::size_t>(map.common[i].second)];
     out << (i == 0 ? ": " : ", ") << here << (here == there ? "" : " (" + there + ")");
   }
   if (!map.only_first.empty()) out << "; new: " << class_list_text(map.only_first);
-  if (!map.only_second.empty()) out << "; no more: " << class_list_text(map.only_second);
+  if (!map.only_second.empty()) out << "; dropped: " << class_list_text(map.only_second);
   return out.str();
 }
 
@@ -65,9 +65,9 @@ std::string head_text(const ClassMap& map, const ClassList& data, const ClassLis
 void require_network_of(const DescribedWeights& weights, const RunConfig& config) {
   if (!weights.network) return;
   const auto differs = [&](const std::string& key, const std::string& here, const std::string& there) {
-    throw ConfigError(concat("'", key, "' is ", here, ", and the network of '", weights.name,
-                             "' that the run is to start from has ", there,
-                             "; with 'init' leave the network's settings and 'preset' out"));
+    throw ConfigError(concat("'", key, "' is ", here, ", but the network of '", weights.name,
+                             "' that the run starts from has ", there,
+                             "; with 'init', leave out 'preset' and the network's settings"));
   };
   const ModelConfig& learnt = weights.network->config.model;
   if (!learnt.same_kind(config.model)) differs("preset", config.preset, weights.network->config.preset);
@@ -146,7 +146,7 @@ std::string load_network(const DescribedWeights& weights, Network& network,
   std::string text = concat("network: ", weights.name, "\n");
   for (const std::string& note : notes(weights.file, report)) text += concat("  ", note, "\n");
   if (weights.network && !weights.network->note.empty()) text += concat("  ", weights.network->note, "\n");
-  return text + (held.names.empty() ? "head: new, as the file does not name its classes"
+  return text + (held.names.empty() ? "head: new, because the file does not name its classes"
                                     : head_text(map, data, held));
 }
 

@@ -17,7 +17,7 @@ bool describes_network(const Metadata& metadata) {
 
 NetworkDescription parse_description(const Metadata& metadata, const std::string& source) {
   require<FormatError>(metadata.contains("config") && metadata.contains("classes"), source,
-                       ": holds tensors but does not say of which network (no 'config' and 'classes' in its "
+                       ": has tensors but does not say of which network (no 'config' and 'classes' in its "
                        "metadata); weights written by 'fer train' do");
   NetworkDescription description;
   apply_json(description.config, metadata.at("config"), source);
@@ -31,15 +31,16 @@ NetworkDescription parse_description(const Metadata& metadata, const std::string
   if (const auto stated = metadata.find(input_key); stated != metadata.end()) {
     description.input = parse_input_spec(stated->second, source);
     require<FormatError>(description.input.size == model.image_size(), source, ": '", input_key,
-                         "' in its metadata states pictures of ", description.input.size,
-                         " pixels a side, the network takes ", model.image_size());
+                         "' in its metadata specifies pictures of ", description.input.size,
+                         " pixels a side, but the network takes ", model.image_size());
     return description;
   }
   description.input = input_spec(description.config);
   if (description.input.colour == InputColour::grey) {
-    description.note = concat(
-        source, " does not state what its network expects; it was trained on '", description.config.data.name,
-        "', which is grey, so pictures are turned grey ('fer convert' writes that into it)");
+    description.note =
+        concat(source, " does not say what input its network expects; it was trained on '",
+               description.config.data.name,
+               "', which is grey, so pictures are converted to grey ('fer convert' can write that into it)");
   }
   return description;
 }

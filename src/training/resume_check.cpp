@@ -35,7 +35,7 @@ std::map<std::string, Reached> stages_of(const fs::path& log) {
 
 [[noreturn]] void cannot_resume(const fs::path& folder, const std::string& file, const std::string& why) {
   throw IoError(concat("cannot resume '", folder.string(), "': its ", file, " is missing, ", why,
-                       "; copy it back, or begin another run"));
+                       "; copy it back, or start another run"));
 }
 
 }  // namespace

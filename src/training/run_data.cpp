@@ -19,7 +19,7 @@ ProgressFunction noting(TrainingObserver& observer) {
   return [&observer, noted = LookClock::now()](std::int64_t done, std::int64_t all) mutable {
     if (LookClock::now() - noted > std::chrono::seconds(10)) {
       noted = LookClock::now();
-      observer.on_note(concat("looked at ", done, " of ", all, " pictures"));
+      observer.on_note(concat("examined ", done, " of ", all, " pictures"));
     }
     return !observer.wants_stop();
   };
@@ -41,7 +41,7 @@ bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache
     if (!*part || !(*part)->reads_files()) continue;
     const Examination seen =
         examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size()));
-    if (!seen.finished) throw Interrupted("interrupted while looking at the pictures, before training");
+    if (!seen.finished) throw Interrupted("interrupted while examining the pictures, before training");
     if (part == &data.train) grey = seen.all_grey;
     try {
       *part = without_bad(*part, seen, config.data.skip_bad);

@@ -11,8 +11,8 @@ void settle_colour(RunConfig& config, bool all_grey, TrainingObserver& observer)
   const bool open = colour == ColourMode::automatic;
   if (open) colour = all_grey ? ColourMode::grey : ColourMode::rgb;
   if (colour != ColourMode::grey) return;
-  observer.on_note(concat("colour: ", open ? "every picture to train on is grey, so " : "",
-                          "the network is fed grey pictures; colour ones are turned grey"));
+  observer.on_note(concat("colour: ", open ? "every training picture is grey, so " : "",
+                          "the network takes grey pictures; colour ones are converted"));
 }
 
 bool has_checkpoint(const std::filesystem::path& folder) {
@@ -29,7 +29,7 @@ void require_classes_of_run(const std::filesystem::path& folder, const DatasetIn
   require<DataError>(
       learnt == data.class_names, file.string(), ": the run learns the classes ", class_list_text(learnt),
       "; the data set '", data.name, "' now has ", class_list_text(data.class_names),
-      "; resume with the data that it was begun with, or begin another run with --init ", folder.string());
+      "; resume with the data that it was started with, or start another run with --init ", folder.string());
 }
 
 void require_input_of_run(const std::filesystem::path& folder, const RunConfig& config) {
@@ -41,7 +41,7 @@ void require_input_of_run(const std::filesystem::path& folder, const RunConfig& 
   const InputSpec begun = parse_input_spec(stated->second, file.string()), now = input_spec(config);
   require<ConfigError>(begun == now, file.string(), ": the run expects ", description_of(begun),
                        "; the settings now say ", description_of(now),
-                       "; resume with those that it was begun with");
+                       "; resume with those that it was started with");
 }
 
 }  // namespace fer

@@ -1,4 +1,4 @@
-// What the program says of input that is wrong: the exact message, the exit code, and nothing half-written.
+// Wrong input to the program: the exact message, the exit code, and no partly written files.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -13,14 +13,14 @@ namespace fs = app_test::fs;
 
 namespace {
 
-/// The program ends with `code`, says exactly this, and prints no result.
+/// Checks that the program exits with `code`, prints exactly this message, and no result.
 void check_error(const Result& result, const std::string& message, int code = 1) {
   CHECK(result.err == "fer: " + message + "\n");
   CHECK(result.code == code);
   CHECK(result.out.empty());
 }
 
-/// A training on a data set in `folder` ends with this message before it has made a run folder.
+/// Checks that training on a data set in `folder` ends with this message and creates no run folder.
 void check_no_run(const Folder& folder, const std::string& dataset, const std::string& message,
                   int code = 1) {
   const Result result = run({"train", "--dataset", dataset, "--data", folder / "data", "--preset", "tiny",
@@ -43,7 +43,7 @@ void write_safetensors_bytes(const std::string& path, std::string header, const 
   write(path, bytes + header + data);
 }
 
-/// A little trained network, made once for all tests of this file.
+/// A small trained network, made once for all tests of this file.
 const Folder& trained() {
   static const Folder folder("bad_input_run");
   if (!fs::exists(folder / "run")) {
@@ -185,7 +185,7 @@ TEST_CASE("bad input: a checkpoint cut anywhere is refused, and the run can go o
     const Result result = run({"train", "--resume", folder / "run", "--quiet"});
     CHECK(result.code == 1);
     CHECK_MESSAGE(result.err.find("fer: " + path + ": ") != std::string::npos, result.err);
-    CHECK(app_test::read_all(path).size() == length);  // it is left as it was found
+    CHECK(app_test::read_all(path).size() == length);  // the file is unchanged
   }
   write(path, whole);
   CHECK(run({"train", "--resume", folder / "run", "--quiet"}).code == 0);

@@ -1,4 +1,4 @@
-// What files may ask for: memory, time, patience. All of it under 2 GiB of address space.
+// Files cannot make the program use unbounded memory or time. All tests run with 2 GiB of address space.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -32,7 +32,7 @@ std::string write(const std::string& path, const std::string& bytes) {
   return path;
 }
 
-/// A network of two little epochs, made once.
+/// A network from two short epochs, made once.
 const Folder& trained_run() {
   static const Folder folder("bounds_run");
   if (!fs::exists(folder / "run")) {
@@ -160,7 +160,7 @@ TEST_CASE("bounds: a flipped bit in weights and in a checkpoint") {
                             [](const auto& a, const auto& b) { return a.end < b.end; })
         ->name;
   };
-  const std::string damage = "' is damaged: it does not have its checksum ('crc32' in the metadata)";
+  const std::string damage = "' is damaged: its checksum does not match ('crc32' in the metadata)";
   const std::string tensor = last_tensor(weights);
   flip_last_byte(weights);
   check_error(run_small({"eval", "--weights", weights}), weights + ": tensor '" + tensor + damage, 1);
@@ -183,7 +183,7 @@ TEST_CASE("bounds: a resume without a file that it needs does no work") {
     CHECK_MESSAGE(result.err.starts_with("fer: cannot resume '" + (folder / "run") + "': its " + file +
                                          " is missing, " + why),
                   result.err);
-    CHECK_MESSAGE(result.err.ends_with("; copy it back, or begin another run\n"), result.err);
+    CHECK_MESSAGE(result.err.ends_with("; copy it back, or start another run\n"), result.err);
     fs::rename(folder / file, folder / ("run/" + file));
   };
   refused("best.safetensors", "the weights of its best epoch (");
@@ -212,10 +212,9 @@ TEST_CASE("bounds: pipes are refused where a file is needed, and end with one Ct
   predict.send(SIGINT);
   const Result stopped = predict.wait();
   CHECK(stopped.code == 130);
-  CHECK_MESSAGE(
-      stopped.err.find("cannot read '" + picture +
-                       "': stopped while waiting for what is written to this pipe") != std::string::npos,
-      stopped.err);
+  CHECK_MESSAGE(stopped.err.find("cannot read '" + picture +
+                                 "': stopped while waiting for data from this pipe") != std::string::npos,
+                stopped.err);
 
   Background configured({"train", "--config", pipe, "--run-dir", folder / "run"});
   ::usleep(500'000);

@@ -1,4 +1,5 @@
-// Weights on data of other classes, runs that start from weights, and what results say of themselves.
+// Weights on data with other classes, runs that start from weights, and what result files say about
+// themselves.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -25,7 +26,7 @@ std::vector<std::string> arguments(std::vector<std::string> first, const std::ve
   return first;
 }
 
-/// Weights of the seven expressions, and a folder of drawn faces that people named in their own way.
+/// Weights for the seven expressions, and a folder of drawn faces with other class names.
 struct Files {
   Folder folder{"classes"};
   std::string weights = folder / "run", data = folder / "data";
@@ -93,7 +94,7 @@ TEST_CASE("eval on a folder of other classes measures those in common, and says 
   CHECK(result["samples"] == 8);
   CHECK(result["classes"].size() == 4);
 
-  // A network of the folder's own classes, compared with them on those that both know.
+  // A network trained on the folder's own classes, compared with those weights on the common classes.
   const std::string own = f.folder / "own";
   REQUIRE(run({"train", "--init", f.weights, "--dataset", "folder", "--data", f.data, "--run-dir", own,
                "--max-steps", "1", "--batch-size", "7", "--quiet"})
@@ -122,7 +123,7 @@ TEST_CASE("eval on a folder of other classes measures those in common, and says 
                               "--out", f.folder / "drawn.svg"});
     CHECK_MESSAGE(drawn.code == 0, drawn.err);
   }
-  // A run's page on pictures in files names them within their folder.
+  // A run's page names picture files relative to their folder.
   REQUIRE(run({"report", own, "--out", f.folder / "own.html"}).code == 0);
   const std::string page = read_all(f.folder / "own.html");
   CHECK(contains(page, "<p class=note>test/"));
@@ -145,7 +146,7 @@ TEST_CASE("an evaluation of another kind, or of a later program, is refused by n
         ": is of version 9 of a fer evaluation; this program reads up to 2\n");
   CHECK(compared("\"document\": \"fer evaluation\", \"version\": \"2\"") ==
         ": 'version' must be a whole number from 1, got \"2\"\n");
-  // Those of earlier programs have no head.
+  // Files of earlier programs have no head.
   CHECK(contains(compared("\"samples\": 3"), ": not an evaluation with its predictions"));
 }
 
@@ -159,8 +160,8 @@ TEST_CASE(
       run(arguments(train, {"--run-dir", folder, "--max-steps", "1", "--batch-size", "7", "--lr", "5e-5"}));
   REQUIRE_MESSAGE(first.code == 0, first.err);
   CHECK(contains(first.err,
-                 "head: 4 of 5 classes keep what the weights know of them: 1_angry (anger), Happy "
-                 "(happiness), normal (neutral), sad (sadness); new: bored; no more: surprise, fear, "
+                 "head: 4 of 5 classes keep their trained weights: 1_angry (anger), Happy "
+                 "(happiness), normal (neutral), sad (sadness); new: bored; dropped: surprise, fear, "
                  "disgust\n"));
   CHECK_FALSE(contains(first.err, "drawn faces first"));
   const json config = json::parse(read_all(folder + "/config.json"));
@@ -171,14 +172,14 @@ TEST_CASE(
   CHECK(config["training"]["lr"] == 5e-5);
   const Result again = run({"train", "--resume", folder, "--init", f.weights});
   CHECK(again.code == 2);
-  CHECK(again.err == "fer: --init begins a run; '" + folder + "' goes on from its own checkpoint\n");
+  CHECK(again.err == "fer: --init starts a new run; '" + folder + "' continues from its own checkpoint\n");
   CHECK(run({"train", "--resume", folder, "--max-steps", "2"}).code == 0);
 
   const Result other = run(arguments(train, {"--run-dir", f.folder / "none", "--preset", "small"}));
   CHECK(other.code == 2);
   CHECK(contains(other.err,
-                 "that the run is to start from has 1; with 'init' leave the network's settings and "
-                 "'preset' out\n"));
+                 "that the run starts from has 1; with 'init', leave out 'preset' and the network's "
+                 "settings\n"));
   const Result missing = run({"train", "--init", f.folder / "gone.safetensors", "--dataset", "folder",
                               "--data", f.data, "--run-dir", f.folder / "none"});
   CHECK(missing.code == 1);

@@ -1,4 +1,4 @@
-// The commands as a user meets them: results, messages and exit codes.
+// The commands as a user runs them: results, messages and exit codes.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -242,7 +242,7 @@ TEST_CASE("train --profile: fewer steps than asked for, none at all, and a file 
   const Result one = profiled("one", "3", folder / "one.json");
   REQUIRE_MESSAGE(one.code == 0, one.err);
   CHECK(contains(one.err, "\nwhere the time of 1 step went:\n"));
-  // The evaluation that follows the step, with a softmax of its own, belongs to no step: one is left, the
+  // The evaluation after the step has its own softmax, which belongs to no step. The one that remains is the
   // class token's.
   const auto trace = nlohmann::json::parse(app_test::read_all(folder / "one.json"));
   const auto count = [&trace](const char* name) {

@@ -1,5 +1,5 @@
-// fer convert on files as people publish them: what it prints of prefixes, of names that no network has, and
-// of other weights in the file.
+// fer convert on files as people publish them: its notes on prefixes, on names that no network has, and on
+// other weights in the file.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -27,7 +27,7 @@ TEST_CASE("convert: prefixes go where that gives names of a known network, and i
   CHECK(half.out == in +
                         ": PyTorch (zip), 2 tensors\n"
                         "  2 names of: landmark backbone (MobileFaceNet)\n"
-                        "  taken off: 'module.' from 1 name\n"
+                        "  removed: 'module.' from 1 name\n"
                         "wrote " +
                         (folder / "out.safetensors") + "\n");
   CHECK(fer::load_state_dict(folder / "out.safetensors").contains("conv1.conv.weight"));
@@ -35,7 +35,7 @@ TEST_CASE("convert: prefixes go where that gives names of a known network, and i
   const Result all = run({"convert", in, "--list"});
   CHECK(all.out == in + ": PyTorch (zip), 2 tensors\n"
                         "  1 name of: landmark backbone (MobileFaceNet)\n"
-                        "  taken off: 'model.net.' from 2 names\n"
+                        "  removed: 'model.net.' from 2 names\n"
                         "conv1.conv.weight  float32 (2)\n"
                         "extra  float32 (2)\n");
   weights(folder, {"conv1.conv.weight", "module.conv1.conv.weight"});
@@ -55,12 +55,12 @@ TEST_CASE("convert: names that no network has are said on stderr, ten and a coun
   CHECK(result.code == 0);
   CHECK(result.out == in +
                           ": PyTorch (zip), 12 tensors\n"
-                          "  taken off: 'student.' from 12 names\n"
+                          "  removed: 'student.' from 12 names\n"
                           "wrote " +
                           (folder / "out.pth") + "\n");
   CHECK(result.err ==
         "note: " + in +
-            ": 12 of 12 names are of no network that fer knows: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 "
+            ": 12 of 12 names belong to no network that fer knows: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 "
             "and 2 more; --names, --strip and --key may help\n");
   const auto json = nlohmann::json::parse(run({"convert", in, folder / "out.pth", "--json"}).out);
   CHECK(json["unknown"].size() == 12);

@@ -1,4 +1,4 @@
-// fer data check, and trainings on folders as people have them: held-out parts, damaged pictures.
+// fer data check, and training on realistic folders: held-out parts, damaged pictures.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@ namespace {
 
 using namespace app_test;
 
-/// Drawn faces in class folders, without parts above them.
+/// Drawn faces in class folders, without part folders above them.
 Folder drawn_folder(const std::string& name, const std::string& below = "data") {
   Folder folder(name);
   const Result drawn = run({"faces", "--out", folder / below, "--identities", "6", "--size", "32"});
@@ -71,10 +71,11 @@ TEST_CASE("train: damaged pictures are named before anything is done, and left o
   const Result named = skipping("0");
   CHECK(named.code == 1);
   CHECK(named.out.empty());
-  CHECK(named.err == "fer: data set 'folder', train: 2 of 44 pictures cannot be read:\n  '" + bad +
-                         "' is no picture that fer reads: it begins with no signature of one\n  '" +
-                         (folder / "data/sadness/bad.png") +
-                         "' is no picture that fer reads: the file is empty\n--skip-bad 2 leaves them out\n");
+  CHECK(named.err ==
+        "fer: data set 'folder', train: 2 of 44 pictures cannot be read:\n  '" + bad +
+            "' is not a picture that fer reads: it does not start with the signature of one\n  '" +
+            (folder / "data/sadness/bad.png") +
+            "' is not a picture that fer reads: the file is empty\n--skip-bad 2 leaves them out\n");
   const Result measured = skipping("2");
   CHECK(measured.code == 0);
   CHECK(measured.out.find("42 samples of folder (train), labels: class folders\n") != std::string::npos);

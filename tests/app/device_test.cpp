@@ -1,5 +1,5 @@
-// Devices through the program: what is there, what is missing and why, graphs and libraries by their
-// switches.
+// Devices on the command line: which are available, which are missing and why, and the flags for graphs and
+// libraries.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -40,7 +40,7 @@ TEST_CASE("a device that is not there is explained") {
   for (const char* text : {"simt:1", "cuda:", "cuda:x", "cuda:-1"}) {
     const Result wrong = on({"--device", text});
     CHECK(wrong.code == 2);
-    CHECK(contains(wrong.err, std::string("unknown device '") + text + "'; a number may follow cuda alone"));
+    CHECK(contains(wrong.err, std::string("unknown device '") + text + "'; only cuda may have a number"));
   }
   const Result library = on({"--math", "library"});
   CHECK(library.code == 1);

@@ -1,5 +1,5 @@
-// What weights state of their input, as a user meets it: written by fer train, told by fer info, rewritten by
-// fer convert, and followed by fer predict.
+// The input specification in weight files: fer train writes it, fer info prints it, fer convert changes it,
+// and fer predict follows it.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -17,7 +17,7 @@ using nlohmann::json;
 
 namespace {
 
-/// Weights as a program wrote them that did not state the input.
+/// Weights without an input specification, as earlier programs wrote them.
 std::string old_weights(const Folder& folder, const std::string& dataset) {
   fer::RunConfig config;
   config.preset = "tiny";
@@ -32,7 +32,7 @@ std::string old_weights(const Folder& folder, const std::string& dataset) {
   return path;
 }
 
-/// The tensors of a safetensors file as they lie in it.
+/// The tensors of a safetensors file, in the file's layout.
 std::string tensor_bytes(const std::string& path) {
   const std::string file = app_test::read_all(path);
   std::uint64_t header = 0;
@@ -48,8 +48,8 @@ json probabilities(const std::string& weights, const std::string& picture, std::
 }
 
 std::string note_of(const std::string& weights, const std::string& dataset) {
-  return weights + " does not state what its network expects; it was trained on '" + dataset +
-         "', which is grey, so pictures are turned grey ('fer convert' writes that into it)\n";
+  return weights + " does not say what input its network expects; it was trained on '" + dataset +
+         "', which is grey, so pictures are converted to grey ('fer convert' can write that into it)\n";
 }
 
 }  // namespace
@@ -69,7 +69,7 @@ TEST_CASE("older weights of a grey data set: said once, followed, and written do
   CHECK(converted.code == 0);
   CHECK(converted.out.ends_with(
       "network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, neutral), trained on "
-      "'ferplus'\nexpects grey pictures of 112 x 112, in which the detector's box of a face takes 0.83 of "
+      "'ferplus'\nexpects grey pictures of 112 x 112, in which a detected face box takes 0.83 of "
       "the side\n" +
       note_of(old, "ferplus") + "wrote " + fresh + "\n"));
   CHECK(tensor_bytes(fresh) == tensor_bytes(old));
@@ -92,7 +92,7 @@ TEST_CASE("what was done to the names of weights is said by every command that u
   fer::save_state_dict(wrapped, more, file.metadata);
   fer::write_image(folder / "face.png", fer::draw_face(fer::sample_face(1, 3, 2), 112).image);
   const std::string said =
-      wrapped + ": taken off: 'module.' from 3 names\n" + wrapped +
+      wrapped + ": removed: 'module.' from 3 names\n" + wrapped +
       ": left aside, not known to this model: extra.0, extra.1, extra.2, extra.3, extra.4, extra.5, extra.6, "
       "extra.7, extra.8, extra.9 and 2 more\n";
   std::string now;
@@ -136,8 +136,8 @@ TEST_CASE(
             .out.starts_with(
                 weights +
                 ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
-                "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which the "
-                "detector's box of a face takes 0.5 of the side\n\nmodel tiny, one image of 112 x 112\n"));
+                "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which a "
+                "detected face box takes 0.5 of the side\n\nmodel tiny, one image of 112 x 112\n"));
 
   fer::StateDict tensors;
   tensors.insert("w", fer::Tensor::zeros({2}));
@@ -145,9 +145,9 @@ TEST_CASE(
   const Result bare =
       run({"convert", folder / "bare.safetensors", folder / "out.safetensors", "--colour", "grey"});
   CHECK(bare.code == 2);
-  CHECK(bare.err == "fer: convert: --colour and --face-share are said of a network, and '" +
-                        (folder / "bare.safetensors") +
-                        "' does not say of which its tensors are; weights written by 'fer train' do\n");
+  CHECK(bare.err ==
+        "fer: convert: --colour and --face-share apply to a network, but '" + (folder / "bare.safetensors") +
+            "' does not say to which one its tensors belong; weights written by 'fer train' do\n");
   CHECK_FALSE(app_test::fs::exists(folder / "out.safetensors"));
   CHECK(run({"convert", weights, folder / "out.safetensors", "--colour", "sepia"}).code == 2);
 }

@@ -1,5 +1,5 @@
-// Killed with SIGKILL twenty times at random moments, and resumed each time, a run ends with the weights of
-// an undisturbed one, byte for byte; and so does one with other loader threads.
+// A run that is killed with SIGKILL twenty times at random moments, and resumed each time, ends with the same
+// weights as an uninterrupted run, byte for byte. So does a run with another number of loader threads.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -84,7 +84,7 @@ TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses 
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 
   app_test::Limits interrupt;
-  const std::string resume = "; go on with: fer train --resume " + (folder / "cut") + "\n";
+  const std::string resume = "; continue with: fer train --resume " + (folder / "cut") + "\n";
   *std::find(training.begin(), training.end(), folder / "whole") = folder / "cut";
   fer::Random random({9, fer::fnv1a64("interrupts"), 0});
   int in_order = 0;
@@ -115,11 +115,11 @@ TEST_CASE("a signal that comes twice within a second is one request to end in or
     app_test::Background program(training);
     REQUIRE(program.has_said("epoch "));
     program.send(SIGTERM);
-    REQUIRE(program.has_said("stopping in order"));
+    REQUIRE(program.has_said("stopping cleanly"));
     program.send(second);
     const Result result = program.wait();
     CHECK_MESSAGE(result.code == 128 + SIGTERM, result.err);
-    CHECK_MESSAGE(result.err.ends_with("; go on with: fer train --resume " + (folder / "run") + "\n"),
+    CHECK_MESSAGE(result.err.ends_with("; continue with: fer train --resume " + (folder / "run") + "\n"),
                   result.err);
     training = {"train", "--resume", folder / "run"};
   }

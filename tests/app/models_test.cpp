@@ -96,7 +96,7 @@ TEST_CASE("train: resnet18 on pictures that are no faces, and what can be done w
                             folder / "data", "--epochs", "1", "--run-dir", folder / "tuned"});
   INFO(tuned.err);
   CHECK(tuned.code == 0);
-  CHECK(tuned.err.find("head: 3 of 3 classes keep what the weights know of them: circle, cross, square") !=
+  CHECK(tuned.err.find("head: 3 of 3 classes keep their trained weights: circle, cross, square") !=
         std::string::npos);
 }
 

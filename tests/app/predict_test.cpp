@@ -1,4 +1,4 @@
-// fer predict as a user meets it: photographs, odd pictures, folders, videos, and every form of the answer.
+// fer predict as a user runs it: photographs, unusual pictures, folders, videos, and all output formats.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// Weights of a network that was not trained, made once for all tests of this file.
+/// Weights of an untrained network, made once for all tests of this file.
 const std::string& weights() {
   static const Folder folder("predict_weights");
   static const std::string file = [] {
@@ -264,7 +264,7 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   CHECK(missing.code == 1);
   CHECK(missing.err == "fer: '" + (folder / "none.png") + "' does not exist\nfer: '" + (folder / "none.mp4") +
                            "' does not exist\nfer: the folder '" + (folder / "empty") +
-                           "' holds no picture and no video; --recursive looks into its folders\n" +
+                           "' contains no picture and no video; --recursive reads its subfolders\n" +
                            "fer: '" + (folder / "nowhere") + "' does not exist\n");
   const Result device = predict({"/dev/zero", folder / "face.png"});
   CHECK(device.code == 1);
@@ -278,7 +278,7 @@ TEST_CASE("a broken picture costs the others nothing: exit code 1") {
   const Result svg = predict({folder / "drawing.png", "--overlay", folder / "none.png"});
   CHECK(svg.code == 1);
   CHECK(svg.err ==
-        "fer: '" + (folder / "drawing.png") + "' is no picture that fer reads: it is an SVG drawing\n");
+        "fer: '" + (folder / "drawing.png") + "' is not a picture that fer reads: it is an SVG drawing\n");
   CHECK_FALSE(fs::exists(folder / "none.png"));
 }
 
@@ -303,7 +303,7 @@ TEST_CASE("folders: in order, without their folders unless --recursive; overlays
   const Result empty = predict({folder / "empty"});
   CHECK(empty.code == 1);
   CHECK(empty.err == "fer: the folder '" + (folder / "empty") +
-                         "' holds no picture and no video; --recursive looks into its folders\n");
+                         "' contains no picture and no video; --recursive reads its subfolders\n");
 }
 
 TEST_CASE("wrong usage ends with 2 and writes nothing") {
@@ -317,16 +317,16 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
     CHECK(result.out.empty());
     return result.err;
   };
-  CHECK(error({}) == "fer: predict: name pictures, videos or folders of them, or --camera\n");
+  CHECK(error({}) == "fer: predict: give pictures, videos or folders of them, or --camera\n");
   CHECK(error({photo, "--camera", "0"}) ==
-        "fer: predict: name pictures, videos or folders of them, or --camera\n");
+        "fer: predict: give pictures, videos or folders of them, or --camera\n");
   CHECK(error({photo, "--crop", "some"}) == "fer: unknown crop mode 'some'; known are auto, detect, none\n");
   CHECK(error({photo, "--overlay", photo}) == "fer: the overlay of '" + photo + "' would overwrite it\n");
   CHECK(error({photo, "--overlay", folder.path.string()}) ==
         "fer: the overlay of '" + photo + "' would overwrite it\n");
   CHECK(error({photo, "--overlay", folder / "a.mp4"}) ==
         "fer: the overlay of '" + photo + "' cannot be '" + (folder / "a.mp4") +
-            "': a picture's is a picture, a video's a video\n");
+            "': it must be a picture for a picture, a video for a video\n");
   fs::create_directories(folder.path / "other");
   fer::write_image(folder / "other/a.png", face);
   CHECK(error({photo, folder / "other/a.png", "--overlay", folder / "out"}) ==
@@ -336,7 +336,7 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
         "fer: --overlay '" + (folder / "x.png") + "' names one file for 2 inputs; name a folder\n");
   CHECK_FALSE(fs::exists(folder / "out"));
   CHECK(error({photo, "--smooth", "1"}) ==
-        "fer: predict: --smooth is over the frames of a video or camera, and there is none\n");
+        "fer: predict: --smooth works on the frames of a video or camera, but there is none\n");
   CHECK(contains(error({photo, "--json", "--csv"}), "--json excludes --csv"));
   CHECK(contains(error({photo, "--smallest-face", "2"}), "--smallest-face"));
   CHECK(predict({"/nowhere.png"}).err == "fer: '/nowhere.png' does not exist\n");
@@ -431,7 +431,7 @@ TEST_CASE("a video: a reading a frame, and an overlay that plays") {
   std::ofstream(folder / "text.mp4") << "no video";
   const Result text = predict({folder / "text.mp4", "--overlay", folder / "none.mp4"});
   CHECK(text.code == 1);
-  CHECK(contains(text.err, "text.mp4' is no video that libav can read: "));
+  CHECK(contains(text.err, "text.mp4' is not a video that libav can read: "));
   CHECK_FALSE(fs::exists(folder / "none.mp4"));
   const Result camera = run({"predict", "--weights", weights(), "--camera", "97"});
   CHECK(camera.code == 1);

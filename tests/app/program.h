@@ -1,4 +1,4 @@
-// Runs the built program as a user would, and gives what it printed and how it ended.
+// Runs the built program as a user would, and returns its output and exit code.
 #pragma once
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ struct Result {
   std::string out, err;
 };
 
-/// A folder that goes with the test.
+/// A folder that is removed with the test.
 struct Folder {
   fs::path path;
   explicit Folder(const std::string& name)
@@ -45,13 +45,13 @@ inline std::string read_all(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// What a run of the program has to do with.
+/// The limits under which the program runs.
 struct Limits {
-  std::size_t file_bytes = 0;    ///< no file may grow larger, as on a full disk; 0: no limit
+  std::size_t file_bytes = 0;    ///< maximum size of a file, as on a full disk; 0: no limit
   std::size_t memory_bytes = 0;  ///< of address space, as by `ulimit -v`; 0: no limit
-  bool no_threads = false;       ///< no thread can be started beside the first
-  bool permissions = false;      ///< permissions hold for root, too
-  int signal = SIGKILL;          ///< what it is sent after `kill_after`
+  bool no_threads = false;       ///< no further thread can be started
+  bool permissions = false;      ///< permissions also apply to root
+  int signal = SIGKILL;          ///< the signal that is sent after `kill_after`
   std::string program = FER_PROGRAM;
 
   void apply() const {
@@ -63,14 +63,14 @@ struct Limits {
       const rlimit limit{memory_bytes, memory_bytes};
       ::setrlimit(RLIMIT_AS, &limit);
     }
-    if (no_threads) {  // the stack of each would be larger than what is left of the memory
+    if (no_threads) {  // a thread's stack would not fit in the remaining memory
       const rlimit memory{std::size_t{3} << 30, std::size_t{3} << 30};
       ::setrlimit(RLIMIT_AS, &memory);
       const rlimit stack{std::size_t{4} << 30, std::size_t{4} << 30};
       ::setrlimit(RLIMIT_STACK, &stack);
       ::setenv("OMP_NUM_THREADS", "4", 1);
     }
-    // Root's power to write everywhere is a capability, which may be given up for what is run next.
+    // Root may write everywhere by a capability, which can be dropped for the program that is run next.
     if (!permissions || ::geteuid() != 0) return;
     for (const int power : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH}) ::prctl(PR_CAPBSET_DROP, power, 0, 0, 0);
   }
@@ -101,7 +101,7 @@ class Background {
   Background& operator=(const Background&) = delete;
 
   void send(int signal) const { ::kill(child_, signal); }
-  /// Waits until the program has said `text` among its messages; false if it does not within a minute.
+  /// Waits until the program's messages contain `text`; false if they do not within a minute.
   bool has_said(const std::string& text) const {
     for (int i = 0; i < 6000; ++i) {
       if (read_all(err_).find(text) != std::string::npos) return true;
@@ -128,7 +128,8 @@ class Background {
   }
 };
 
-/// Runs `fer` with `arguments`; with a positive `kill_after` (milliseconds) it is sent a signal then.
+/// Runs `fer` with `arguments`. If `kill_after` (milliseconds) is positive, sends it a signal after that
+/// time.
 inline Result run(const std::vector<std::string>& arguments, int kill_after = 0, const Limits& limits = {}) {
   Background program(arguments, limits);
   if (kill_after > 0) {
@@ -138,7 +139,7 @@ inline Result run(const std::vector<std::string>& arguments, int kill_after = 0,
   return program.wait();
 }
 
-/// Flags of a run of seconds.
+/// Flags of a run that takes seconds.
 inline std::vector<std::string> short_training(const std::string& folder) {
   return {"train", "--preset",
           "tiny",  "--run-dir",

@@ -1,5 +1,5 @@
-// The device simt from the command line: whatever runs on the CPU runs on the CUDA kernels, with the same
-// results.
+// The device simt on the command line: everything that runs on the CPU also runs on the CUDA kernels, with
+// the same results.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -15,7 +15,7 @@ using nlohmann::json;
 
 namespace {
 
-/// Whether this build has the executor; says so if not.
+/// Whether this build has the executor; prints a note if not.
 bool has_simt() {
   std::string reason;
   if (fer::is_available(fer::Device::simt, &reason)) return true;

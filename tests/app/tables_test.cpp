@@ -24,7 +24,7 @@ std::vector<std::string> arguments(std::vector<std::string> first, const std::ve
   return first;
 }
 
-/// A table of a few steps a cell.
+/// Flags for a table with a few steps per cell.
 std::vector<std::string> table(const std::string& name, const std::string& folder,
                                const std::vector<std::string>& more) {
   return arguments({"ablate",
@@ -124,7 +124,7 @@ TEST_CASE("ablate modules: a cell a row and seed, tables in three forms, cells a
   CHECK(app_test::fs::exists(folder / "t/all/seed-2/best.safetensors"));
   CHECK_FALSE(app_test::fs::exists(folder / "t/all/seed-2/last.safetensors"));
 
-  // The same command again runs nothing; a damaged cell is done again; a further seed is added.
+  // The same command again runs nothing. A damaged cell is run again. A further seed is added.
   const std::string before = read_all(folder / "t/all/seed-1/cell.json");
   app_test::fs::remove_all(folder / "t/product/seed-2");
   const Result again =
@@ -215,7 +215,7 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
   CHECK(run({"eval", "--weights", r.folder / "neaa", "--compare", saved, "--json"}).out == json.out);
   CHECK(contains(run({"eval", "--weights", r.folder / "neaa", "--compare", saved}).out,
                  "McNemar's exact test: p = "));
-  // What is wrong is said before the evaluation, so that nothing is printed and nothing saved.
+  // Errors are reported before the evaluation, so nothing is printed or saved.
   const auto refused = [&](std::vector<std::string> more, const std::string& message) {
     more.insert(more.begin(), {"eval", "--weights", r.folder / "neaa"});
     const Result wrong = run(more);
@@ -224,8 +224,9 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
     CHECK(wrong.err == "fer: " + message + "\n");
   };
   const std::string kept = r.folder / "kept.json";
-  refused({"--compare", saved, "--split", "train", "--save", kept},
-          saved + ": is of 14 samples, and the train part of 'faces' has 42; they must be of the same ones");
+  refused(
+      {"--compare", saved, "--split", "train", "--save", kept},
+      saved + ": covers 14 samples, but the train part of 'faces' has 42; both must cover the same samples");
   refused({"--compare", r.folder / "none.safetensors", "--save", kept},
           "cannot read '" + (r.folder / "none.safetensors") + "': No such file or directory");
   refused({"--compare", r.folder / "none.json", "--save", kept},
@@ -240,8 +241,9 @@ TEST_CASE("eval --compare: McNemar against other weights, a run folder or a save
     }
   }
   const std::string classes =
-      "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', tells apart "
-      "surprise, fear, disgust, happiness, sadness, anger, neutral; a measure needs two classes in common";
+      "the data set 'folder' has the classes glad, neutral; the network, trained on 'faces', has "
+      "surprise, fear, disgust, happiness, sadness, anger, neutral; an evaluation needs two classes in "
+      "common";
   refused({"--dataset", "folder", "--data", r.folder / "two"}, classes);
   const Result figure = run({"figure", "confusion", "--weights", r.folder / "neaa", "--out",
                              r.folder / "x.svg", "--dataset", "folder", "--data", r.folder / "two"});
@@ -253,7 +255,7 @@ TEST_CASE("figure landmarks") {
   CHECK(count(svg, "<image") == 9);
   CHECK(contains(svg, ">landmarks</text>"));
   CHECK(contains(svg, ">heat map</text>"));
-  // Pictures that enlarging to a face's size would make gigabytes of.
+  // Pictures that would need gigabytes when enlarged to a face's size.
   fer::write_image(runs().folder / "wide.png", fer::Image(1, 5000, 3, 90));
   fer::write_image(runs().folder / "high.png", fer::Image(60000, 1, 3, 90));
   const std::string line =
@@ -279,7 +281,7 @@ TEST_CASE("figure cam: layers, classes, a second network, pictures of one's own"
                  "unknown layer 'stage7'; known are stage1, stage2, stage3, f_img, f_fusion"));
   CHECK(contains(wrong({"--class", "joy"}).err, "unknown class 'joy'; known are predicted, true, surprise"));
   CHECK(contains(wrong({"--class", "true", "--pictures", runs().folder / "face.png"}).err,
-                 "'face.png' has no label; ask for the class 'predicted' or for one by its name"));
+                 "'face.png' has no label; ask for the class 'predicted' or for a named one"));
   CHECK(contains(wrong({"--samples", "400"}).err, "there is no sample 400 in faces (test), which has 14"));
   CHECK_FALSE(app_test::fs::exists(runs().folder / "x.svg"));
 }
@@ -325,10 +327,10 @@ TEST_CASE("report: one page, all of it inside") {
     CHECK_MESSAGE(contains(page, part), part);
   }
   CHECK(contains(page, "<th scope=row>loss</th><td>neaa</td><td>none</td>"));
-  // What is measured is said, and captions name files, not where they lie.
+  // The page says what is measured. Captions name files without their folders.
   CHECK(contains(page, "14 samples of faces (test), labels: as drawn"));
   CHECK(contains(page, "best.safetensors, SHA-256 "));
-  // Nothing is fetched: no address but those that name SVG's language.
+  // The page fetches nothing: its only addresses are SVG's namespace.
   CHECK(count(page, "http") == count(page, "http://www.w3.org/2000/svg"));
   CHECK_FALSE(contains(page, "src=\"/"));
   CHECK_FALSE(contains(page, "@import"));
@@ -336,7 +338,7 @@ TEST_CASE("report: one page, all of it inside") {
   CHECK(count(page, "<table>") == count(page, "</table>"));
   CHECK(count(page, "<details>") == count(page, "</details>"));
 
-  // What there is to say of a run's weights is said here, too.
+  // Notes on a run's weights are printed here, too.
   const std::string renamed = r.folder / "renamed", best = renamed + "/best.safetensors";
   app_test::fs::copy(r.folder / "neaa", renamed, app_test::fs::copy_options::recursive);
   const fer::StateFile weights = fer::read_state_file(best);
@@ -346,13 +348,13 @@ TEST_CASE("report: one page, all of it inside") {
   fer::save_state_dict(best, wrapped, weights.metadata);
   const Result noted = run({"report", renamed, "--out", r.folder / "renamed.html", "--gallery", "0"});
   CHECK(noted.code == 0);
-  CHECK(noted.err == best + ": taken off: 'module.' from 1 name\n");
+  CHECK(noted.err == best + ": removed: 'module.' from 1 name\n");
 
   const Result events = run({"report", r.folder / "neaa", "--tensorboard", r.folder / "events"});
   REQUIRE_MESSAGE(events.code == 0, events.err);
   CHECK(app_test::fs::exists(r.folder / "events/neaa"));
 
-  // While it trains, a run writes them itself if it is asked to.
+  // With the flag, a run writes event files while it trains.
   CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/landmarks"));
   CHECK(app_test::fs::exists(r.folder / "neaa/tensorboard/image"));
   CHECK_FALSE(app_test::fs::exists(r.folder / "plain/tensorboard"));

@@ -1,4 +1,4 @@
-// The command line itself: help, near misses, completion and manual pages, over the whole tree of commands.
+// The command line: help, misspelt names, completion and manual pages, for the whole tree of commands.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -35,14 +35,14 @@ void for_all_commands(const std::function<void(const CommandUsage&)>& visit) {
   for_each_command(line.usage(), visit);
 }
 
-/// Whether a tool is there; says that its test is skipped where it is not.
+/// Whether a tool is installed; prints that its test is skipped if not.
 bool have(const std::string& tool) {
   if (std::system(("command -v " + tool + " >/dev/null 2>&1").c_str()) == 0) return true;
   MESSAGE("skipped: no ", tool, " on this machine");
   return false;
 }
 
-/// What a shell command prints, its messages too, and how it ends.
+/// The output of a shell command, including its messages, and its exit code.
 Result shell(const std::string& command) {
   Folder folder("shell");
   const int status = std::system(("(" + command + ") >" + (folder / "out") + " 2>&1").c_str());
@@ -107,7 +107,7 @@ TEST_CASE("--help shows types, limits, defaults and examples; fer help is the sa
       "Examples:\n  # the paper's network, beside the paper's own counts\n  fer info --model paper\n"));
   const Result train = run({"train", "--help"});
   CHECK(contains(train.out, "  --optimizer {adam,adamw,sgd}  adam, adamw or sgd [adam]\n"));
-  CHECK(contains(train.out, "  --lr FLOAT                    learning rate at its highest [0.001]\n"));
+  CHECK(contains(train.out, "  --lr FLOAT                    highest learning rate [0.001]\n"));
   CHECK(contains(train.out, "  --data PATH "));
   CHECK(run({"help", "info"}).out == help.out);
   CHECK(run({"help", "figure", "cam"}).out == run({"figure", "cam", "--help"}).out);
@@ -140,7 +140,7 @@ TEST_CASE("near misses of commands, flags and words are named, with exit code 2"
         "fer info: unexpected argument 'small'; fer info --help says what it takes\n");
   CHECK(error({"help", "trian"}) == "fer: unknown command 'trian'; did you mean 'train'?\n");
   CHECK(error({"help", "figure", "cma"}) == "fer figure: unknown figure 'cma'; did you mean 'cam'?\n");
-  CHECK(error({"help", "train", "more"}) == "fer train: has no commands; fer help train is its help\n");
+  CHECK(error({"help", "train", "more"}) == "fer train: has no subcommands; for help: fer help train\n");
   CHECK(error({"bench", "modle"}) ==
         "fer bench: what: unknown word 'modle'; known are ops, model, train, scaling; did you mean 'model'?; "
         "fer bench --help says more\n");
@@ -206,7 +206,7 @@ TEST_CASE("bash completes commands, flags, words and files") {
   CHECK(complete("fer figure cam --weights oth") == Lines{"other.png"});
   CHECK(complete("fer bench sc") == Lines{"scaling"});
   CHECK(complete("fer train --json --qui") == Lines{"--quiet"});
-  // All of the tree, not only what stands above.
+  // The whole tree, not only the cases above.
   for_all_commands([&](const CommandUsage& command) {
     CAPTURE(command.name);
     Lines flags;
@@ -243,7 +243,7 @@ TEST_CASE("zsh completes the same") {
   Folder folder("zsh");
   std::filesystem::rename(write_script(folder, "zsh"), folder.path / "_fer");
   CHECK(shell("zsh -n " + (folder / "_fer")).code == 0);
-  // A zsh on a terminal of its own, in which a key is pressed; what it then has on its line is printed.
+  // Presses a key in a zsh on its own terminal, and prints its command line afterwards.
   std::ofstream(folder / "press") << R"(
 zmodload zsh/zpty
 zpty shell 'zsh -f -i'

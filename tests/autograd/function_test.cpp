@@ -1,4 +1,4 @@
-// Functions of the user's own.
+// User-defined functions.
 #include <doctest/doctest.h>
 
 #include "fer/autograd/function.h"
@@ -29,7 +29,7 @@ struct Square : Function {
   }
 };
 
-/// y = a b, which computes only the gradients that are needed and remembers which.
+/// y = a b. Computes only the gradients that are needed and remembers which.
 struct Product : Function {
   std::string computed;
   std::string name() const override { return "product"; }

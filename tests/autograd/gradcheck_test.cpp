@@ -1,4 +1,4 @@
-// gradcheck passes right gradients and catches planted wrong ones.
+// gradcheck accepts correct gradients and catches planted wrong ones.
 #include "fer/autograd/gradcheck.h"
 
 #include <doctest/doctest.h>
@@ -204,7 +204,7 @@ TEST_CASE("large inputs are sampled evenly, or checked in full when asked") {
   CHECK(gradcheck("square", square, inputs).checked == 200);
   CHECK(gradcheck("square", square, inputs, {.max_elements = 7}).checked == 7);
   CHECK(gradcheck("square", square, inputs, {.max_elements = 0}).checked == 1000);
-  // Each tenth of the input has its share: a fault in any of them is met.
+  // Each tenth of the input is sampled, so a fault in any of them is found.
   for (std::int64_t tenth = 0; tenth < 10; ++tenth) {
     const auto wrong = planted(square, [tenth](const std::vector<Tensor>& x, const Tensor& dy) -> Gradients {
       Tensor dx = scale(Variable(times(dy, x[0])), 2.0).value();

@@ -1,4 +1,5 @@
-// What backward needs beside what forward kept, in bytes of the CPU, whose blocks have the size asked for.
+// The memory that backward needs in addition to what forward saved, in bytes on the CPU, where blocks have
+// exactly the requested size.
 #include <doctest/doctest.h>
 
 #include "fer/autograd/ops.h"
@@ -7,7 +8,7 @@
 namespace fer {
 namespace {
 
-/// Bytes of tensors that y's backward held at most, beyond those that were there before.
+/// Peak bytes of tensors during y's backward, beyond those that existed before.
 std::size_t backward_needs(const Variable& y, const Tensor& dy) {
   Backend& cpu = backend(Device::cpu);
   cpu.reset_peak_memory();

@@ -1,4 +1,4 @@
-// The profiler names operations and modules, forward and backward, and its times add up.
+// The profiler names operations and modules, forward and backward, and its times are consistent.
 #include "fer/autograd/profiler.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// The tape: accumulation, freeing, order, and what it says when it is misused.
+// The tape: accumulation, freeing, order, and error messages on misuse.
 #include <doctest/doctest.h>
 #include <pthread.h>
 
@@ -100,7 +100,7 @@ TEST_CASE("a leaf may be differentiated by itself") {
   CHECK(gradient(x) == Values{4.0});
 }
 
-/// Runs `body` on a thread whose stack is far too small for a recursion over a long graph.
+/// Runs `body` on a thread whose stack is too small to recurse over a long graph.
 void on_small_stack(const std::function<void()>& body) {
   pthread_attr_t attributes;
   REQUIRE(pthread_attr_init(&attributes) == 0);

@@ -1,4 +1,4 @@
-/* The C API as a C program uses it: usage: prediction_test WEIGHTS FOLDER, where FOLDER can be written to. */
+/* Uses the C API as a C program would. Usage: prediction_test WEIGHTS FOLDER, where FOLDER is writable. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static int failures = 0;
 
 enum { side = 64, classes = 8 };
 
-/* A picture that is no face, but always the same. */
+/* A picture without a face, always the same. */
 static void draw(unsigned char* pixels) {
   for (int i = 0; i < side * side * 3; ++i) pixels[i] = (unsigned char)((i * 37 + i / 191 * 11) % 256);
 }
@@ -146,7 +146,7 @@ typedef struct job {
   int number, wrong;
 } job;
 
-/* Predicts and fails in turns; the error is always this thread's own. */
+/* Alternates between success and failure; the error must always be this thread's own. */
 static void* use_model(void* given) {
   job* j = given;
   float first[classes], p[classes];

@@ -1,6 +1,6 @@
-# cmake -DBUILD=... -DSOURCE=... -DWORK=... [-DSANITIZE=...] -P run.cmake: installs the build into a folder of its own,
-# then configures, builds and runs the consumer, and the example of a kernel of one's own, against nothing but that folder.
-# Manual pages and completion scripts must lie where man and the shells look.
+# cmake -DBUILD=... -DSOURCE=... -DWORK=... [-DSANITIZE=...] -P run.cmake: installs the build into a separate
+# folder, then configures, builds and runs the consumer and examples/custom_op against that folder only.
+# Manual pages and completion scripts must be where man and the shells look for them.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
@@ -9,7 +9,7 @@ function(run)
   endif()
 endfunction()
 
-# An instrumented library wants its users instrumented, too.
+# Users of an instrumented library must be instrumented, too.
 set(options -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/prefix)
 if(SANITIZE)
   list(APPEND options "-DCMAKE_CXX_FLAGS=-fsanitize=${SANITIZE}")

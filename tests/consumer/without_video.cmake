@@ -1,6 +1,6 @@
-# cmake -DSOURCE=... -DWORK=... [-DIGNORE=...] -P without_video.cmake: configures fer as on a machine that has no libav, for
-# which the search leaves out the folder IGNORE where this one has it. The summary must say so, and there must be no part
-# of the build that wants its headers.
+# cmake -DSOURCE=... -DWORK=... [-DIGNORE=...] -P without_video.cmake: configures fer as on a machine without
+# libav. If this machine has libav, IGNORE is its folder, which the search then skips. The summary must say
+# that libav is missing, and no part of the build may need its headers.
 file(REMOVE_RECURSE ${WORK})
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK} -G Ninja "-DCMAKE_IGNORE_PATH=${IGNORE}" -DFER_CUDA=OFF
                 -DFER_BUILD_TESTS=OFF -DFER_BUILD_EXAMPLES=OFF

@@ -1,5 +1,5 @@
-// Augmentation: what is drawn stays in its ranges and follows from (seed, epoch, sample) alone; landmarks go
-// where the picture goes.
+// Augmentation: random values stay in their ranges and depend only on (seed, epoch, sample); landmarks move
+// with the picture.
 #include "fer/data/augment.h"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ Image spot_at(Point2 at, int size) {
   return image;
 }
 
-/// The centre of what is brighter than the rest, in fractions of the side.
+/// The centre of the bright spot, in fractions of the side.
 Point2 find_spot(const Image& image) {
   double sum = 0, x_sum = 0, y_sum = 0;
   for (int y = 0; y < image.height; ++y) {
@@ -40,14 +40,14 @@ Point2 find_spot(const Image& image) {
   return {static_cast<float>(x_sum / sum / image.width), static_cast<float>(y_sum / sum / image.height)};
 }
 
-/// All 68 landmarks at one place, so that mirroring may rename them.
+/// All 68 landmarks at one point, so that renaming by mirroring does not matter.
 Landmarks all_at(Point2 at) {
   Landmarks landmarks;
   landmarks.fill(at);
   return landmarks;
 }
 
-/// The picture after the transform that the backend does: here its flip.
+/// The picture after the part of the transform that the backend does: here the flip.
 Image flipped_by_backend(const Image& image, const ImageTransform& transform) {
   const Tensor pixels = Tensor::from<std::uint8_t>({1, image.height, image.width, 1}, image.pixels);
   Tensor y = Tensor::empty({1, image.height, image.width, 3});
@@ -61,7 +61,7 @@ Image flipped_by_backend(const Image& image, const ImageTransform& transform) {
   return result;
 }
 
-/// Warps, flips and looks whether the spot is where the landmark went. `count` draws.
+/// Warps and flips `count` times, and checks that the spot is where the landmark went.
 void check_spot_follows(const AugmentOptions& options, int count) {
   constexpr int size = 96;
   int compared = 0;

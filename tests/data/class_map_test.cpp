@@ -1,4 +1,4 @@
-// Classes matched by name and by alias, and data sets seen under other names.
+// Classes matched by name and by alias, and data sets with renamed classes.
 #include "fer/data/class_map.h"
 
 #include "tests/data/dataset_test.h"
@@ -65,10 +65,10 @@ TEST_CASE("several classes of one list that mean one of the other are an error t
         "the network: its classes 'fear', 'afraid' and 'scared' mean the same as 'fear' of the data set; "
         "rename "
         "or merge them");
-  // Who trained on such folders may test on them.
+  // A network trained on such folders can be tested on them.
   CHECK(matched({"anger", "angry"}, {"anger", "angry"}).identical());
   CHECK(matched({"anger", "angry"}, {"angry", "anger"}).common == Pairs{{0, 1}, {1, 0}});
-  // What the other list does not have cannot be mistaken for it.
+  // A class that the other list lacks cannot be mistaken for one of its classes.
   CHECK(matched({"joy", "happy", "sad"}, {"sadness", "fear"}).only_first == Names{"joy", "happy"});
   CHECK(message_of<DataError>([] {
           matched({"a", "a"}, {"a", "a"});
@@ -94,7 +94,7 @@ TEST_CASE("a data set under other class names") {
   CHECK(seen->name(2) == (folder / "train/sad/d.png").string());
   CHECK(message_of<ConfigError>([&] {
           relabelled(data, {"sadness", "happiness"}, places);
-        }) == "a sample is of the class 'bored', which has no place among sadness, happiness");
+        }) == "a sample is of the class 'bored', which is not among sadness, happiness");
 }
 
 TEST_CASE("soft labels under other class names: the shares of the classes there, of their sum") {

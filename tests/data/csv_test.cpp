@@ -1,5 +1,5 @@
-// Texts and tables as people have them: separators, quotes, line ends, encodings, gzip, and files that are
-// something else.
+// Texts and tables as found in practice: separators, quotes, line ends, encodings, gzip, and files of other
+// kinds.
 #include "data/sets/csv.h"
 
 #include <zlib.h>
@@ -157,7 +157,7 @@ TEST_CASE("csv: files that are something else") {
   CHECK(cause("<!DOCTYPE html><html>") == "is a web page: its download went wrong");
   CHECK(cause("version https://git-lfs.github.com/spec/v1\n") ==
         "is a Git LFS pointer and not the file itself; git lfs pull brings it");
-  CHECK(cause("a,b\n1,2\0\n"s) == "is no text: it holds a zero byte, in line 2");
+  CHECK(cause("a,b\n1,2\0\n"s) == "is not text: it contains a zero byte, in line 2");
   CHECK(cause("\xFF\xFE"
               "a\0,"s) == "is UTF-16 with an odd number of bytes: it is cut off");
   CHECK(cause("\xFF\xFE"

@@ -1,5 +1,4 @@
-// fer data check: counts, sizes, colour, damaged files, and duplicates that are exact, nearly so, mirrored,
-// or neither.
+// fer data check: counts, sizes, colour, damaged files, and duplicates: exact, near, mirrored, or none.
 #include "fer/data/data_check.h"
 
 #include <nlohmann/json.hpp>

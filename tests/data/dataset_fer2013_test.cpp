@@ -1,5 +1,5 @@
-// FER2013 and FER+: csv files in both orders of columns, votes and what becomes of them, FER+'s own folders,
-// and the counts of the published files.
+// FER2013 and FER+: csv files in both orders of columns, labels from votes, FER+'s own folders, and the
+// counts of the published files.
 #include "tests/data/dataset_test.h"
 
 namespace fer::test {
@@ -89,7 +89,7 @@ TEST_CASE("fer2013: bad rows") {
   CHECK(open_error<DataError>("fer2013", folder.path()) == csv.string() + ": is empty");
 }
 
-/// Eight rows of votes that tell the rules apart.
+/// Eight rows of votes on which the rules differ.
 struct VoteRow {
   const char* name;
   const char* votes;
@@ -142,7 +142,7 @@ TEST_CASE("ferplus: majority, argmax and soft labels, joined by row") {
         data->info().warnings.at(0) ==
         (mode == LabelMode::majority
              ? "5 rows left aside: 1 without a majority, 1 won by unknown, 1 won by no face, 1 tied, 1 with "
-               "single votes alone"
+               "only single votes"
              : "2 rows left aside: 1 won by unknown, 1 without an image name"));
     CHECK((data->info().warnings.at(1) ==
            "2 rows are tied: of the classes with the most votes, the first is the label") ==

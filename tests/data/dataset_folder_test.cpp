@@ -1,4 +1,4 @@
-// The data set `folder`: layouts, what is no sample, parts that are held out, and names for class folders.
+// The data set `folder`: layouts, files that are not samples, held-out parts, and names for class folders.
 #include <set>
 
 #include "tests/data/dataset_test.h"
@@ -112,7 +112,7 @@ TEST_CASE("folder: other files are counted, empty class folders are no classes")
   CHECK(train->info().class_counts == Counts{1, 2, 0});  // one by what is in it
   CHECK(
       train->info().warnings ==
-      Names{"the class folder 'contempt' holds no picture and is no class",
+      Names{"the class folder 'contempt' contains no picture and is not a class",
             concat("the folder '", (folder / "logs").string(), "' is none of train, validation and test"),
             "5 files or folders left aside: 1 a picture beside the class folders, 2 .xcf, 1 a broken link, 1 "
             "without an ending",
@@ -282,7 +282,7 @@ TEST_CASE("folder: what is wrong is said") {
         "data set 'folder': '" + train + "' holds no class folders");
   fs::create_directories(folder / "train/angry");
   CHECK(open_error<DataError>("folder", folder.path()) ==
-        "data set 'folder': the class folders of '" + train + "' hold no picture that is read");
+        "data set 'folder': the class folders of '" + train + "' contain no picture that fer reads");
   put_picture(folder / "train/angry/a.png");
   put_picture(folder / "test/mad/a.png");
   CHECK(open_error<DataError>("folder", folder.path(), Split::test) ==
@@ -290,7 +290,7 @@ TEST_CASE("folder: what is wrong is said") {
             "', which has 'angry'");
   put_picture(folder / "train/Angry/a.png");
   CHECK(open_error<DataError>("folder", folder.path()) ==
-        "data set 'folder': the classes 'Angry' and 'angry' of '" + train + "' differ in capitals alone");
+        "data set 'folder': the classes 'Angry' and 'angry' of '" + train + "' differ only in case");
   put_picture(folder / "Training/angry/a.png");
   CHECK(open_error<DataError>("folder", folder.path()) == "data set 'folder': '" +
                                                               (folder / "Training").string() + "' and '" +

@@ -30,7 +30,7 @@ TEST_CASE("rafdb: as published") {
   CHECK(train->info().neutral == 6);
   CHECK(train->info().warnings.size() == 5);  // the classes that are not there
   CHECK(open("rafdb", folder.path(), Split::test)->label(0) == 0);
-  // Pictures that the list does not name are counted, in the part that their names tell.
+  // Pictures that are not on the list are counted, in the part that their names indicate.
   for (const char* name : {"train_00008", "train_00009", "test_0009"})
     put_picture(folder / (pictures + name + ending));
   const DatasetInfo info = open("rafdb", folder.path())->info();

@@ -1,5 +1,5 @@
-// What the tests of the data sets share: pictures put into folders, and the message for a data set that does
-// not open.
+// Helpers of the data set tests: they put pictures into folders, and return the message of a data set that
+// fails to open.
 #pragma once
 
 #include "fer/data/dataset.h"

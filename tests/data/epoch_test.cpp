@@ -1,4 +1,4 @@
-// An epoch of a loader as a loop over batches.
+// Looping over the batches of an epoch.
 #include "fer/tensor/backend.h"
 #include "tests/data/helpers.h"
 #include "tests/data/numbered_dataset.h"
@@ -26,7 +26,7 @@ TEST_CASE("an epoch is a loop over batches that are ready for the network") {
     }
     CHECK(count == 3);
   }
-  // Left in the middle, the next loop begins anew.
+  // If a loop is left in the middle, the next one starts from the beginning.
   for (const Batch& batch : loader.epoch(1)) {
     if (batch.number == 1) break;
   }

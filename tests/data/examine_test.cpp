@@ -1,4 +1,4 @@
-// Pictures looked at before training, and those left out.
+// Examining pictures before training, and leaving out bad ones.
 #include "fer/data/examine.h"
 
 #include "tests/data/dataset_test.h"
@@ -6,7 +6,7 @@
 namespace fer::test {
 namespace {
 
-/// Twelve pictures of two classes, some of them cut.
+/// Twelve pictures of two classes, some of them truncated.
 struct DamagedFolder {
   TempFolder folder;
   explicit DamagedFolder(int damaged) {

@@ -1,4 +1,4 @@
-// Faces found in drawn scenes, and how they are cut out.
+// Face detection in drawn scenes, and cropping.
 #include <cmath>
 #include <cstdlib>
 
@@ -12,7 +12,7 @@ using namespace fer::test;
 
 namespace {
 
-/// A detector, or none with a visible note.
+/// A detector; if there is none, prints a note.
 std::unique_ptr<FaceDetector> detector_or_skip(const FaceDetectorOptions& options = {}) {
   std::string reason;
   if (!face_detector_name(&reason).empty()) return make_face_detector(options);
@@ -105,15 +105,15 @@ TEST_CASE("the crop around a detected face") {
 
 namespace {
 
-/// What part of a picture's side the detector's box takes, and where its centre lies.
+/// The side of the detector's box as a share of the picture's side, and the position of its centre.
 struct Framing {
   int pictures = 0, found = 0;
   double share = 0, x = 0, y = 0;
 };
 
-/// Over `count` pictures spread over the data set. They get a border, so that the whole face can be found, of
-/// six widths in turn: the detector's boxes come in steps of 1.2, and its search brings every picture to one
-/// size, so the widths spread the faces evenly over a step.
+/// Measured on `count` pictures spread over the data set. Each gets a border, so that the whole face can be
+/// found. The borders cycle through six widths: the detector scales every picture to one size, and its boxes
+/// come in steps of 1.2, so the widths spread the faces evenly over a step.
 Framing framing_of(const Dataset& dataset, const FaceDetector& detector, std::int64_t count) {
   Framing framing;
   double log_sum = 0, rise = 0;

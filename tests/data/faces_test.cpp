@@ -1,5 +1,5 @@
-// Drawn faces: the same from the same numbers, landmarks where the features are, units that move what they
-// name.
+// Drawn faces: equal parameters give equal pictures, landmarks lie on the features, and action units move
+// what they name.
 #include "fer/data/faces.h"
 
 #include <algorithm>
@@ -209,7 +209,7 @@ TEST_CASE("arousal scales an expression") {
 }
 
 TEST_CASE("expressions of unknown people can be told by their landmarks' nearest class mean") {
-  // A weak classifier on aligned points: a floor under what a network can learn from these pictures.
+  // A weak classifier on aligned points: a lower bound on what a network can learn from these pictures.
   const auto features = [](const FaceParameters& original) {
     FaceParameters p = original;
     p.pose = FacePose{};

@@ -1,4 +1,4 @@
-// What the tests of the data floor share: temporary folders, fixtures, messages of expected errors.
+// Helpers of the tests in tests/data: temporary folders, fixtures, messages of expected errors.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -78,7 +78,7 @@ inline double mean_difference(const Image& a, const Image& b) {
   return sum / static_cast<double>(a.pixels.size());
 }
 
-/// The message of the E that `body` throws; a note instead if it throws nothing or something else.
+/// The message of the E that `body` throws; a note if it throws nothing or something else.
 template <typename E, typename Body>
 std::string message_of(Body&& body) {
   try {
@@ -91,7 +91,7 @@ std::string message_of(Body&& body) {
   return "(no error)";
 }
 
-/// Why the bytes of a file 'x' are no picture.
+/// The message of decode_image() for bytes that are not a picture, from a file called 'x'.
 inline std::string decode_error(const std::vector<std::uint8_t>& bytes) {
   return message_of<FormatError>([&] { decode_image(bytes, "x"); });
 }

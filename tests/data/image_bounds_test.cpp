@@ -1,4 +1,4 @@
-// Files that claim more than they hold, hold more than they claim, or end too early.
+// Picture files that claim more than they contain, contain more than they claim, or are truncated.
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -13,7 +13,7 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// What is refused must be so in little time; reading it would take seconds.
+/// A refusal must be quick; reading the file would take seconds.
 std::string quick_error(const Bytes& bytes) {
   const auto start = std::chrono::steady_clock::now();
   std::string message = decode_error(bytes);
@@ -50,7 +50,7 @@ void add_chunk(Bytes& png, const std::string& type, const Bytes& body) {
   append(png, number(crc_of(chunk), 4, false));
 }
 
-/// zlib's format with blocks that are not compressed.
+/// zlib's format with uncompressed blocks.
 Bytes stored(const Bytes& data) {
   Bytes out{0x78, 0x01};
   for (std::size_t at = 0;;) {
@@ -70,7 +70,7 @@ Bytes stored(const Bytes& data) {
   return out;
 }
 
-/// zlib's format: 258 zeros for every two bits, the best that there is.
+/// zlib's format at its maximum compression: 258 zeros for every two bits.
 Bytes deflated_zeros(std::size_t bytes) {
   Bytes out{0x78, 0x01};
   std::uint32_t buffer = 0;
@@ -104,7 +104,7 @@ Bytes png(std::uint32_t width, std::uint32_t height, const Bytes& data, std::uin
   return bytes;
 }
 
-/// A JPEG whose frame header claims other sides.
+/// A JPEG whose frame header claims another size.
 Bytes claiming(Bytes jpeg, std::uint32_t width, std::uint32_t height) {
   for (std::size_t i = 2; i + 9 < jpeg.size(); ++i) {
     if (jpeg[i] != 0xFF || jpeg[i + 1] < 0xC0 || jpeg[i + 1] > 0xCF || jpeg[i + 1] == 0xC4) continue;
@@ -115,7 +115,7 @@ Bytes claiming(Bytes jpeg, std::uint32_t width, std::uint32_t height) {
   return jpeg;
 }
 
-/// Where the scan headers of a JPEG begin.
+/// The offsets of a JPEG's scan headers.
 std::vector<std::size_t> scans_of(const Bytes& jpeg) {
   std::vector<std::size_t> at;
   for (std::size_t i = 0; i + 1 < jpeg.size(); ++i)

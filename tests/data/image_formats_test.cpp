@@ -1,5 +1,5 @@
-// Formats other than plain PNG and JPEG: read where the build has the library, and else refused by name. The
-// fixtures are Pillow's, jpegtran's and heif-enc's (make_files.py).
+// Formats other than plain PNG and JPEG: read if the build has the library, otherwise refused by name. The
+// fixtures were made with Pillow, jpegtran and heif-enc (make_files.py).
 #include "data/image_decoders.h"
 #include "tests/data/helpers.h"
 
@@ -10,7 +10,7 @@ std::vector<std::uint8_t> bytes_of_text(const std::string& text) {
   return {text.begin(), text.end()};
 }
 
-/// Whether the build has the library; if not, that the file is refused by a sentence that names it.
+/// Whether the build has the library. If not, checks that the file is refused with a message that names it.
 bool has_library(const std::string& library, const std::string& file, const std::string& refusal) {
   if (!library.empty()) return true;
   CHECK(message_of<FormatError>([&] { read_image(fixture(file)); }) ==
@@ -37,7 +37,7 @@ bool has_heif() {
                      "libheif-dev)");
 }
 
-/// What make_files.py draws, 96 x 128.
+/// The picture that make_files.py draws, 96 x 128.
 Image large_scene() {
   Image image(96, 128, 3);
   for (int y = 0; y < 96; ++y) {
@@ -75,8 +75,7 @@ TEST_CASE("PNM: binary grey and colour, 8 and 16 bits, with comments and any whi
   CHECK(decode_image(bytes_of_text("P5 2 1 65535\nAxZy"), "x").pixels == std::vector<std::uint8_t>{'A', 'Z'});
   CHECK(decode_error(bytes_of_text("P5 2 2 255\nabc")) ==
         "'x' is a truncated PNM: its data ends before the picture does");
-  CHECK(decode_error(bytes_of_text("P5 2 -2 255\nabcd")) ==
-        "'x' is a damaged PNM: its header makes no sense");
+  CHECK(decode_error(bytes_of_text("P5 2 -2 255\nabcd")) == "'x' is a damaged PNM: its header is invalid");
   CHECK(decode_error(bytes_of_text("P5 99999 99999 255\nabcd")) ==
         "'x' has 99999 x 99999 pixels; more than 2^28 are not read");
   CHECK(decode_error(bytes_of_text("P5 0 3 255\nabcd")) == "'x' has no pixels: 0 x 3");
@@ -169,19 +168,19 @@ TEST_CASE("JPEG by libjpeg-turbo has Pillow's pixels, and by stb is at most 6 le
 }
 
 TEST_CASE("what is no picture, or one of a format that is not read, says so") {
-  CHECK(decode_error({}) == "'x' is no picture that fer reads: the file is empty");
+  CHECK(decode_error({}) == "'x' is not a picture that fer reads: the file is empty");
   CHECK(decode_error(bytes_of_text("some text that is long enough")) ==
-        "'x' is no picture that fer reads: it begins with no signature of one");
+        "'x' is not a picture that fer reads: it does not start with the signature of one");
   CHECK(decode_error(bytes_of_text("BMW is a car, and this is a text")) ==
-        "'x' is no picture that fer reads: it begins with no signature of one");
+        "'x' is not a picture that fer reads: it does not start with the signature of one");
   CHECK(decode_error(bytes_of_text(std::string("\0\0\0\x18"
                                                "ftypisom\0\0\0\0isommp42",
                                                24))) ==
-        "'x' is no picture that fer reads: it is a video or another media file");
+        "'x' is not a picture that fer reads: it is a video or another media file");
   CHECK(decode_error(bytes_of_text("<html><body>404")) ==
-        "'x' is no picture that fer reads: it is a web page");
+        "'x' is not a picture that fer reads: it is a web page");
   CHECK(decode_error(bytes_of_text(std::string("\xFF\x0A\0\0", 4))) ==
-        "'x' is no picture that fer reads: it is a JPEG XL");
+        "'x' is not a picture that fer reads: it is a JPEG XL");
   auto bmp = bytes_of(fixture("rgb.bmp"));
   bmp[30] = 1;
   CHECK(decode_error(bmp) ==

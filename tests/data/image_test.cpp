@@ -1,4 +1,4 @@
-// Reading, writing and resizing of pictures. The fixtures are Pillow's (make_files.py).
+// Reading, writing and resizing pictures. The fixtures were made with Pillow (make_files.py).
 #include "fer/data/image.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// The loader: the same batches with any number of threads, from any place on, and nothing left behind.
+// The loader: the same batches with any number of threads and from any position, and nothing left over.
 #include "fer/data/loader.h"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ LoaderOptions rich_options(int threads) {
   return options;
 }
 
-/// All that a batch holds as one text, for comparison.
+/// The contents of a batch as one text, for comparison.
 std::string fingerprint(const Batch& batch) {
   std::ostringstream out;
   out << batch.epoch << "/" << batch.number << " of " << batch.global_size << ":";

@@ -25,7 +25,7 @@ def scene(height, width):
     return rgb.astype(np.uint8)
 
 
-# resize: noise, where every weight shows, and Pillow's answers
+# resize: noise, in which every weight matters, and Pillow's results
 noise = rng.integers(0, 256, (29, 37, 3), dtype=np.uint8)
 Image.fromarray(noise).save(here / "noise_29x37.png")
 for height, width in ((112, 112), (8, 9), (29, 14), (58, 37), (1, 1), (30, 36)):
@@ -34,7 +34,7 @@ grey = Image.fromarray(noise).convert("L")
 grey.save(here / "noise_grey.png")
 grey.resize((20, 48), Image.BILINEAR).save(here / "noise_grey_to_48x20.png")
 
-# PNG flavours
+# PNG variants
 Image.fromarray(noise).quantize(16).save(here / "palette.png")
 Image.fromarray(noise).quantize(16).convert("RGB").save(here / "palette_rgb.png")
 Image.fromarray(np.dstack([noise, rng.integers(0, 256, (29, 37), dtype=np.uint8)]), "RGBA").save(here / "alpha.png")
@@ -44,7 +44,7 @@ Image.fromarray(grey16).save(here / "grey16.png")
 Image.fromarray((grey16 >> 8).astype(np.uint8)).save(here / "grey16_high.png")
 Image.fromarray(np.array([[[10, 200, 30]]], np.uint8)).save(here / "pixel.png")
 
-# JPEG flavours, and what Pillow reads from them
+# JPEG variants, and the pixels that Pillow reads from them
 picture = Image.fromarray(scene(24, 32))
 picture.save(here / "plain.jpg", quality=95)
 picture.save(here / "progressive.jpg", quality=95, progressive=True)
@@ -57,7 +57,7 @@ at = plain.index(b"\xff\xee")  # the Adobe marker
 length = int.from_bytes(plain[at + 2:at + 4], "big")
 (here / "cmyk_without_adobe.jpg").write_bytes(plain[:at] + plain[at + 2 + length:])
 
-# EXIF orientation: each file is to be seen as upright.png
+# EXIF orientation: each file must look like upright.png
 Image.fromarray(scene(24, 32)).save(here / "upright.png")
 stored = {1: [], 2: [Image.FLIP_LEFT_RIGHT], 3: [Image.ROTATE_180], 4: [Image.FLIP_TOP_BOTTOM], 5: [Image.TRANSPOSE],
           6: [Image.ROTATE_90], 7: [Image.TRANSVERSE], 8: [Image.ROTATE_270]}
@@ -106,7 +106,7 @@ for name, flags in (("phone.heic", []), ("phone.avif", ["-A"])):
     subprocess.run(["heif-enc", *flags, "-q", "90", "-o", here / name, large], check=True)
 large.unlink()
 
-# .npy as AffectNet has them, and what is not read
+# .npy files as in AffectNet, and unsupported ones
 np.save(here / "label_string.npy", np.array("3"))
 np.save(here / "label_bytes.npy", np.array(b"4"))
 np.save(here / "label_int64.npy", np.array(5))

@@ -15,8 +15,8 @@
 
 namespace fer::test {
 
-/// Numbered pictures: sample i is filled with i mod 256, its points are at (i / size, 1/4). It counts its
-/// reads, and may fail at one sample or take its time.
+/// Numbered pictures: sample i is filled with i mod 256, and its landmarks are at (i / size, 1/4). Counts its
+/// reads, and can fail at one sample or read slowly.
 class NumberedDataset : public Dataset {
  public:
   explicit NumberedDataset(std::int64_t size, int classes = 3) : size_(size) {
@@ -27,9 +27,9 @@ class NumberedDataset : public Dataset {
   }
 
   DatasetInfo& change_info() { return info_; }
-  std::vector<std::int64_t> labels;  ///< i mod classes where empty
+  std::vector<std::int64_t> labels;  ///< empty: i mod classes
   std::int64_t broken = -1;
-  std::int64_t pointless = -1;  ///< this one has no landmarks
+  std::int64_t pointless = -1;  ///< the sample without landmarks
   std::chrono::milliseconds delay{0};
   int side = 12;
   mutable std::atomic<int> reads{0}, within{0};

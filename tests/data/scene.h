@@ -1,4 +1,4 @@
-// Photographs that tests draw themselves: several drawn faces on a ground without any.
+// Photographs that tests draw: several drawn faces on a background.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace fer::test {
 
-/// A smooth ground with soft stripes, no face in it.
+/// A smooth background with soft stripes and no face.
 inline Image ground(int height, int width) {
   Image image(height, width, 3);
   for (int y = 0; y < height; ++y) {
@@ -30,7 +30,7 @@ inline void paste(Image& image, const Image& part, int y, int x) {
     std::copy_n(part.row(row), part.width * 3, image.row(y + row) + 3 * x);
 }
 
-/// 640 x 480 with three people, from left to right; their pictures' squares go to `squares`.
+/// 640 x 480 with three people, from left to right; `squares` receives the squares of their pictures.
 inline Image group_portrait(std::vector<Box>* squares = nullptr) {
   Image image = ground(480, 640);
   struct Place {
@@ -40,7 +40,7 @@ inline Image group_portrait(std::vector<Box>* squares = nullptr) {
   for (const Place& p : {Place{3, 3, 20, 40, 180}, Place{5, 6, 230, 210, 220}, Place{9, 3, 470, 60, 150}}) {
     FaceParameters face = sample_face(1, p.identity, p.index);
     face.occlusion = {};
-    face.pose = {};  // ahead
+    face.pose = {};  // frontal
     paste(image, draw_face(face, p.side).image, p.y, p.x);
     if (squares) squares->push_back({p.x, p.y, p.side, p.side});
   }

@@ -1,4 +1,4 @@
-// Videos written and read again; what is wrong with those that cannot be.
+// Videos written and read back, and the messages for unreadable ones.
 #include "fer/data/video.h"
 #include "data/helpers.h"
 #include "data/scene.h"
@@ -114,13 +114,13 @@ TEST_CASE("what cannot be read or written says why") {
         "cannot open '" + name + "': No such file or directory");
   write_text(name, "no video at all");
   CHECK(message_of<FormatError>([&] { open_video(name); }) ==
-        "'" + name + "' is no video that libav can read: Invalid data found when processing input");
+        "'" + name + "' is not a video that libav can read: Invalid data found when processing input");
   write_frames(folder / "clip.mp4", 12);
   std::vector<std::uint8_t> bytes = bytes_of(folder / "clip.mp4");
   bytes.resize(bytes.size() / 2);  // without its index, which stands at the end
   write_bytes(name, bytes);
   CHECK(message_of<FormatError>([&] { open_video(name); }) ==
-        "'" + name + "' is no video that libav can read: Invalid data found when processing input");
+        "'" + name + "' is not a video that libav can read: Invalid data found when processing input");
   CHECK(message_of<IoError>([] { open_camera("/dev/video99"); }) ==
         "cannot open 'camera /dev/video99': No such file or directory");
   CHECK(message_of<IoError>([] { open_camera("98"); }) ==

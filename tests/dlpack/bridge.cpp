@@ -1,4 +1,4 @@
-// What tests/peers/check_dlpack.py calls by ctypes: tensors of fer under plain C functions.
+// Plain C functions on fer's tensors, which tests/peers/check_dlpack.py calls through ctypes.
 #include <string>
 
 #include "fer/error.h"
@@ -8,7 +8,7 @@ namespace {
 
 thread_local std::string error_text;
 
-/// The result of f, or null and error_text.
+/// The result of f; on an error, null, with the message in error_text.
 template <typename F>
 auto guarded(F f) -> decltype(f()) {
   try {

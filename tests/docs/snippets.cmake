@@ -1,5 +1,5 @@
-# fer_snippets(PAGE LANGUAGE OUT): the code blocks of a language in a page, as one text. Blocks of C++ become one program:
-# those that begin with #include or struct stand before its main(), the others are its body, in their order.
+# fer_snippets(PAGE LANGUAGE OUT): the code blocks of a language in a page, as one text. C++ blocks become one program:
+# blocks that begin with #include or struct come before main(), and the others form its body, in order.
 function(fer_snippets page language out)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page})
   file(READ ${page} text)

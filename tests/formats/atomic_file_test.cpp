@@ -1,4 +1,4 @@
-// Files are whole or as they were: full disks, folders that cannot be written, killed writers.
+// A file is written completely or stays as it was: full disks, unwritable folders, killed writers.
 #include "fer/formats/atomic_file.h"
 
 #include <signal.h>
@@ -80,7 +80,7 @@ TEST_CASE("atomic file: folders that are not there, are no folders, or cannot be
       concat("cannot write '", (folder / "sub").string(), "': it exists and is not a regular file"));
   CHECK_MESSAGE_OF(write_file_atomically("/dev/null", "x"), IoError,
                    "cannot write '/dev/null': it exists and is not a regular file");
-  // The same is said beforehand.
+  // The check beforehand gives the same message.
   CHECK_MESSAGE_OF(require_writable_file(folder / "none/a"), IoError,
                    concat("cannot write '", (folder / "none/a").string(), "': No such file or directory"));
   CHECK_MESSAGE_OF(require_writable_file("/dev/null"), IoError,

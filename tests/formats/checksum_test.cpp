@@ -1,4 +1,4 @@
-// Checksums against published values, and the files that cannot have one.
+// Checksums against published values, and errors for files that cannot be read.
 #include "fer/formats/checksum.h"
 
 #include <sys/stat.h>
@@ -14,7 +14,7 @@ TEST_CASE("SHA-256 of files") {
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   CHECK(file_sha256(folder.file("abc", "abc")) ==
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  // Longer than what is read at once.
+  // Longer than one read.
   CHECK(file_sha256(folder.file("large", std::string(3 << 20, 'a'))) ==
         "6f850bc94ae6f7de14297c01616c36d712d22864497b28a63b81d776b035e656");
   CHECK_MESSAGE_OF(file_sha256(folder / "none"), IoError,

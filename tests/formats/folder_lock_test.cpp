@@ -1,4 +1,4 @@
-// A folder has one writer at a time, and a dead one holds nothing.
+// A folder has one writer at a time, and the lock of a dead process is released.
 #include "fer/formats/folder_lock.h"
 
 #include <signal.h>

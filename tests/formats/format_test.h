@@ -1,4 +1,4 @@
-// What the tests of the formats share: folders that vanish, files made byte by byte, pickles made by
+// Helpers of the format tests: temporary folders, files made byte by byte, pickles made operation by
 // operation, and containers around them.
 #pragma once
 
@@ -33,7 +33,7 @@ namespace fer::test {
 #define CHECK_MESSAGE_OF(expression, Error, message) \
   CHECK_THROWS_WITH_AS((void)(expression), std::string(message).c_str(), Error)
 
-/// A folder of this process's own, removed with all that is in it.
+/// A folder for this process alone, removed with its contents.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -50,7 +50,7 @@ class TemporaryFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  /// The names in it, sorted.
+  /// The names of its entries, sorted.
   std::vector<std::string> names() const {
     std::vector<std::string> found;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) {
@@ -75,7 +75,7 @@ inline bool identical(const Tensor& a, const Tensor& b) {
          (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
 }
 
-/// Makes this process's files end at `bytes`, as a full disk does: the write fails.
+/// Limits this process's files to `bytes`. Writing more fails, as on a full disk.
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes) {
@@ -96,7 +96,8 @@ class FullDisk {
   void (*handler_)(int) = nullptr;
 };
 
-/// Makes permissions hold for this thread although root may write everywhere: its files are another user's.
+/// Makes permissions apply to this thread even as root, which may write everywhere: switches to another
+/// user's file access.
 class OrdinaryUser {
  public:
   OrdinaryUser() {
@@ -169,11 +170,11 @@ inline std::string py_tensor(const std::string& storage, std::int64_t offset,
                    py_global("collections", "OrderedDict") + ")R"}) +
          "R";
 }
-/// A float tensor of rank 1 that is its whole storage.
+/// A float tensor of rank 1 that covers its whole storage.
 inline std::string py_floats(std::string_view key, std::int64_t count) {
   return py_tensor(py_storage("FloatStorage", key, count), 0, {count}, {1});
 }
-/// A program of its own.
+/// A complete pickle program.
 inline std::string pickle(const std::string& value) {
   return "\x80\x02" + value + ".";
 }
@@ -190,7 +191,7 @@ inline std::string zip_of(const Records& records) {
   return bytes;
 }
 
-/// A checkpoint in the zip format: `value` is the pickle operations of its value, `storages` key and bytes.
+/// A checkpoint in the zip format. `value`: the pickle operations of its value; `storages`: keys and bytes.
 inline std::string zip_checkpoint(const std::string& value, const Records& storages) {
   Records records{{"model/data.pkl", pickle(value)}, {"model/byteorder", "little"}};
   for (const auto& [key, data] : storages) records.emplace_back("model/data/" + key, data);
@@ -203,7 +204,7 @@ inline PyValue read_value(const std::string& value, const Records& storages = {}
   return read_pytorch(bytes_of(zip_checkpoint(value, storages)), "x.pth").root;
 }
 
-/// A checkpoint in the legacy format: `storages` are key, number of elements, bytes.
+/// A checkpoint in the legacy format. `storages`: keys, numbers of elements, bytes.
 struct LegacyStorage {
   std::string key;
   std::int64_t count;

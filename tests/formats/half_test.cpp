@@ -74,7 +74,7 @@ TEST_CASE("half: tensors between all floating types") {
   }
   CHECK(convert_floating(x, DType::float64).shares_memory_with(x));
   CHECK_MESSAGE_OF(convert_floating(Tensor::from<std::int64_t>({1}, {3}), DType::float16), TypeError,
-                   "convert_floating goes between floating types, not from int64 to float16");
+                   "convert_floating converts between floating-point types, not from int64 to float16");
 }
 
 }  // namespace

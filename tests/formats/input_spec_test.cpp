@@ -1,4 +1,4 @@
-// What a weight file states of its network's input: written, read back, and refused where it makes no sense.
+// The input specification in a weight file: written, read back, and refused if it is invalid.
 #include "fer/formats/input_spec.h"
 
 #include <doctest/doctest.h>
@@ -36,7 +36,7 @@ TEST_CASE("input specification: its text, and back") {
   CHECK(fer::to_json(spec) == grey_text);
   CHECK(fer::parse_input_spec(grey_text, "w") == spec);
   CHECK(fer::description_of(spec) ==
-        "grey pictures of 56 x 56, in which the detector's box of a face takes 0.64 of the side");
+        "grey pictures of 56 x 56, in which a detected face box takes 0.64 of the side");
 }
 
 TEST_CASE("input specification: nonsense is refused, by file and key") {

@@ -1,4 +1,4 @@
-// JSON as it is read everywhere: bounded, strict, and every refusal names the file and the key.
+// The JSON reader: bounded and strict; every error names the file and the key.
 #include "formats/json_text.h"
 
 #include <ctime>
@@ -120,7 +120,7 @@ TEST_CASE("JSON: fields take what they can hold") {
   CHECK_MESSAGE_OF(json_at<bool>(json, "t", "x.json"), FormatError,
                    "x.json: 't' must be true or false, got \"text\"");
   CHECK_MESSAGE_OF(json_at<std::string>(json, "n", "x.json"), FormatError,
-                   "x.json: 'n' must be a text, got 5000000000");
+                   "x.json: 'n' must be a string, got 5000000000");
   CHECK_MESSAGE_OF(json_at<std::vector<int>>(json, "list", "x.json"), FormatError,
                    "x.json: 'list' must be a list of whole numbers, got [1,2.5]");
   CHECK_MESSAGE_OF(json_at<int>(json, "none", "x.json"), FormatError, "x.json: 'none' is missing");

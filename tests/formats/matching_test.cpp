@@ -1,5 +1,5 @@
-// Names of other projects matched with ours: IR50 whole and split, MobileFaceNet in all its places, and the
-// report of what matched, what was left aside and what is missing.
+// Matching the names of other projects with fer's: IR50, whole and split, MobileFaceNet under all its
+// prefixes, and the report of what matched, what was left aside and what is missing.
 #include "fer/formats/matching.h"
 
 #include "tests/formats/format_test.h"
@@ -29,7 +29,7 @@ TEST_CASE("matching: IR50 as published, with its fourth stage and embedding left
         "image backbone (IR50): 2 tensors matched, 3 left aside\n"
         "  left aside (the fourth stage of IR50, which FERNet cuts off): body.21.res_layer.0.weight\n"
         "  left aside (the embedding layer of IR50): output_layer.3.weight\n"
-        "  left aside (a counter no result depends on): input_layer.1.num_batches_tracked\n");
+        "  left aside (a counter that no result depends on): input_layer.1.num_batches_tracked\n");
 }
 
 TEST_CASE("matching: POSTER V2 splits the body into three") {
@@ -106,13 +106,13 @@ TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without 
   CHECK(report.complete());
   CHECK(report.text() ==
         "weights: 3 tensors matched, 2 left aside\n"
-        "  taken off: 'module.model.' from 1 name, 'net.module._orig_mod.' from 1 name, 'module.' from 2 "
+        "  removed: 'module.model.' from 1 name, 'net.module._orig_mod.' from 1 name, 'module.' from 2 "
         "names\n"
-        "  left aside (a counter no result depends on): module.bn.num_batches_tracked\n"
+        "  left aside (a counter that no result depends on): module.bn.num_batches_tracked\n"
         "  left aside (not known to this model): model.extra\n");
   CHECK_MESSAGE_OF(match(wanted, named({"conv.weight", "module.conv.weight"})), FormatError,
                    "the file: 'module.conv.weight' and 'conv.weight' both mean 'conv.weight'");
-  // What a wrapper hides is refused as it is without one.
+  // A tensor that is refused is also refused under a wrapper's prefix.
   CHECK_MESSAGE_OF(match({}, named({"module.body.0.res_layer.5.fc1.weight"}), ir50_names(), "x.pth"),
                    FormatError,
                    "x.pth: 'module.body.0.res_layer.5.fc1.weight': this is IR-SE, whose units have a gate "

@@ -1,5 +1,5 @@
-// What lies in checkpoints beside tensors: objects of any class, which become inert; pickled modules; NumPy;
-// tensors that are widened or left aside; and the operations that pickles of other programs have.
+// Contents of checkpoints other than plain tensors: objects of any class, which become inert; pickled
+// modules; NumPy; tensors that are widened or left aside; and operations in pickles of other programs.
 #include <limits>
 
 #include "fer/formats/state_dict.h"
@@ -16,7 +16,7 @@ PytorchFile read_file_of(const std::string& ops, const Records& storages = one_f
   return read_pytorch(bytes_of(zip_checkpoint(ops, storages)), "x.pth");
 }
 
-/// {"w": a tensor, "x": what `ops` make}, read from both containers, and in every protocol that has the
+/// {"w": a tensor, "x": the value of `ops`}, read from both containers, in every protocol that has the
 /// operations.
 PytorchFile beside_a_tensor(const std::string& ops) {
   const std::string value = py_dict({{"w", py_floats("0", 1)}, {"x", ops}});
@@ -29,7 +29,8 @@ PytorchFile beside_a_tensor(const std::string& ops) {
   return file;
 }
 
-/// The object that `ops` make has this class, alone in the list of inert names, and this many items.
+/// Checks that the object that `ops` make has this class, the only one in the list of inert names, and this
+/// many items.
 void check_inert(const std::string& ops, const std::string& type, std::size_t items) {
   CAPTURE(type);
   const PytorchFile file = beside_a_tensor(ops);
@@ -115,7 +116,7 @@ TEST_CASE("pytorch: objects that hold themselves, or one another, end where they
   CHECK(value.find("me")->describe() == "an inert m.Meter");
   CHECK(value.find("me")->items().empty());
   const PyValue list = read_value("]q\1h\1a");
-  CHECK(list.elements()[0].describe() == "a value that holds itself");
+  CHECK(list.elements()[0].describe() == "a value that contains itself");
   // A chain far deeper than any checkpoint, within an object.
   std::string chain = py_global("m", "Node") + "q\2";
   for (int i = 0; i < 5000; ++i) chain += "h\2)\x81}" + py_text("next");
@@ -297,7 +298,7 @@ TEST_CASE("pytorch: a module pickled whole gives its parameters and persistent b
   CHECK(whole.module == "models.Net");
   CHECK(whole.skipped == Names{"script (an inert m.Script)"});
   CHECK(notes(whole) == Names{"the parameters and buffers of a pickled module of class models.Net",
-                              "left aside, no tensor: script (an inert m.Script)",
+                              "left aside, not tensors: script (an inert m.Script)",
                               "inert, neither imported nor called: models.Net, m.Script"});
   const StateFile parallel = read(module_of("}", "}", py_dict({{"module", net}})));
   CHECK(names(parallel) == Names{"scale", "kept", "conv.weight"});
@@ -361,7 +362,7 @@ TEST_CASE("pytorch: numbers and arrays of NumPy 1 and 2") {
               .find("x")
               ->as_tensor()
               .to_vector<float>() == std::vector<float>{0, 2, 4, 1, 3, 5});
-    // Referred to before it had its values, as arrays within objects are.
+    // Referred to before it has its values, like arrays inside objects.
     CHECK(read_value("(" + array(py_dtype("f4"), "\x89", six) + "h\6t")
               .elements()[1]
               .is(PyValue::Kind::tensor));

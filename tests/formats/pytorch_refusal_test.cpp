@@ -8,7 +8,7 @@
 namespace fer::test {
 namespace {
 
-/// Checks what is said of a zip checkpoint, called x.pth, whose pickle holds these operations.
+/// Checks the message for a zip checkpoint, called x.pth, whose pickle consists of these operations.
 void check_refused(const std::string& ops, const std::string& message, const Records& storages = {}) {
   CHECK_MESSAGE_OF(read_value(ops, storages), FormatError, "x.pth: " + message);
 }
@@ -41,28 +41,28 @@ TEST_CASE("pytorch: a stack that does not hold what an operation takes") {
   check_refused("q\1", empty + "2");
   check_refused("}(K\1u", "the pickle has a dictionary key without a value at byte 6");
   check_refused("(K\1d", "the pickle has a dictionary key without a value at byte 5");
-  check_refused("]K\1K\1s", "the pickle adds items to what is no dictionary at byte 7");
-  check_refused("}K\1a", "the pickle adds items to what is no list at byte 5");
+  check_refused("]K\1K\1s", "the pickle adds items to something that is not a dictionary at byte 7");
+  check_refused("}K\1a", "the pickle adds items to something that is not a list at byte 5");
 }
 
 TEST_CASE("pytorch: calls that cannot be made") {
-  check_refused("N)R", "the pickle calls what is no function at byte 4");
+  check_refused("N)R", "the pickle calls something that is not a function at byte 4");
   const std::string dict = py_global("collections", "OrderedDict");
   const auto after = [](const std::string& ops) { return " at byte " + std::to_string(2 + ops.size()); };
   check_refused(dict + "NR",
                 "the pickle calls collections.OrderedDict without a tuple of arguments" + after(dict + "N"));
   check_refused(dict + "K\1\x85R",
-                "the pickle calls OrderedDict with no list of pairs" + after(dict + "K\1\x85"));
+                "the pickle calls OrderedDict without a list of pairs" + after(dict + "K\1\x85"));
   const std::string type = py_global("torch", "float32");
-  check_refused(type + ")R", "the pickle calls torch.float32, which is no function," + after(type + ")"));
+  check_refused(type + ")R", "the pickle calls torch.float32, which is not a function," + after(type + ")"));
   const std::string rebuild = py_global("torch._utils", "_rebuild_tensor_v2");
   check_refused(rebuild + ")R",
                 "the pickle calls torch._utils._rebuild_tensor_v2 with 0 arguments" + after(rebuild + ")"));
-  check_refused("N}b", "the pickle sets attributes of what has none at byte 4");
-  check_refused("N)\x81", "the pickle makes an object of what is no class at byte 4");
+  check_refused("N}b", "the pickle sets attributes of something that has none at byte 4");
+  check_refused("N)\x81", "the pickle makes an object of something that is not a class at byte 4");
   check_refused(dict + "N\x81",
                 "the pickle makes an object without a tuple of arguments" + after(dict + "N"));
-  check_refused("(No", "the pickle makes an object of what is no class at byte 4");
+  check_refused("(No", "the pickle makes an object of something that is not a class at byte 4");
 }
 
 TEST_CASE("pytorch: a tensor that its storage does not hold") {
@@ -124,7 +124,7 @@ TEST_CASE("pytorch: zip archives that are no checkpoints") {
   check_bytes_refused(zip_of({{"m/data.pkl", pickle("}")}, {"m/constants.pkl", "x"}}),
                       "is a TorchScript program; save the state_dict() of the module instead");
   check_bytes_refused(zip_of({{"m/data.pkl", pickle("}")}, {"m/byteorder", "big"}}),
-                      "was written in big byte order; only little is read");
+                      "was written in big-endian byte order; only little-endian is read");
   check_bytes_refused(zip_of({{"m/data.pkl", pickle("}") + "more"}}), "the pickle is followed by 4 bytes");
   check_bytes_refused(zip_of({{"m/data.pkl", pickle("}")}, {"m/data.pkl", pickle("}")}}),
                       "the record 'm/data.pkl' occurs twice");
@@ -145,7 +145,7 @@ TEST_CASE("pytorch: legacy files that are not what torch.save writes") {
                       "is a pickle, but not one that torch.save wrote: 4 bytes follow it");
   check_bytes_refused(pickle(value), "is a pickle without the storages of its tensors ('0')");
   check_bytes_refused(legacy_checkpoint(value, storages, false),
-                      "was written in big byte order; only little is read");
+                      "was written in big-endian byte order; only little-endian is read");
   check_bytes_refused(legacy_checkpoint(value, storages) + "xyz", "has 3 bytes after its last storage");
   CHECK_MESSAGE_OF(read_pytorch(bytes_of("no checkpoint at all"), "x.pth"), FormatError,
                    "x.pth: is neither safetensors nor a PyTorch checkpoint");
@@ -158,7 +158,7 @@ TEST_CASE("pytorch: legacy files that are not what torch.save writes") {
   check_bytes_refused("\x93NUMPY\1", "is a NumPy array (.npy), not a PyTorch checkpoint");
 }
 
-/// Every beginning of `whole` but itself is refused, by a message that names the file.
+/// Checks that every proper prefix of `whole` is refused, with a message that names the file.
 void check_every_cut(const std::string& whole) {
   for (std::size_t length = 0; length < whole.size(); ++length) {
     try {

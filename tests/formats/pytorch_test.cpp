@@ -1,5 +1,5 @@
-// PyTorch checkpoints that are read: every kind of value, tensors by storage, offset and stride, both
-// containers, and the files that PyTorch itself wrote.
+// PyTorch checkpoints that can be read: every kind of value, tensors by storage, offset and stride, both
+// containers, and files that PyTorch itself wrote.
 #include "fer/formats/pytorch.h"
 
 #include <limits>
@@ -98,7 +98,7 @@ TEST_CASE("pytorch: what PyTorch wraps around values is looked through") {
   const std::string size = py_global("torch", "Size") + "(" + py_ints({2, 3}) + "tR";
   CHECK(read_value(size).elements()[1].as_integer() == 3);
   CHECK(read_value(py_global("torch", "float32")).as_text() == "torch.float32");
-  // The attributes of a state_dict, its _metadata, are passed over.
+  // The attributes of a state_dict, its _metadata, are ignored.
   const std::string with_attributes =
       py_global("collections", "OrderedDict") + ")R}(" + py_text("_metadata") + "}ub";
   CHECK(read_value(with_attributes).items().empty());
@@ -171,7 +171,7 @@ TEST_CASE("pytorch: strides: transposed, broadcast, with gaps, channels last, on
   CHECK(read(1, Extents{3}, Extents{2}).to_vector<float>() == Values{1, 3, 5});
   CHECK(read(0, Extents{1, 3, 1, 2}, Extents{6, 1, 6, 3}).to_vector<float>() == Values{0, 3, 1, 4, 2, 5});
   CHECK(read(5, Extents{}, Extents{}).to_vector<float>() == Values{5});
-  // Strides of extents of one say nothing, and of a tensor without elements nothing does.
+  // Strides do not matter for extents of one, nor in a tensor without elements.
   CHECK(read(4, Extents{1, 2}, Extents{77, 1}).to_vector<float>() == Values{4, 5});
   CHECK(read(999, Extents{0, 3}, Extents{3, 1}).shape() == Shape{0, 3});
 }

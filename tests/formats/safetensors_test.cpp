@@ -118,11 +118,11 @@ TEST_CASE("safetensors: what is damaged is named") {
   CHECK(identical(file.read("v"), state.at("v")));
   const std::string name = path.string();
   CHECK_MESSAGE_OF(file.read("w"), FormatError,
-                   name + ": tensor 'w' is damaged: it does not have its checksum ('crc32' in the metadata)");
+                   name + ": tensor 'w' is damaged: its checksum does not match ('crc32' in the metadata)");
   CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("w":{)", R"("x":{)")).read("x"), FormatError,
-                   name + ": tensor 'x' is damaged: it does not have its checksum ('crc32' in the metadata)");
+                   name + ": tensor 'x' is damaged: its checksum does not match ('crc32' in the metadata)");
   CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("a":"b")", R"("a":"c")")), FormatError,
-                   name + ": is damaged: its metadata does not have its checksum");
+                   name + ": is damaged: the checksum of its metadata does not match");
   CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("crc32":")", R"("crc32":"z)")), FormatError,
                    name + ": is damaged: its checksums are not hexadecimal");
   CHECK_MESSAGE_OF(SafetensorsFile(changed(R"("crc32":")", R"("crc32":"01234567)")), FormatError,
@@ -210,7 +210,7 @@ TEST_CASE("safetensors: headers that are no headers") {
   check_refused("{\"\xff\":1}", "", "the header is not valid JSON at byte 3");
   check_refused("[]", "", "the header is a list, not an object");
   check_refused("3", "", "the header is 3, not an object");
-  check_refused("\"a\"", "", "the header is a text, not an object");
+  check_refused("\"a\"", "", "the header is a string, not an object");
   check_refused(R"({"a":3})", "", "the header has 3 as 'a'");
   check_refused(R"({"a":[]})", "", "the header has a list as 'a'");
   check_refused(R"({"a":null})", "", "the header has null as 'a'");

@@ -1,5 +1,5 @@
-// State dictionaries of any format: layouts, halves, nested dictionaries, prefixes, and what is said of the
-// rest.
+// State dictionaries of any format: layouts, halves, nested dictionaries, prefixes, and notes on other
+// contents.
 #include "fer/formats/state_dict.h"
 
 #include "fer/formats/half.h"
@@ -27,7 +27,7 @@ TEST_CASE("state: names are unique and in the order of insertion") {
   CHECK(state.begin()->first == "b");
   CHECK(state.at("a").numel() == 2);
   CHECK(state.find("c") == nullptr);
-  CHECK_MESSAGE_OF(state.insert("a", Tensor::zeros({1})), ConfigError, "[state] 'a' is there already");
+  CHECK_MESSAGE_OF(state.insert("a", Tensor::zeros({1})), ConfigError, "[state] 'a' exists already");
   CHECK_MESSAGE_OF(state.insert("d", Tensor()), ConfigError, "[state] 'd' is an undefined tensor");
   CHECK_MESSAGE_OF(state.at("c"), ConfigError, "[state] there is no tensor 'c'");
 }
@@ -87,7 +87,7 @@ TEST_CASE("state: tensors are found where training programs keep them") {
     CHECK(file.tensors.at("w").numel() == 2);
     CHECK(file.metadata == Metadata{{"epoch", "3"}, {"arch", "ir50"}});
   }
-  // Under names of a program's own, deep within, in a pair, and beside what an optimizer keeps.
+  // Under unusual keys, deeply nested, in a pair, and beside an optimizer's state.
   const std::string nested = py_dict({{"ema", py_dict({{"net", w}})}});
   CHECK(read_state_file(checkpoint(folder, nested)).found_under == "ema.net");
   CHECK(read_state_file(checkpoint(folder, py_tuple({w, py_dict({{"lr", py_int(1)}})}))).found_under == "0");
@@ -99,8 +99,9 @@ TEST_CASE("state: tensors are found where training programs keep them") {
   const std::string path = (folder / "x.pth").string();
   CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"lr", py_int(1)}}))), FormatError,
                    path + ": holds no weights; its keys are lr (an int)");
-  CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
-                   path + ": holds several sets of weights: 'a' (1 tensor), 'b' (1 tensor); --key takes one");
+  CHECK_MESSAGE_OF(
+      read_state_file(checkpoint(folder, py_dict({{"a", w}, {"b", w}}))), FormatError,
+      path + ": holds several sets of weights: 'a' (1 tensor), 'b' (1 tensor); choose one with --key");
   checkpoint(folder, nested);
   deep.key = "ema.nets";
   CHECK_MESSAGE_OF(read_state_file(path, deep), FormatError,
@@ -123,7 +124,7 @@ TEST_CASE("state: other weights of the same network are mentioned, an optimizer'
                                                   {"other", py_dict({{"x", py_floats("0", 2)}})}})));
   CHECK(file.others == std::vector<std::string>{"ema_state_dict", "best.model"});
   CHECK(notes(file) ==
-        std::vector<std::string>{"it also holds other weights of this network, which this takes: "
+        std::vector<std::string>{"it also holds other weights of this network; to choose them: "
                                  "--key ema_state_dict, --key best.model"});
 }
 
@@ -151,8 +152,7 @@ TEST_CASE("state: prefixes of wrappers are taken off, those that a network may h
   const StateFile stripped = names("student.net.a", "student.b");
   CHECK(stripped.tensors.contains("a"));
   CHECK(stripped.tensors.contains("b"));
-  CHECK(notes(stripped) ==
-        std::vector<std::string>{"taken off: 'student.' from 2 names, 'net.' from 1 name"});
+  CHECK(notes(stripped) == std::vector<std::string>{"removed: 'student.' from 2 names, 'net.' from 1 name"});
   CHECK_MESSAGE_OF(names("a", "students.b"), FormatError,
                    path + ": no name begins with 'student.'; the names are a, students.b");
   options.strip = {"x"};
@@ -169,7 +169,7 @@ TEST_CASE("state: entries that are no tensors are listed") {
   CHECK_MESSAGE_OF(read_state_file(checkpoint(folder, py_dict({{"a\xff\x1b", py_floats("0", 2)}}))),
                    FormatError,
                    (folder / "x.pth").string() +
-                       ": the name of a tensor is no text: 'a?"
+                       ": the name of a tensor is not a string: 'a?"
                        "?'");
 }
 

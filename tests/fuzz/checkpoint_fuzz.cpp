@@ -1,5 +1,5 @@
-// Checkpoints of PyTorch. An input is a file, or, after a zero byte, the pickle alone of one in the zip
-// format, whose records then have the checksums that mutations of a whole file would not have.
+// PyTorch checkpoints. An input is a whole file or, after a zero byte, only the pickle of a file in the zip
+// format. In the latter case the file gets valid checksums, which mutations of a whole file would break.
 #include "fer/formats/pytorch.h"
 #include "fer/formats/state_dict.h"
 #include "formats/stored_zip.h"

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder whose csv files are the input.
+/// A folder whose csv files have the input as contents.
 const fs::path& data_set(const char* file) {
   static const fs::path folder = [file] {
     const fs::path made = fs::temp_directory_path() / fer::concat("fer_fuzz_csv_", ::getpid());

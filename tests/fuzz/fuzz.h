@@ -1,5 +1,5 @@
-// What the fuzz targets share. The library's own errors are answers; any other exception, a report of a
-// sanitizer, more than 2 GiB of memory or ten seconds are findings.
+// Helpers of the fuzz targets. The library's own errors are expected. Any other exception, a sanitizer's
+// report, more than 2 GiB of memory or more than ten seconds is a finding.
 #pragma once
 
 #include <sys/mman.h>
@@ -30,7 +30,7 @@ void answer_or_error(Body body) {
   }
 }
 
-/// The path of a file in memory that holds these bytes until the next call.
+/// The path of an in-memory file with these bytes; valid until the next call.
 inline const char* file_of(const std::uint8_t* data, std::size_t size) {
   static const int descriptor = ::memfd_create("fuzz", 0);
   static const std::string path = "/proc/self/fd/" + std::to_string(descriptor);

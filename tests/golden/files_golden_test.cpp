@@ -1,5 +1,4 @@
-// Every file in the folders of golden files is one that some test reads, and the repository's own are all
-// there.
+// Checks that some test reads every file in the golden folders, and that none of the repository's is missing.
 #include <doctest/doctest.h>
 
 #include "tests/golden/golden.h"

@@ -1,6 +1,6 @@
-// Where the golden files are: in tests/data/golden, and in one more folder if there is one, which
-// $FER_GOLDEN_DIR names (or ../shared/golden beside the source tree). What a test checks comes from the files
-// found there, so that other cases can be tried unchanged.
+// Finds the golden files: in tests/data/golden, and in one optional folder, $FER_GOLDEN_DIR or by default
+// ../shared/golden beside the source tree. The tests take their cases from the files that they find, so more
+// cases can be added without changing a test.
 #pragma once
 
 #include <cstdlib>
@@ -19,19 +19,19 @@ inline std::filesystem::path own_golden_folder() {
   return source_folder() / "tests" / "data" / "golden";
 }
 
-/// The other one, which need not exist.
+/// The optional folder.
 inline std::filesystem::path other_golden_folder() {
   return reference_folder("FER_GOLDEN_DIR", "golden");
 }
 
-/// Those that exist, the repository's own first.
+/// The folders that exist, the repository's own first.
 inline std::vector<std::filesystem::path> golden_folders() {
   std::vector<std::filesystem::path> folders{own_golden_folder()};
   if (std::filesystem::is_directory(other_golden_folder())) folders.push_back(other_golden_folder());
   return folders;
 }
 
-/// What a file of such a folder is for.
+/// The kind of a file in such a folder.
 enum class GoldenFile { ops, model, checkpoint, landmarks, documentation, unknown };
 
 inline GoldenFile kind_of(const std::filesystem::path& file) {

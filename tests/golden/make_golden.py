@@ -4,8 +4,8 @@
   tests/golden/make_golden.py [FOLDER] [--salt TEXT] [--only NAME...]     writes to tests/data/golden unless told
   tests/golden/make_golden.py --check [FOLDER]      fails if a file is missing or holds other values
 
-Another --salt gives other inputs and weights: FER_GOLDEN_DIR names such a folder to the golden tests. What the files hold
-is told in tests/data/golden/README.md. Needs PyTorch and NumPy; exit code 77 without them.
+Another --salt gives other inputs and weights; set FER_GOLDEN_DIR to run the golden tests on such a folder.
+tests/data/golden/README.md describes the files. Needs PyTorch and NumPy; exit code 77 without them.
 """
 import argparse
 import io
@@ -52,7 +52,7 @@ SAMPLES = 8  # elements of a gradient that are kept
 # --- what is in the files ---------------------------------------------------------------------------------------
 
 def labels_of(batch, count):
-    """Classes in pairs, the neutral one in most, and some that stand alone."""
+    """Classes in pairs, usually including the neutral one, and some that occur once."""
     cycle = (6, 3, 6, 3, 0, 1, 6, 2)
     return torch.tensor([cycle[(i + 3 * batch) % len(cycle)] for i in range(count)])
 
@@ -140,7 +140,7 @@ class Model:
 
 
 def checkpoints(salt):
-    """The three forms in which torch.save has written state_dicts, by file name."""
+    """Checkpoints in the three formats of torch.save, by file name."""
     state = {name: value.float() if value.is_floating_point() else value
              for name, value in Model(CHECKPOINTS, salt).network().state_dict().items()}
     parallel = dict(epoch=3, best_acc=0.5, state_dict={"module." + name: value for name, value in state.items()},
@@ -203,8 +203,8 @@ def flattened(value, path=""):
 
 
 def problem_with(name, kept, made):
-    """What differs between the bytes of a file and those made now; None if nothing does. Sums may end otherwise in another
-    PyTorch or on another processor: a value may differ by the hundred-millionth part of the tensor's largest."""
+    """What differs between the bytes of a file and those made now; None if nothing does. Sums may round differently in
+    another PyTorch or on another processor: a value may differ by 1e-8 of the tensor's largest."""
     if name.startswith("checkpoint"):
         kept, made = (flattened(torch.load(io.BytesIO(data), weights_only=True)) for data in (kept, made))
         same = kept.keys() == made.keys() and all(

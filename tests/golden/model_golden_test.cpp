@@ -1,6 +1,6 @@
 // Whole models against PyTorch's: every model_*.safetensors (scores, tokens, losses, features, landmarks,
-// gradients, running statistics, the loss curve of a training), the checkpoints, and the real landmark net.
-// Weights and images are filled by name as the reference does.
+// gradients, running statistics, the loss curve of a short training), the checkpoints, and the real landmark
+// network. Weights and images are filled from their names, as in the reference.
 #include <cstdlib>
 #include <set>
 
@@ -20,14 +20,14 @@
 namespace fer::test {
 namespace {
 
-/// What may differ, as max |a - b| / max(1, max |b|).
+/// Tolerances on max |a - b| / max(1, max |b|).
 struct Tolerances {
   double values, gradients, norms, summaries, curve;
 };
 
-// In float32 single elements of the paper model's gradients get twice what their norms get: where the input
-// of one of the millions of rectifiers rounds to the other side of zero, every gradient upstream of it shifts
-// by some 0.002, while their norms stay. A summary adds such shifts up.
+// In float32, single elements of the paper model's gradients get twice the tolerance of their norms. If the
+// input of one of the millions of rectifiers rounds to the other side of zero, every gradient upstream of it
+// shifts by about 0.002, while the norms hardly change. A summary adds up such shifts.
 Tolerances tolerances(DType dtype, const FERNetConfig& config) {
   if (dtype == DType::float64) return {1e-8, 1e-8, 1e-8, 1e-8, 1e-6};
   if (config.image == IRBackboneConfig{}) return {1e-3, 1e-2, 5e-3, 5e-3, 0.02};
@@ -40,7 +40,7 @@ std::string metadata(const SafetensorsFile& file, const std::string& key) {
   return found->second;
 }
 
-/// The network that a model file is about, without dropout.
+/// The network that a model file describes, without dropout.
 FERNetConfig network_of(const SafetensorsFile& file) {
   RunConfig run;
   if (file.metadata().contains("config")) {
@@ -54,7 +54,7 @@ FERNetConfig network_of(const SafetensorsFile& file) {
   return run.model.fernet();
 }
 
-/// A model file, the run that it describes, and what is wrong with ours.
+/// A model file, the run that it describes, and the deviations of fer's results.
 class ModelCase {
  public:
   ModelCase(const std::filesystem::path& path, Device device, DType dtype)
@@ -67,7 +67,7 @@ class ModelCase {
         loss_({.weight = std::stod(metadata(file_, "weight")),
                .neutral = std::stoll(metadata(file_, "neutral"))}) {}
 
-  /// forward_only: evaluation alone; what else the file holds is not looked at.
+  /// forward_only: checks only the evaluation and ignores the rest of the file.
   std::vector<std::string> problems(bool forward_only) {
     const auto model = make_model();
     if (forward_only) {
@@ -173,7 +173,7 @@ class ModelCase {
     }
   }
 
-  /// Pairs of equal classes, neutral (6) among them, and classes that stand alone: those of the reference.
+  /// The reference's labels: pairs of equal classes, including neutral (6), and classes that occur once.
   static Tensor fixed_labels(std::int64_t n) {
     const std::int64_t cycle[] = {6, 3, 6, 3, 0, 1, 6, 2};
     std::vector<std::int64_t> labels;
@@ -185,9 +185,9 @@ class ModelCase {
     compare(name, got, tolerance, tolerance);
   }
 
-  /// `got` in our layout against the file's in PyTorch's, of which the file may hold only the first channels
-  /// of a map or the first elements of a gradient. `summary_tolerance` is for the file's summary of all of
-  /// it.
+  /// Compares `got`, in fer's layout, with the file's tensor, in PyTorch's layout. The file may contain only
+  /// the first channels of a map or the first elements of a gradient, and a summary of all of it, to which
+  /// `summary_tolerance` applies.
   void compare(const std::string& name, const Tensor& got, double tolerance, double summary_tolerance) {
     if (!file_.contains(name)) {
       problems_.push_back("the file has no " + name);
@@ -209,7 +209,7 @@ class ModelCase {
     note(name, test::difference(mine, want), tolerance);
   }
 
-  /// The norm of x, and its inner product with the numbers of a name.
+  /// The norm of x, and its inner product with the numbers for a name.
   static Tensor summary_of(const std::string& name, const Tensor& x) {
     const std::vector<double> values = numbers(x), weights = splitmix64_uniform(name, x.numel());
     double squares = 0, product = 0;
@@ -243,8 +243,8 @@ class ModelCase {
 
 void check_model(const std::filesystem::path& path, Device device, DType dtype) {
   const std::string name = title_of(path);
-  // The executor runs a thread after the other: of the paper model, its forward pass in float32 is what it
-  // can do in a test.
+  // The executor runs threads one after the other. For the paper model, a test has only time for the forward
+  // pass in float32.
   const bool forward_only = device == Device::simt && path.filename() == "model_paper.safetensors";
   if (forward_only && dtype == DType::float64) {
     MESSAGE("skipped: ", name, " in float64 on simt, which runs kernels thread by thread");
@@ -259,7 +259,8 @@ void check_model(const std::filesystem::path& path, Device device, DType dtype) 
           std::string(forward_only ? "; the forward pass alone" : ""));
 }
 
-// A subcase a device, file and type, so that CTest can deal them out: "simt model_tiny.safetensors float32".
+// One subcase per device, file and type, so that CTest can distribute them: "simt model_tiny.safetensors
+// float32".
 TEST_CASE("golden: models") {
   const auto files = files_of(GoldenFile::model);
   CHECK_FALSE(files.empty());
@@ -275,7 +276,7 @@ TEST_CASE("golden: models") {
   }
 }
 
-/// The tensors of a checkpoint under the names of the module; what is missing or of another shape throws.
+/// The tensors of a checkpoint under the module's names; throws if one is missing or has another shape.
 void load(Module& module, const std::filesystem::path& path, const NameMap& names) {
   const StateDict state = load_state_dict(path);
   std::vector<NamedShape> wanted;
@@ -292,7 +293,7 @@ void load(Module& module, const std::filesystem::path& path, const NameMap& name
   for (NamedBuffer& b : module.named_buffers()) b.buffer->copy_from(values.at(b.name));
 }
 
-/// The model file whose weights the folder's checkpoints hold.
+/// The model file with the same weights as the folder's checkpoints.
 SafetensorsFile network_of_checkpoints(const std::filesystem::path& folder) {
   const std::filesystem::path mini = folder / "model_mini.safetensors";
   return SafetensorsFile(std::filesystem::exists(mini) ? mini : folder / "model_tiny.safetensors");

@@ -1,6 +1,6 @@
-// One case of ops.safetensors: hands out inputs and attributes by name, collects outputs, and compares them
-// and the gradients with what the file holds. Whatever the case lists and nobody asked for is an error, and
-// so is whatever was asked for and the case does not list.
+// One case of ops.safetensors: returns inputs and attributes by name, collects outputs, and compares them and
+// the gradients with the file. It is an error if the runner requests something that the case does not list,
+// or does not use something that it lists.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,8 @@
 
 namespace fer::test {
 
-/// The files are N x C x ..., fer computes on N x ... x C. Both moves, for any rank from 3; others stay.
+/// Conversions between the files' layout, N x C x ..., and fer's, N x ... x C, from rank 3 on. Lower ranks
+/// stay as they are.
 Tensor channels_last(const Tensor& x);
 Tensor channels_first(const Tensor& x);
 
@@ -25,9 +26,9 @@ class OpCase {
  public:
   OpCase(const SafetensorsFile& file, const nlohmann::json& description, Device device, DType dtype);
 
-  /// An input in the type and on the device of the run; it requires a gradient iff the file has one.
+  /// An input, of the run's type and on its device. It requires a gradient if and only if the file has one.
   Variable input(const std::string& name, Layout layout = Layout::as_it_is);
-  /// Undefined if the case has none of the name.
+  /// Undefined if the case has no input of this name.
   Variable optional_input(const std::string& name, Layout layout = Layout::as_it_is);
   /// An int64 input.
   Tensor integers(const std::string& name);
@@ -45,9 +46,9 @@ class OpCase {
 
   void output(const std::string& name, const Variable& y, Layout layout = Layout::as_it_is);
 
-  /// Differentiates, compares, and returns what is wrong; nothing if all is well.
+  /// Differentiates, compares, and returns the problems; empty if there are none.
   std::vector<std::string> problems();
-  /// The largest difference that problems() met.
+  /// The largest difference in problems().
   double worst() const { return worst_; }
 
  private:
@@ -73,7 +74,7 @@ class OpCase {
   double worst_ = 0;
 };
 
-/// What to do for each op.
+/// The function that runs a case, by op.
 using OpRunners = std::map<std::string, std::function<void(OpCase&)>>;
 const OpRunners& op_runners();
 

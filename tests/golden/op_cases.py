@@ -1,4 +1,4 @@
-"""The operations' golden cases: what PyTorch makes of small inputs, and of their gradients.
+"""The operations' golden cases: PyTorch's outputs and gradients for small inputs.
 
 A case has an id, an operation, its attributes, and the names of its inputs, outputs and gradients. Its tensors are
 <id>/in/<input>, <id>/out/<output>, <id>/upstream/<output> and <id>/grad/<input>; the gradients are those of the sum of
@@ -186,7 +186,7 @@ def losses(c):
 
 
 def optimizers(c):
-    """Some steps on given gradients, a row each."""
+    """Some steps on given gradients, one per row."""
     def steps(make):
         def run(param, gradients):
             p = param.detach().clone()

@@ -1,5 +1,5 @@
-// How each op of ops.safetensors is run by fer. PyTorch's names and layouts on one side, fer's on the other;
-// shapes and attributes come from the case.
+// How fer runs each op of ops.safetensors: translates PyTorch's names and layouts to fer's. Shapes and
+// attributes come from the case.
 #include "tests/golden/op_case.h"
 
 namespace fer::test {
@@ -100,7 +100,7 @@ void dropout_mask_case(OpCase& c) {
   c.output("y", scale(mul(x, mask), 1.0 / (1.0 - c.attribute<double>("p"))));
 }
 
-/// Features, scores and labels of a batch, whose number of classes is that of the scores.
+/// Features, scores and labels of a batch; the scores determine the number of classes.
 struct Batch {
   explicit Batch(OpCase& c)
       : features(c.input("features")),

@@ -1,5 +1,5 @@
-// Every case of ops.safetensors, outputs and gradients, in float64 and float32, on every device; and that the
-// runner notices what it should.
+// Every case of ops.safetensors, outputs and gradients, in float64 and float32, on every device; and checks
+// that the runner detects errors in cases.
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -43,7 +43,7 @@ class OneCase {
   }
   ~OneCase() { std::filesystem::remove(path_); }
 
-  /// A line each.
+  /// One line each.
   std::string problems(DType dtype = DType::float64) const {
     std::string lines;
     for (const std::string& line : run_ops_file(path_, Device::cpu, dtype).problems) {

@@ -1,7 +1,7 @@
-"""FERNet and its losses in PyTorch: the yardstick of the golden files, and no part of fer.
+"""FERNet and its losses in PyTorch: the reference for the golden files. It is not part of fer.
 
-It says in plain modules what fer computes, so that the two can be compared number by number. A network is described by
-the keys that fer's configuration files have under "model". Parameters have the names of fer, which are those of the
+It computes with plain modules what fer computes, so that the two can be compared number by number. A network is
+described by the keys under "model" in fer's configuration files. Parameters have fer's names, which are those of the
 public checkpoints: IR50 of face.evoLVe, MobileFaceNet of pytorch_face_landmark.
 """
 import math
@@ -106,7 +106,7 @@ class Convolution(nn.Sequential):
 
 
 class DepthWise(nn.Sequential):
-    """Widens to `hidden` channels, convolves each by itself, narrows again."""
+    """Expands to `hidden` channels, convolves each of them separately, and projects back."""
 
     def __init__(self, inputs, outputs, hidden, stride):
         super().__init__()
@@ -139,7 +139,7 @@ class LandmarkHead(nn.Sequential):
 
 
 class LandmarkBackbone(nn.Module):
-    """MobileFaceNet: its feature after conv_4 is the map that the attention takes; the head's points are the landmarks."""
+    """MobileFaceNet: its feature after conv_4 is the map for the attention; the head's outputs are the landmarks."""
 
     def __init__(self, c):
         super().__init__()

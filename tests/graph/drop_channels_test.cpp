@@ -1,4 +1,4 @@
-// Channels with one value everywhere leave the graph, and nothing else changes.
+// Constant channels are removed from the graph, and nothing else changes.
 #include <algorithm>
 
 #include "fer/autograd/ops.h"
@@ -24,7 +24,7 @@ class Planter {
     for (const NamedBuffer& b : net.named_buffers()) tensors_.emplace(b.name, b.buffer);
   }
 
-  /// Gives `channel` of a block's convolution the one value that its norm's bias is.
+  /// Makes `channel` of a block's convolution constant: its norm's bias.
   void kill(const std::string& block, std::int64_t channel, float bias) {
     Tensor& weight = *tensors_.at(block + ".conv.weight");
     const std::int64_t row = weight.numel() / weight.dim(0);
@@ -43,8 +43,8 @@ class Planter {
   std::map<std::string, Tensor*> tensors_;
 };
 
-/// Dead outputs, constants that are not zero, hidden channels unread, and residual channels that are zero in
-/// all blocks but one.
+/// Dead outputs, non-zero constants, unread hidden channels, and residual channels that are zero in all
+/// blocks except one.
 void plant_dead_channels(MobileFaceNet& net) {
   Planter plant(net);
   plant.kill("conv1", 0, 0);      // zero: the depthwise channel behind it is constant

@@ -1,4 +1,5 @@
-// A traced and optimised graph has the values of the layers that it was made from, for any number of images.
+// A traced and optimised graph gives the same values as the layers that it was traced from, for any number of
+// images.
 #include "fer/graph/compiled.h"
 
 #include "fer/autograd/ops.h"

@@ -1,4 +1,4 @@
-// Projections of embedded tokens read the maps that the tokens are embedded from.
+// join_linears: projections of embedded tokens read the original maps directly.
 #include "fer/graph/compiled.h"
 #include "fer/graph/multiply_adds.h"
 #include "fer/models/dual_attention.h"

@@ -1,4 +1,4 @@
-// From pictures to readings: which part of a picture is a face, and where its points lie.
+// Reading faces in pictures: the crop of a face, and the positions of its landmarks.
 #include "fer/inference/face_reader.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@ using namespace fer::test;
 
 namespace {
 
-/// An untrained network with a landmark head: what it says does not matter here, only where it looks.
+/// An untrained network with a landmark head: only the positions matter here, not the predictions.
 Classifier classifier(const std::string& dataset = "faces") {
   Classifier c;
   c.config.model = preset("tiny", 7);
@@ -34,7 +34,7 @@ bool have_detector() {
   return false;
 }
 
-/// Sets a variable of the environment while it is alive.
+/// Sets an environment variable for a scope.
 class Environment {
  public:
   Environment(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
@@ -95,7 +95,7 @@ TEST_CASE("a face of a scene is read from its crop, and its points lie in it") {
   FaceReader tight(classifier("ferplus"), CropMode::detect);
   CHECK(tight.read(scene)[0].prediction.probabilities != faces[0].prediction.probabilities);
 
-  // The share is what the network expects, not what its data set is called.
+  // The face share follows from the network's input specification, not from the name of its data set.
   Classifier stated = classifier("ferplus");
   stated.expects = classifier().expects;
   FaceReader same(std::move(stated), CropMode::detect);

@@ -1,5 +1,5 @@
-// Which tiles the attention kernels take: the large ones wherever a device has the shared memory for them.
-// That both give the right values is the sweep's.
+// Tile sizes of the attention kernels: the large ones if the device has enough shared memory for them. The
+// sweep checks that both give the right values.
 #include <doctest/doctest.h>
 
 #include "fer/simt/executor.h"

@@ -6,7 +6,7 @@
 namespace fer::test {
 namespace {
 
-/// What a view of a tensor that starts in the middle of a packet does to 16-byte accesses.
+/// Views of tensors that start in the middle of a packet, which rules out 16-byte accesses.
 Tensor unaligned(const Tensor& x) {
   return x.slice(1, x.numel() - 1);
 }
@@ -146,7 +146,7 @@ void add_images(std::vector<KernelCase>& cases) {
   }
 }
 
-/// Tensors of ragged sizes, more than one launch holds pointers of.
+/// Tensors of ragged sizes, more than the number of pointers in one launch.
 std::vector<Tensor> many(Bench& b, double low = -1, double high = 1) {
   std::vector<Tensor> tensors;
   for (const std::int64_t n : {1, 3, 0, 255, 4097, 33}) tensors.push_back(b.random({n}, low, high));

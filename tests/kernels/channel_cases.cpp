@@ -1,4 +1,4 @@
-// What works on rows or columns of channels: activations, norms, softmax, pooling, heat maps.
+// Operations on rows or columns of channels: activations, norms, softmax, pooling, heat maps.
 #include <array>
 
 #include "tests/kernels/kernel_case.h"

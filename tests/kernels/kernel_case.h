@@ -1,5 +1,5 @@
-// Cases of the kernel sweep (sweep_test.cpp): every function of Backend on ragged shapes. To add one, append
-// it to one of the lists below; a function of backend.h that no case covers fails the sweep.
+// Cases of the kernel sweep (sweep_test.cpp): every function of Backend on ragged shapes. To add a case,
+// append it to one of the lists below. The sweep fails if no case covers a function of backend.h.
 //
 //   cases.push_back({"prelu/7 x 33", {"prelu_forward", "prelu_backward"}, [](Bench& b) {
 //     const Tensor x = b.random({7, 33}), slope = b.random({33});
@@ -19,13 +19,13 @@
 
 namespace fer::test {
 
-/// Extents that a tile of 32, a block of 128 or 256 threads and packets of 2 or 4 do not divide, and some
-/// that they do.
+/// Extents that are not multiples of a tile of 32, a block of 128 or 256 threads, or packets of 2 or 4, and
+/// some that are.
 inline constexpr std::int64_t ragged[] = {1, 3, 7, 31, 32, 33, 127, 128, 129, 257};
 
-/// The tensors of one run of a case: inputs that are the same on every device, and results. In bfloat16, all
-/// inputs are numbers that it holds; a device stores data so and parameters as float32, and the CPU, which
-/// has no such arithmetic, all of it as float32.
+/// The tensors of one run of a case: inputs, which are the same on every device, and results. In a bfloat16
+/// run, all inputs are exact in bfloat16. Devices store data as bfloat16 and parameters as float32; the CPU,
+/// which has no bfloat16 arithmetic, stores everything as float32.
 class Bench {
  public:
   Bench(Device device, DType dtype) : device_(device), dtype_(dtype) {}
@@ -43,7 +43,8 @@ class Bench {
   Tensor parameter(const Shape& shape, double low = -1, double high = 1) {
     return uniform(shape, low, high).to(parameter_type()).to(device_);
   }
-  /// -2 to 2: exact in any precision, and so are sums of products of a few thousand of them.
+  /// Whole numbers from -2 to 2. They are exact in any precision, as are sums of a few thousand of their
+  /// products.
   Tensor small_integers(const Shape& shape) {
     Random rng({3, fnv1a64("kernels"), ++inputs_});
     std::vector<float> values(static_cast<std::size_t>(shape.numel()));
@@ -53,7 +54,7 @@ class Bench {
   Tensor bytes(const Shape& shape) { return integers<std::uint8_t>(shape, 256); }
   Tensor labels(std::int64_t n, std::int64_t classes) { return integers<std::int64_t>({n}, classes); }
 
-  /// An output that holds NaN, or nothing where the device would notice a read of it.
+  /// An output filled with NaN, or uninitialised if the device detects reads of such memory.
   Tensor output(const Shape& shape, DType dtype) const {
     Tensor y = Tensor::empty(shape, dtype, device_);
     if (device_ != Device::simt && is_floating(dtype)) y.fill(std::numeric_limits<double>::quiet_NaN());
@@ -61,11 +62,11 @@ class Bench {
   }
   Tensor output(const Shape& shape) const { return output(shape, data_type()); }
 
-  /// An output that is compared with the CPU's.
+  /// An output that is compared with the CPU's result.
   Tensor& result(const Shape& shape, DType dtype) { return results_.emplace_back(output(shape, dtype)); }
   Tensor& result(const Shape& shape) { return result(shape, data_type()); }
   Tensor& parameter_result(const Shape& shape) { return result(shape, parameter_type()); }
-  /// Compares what was changed in place.
+  /// Compares a tensor that was changed in place.
   void changed(const Tensor& tensor) { results_.push_back(tensor); }
   const std::deque<Tensor>& results() const { return results_; }
 
@@ -88,15 +89,15 @@ class Bench {
   Device device_;
   DType dtype_;
   std::uint64_t inputs_ = 0;
-  std::deque<Tensor> results_;  // references stay good
+  std::deque<Tensor> results_;  // keeps references valid
 };
 
 struct KernelCase {
   std::string name;                 ///< "prelu/7 x 33"
-  std::set<std::string> functions;  ///< those of Backend that it covers
+  std::set<std::string> functions;  ///< the functions of Backend that it covers
   std::function<void(Bench&)> run;
-  double float_tolerance = 2e-5;  ///< of float32 against the CPU's, as |a - b| / max(1, |b|)
-  bool bfloat16 = true;           ///< whether data may be so
+  double float_tolerance = 2e-5;  ///< on |a - b| / max(1, |b|) in float32, where b is the CPU's result
+  bool bfloat16 = true;           ///< whether the case also runs in bfloat16
 };
 
 std::vector<KernelCase> basic_cases();    ///< memory, elementwise, layout, images, optimizers

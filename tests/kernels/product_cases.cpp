@@ -1,4 +1,4 @@
-// Matrix products, convolutions and attention: extents around their tiles, and with every tail.
+// Matrix products, convolutions and attention: extents around their tile sizes, with every kind of remainder.
 #include <array>
 #include <optional>
 
@@ -12,8 +12,8 @@ void add_products(std::vector<KernelCase>& cases) {
   struct Extents {
     std::int64_t batch, m, n, k;
   };
-  // Tiles are 64 x 64 x 16, and 128 x 16 x 8 or 16 x 128 x 8 up to 32 columns or rows; k is cut in parts from
-  // 256 on, on tensor cores from 512 on; it is the rows of x in the weight gradient.
+  // Tiles are 64 x 64 x 16, or 128 x 16 x 8 and 16 x 128 x 8 for up to 32 columns or rows. k is split into
+  // parts from 256 on, on tensor cores from 512 on. In the weight gradient, k is the number of rows of x.
   for (const Extents e : {Extents{1, 1, 1, 1},
                           {2, 3, 7, 5},
                           {1, 63, 65, 15},

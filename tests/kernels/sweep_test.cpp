@@ -1,7 +1,7 @@
 // Every kernel on ragged shapes against the CPU, in every order of lanes and blocks and with early and late
-// cp.async. Built twice: test_kernels runs the kernels as they are compiled for use (under AddressSanitizer
-// in the preset asan), test_kernels_race has kernels that report every access to the executor's checker,
-// which finds races, reads of what nobody has written, and accesses out of bounds.
+// cp.async. Built twice: test_kernels runs the kernels compiled as in production (under AddressSanitizer in
+// the preset asan). In test_kernels_race the kernels report every access to the executor's checker, which
+// finds races, reads of uninitialised memory, and accesses out of bounds.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ std::vector<double> numbers_of(const Tensor& x) {
   return x.to(Device::cpu).to(DType::float64).to_vector<double>();
 }
 
-/// max |a - b| / max(1, |b|) over all elements; infinite where only one of them is a number.
+/// max |a - b| / max(1, |b|) over all elements; infinite if exactly one of a and b is NaN.
 double worst_difference(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = numbers_of(a), y = numbers_of(b);
   double worst = x.size() == y.size() ? 0 : HUGE_VAL;
@@ -42,7 +42,7 @@ double worst_difference(const Tensor& a, const Tensor& b) {
   return worst;
 }
 
-/// Runs a case on `device`, and says what is wrong with it; empty if nothing is.
+/// Runs a case on `device` and returns the problems; empty if there are none.
 std::string problem(const KernelCase& c, Device device, DType dtype, const std::deque<Tensor>& expected) {
   Bench bench(device, dtype);
   try {
@@ -69,9 +69,9 @@ std::string problem(const KernelCase& c, Device device, DType dtype, const std::
   return {};
 }
 
-/// The ways in which the executor runs kernels: every order of lanes and blocks, early and late copies, and
-/// the shared memory of GPUs that have least of it (compute capability 8.6, 8.9, 12.0), for which some
-/// kernels take smaller tiles. A GPU has a way of its own.
+/// The modes in which the executor runs kernels: every order of lanes and blocks, early and late copies, and
+/// the shared memory of the GPUs with the least of it (compute capability 8.6, 8.9, 12.0), for which some
+/// kernels use smaller tiles. A GPU has only one mode.
 std::vector<simt::Options> ways(Device device, DType dtype) {
   using simt::AsyncCopy, simt::LaneOrder;
   const simt::Options present = simt::options();
@@ -114,7 +114,7 @@ TEST_CASE("kernels: every function of Backend, on ragged shapes") {
 TEST_CASE("kernels: every function of Backend has a case, and every case a function") {
   std::ifstream header(source_folder() / "include/fer/tensor/backend.h");
   REQUIRE(header.is_open());
-  // What takes tensors; the rest hands out memory and tells of it.
+  // The functions that take tensors; the others allocate memory and report on it.
   std::string text{std::istreambuf_iterator<char>(header), {}};
   const std::regex declaration(R"(virtual void (\w+)\(([^;]*)\) = 0;)");
   std::set<std::string> declared, covered;

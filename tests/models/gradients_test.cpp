@@ -1,5 +1,5 @@
 // Gradients of every layer, loss and variant of the tiny model against central differences, on every device;
-// and that a wrong one is caught.
+// and checks that a wrong one is caught.
 #include "fer/autograd/function.h"
 #include "fer/autograd/ops.h"
 #include "fer/layers/layers.h"
@@ -9,16 +9,16 @@
 namespace fer {
 namespace {
 
-/// The executor runs a kernel thread by thread: there, fewer elements, and of whole models directions through
-/// all parameters at once, of which each takes two forward passes. (Single gradients of whole models are held
-/// against PyTorch's there, in tests/golden.)
+/// The executor runs kernels thread by thread, so there are fewer elements there. For whole models it checks
+/// directional derivatives over all parameters, with two forward passes each. (tests/golden compares single
+/// gradients of whole models with PyTorch's.)
 GradcheckOptions effort(Device device, const ModuleGradcheckCase& c) {
   if (device == Device::cpu) return {.max_elements = 40};
   if (device == Device::simt && c.subject() == "model") return {.directions = 3};
   return {.max_elements = 8};
 }
 
-// A subcase a device and case, so that CTest can deal them out: "simt model/tiny".
+// One subcase per device and case, so that CTest can distribute them: "simt model/tiny".
 TEST_CASE("gradients: layers, losses and models") {
   for (const Device device : test::test_devices()) {
     for (const ModuleGradcheckCase& c : module_gradcheck_cases()) {

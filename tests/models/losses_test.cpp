@@ -1,4 +1,4 @@
-// Losses: values worked out by hand, parts, and what they refuse. Gradients are in gradients_test.cpp.
+// Losses: values worked out by hand, parts, and errors. Gradients are in gradients_test.cpp.
 #include "fer/losses/losses.h"
 #include "tests/ops/op_test.h"
 
@@ -19,7 +19,8 @@ OP_TEST("losses: smoothing of labels and of soft targets agree") {
 }
 
 OP_TEST("losses: anchor, neutral and their sum") {
-  // Class 0: samples 0, 1; class 1 (neutral): samples 2, 3. The surer of each class is the anchor.
+  // Class 0: samples 0, 1; class 1 (neutral): samples 2, 3. The more confident sample of a class is its
+  // anchor.
   const Variable scores = leaf({4, 2}, {9, 0, 1, 0, 0, 9, 0, 1}, device);
   const Variable f = leaf({4, 2}, {0, 0, 2, 0, 1, 1, 1, 5}, device);
   const Tensor y = labels({0, 0, 1, 1}, device);

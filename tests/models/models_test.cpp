@@ -59,10 +59,10 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   CHECK(at(by_layer, "attention").macs == embed + block + last);
   CHECK(in_millions(at(by_layer, "attention").macs) == 1521);
 
-  // Behind the passes, the tokens and the first block's keys and values come from 257 channels, its queries
-  // from 129.
+  // After the passes, the tokens and the first block's keys and values are computed from 257 channels, its
+  // queries from 129.
   const std::vector<ModuleInfo> table = describe_model(model, /*optimised=*/true);
-  // The last block's query is the same for every image, and so is what its keys' weights make of it.
+  // The last block's query is the same for every image, and so is its product with the weights of the keys.
   CHECK(at(table, "attention").macs ==
         197 * (3 * 257 + 129) * d + block - 3 * 197 * d * d + last - 2 * d * d);
   CHECK(in_millions(at(table, "attention").macs) == 1250);

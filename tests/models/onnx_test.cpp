@@ -1,5 +1,5 @@
-// ONNX: the bytes of a small graph against those of the ONNX library, and the structure of exported networks,
-// read back from the bytes. What the graphs compute is checked by ONNX Runtime, in tests/onnx/check.py.
+// ONNX: the bytes of a small graph against the ONNX library's, and the structure of exported networks, read
+// back from the bytes. tests/onnx/check.py checks with ONNX Runtime what the graphs compute.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -23,7 +23,7 @@ std::string hex(const std::vector<std::byte>& bytes) {
   return text;
 }
 
-/// z = LayerNormalization(2 x), which means nothing but has every kind of field.
+/// z = LayerNormalization(2 x), an example with every kind of field.
 OnnxModel small_graph() {
   OnnxModel model;
   model.graph_name = "double";
@@ -58,17 +58,17 @@ TEST_CASE("onnx: a graph that cannot run is refused by name") {
   OnnxModel unknown = small_graph();
   unknown.nodes[1].inputs[0] = "w";
   CHECK_MESSAGE_OF(encode_onnx(unknown), ConfigError,
-                   "[onnx] the node 'z' (LayerNormalization) reads 'w', which nothing before it gives");
+                   "[onnx] the node 'z' (LayerNormalization) reads 'w', which nothing before it produces");
   OnnxModel backwards = small_graph();
   std::swap(backwards.nodes[0], backwards.nodes[1]);
   CHECK_MESSAGE_OF(encode_onnx(backwards), ConfigError,
-                   "[onnx] the node 'z' (LayerNormalization) reads 'y', which nothing before it gives");
+                   "[onnx] the node 'z' (LayerNormalization) reads 'y', which nothing before it produces");
   OnnxModel twice = small_graph();
   twice.nodes[1].outputs[0] = "y";
   CHECK_MESSAGE_OF(encode_onnx(twice), ConfigError, "[onnx] two values are called 'y'");
   OnnxModel no_output = small_graph();
   no_output.outputs[0].name = "scores";
-  CHECK_MESSAGE_OF(encode_onnx(no_output), ConfigError, "[onnx] no node gives the output 'scores'");
+  CHECK_MESSAGE_OF(encode_onnx(no_output), ConfigError, "[onnx] no node produces the output 'scores'");
   OnnxModel wide = small_graph();
   wide.initializers[0].value = Tensor::scalar(2, DType::float64);
   CHECK_MESSAGE_OF(encode_onnx(wide), TypeError,
@@ -118,7 +118,7 @@ std::string text_of(const Fields& fields, int field) {
   return found == fields.end() ? std::string() : found->second.bytes;
 }
 
-/// A written model, as far as the tests look at it; field numbers are those of onnx.proto.
+/// The parts of a written model that the tests check; field numbers are those of onnx.proto.
 struct ReadModel {
   struct Constant {
     std::vector<std::uint64_t> dims;
@@ -193,9 +193,9 @@ TEST_CASE("onnx export: every preset gives a graph whose constants have the byte
 
 TEST_CASE("onnx export: operations of tiny, and of the model's switches") {
   const ReadModel tiny(export_preset("tiny"));
-  // Per block 4 products of the attention's layers, 2 of the attention, 2 of the MLP, and 2 embeddings. The
-  // last block has no keys and values, but two products more of its one query. It is the same for every image,
-  // so the query and what the keys' weights make of it are constants.
+  // Per block 4 products of the attention's layers, 2 of the attention, 2 of the MLP; and 2 embeddings. The
+  // last block computes no keys and values, but has two more products with its one query. That query is the
+  // same for every image, so the query and its product with the weights of the keys are constants.
   CHECK(tiny.operations.at("MatMul") == 2 * 8 + 2 - 2);
   CHECK(tiny.operations.at("Softmax") == 2 + 1);
   CHECK(tiny.operations.at("Erf") == 2);

@@ -1,4 +1,4 @@
-// A network's sizes are bounded before memory is taken for them.
+// A network's size is checked before its memory is allocated.
 #include <doctest/doctest.h>
 
 #include "fer/error.h"

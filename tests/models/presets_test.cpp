@@ -1,4 +1,4 @@
-// Configurations: presets, the list of fields, and what is refused.
+// Configurations: presets, the list of fields, and errors.
 #include <set>
 
 #include "fer/models/fernet.h"

@@ -1,5 +1,5 @@
-// The values that the reference implementation gives every parameter and buffer, from their names alone
-// (FNV-1a and SplitMix64): the golden files of the models need not store any.
+// The values that the reference implementation gives every parameter and buffer. They follow from the names
+// alone (FNV-1a and SplitMix64), so the models' golden files need not store them.
 #pragma once
 
 #include <cmath>
@@ -27,7 +27,7 @@ inline std::vector<double> splitmix64_uniform(const std::string& name, std::int6
   return values;
 }
 
-/// Values of a rank-4 tensor in the order O x I x kh x kw (N x C x H x W), moved to O x kh x kw x I.
+/// Permutes the values of a rank-4 tensor from O x I x kh x kw (N x C x H x W) to O x kh x kw x I.
 inline std::vector<double> channels_moved_last(const std::vector<double>& values, const Shape& shape) {
   const std::int64_t n = shape[0], h = shape[1], w = shape[2], c = shape[3];
   std::vector<double> moved(values.size());
@@ -39,7 +39,7 @@ inline std::vector<double> channels_moved_last(const std::vector<double>& values
   return moved;
 }
 
-/// A float64 tensor of our layout from the reference's numbers of a name.
+/// A float64 tensor in fer's layout with the reference's numbers for a name.
 inline Tensor filled(const std::string& name, const Shape& shape, double scale = 1.0, double shift = 0.0) {
   std::vector<double> values = splitmix64_uniform(name, shape.numel());
   for (double& value : values) value = value * scale + shift;
@@ -59,7 +59,7 @@ inline Tensor reference_value(const std::string& key, const std::string& name, c
   return filled(key, shape, 0.1);
 }
 
-/// Fills a module as the reference does, keyed by salt + name.
+/// Fills a module as the reference does, with the key salt + name for each tensor.
 inline void fill_as_reference(Module& module, const std::string& salt) {
   std::set<std::string> prelus;
   for (const auto& [path, child] : module.named_modules()) {

@@ -1,4 +1,4 @@
-// A state dict of timm's layout goes to the right places of the attention module.
+// A state dict in timm's layout is loaded into the right parameters of the attention module.
 #include "fer/models/vit_weights.h"
 
 #include <doctest/doctest.h>

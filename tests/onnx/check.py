@@ -1,9 +1,9 @@
-"""Holds the ONNX export of the built program against its own predictions, in ONNX Runtime.
+"""Compares ONNX exports of the built program, run in ONNX Runtime, with the program's own predictions.
 
   python3 check.py FER WORK [PRESET...]
 
-Without presets: tiny and its variants, which between them use every switch of the model. A weight file in place of a
-preset is taken as it is. Exit code 77 without ONNX Runtime.
+Without presets: tiny and its variants, which together use every switch of the model. A weight file in place of a preset
+is used as it is. Exit code 77 without ONNX Runtime.
 """
 import json
 import pathlib
@@ -21,11 +21,11 @@ except ImportError as error:
 try:
     import onnx
 except ImportError:
-    onnx = None  # its checker is run where it is there
+    onnx = None  # its checker is optional
 try:
     import PIL
 except ImportError:
-    PIL = None  # what the example in docs/exporting.md reads its picture with
+    PIL = None  # the example in docs/exporting.md reads its picture with it
 
 from weight_files import draw_faces, fails, predict, randomise, read_safetensors, run, train, write_safetensors
 
@@ -74,10 +74,10 @@ def compare(name, fer, weights, work, files, pixels):
     scores, probabilities = session.run(None, {"image": pixels})
     alone = session.run(["probabilities"], {"image": pixels[:1]})[0]
     error = max(abs(probabilities - wanted).max(), abs(alone[0] - wanted[0]).max())
-    # Scores up to a constant, which the softmax takes away.
+    # Scores up to a constant, which the softmax removes.
     log = np.log(wanted)
     score_error = abs((scores - scores.mean(1, keepdims=True)) - (log - log.mean(1, keepdims=True))).max()
-    # Grey bytes: what a network that expects grey makes of a colour picture, and another does not.
+    # Grey bytes: a network that expects grey converts a colour picture to grey; another network does not.
     r, g, b = (pixels[..., c].astype(np.int64) for c in range(3))
     grey = ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)[..., None].repeat(3, 3)
     of_grey = session.run(["probabilities"], {"image": grey})[0]
@@ -90,7 +90,7 @@ def compare(name, fer, weights, work, files, pixels):
 
 
 def check_example(fer, work):
-    """The program of docs/exporting.md, as it stands there, on a colour picture that it has to resize."""
+    """Runs the program of docs/exporting.md, verbatim, on a colour picture that it has to resize."""
     run(fer, "faces", "--out", work / "large", "--identities", 1, "--per-identity", 1, "--size", 200)
     face = next((work / "large").glob("*/*.png"))
     shutil.copy(face, work / "face.png")

@@ -1,5 +1,4 @@
-"""What the checks against other tools share: a tiny network of the built program, its weights replaced by random ones,
-and drawn faces."""
+"""Helpers of the checks against other tools: a tiny network of the built program, its weights random; drawn faces."""
 import json
 import math
 import pathlib
@@ -22,14 +21,14 @@ def run(*command):
 
 
 def fails(*command):
-    """Exit code and message of a command that must not succeed."""
+    """Exit code and message of a command that must fail."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     assert done.returncode != 0, command
     return done.returncode, done.stderr
 
 
 def train(fer, folder, preset, flags=()):
-    """One step of training: a weight file with all that `fer train` writes into it."""
+    """Trains for one step: a weight file with everything that `fer train` writes."""
     run(fer, "train", "--preset", preset, "--run-dir", folder, "--train-identities", 5, "--test-identities", 1,
         "--faces-per-identity", 7, "--epochs", 1, "--max-steps", 1, "--batch-size", 4, "--landmark-epochs", 1,
         "--landmark-identities", 2, "--validation", 0.2, "--quiet", *flags)
@@ -37,7 +36,7 @@ def train(fer, folder, preset, flags=()):
 
 
 def read_safetensors(path):
-    """Header and values; float32 alone, which is what weights are."""
+    """Header and values; only float32, the type of weights."""
     data = pathlib.Path(path).read_bytes()
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8:8 + size])
@@ -62,7 +61,7 @@ def write_safetensors(path, metadata, values):
 
 
 def randomise(source, target, seed=1):
-    """Every value anew, so that no zero bias, unit variance or equal slope hides an error."""
+    """Replaces every value, so that no zero bias, unit variance or equal slope hides an error."""
     metadata, values = read_safetensors(source)
     metadata.pop("crc32", None)  # of the values before
     rng = np.random.default_rng(seed)
@@ -83,7 +82,7 @@ def randomise(source, target, seed=1):
 
 
 def read_png(path):
-    """H x W x 3 bytes of an 8-bit RGB picture without interlace, which is what `fer faces` writes."""
+    """H x W x 3 bytes of an 8-bit RGB PNG without interlace, the format that `fer faces` writes."""
     data = pathlib.Path(path).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     position, packed = 8, b""
@@ -125,7 +124,7 @@ def draw_faces(fer, folder, count=3):
 
 
 def normalised(pixels):
-    """What a network of fer is fed for bytes N x S x S x 3: N x 3 x S x S."""
+    """The input of a network of fer, N x 3 x S x S, for bytes N x S x S x 3."""
     return ((pixels.astype(np.float64) / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
 
 

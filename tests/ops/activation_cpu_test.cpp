@@ -1,4 +1,4 @@
-// The CPU's activations: how close the vectorised float functions come to double, the far ends, NaN, odd
+// The CPU's activations: accuracy of the vectorised float functions against double, extreme values, NaN, odd
 // sizes.
 #include <limits>
 

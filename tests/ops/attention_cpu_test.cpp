@@ -1,6 +1,6 @@
 // The CPU's tiled attention against the definition with whole rows of scores in double: ragged lengths (one,
-// primes, a tile and one more or less), head widths beyond every register block, scores far beyond exp's
-// range, and the same bits for any number of threads.
+// primes, a tile plus or minus one), head widths beyond every register block, scores far beyond exp's range,
+// and the same bits with any number of threads.
 #include <limits>
 
 #include "cpu_values.h"
@@ -105,7 +105,7 @@ TEST_CASE_TEMPLATE("cpu attention: forward and backward are those of whole score
       Attention a = Attention::inputs<T>(s, scale);
       a.run(s.heads);
       const Expected e = by_definition<T>(a, s.heads);
-      // A float score of thousands is known to 1e-4 only, and with it the ratio of two probabilities.
+      // A float score in the thousands has an error of 1e-4, and so does the ratio of two probabilities.
       const double limit = scale > 1 ? tolerance<T>(1e-11, 1e-3) : tolerance<T>(1e-13, 3e-6);
       CHECK(error(doubles<T>(a.y), e.y) < limit);
       CHECK(error(doubles<T>(a.log_sum_exp), e.log_sum_exp) < tolerance<T>(1e-14, 2e-6));

@@ -1,5 +1,5 @@
-// The CPU's batch norm against its formulas in double: odd sizes, means that dwarf the deviation, optional
-// outputs, threads.
+// The CPU's batch norm against its formulas in double: odd sizes, means much larger than the deviation,
+// optional outputs, threads.
 #include "fer/error.h"
 #include "tests/ops/cpu_values.h"
 
@@ -86,7 +86,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
       const double xhat = (x[i] - m.mean[k]) * inv_std[k];
       dx[i] = weight[k] * inv_std[k] * (dy[i] - dbias[k] / n - xhat * dweight[k] / n);
     }
-    // Two rows may have nearly nothing between them: inv_std magnifies the rounding of the mean.
+    // Two rows may be nearly equal: then inv_std magnifies the rounding of the mean.
     const double close = tolerance<T>(1e-11, c.rows == 2 ? 2e-5 : 2e-6);
     const Forward<T> got(c, eps);
     CHECK(error(doubles<T>(got.mean), m.mean) < close);
@@ -99,7 +99,7 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
     Tensor got_db = got_dw.clone(), none;
     cpu().batch_norm_backward(c.x, c.weight, c.bias, {}, got.mean, got.inv_std, c.dy, {}, got_dx, got_dw,
                               got_db, none);
-    // A single row has variance 0: its inv_std of 316 magnifies what rounding leaves of x - mean.
+    // A single row has variance 0: its inv_std of 316 magnifies the rounding error of x - mean.
     CHECK(error(doubles<T>(got_dx), dx) < (c.rows == 1 ? 1e3 : 1) * close);
     CHECK(error(doubles<T>(got_dw), dweight) < close);
     CHECK(error(doubles<T>(got_db), dbias) < close);
@@ -118,8 +118,8 @@ TEST_CASE_TEMPLATE("cpu batch norm in training, at odd sizes", T, float, double)
 }
 
 TEST_CASE("cpu batch norm keeps its digits where the mean dwarfs the deviation") {
-  // Column k has mean 1000 (1 + k) and deviation about 0.6: the naive sum of squares in float has no digit
-  // left.
+  // Column k has mean 1000 (1 + k) and deviation about 0.6: a naive sum of squares in float would have no
+  // correct digit.
   const NormCase c = make_case<float>({5000, 7}, 1000.0);
   const Moments m = moments(doubles<float>(c.x), c.rows, c.channels);
   const Forward<float> got(c, 0.0);
@@ -129,7 +129,7 @@ TEST_CASE("cpu batch norm keeps its digits where the mean dwarfs the deviation")
     CHECK(std::abs(mean[k] / m.mean[k] - 1) < 1e-7);
     CHECK(std::abs(inv_std[k] * std::sqrt(m.var[k]) - 1) < 1e-6);
   }
-  // And where the first row, about which the sums are taken, is an outlier.
+  // The same if the first row, by which the sums are shifted, is an outlier.
   NormCase outlier = make_case<float>({5000, 3});
   for (int k = 0; k < 3; ++k) outlier.x.mutable_data<float>()[k] = 1e5f;
   const Moments far = moments(doubles<float>(outlier.x), outlier.rows, outlier.channels);

@@ -53,7 +53,7 @@ OP_TEST("batch_norm: a shift of the input does not matter, not even a large one 
     const Variable x(Tensor::from({64, 5}, values).to(DType::float32).to(device));
     return batch_norm(x, one, zero, mean, var, 1.0, 1e-5).value();
   };
-  // The mean itself is kept in float32, so near 4096 to within 2.4e-4.
+  // The mean itself is stored in float32, so near 4096 its error is up to 2.4e-4.
   CHECK(difference(run(4096), run(0)) < 1e-3);
 }
 

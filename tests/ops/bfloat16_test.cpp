@@ -1,5 +1,5 @@
-// Data stored as bfloat16 on the devices that have it: an operation computes what it computes of the same
-// numbers in float32, and rounds its results once. Where that is literally so, the bits are compared.
+// Data stored as bfloat16, on the devices that support it: an operation computes the same as on equal numbers
+// in float32, and rounds its results once. If it rounds nothing else, the bits are compared.
 #include <functional>
 
 #include "fer/tensor/precision.h"
@@ -10,7 +10,7 @@ namespace {
 
 constexpr RandomKey key{7, fnv1a64("bfloat16_test"), 0};
 
-/// One run of an operation: in bfloat16, or in float32 on numbers that bfloat16 holds.
+/// One run of an operation: in bfloat16, or in float32 on numbers that are exact in bfloat16.
 class Run {
  public:
   Run(Device device, bool narrow) : device_(device), type_(narrow ? DType::bfloat16 : DType::float32) {}
@@ -24,7 +24,7 @@ class Run {
   /// y, and the gradients of all inputs in their order.
   std::vector<Tensor> results(const Variable& y) {
     CHECK(y.dtype() == type_);
-    // The same cotangent, in numbers that both types hold.
+    // The same upstream gradient, in numbers that are exact in both types.
     const Tensor dy = random_cotangent(y.value()).to(DType::bfloat16).to(type_);
     y.backward(dy);
     std::vector<Tensor> all = {y.value()};
@@ -55,7 +55,7 @@ using Operation = std::function<Variable(Run&)>;
 struct StorageCase {
   std::string name;
   Operation operation;
-  bool exact = true;  ///< nothing that it rounds is read again on the way to a result
+  bool exact = true;  ///< no rounded value is read again to compute a result
 };
 
 std::vector<StorageCase> storage_cases() {

@@ -1,5 +1,4 @@
-// What must hold for every operation on every device, checked on the cases that fer ships
-// (gradcheck_cases.h).
+// Properties of every operation on every device, checked on the cases that fer ships (gradcheck_cases.h).
 #include <omp.h>
 
 #include <fstream>
@@ -20,8 +19,7 @@ const std::vector<GradcheckCase>& cases() {
   return all;
 }
 
-/// The executor runs a thread of a kernel as a few hundred instructions: fewer elements, same coverage of
-/// code.
+/// The executor is slow, so cases have fewer elements there; they cover the same code.
 GradcheckOptions effort(Device device) {
   GradcheckOptions options;
   if (device == Device::simt) options.max_elements = 8;
@@ -45,7 +43,7 @@ Outcome differentiate(const GradcheckCase& c, Device device) {
   return differentiate(c, c.inputs(device));
 }
 
-/// Largest difference of two outcomes; infinite where one has a gradient that the other lacks.
+/// Largest difference of two outcomes; infinite if one has a gradient that the other lacks.
 double difference(const Outcome& a, const Outcome& b) {
   double worst = difference(a.y, b.y);
   for (std::size_t i = 0; i < a.gradients.size(); ++i) {
@@ -55,8 +53,7 @@ double difference(const Outcome& a, const Outcome& b) {
   return worst;
 }
 
-/// Fills the blocks that the allocator will hand out next with NaN, so that an element which is not written
-/// shows.
+/// Fills the blocks that the allocator will return next with NaN, so that unwritten elements show.
 void poison_free_memory(Device device) {
   std::vector<Tensor> blocks;
   for (std::int64_t bytes = 256; bytes <= 64 << 10; bytes += std::max<std::int64_t>(256, bytes / 8)) {
@@ -79,7 +76,7 @@ OP_TEST("every op: float32 agrees with float64") {
     CAPTURE(c.name);
     std::vector<Variable> doubles, floats;
     for (const Variable& input : c.inputs(device)) {
-      // Both start from values that float32 can hold.
+      // Both start from values that are exact in float32.
       const Tensor rounded = input.value().to(DType::float32);
       floats.emplace_back(rounded, input.requires_grad());
       doubles.emplace_back(rounded.to(DType::float64), input.requires_grad());

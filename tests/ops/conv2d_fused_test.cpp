@@ -1,5 +1,5 @@
 // conv2d_fused_forward: a convolution for inference, with border, bias, PReLU and residual in one call,
-// against the same composed of operations.
+// against the composition of single operations.
 #include "fer/tensor/device_runtime.h"
 #include "fer/tensor/precision.h"
 #include "tests/ops/op_test.h"
@@ -12,8 +12,8 @@ struct FusedCase {
   Conv2dOptions options;
 };
 
-/// From the landmark and image backbones, and odd ones: products, Winograd's tiles of both sizes, gathered
-/// rows, a picture's three channels, depthwise.
+/// Cases from the landmark and image backbones, and odd ones: products, Winograd's tiles of both sizes,
+/// gathered rows, a picture's three channels, depthwise.
 const std::vector<FusedCase>& fused_cases() {
   static const std::vector<FusedCase> all{
       {{2, 9, 7, 5}, {6, 1, 1, 5}, {1, 0, 1}},      {{1, 3, 3, 3}, {7, 1, 1, 3}, {1, 1, 1}},
@@ -26,7 +26,7 @@ const std::vector<FusedCase>& fused_cases() {
   return all;
 }
 
-/// x with a frame of `padding` pixels, each channel's value that of border.
+/// x with a frame of `padding` pixels of the values in `border`, one per channel.
 Variable framed(const Variable& x, const Variable& border, int padding) {
   if (padding == 0) return x;
   const auto strip = [&](std::int64_t h, std::int64_t w) {
@@ -102,7 +102,7 @@ OP_TEST("conv2d_fused: rounds in tf32 and bf16 as the operations do, a border's 
     Conv2dOptions bare = c.options;
     bare.padding = 0;
     const auto packed = backend(device).pack_conv2d(w.value(), c.options);
-    // From 0 on, the border has the alignment that pieces need; from 1 on, not.
+    // At offset 0 the border has the alignment that 16-byte accesses need; at offset 1 it does not.
     for (const auto& [precision, first] :
          {std::pair{Precision::tf32, 0}, {Precision::tf32, 1}, {Precision::bf16, 0}}) {
       CAPTURE(precision);

@@ -1,4 +1,4 @@
-// conv2d: every kernel against one definition in plain loops, and composed of itself.
+// conv2d: every kernel against one definition in plain loops, and against compositions of conv2d itself.
 #include "tests/ops/op_test.h"
 
 namespace fer::test {

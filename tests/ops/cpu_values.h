@@ -1,5 +1,5 @@
-// What the CPU's direct tests share: reproducible values, poisoned outputs, comparison, and running the same
-// body under several numbers of threads.
+// Helpers of the CPU's direct tests: reproducible values, poisoned outputs, comparisons, and running the same
+// body with several numbers of threads.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@ inline Backend& cpu() {
   return backend(Device::cpu);
 }
 
-/// Uniform in [-scale, scale), the same for float and double up to rounding; `name` keys the sequence.
+/// Uniform in [-scale, scale), equal for float and double up to rounding. `name` selects the sequence.
 template <typename T>
 Tensor random(const Shape& shape, const char* name, double scale = 1.0) {
   Random rng({11, fnv1a64(name), 0});
@@ -29,7 +29,7 @@ Tensor random(const Shape& shape, const char* name, double scale = 1.0) {
   return Tensor::from<T>(shape, values);
 }
 
-/// An output that shows what was not overwritten.
+/// An output in which elements that were not overwritten show.
 inline Tensor poisoned(const Shape& shape, DType dtype) {
   return Tensor::full(shape, -123456.0, dtype);
 }
@@ -40,7 +40,7 @@ std::vector<double> doubles(const Tensor& t) {
   return {values.begin(), values.end()};
 }
 
-/// max |a - b| / max(1, max |b|), and infinity where either has a NaN.
+/// max |a - b| / max(1, max |b|); infinity if either has a NaN.
 inline double error(const std::vector<double>& got, const std::vector<double>& expected) {
   REQUIRE(got.size() == expected.size());
   double worst = 0, scale = 1;
@@ -57,7 +57,7 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
   return a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
-/// Runs `body`, which returns tensors, with 1 thread and with others, and checks that all bits agree.
+/// Runs `body`, which returns tensors, with 1 thread and with several, and checks that all bits agree.
 template <typename Body>
 void check_any_threads(const Body& body) {
   const int before = omp_get_max_threads();

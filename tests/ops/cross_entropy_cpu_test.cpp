@@ -1,5 +1,5 @@
 // The CPU's classification losses: scores far beyond exp's range, targets that do not sum to one, entropies
-// of nearly certain predictions, and what labels are refused.
+// of nearly certain predictions, and invalid labels.
 #include <functional>
 #include <limits>
 

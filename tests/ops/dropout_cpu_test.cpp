@@ -1,4 +1,4 @@
-// The CPU's dropout against its rule, one counter at a time, and the statistics that a mask must have.
+// The CPU's dropout against its rule, one counter at a time, and the statistics of masks.
 #include <limits>
 
 #include "cpu_values.h"

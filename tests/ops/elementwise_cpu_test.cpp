@@ -1,5 +1,5 @@
-// The CPU's broadcasting and its reverse against loops over indices, for every way in which dimensions can
-// merge; in place; large enough for several blocks and threads.
+// The CPU's broadcasting and its gradient, against loops over indices: every way in which dimensions can
+// merge, in place, and large enough for several blocks and threads.
 #include "fer/error.h"
 #include "tests/ops/cpu_values.h"
 

@@ -66,7 +66,7 @@ TEST_CASE_TEMPLATE("cpu heatmap: product and its gradients, any number of channe
         CHECK(error(doubles<T>(df_lm), edf_lm) < limit);
         CHECK(error(doubles<T>(df_img), edf_img) < limit);
 
-        // Either gradient alone is the same one; a frozen landmark net asks for df_img only.
+        // Each gradient is the same if computed alone; a frozen landmark network requests only df_img.
         Tensor none, again = poisoned(f_img.shape(), f_lm.dtype());
         cpu().heatmap_product_backward(f_lm, f_img, heat, argmax, kind, dy, none, again);
         CHECK(same_bits(again, df_img));

@@ -1,5 +1,5 @@
 // The CPU's image preprocessing: order of flip, normalisation and erasing, grey images, and rectangles that
-// leave the image.
+// extend beyond the image.
 #include "cpu_values.h"
 
 namespace fer::testing {

@@ -1,4 +1,4 @@
-// Gradients that are written over dy: the same, to the last bit, as where somebody else reads dy.
+// Gradients that overwrite dy are bit for bit the same as if dy is also read elsewhere and must be kept.
 #include <functional>
 
 #include "tests/ops/op_test.h"

@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("cpu layer norm forward and backward, at odd sizes", T, float
         dx[i * channels + c] = s * (pdy[c] * vw[c] - g_mean - (px[c] - m) * s * product_mean);
       }
     }
-    // Rows of two elements may have nearly none between them: inv_std up to 316 magnifies rounding.
+    // The elements of a row of two may be nearly equal: then inv_std, up to 316, magnifies rounding.
     const double close = tolerance<T>(1e-11, channels < 5 ? 2e-5 : 2e-6);
     const Forward<T> got(x, weight, bias);
     CHECK(error(doubles<T>(got.mean), mean) < close);

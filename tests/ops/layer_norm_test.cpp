@@ -35,7 +35,7 @@ OP_TEST("layer_norm: one channel is its bias, with no gradient to x") {
     Variable x = make({3, 1}, {1.1, 5.3, -2.7});
     const Variable y = layer_norm(x, make({1}, {1.3}), make({1}, {7}), 1e-6);
     check_values(y.value(), {3, 1}, {7, 7, 7});
-    // Any rounding left over would come out a thousandfold: 1 / sqrt(eps).
+    // Any rounding error would be magnified a thousandfold: 1 / sqrt(eps).
     y.backward(make({3, 1}, {0.7, 2.1, 3.3}).value());
     check_values(x.grad(), {3, 1}, {0, 0, 0});
   }
@@ -52,7 +52,7 @@ OP_TEST("layer_norm: a large common shift in float32") {
     return layer_norm(Variable(Tensor::from({1, 48}, shifted).to(DType::float32).to(device)), one, zero, 1e-6)
         .value();
   };
-  // The mean itself is kept in float32, so near 4096 to within 2.4e-4.
+  // The mean itself is stored in float32, so near 4096 its error is up to 2.4e-4.
   CHECK(difference(run(4096), run(0)) < 2e-3);
 }
 

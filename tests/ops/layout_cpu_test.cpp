@@ -92,7 +92,7 @@ TEST_CASE("cpu slice takes, and paste puts back, a range of any dimension") {
           part.set(dim, length);
           Tensor y = Tensor::full(part, 0, dtype);
           cpu().slice(x, dim, start, y);
-          // Put together again from what is before, the slice, and what is after.
+          // Reassembled from the part before, the slice, and the part after.
           Tensor whole = Tensor::full(shape, 0, dtype);
           part.set(dim, start);
           Tensor before = Tensor::empty(part, dtype);
@@ -123,16 +123,16 @@ TEST_CASE("cpu layout: what would corrupt memory is refused") {
   Tensor y = Tensor::zeros({2, 3}), turned = Tensor::zeros({3, 2}),
          other = Tensor::zeros({3, 2}, DType::int32);
   CHECK_THROWS_WITH_AS(cpu().permute(x, std::array{1, 0}, y),
-                       "[permute] float32 (2, 3) is no such permutation of float32 (2, 3)", ShapeError);
+                       "[permute] float32 (2, 3) is not such a permutation of float32 (2, 3)", ShapeError);
   CHECK_THROWS_WITH_AS(cpu().permute(x, std::array{1, 1}, turned),
-                       "[permute] float32 (3, 2) is no such permutation of float32 (2, 3)", ShapeError);
+                       "[permute] float32 (3, 2) is not such a permutation of float32 (2, 3)", ShapeError);
   CHECK_THROWS_WITH_AS(cpu().permute(x, std::array{1, 0}, other),
-                       "[permute] int32 (3, 2) is no such permutation of float32 (2, 3)", ShapeError);
+                       "[permute] int32 (3, 2) is not such a permutation of float32 (2, 3)", ShapeError);
   CHECK_THROWS_WITH_AS(cpu().slice(x, 1, 1, y),
-                       "[slice] float32 (2, 3) is no part of float32 (2, 3) along dimension 1 from 1",
+                       "[slice] float32 (2, 3) is not a part of float32 (2, 3) along dimension 1 from 1",
                        ShapeError);
   CHECK_THROWS_WITH_AS(cpu().paste(x, 2, 0, y),
-                       "[paste] float32 (2, 3) is no part of float32 (2, 3) along dimension 2 from 0",
+                       "[paste] float32 (2, 3) is not a part of float32 (2, 3) along dimension 2 from 0",
                        ShapeError);
 }
 

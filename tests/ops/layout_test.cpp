@@ -58,9 +58,9 @@ OP_TEST("layout: errors") {
   CHECK_MESSAGE_OF(reshape(x, {4, 2}), ShapeError, "cannot reshape (2, 3) to (4, 2)");
   CHECK_MESSAGE_OF(reshape(x, {4, -1}), ShapeError, "cannot reshape (2, 3) to (4, -1)");
   CHECK_MESSAGE_OF(permute(x, {0, 0}), ShapeError,
-                   "[permute] order (0, 0) is no permutation of the 2 dimensions of shape (2, 3)");
+                   "[permute] order (0, 0) is not a permutation of the 2 dimensions of shape (2, 3)");
   CHECK_MESSAGE_OF(permute(x, {}), ShapeError,
-                   "[permute] order () is no permutation of the 2 dimensions of shape (2, 3)");
+                   "[permute] order () is not a permutation of the 2 dimensions of shape (2, 3)");
   CHECK_MESSAGE_OF(transpose(counted({3}, device)), ShapeError,
                    "[transpose] x needs at least 2 dimensions, got shape (3)");
   CHECK_MESSAGE_OF(concat({}, 0), ShapeError, "[concat] needs at least one part");

@@ -1,12 +1,12 @@
-// cuBLAS and cuDNN as oracle of the kernels of device cuda, and the other way round. Without a GPU: that what
-// is built in finds its libraries.
+// Compares the kernels of device cuda with cuBLAS and cuDNN. Without a GPU, checks only that the build finds
+// its libraries.
 #include "fer/tensor/device_runtime.h"
 #include "tests/ops/op_test.h"
 
 namespace fer::test {
 namespace {
 
-/// Whether there is a GPU with libraries; if not, the skip is said.
+/// Whether there is a GPU with the libraries; if not, prints that the test is skipped.
 bool library_on_gpu() {
   std::string reason;
   if (is_available(Device::cuda, &reason) && has_math_library(&reason)) return true;
@@ -21,7 +21,7 @@ Tensor random(const Shape& shape, DType dtype, std::uint64_t seed) {
   return Tensor::from<double>(shape, values).to(dtype).to(Device::cuda);
 }
 
-/// compute(y) fills y; by both, and the results agree.
+/// compute(y) fills y. Runs it with both and checks that the results agree.
 void check_both(const char* what, const Shape& shape, DType dtype,
                 const std::function<void(Tensor&)>& compute) {
   CAPTURE(what);

@@ -1,5 +1,5 @@
-// The CPU's NeAA: which sample is the anchor, the losses against sums written out, the linear neutral loss
-// against all pairs near and far from the origin, and gradients by central differences.
+// The CPU's NeAA: the choice of anchors, the losses against explicit sums, the linear-time neutral loss
+// against the sum over all pairs near and far from the origin, and gradients by central differences.
 #include <functional>
 
 #include "cpu_values.h"
@@ -146,8 +146,8 @@ TEST_CASE_TEMPLATE("cpu neutral loss: the linear form is the sum over pairs", T,
 }
 
 TEST_CASE_TEMPLATE("cpu neutral loss: moving all features far away changes nothing", T, float, double) {
-  // Steps of 2^-4 beside 2^18 are exact in float: the distances are the same numbers, so the losses should
-  // be.
+  // Steps of 2^-4 around 2^18 are exact in float. The distances are the same numbers, so the losses must be,
+  // too.
   std::vector<T> near, far;
   for (int i = 0; i < 9 * 6; ++i) {
     const T value = static_cast<T>(philox_word({1, 2, 3}, i) % 8) / 16;

@@ -5,8 +5,7 @@ namespace fer::test {
 namespace {
 
 OP_TEST("anchor_loss: by hand; the least entropy is the anchor, and gradients reach it") {
-  // Class 0: samples 0, 2 and 3, of which 2 is the surest. Class 1: sample 1, its own anchor. Class 2:
-  // absent.
+  // Class 0: samples 0, 2 and 3; 2 is the most confident. Class 1: sample 1, its own anchor. Class 2: absent.
   const Tensor scores = Tensor::from<double>({4, 3}, {1, 0, 0, 0, 5, 0, 9, 0, 0, 2, 0, 0}, device);
   const Tensor classes = labels({0, 1, 0, 0}, device);
   Variable f = leaf({4, 2}, {1, 0, 7, 7, 3, 0, 3, 6}, device);

@@ -1,12 +1,10 @@
 // Tests of operations. To add one for an op `name`:
-//   1. give it cases in src/autograd/gradcheck_cases_*.cpp. That alone checks, on every device: its gradients
-//   against
-//      central differences, float32 against float64, each gradient asked for alone, saved tensors, threads,
-//      and outputs written in full (tests/ops/cases_test.cpp, which fails as long as an op of ops.h has no
-//      case);
-//   2. write tests/ops/name_test.cpp: values worked out by hand, the composed form as oracle if there is one,
-//   and the
-//      exact messages for wrong shapes. OP_TEST runs its body on every device.
+//   1. Add cases in src/autograd/gradcheck_cases_*.cpp. They alone check, on every device: gradients against
+//      central differences, float32 against float64, each gradient requested alone, saved tensors, threads,
+//      and that outputs are written completely (tests/ops/cases_test.cpp, which fails if an op of ops.h has no
+//      case).
+//   2. Write tests/ops/name_test.cpp: values worked out by hand, the composed form as an oracle if there is
+//      one, and the exact messages for wrong shapes. OP_TEST runs its body on every device.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -35,7 +33,7 @@ inline std::vector<double> numbers(const Tensor& x) {
   return x.to(Device::cpu).to(DType::float64).to_vector<double>();
 }
 
-/// max |a - b| / max(1, max |b|): the measure of the golden files. Infinite if shapes or finiteness differ.
+/// max |a - b| / max(1, max |b|), the measure of the golden files. Infinite if shapes or finiteness differ.
 inline double difference(const Tensor& a, const Tensor& b) {
   if (!(a.shape() == b.shape())) return INFINITY;
   const std::vector<double> x = numbers(a), y = numbers(b);
@@ -65,7 +63,7 @@ inline void check_values(const Tensor& x, const Shape& shape, const std::vector<
   }
 }
 
-/// A cotangent for y with values in [-1, 1).
+/// An upstream gradient for y with values in [-1, 1).
 inline Tensor random_cotangent(const Tensor& y) {
   Random random({7, fnv1a64("op_test.cotangent"), 0});
   std::vector<double> values(static_cast<std::size_t>(y.numel()));
@@ -73,7 +71,7 @@ inline Tensor random_cotangent(const Tensor& y) {
   return Tensor::from(y.shape(), values).to(y.dtype()).to(y.device());
 }
 
-/// Checks that f and its oracle agree on `inputs`, values and gradients.
+/// Checks that f and its oracle agree on `inputs`, in values and gradients.
 inline void check_equivalent(const DifferentiableFunction& f, const DifferentiableFunction& oracle,
                              std::vector<Variable> inputs, double tolerance = 1e-12) {
   const auto run = [&](const DifferentiableFunction& function) {

@@ -1,5 +1,5 @@
-// The CPU's optimizers against their formulas, one double at a time, over several steps and many parameters
-// at once.
+// The CPU's optimizers against their formulas, evaluated element by element in double, over several steps and
+// many parameters at once.
 #include <limits>
 
 #include "cpu_values.h"
@@ -7,7 +7,7 @@
 namespace fer::testing {
 namespace {
 
-// Lengths around a vector and around the chunks that threads take.
+// Lengths around a vector and around the chunks of threads.
 const std::int64_t kLengths[] = {1, 0, 3, 7, 8, 17, 16384, 16385, 40000};
 
 template <typename T>

@@ -1,9 +1,9 @@
-// Products and convolutions in tf32 and bf16, against float64 on the CPU. The bounds are derived: with e the
-// rounding of an operand, u = 2^-23 the error of one float32 addition (an accumulator may truncate) and K
-// terms,
+// Products and convolutions in tf32 and bf16, against float64 on the CPU. With e the rounding error of an
+// operand, u = 2^-23 the error of one float32 addition (an accumulator may truncate) and K terms, the bounds
+// are
 //   |y - sum a b|               <= ((1 + e)^2 - 1 + K u) sum |a| |b|
-//   |y - sum round(a) round(b)| <= K u sum |a| |b|           the rounding is the one promised, and the only
-//   one
+//   |y - sum round(a) round(b)| <= K u sum |a| |b|
+// The second shows that operands are rounded as documented, and nothing else is.
 #include <bit>
 #include <functional>
 
@@ -39,7 +39,7 @@ Tensor mapped(const Tensor& x, F f) {
   return Tensor::from(x.shape(), values);
 }
 
-/// Checks `product` on the device, for each precision, against itself in float64 on the CPU.
+/// Checks `product` on the device, in each precision, against the same in float64 on the CPU.
 void check_product(Device device, const Product& product, const Shape& shape_a, const Shape& shape_b,
                    double terms) {
   CAPTURE(shape_a);
@@ -91,8 +91,8 @@ void check_matmul(Device device, std::int64_t batches, std::int64_t m, std::int6
   }
 }
 
-/// A device with tensor cores, or their emulation, whose kernels round as is promised here. cuBLAS and cuDNN
-/// round in ways of their own.
+/// A device with tensor cores, or their emulation, whose kernels round as described above. cuBLAS and cuDNN
+/// may round differently.
 bool has_precisions(Device device) {
   return device != Device::cpu && math_mode(device) == MathMode::native;
 }
@@ -223,7 +223,7 @@ OP_TEST("precision: what follows a product is done to its float32 sums") {
       on.linear_fused_forward(x, w, epilogue, y);
       CHECK(difference(y, wanted) < 1e-6);
       CHECK(epilogue.before_gelu.to_vector<float>() == sum.to_vector<float>());
-      // The gradient of the bias is of dy as it is, not as a product may round it.
+      // The gradient of the bias uses dy itself, not dy rounded for a product.
       Tensor dw = Tensor::empty_like(w), db = Tensor::empty_like(bias), sums = Tensor::empty_like(bias);
       on.linear_backward_weight(x, residual, dw, db);
       on.sum_to(residual, sums);

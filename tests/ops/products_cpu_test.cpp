@@ -1,5 +1,5 @@
 // The CPU's products and convolutions against loops written from their definitions, summed in double: ragged
-// sizes (1, primes, a tile and one more or less), every transpose, stride, padding and group, in float32 and
+// sizes (1, primes, a tile plus or minus one), every transpose, stride, padding and group, in float32 and
 // float64, and the same bits with one and with two threads.
 #include <doctest/doctest.h>
 #include <omp.h>
@@ -47,7 +47,7 @@ Values values(const Tensor& t) {
   return v;
 }
 
-// An output full of nonsense, so that what is not overwritten shows.
+// An output filled with poison, so that unwritten elements show.
 Tensor poisoned(const Shape& shape, DType dtype) {
   return Tensor::full(shape, 1e30, dtype);
 }
@@ -243,7 +243,7 @@ void check_depthwise(const ConvCase& c) {
   });
 }
 
-// The largest errors of an approximation and of the direct float32 convolution, against float64, one pass.
+// The largest errors of an approximation and of the direct float32 convolution, against float64, in one pass.
 struct Errors {
   double winograd, direct;
 };
@@ -260,7 +260,7 @@ Errors errors(std::int64_t size, const Winograd& winograd, const Direct& direct)
 }
 
 // Winograd's three passes with tiles of m on one layer, with activations and gradients of about unit size and
-// weights as they are initialised.
+// freshly initialised weights.
 void check_winograd_accuracy(int m, std::int64_t n, std::int64_t size, std::int64_t in, std::int64_t out) {
   const fer::detail::ConvShape s{n, size, size, in, size, size, out, 3, 3, 1, 1, 1};
   REQUIRE(fer::detail::winograd_tile(s) != 0);  // a layer that really runs this way

@@ -1,5 +1,5 @@
-// resize_images: values worked out by hand, agreement with the resize of pictures, and the messages for what
-// does not fit. Pictures of Pillow are in tests/data/image_test.cpp.
+// resize_images: values worked out by hand, agreement with the resizing of pictures, and messages for wrong
+// shapes. tests/data/image_test.cpp compares with Pillow.
 #include "tests/ops/op_test.h"
 
 namespace fer {
@@ -14,7 +14,8 @@ Tensor resized(const Shape& from, const std::vector<std::uint8_t>& bytes, const 
 }
 
 OP_TEST("resize_images: halves by the triangle's weights, doubles by its quarters") {
-  // The support of a halving is two pixels to each side; at the border it is cut and weighed anew.
+  // When halving, the support is two pixels on each side; at the border it is cut and the weights
+  // renormalised.
   check_values(resized({1, 1, 4, 1}, {0, 70, 140, 210}, {1, 1, 2, 1}, device), {1, 1, 2, 1}, {50, 160});
   check_values(resized({1, 1, 2, 1}, {0, 100}, {1, 1, 4, 1}, device), {1, 1, 4, 1}, {0, 25, 75, 100});
   check_values(resized({1, 2, 1, 1}, {0, 100}, {1, 4, 1, 1}, device), {1, 4, 1, 1}, {0, 25, 75, 100});

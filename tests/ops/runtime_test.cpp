@@ -1,5 +1,4 @@
-// Graphs, events and uploads of the devices that have a queue: cuda, and simt in its
-// place.
+// Graphs, events and uploads on the devices with a queue: cuda, or else simt.
 #include <numeric>
 
 #include "fer/tensor/uploader.h"

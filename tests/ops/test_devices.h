@@ -1,6 +1,6 @@
-// The devices that tests run on: all of this build and machine, or those that FER_TEST_DEVICES lists
-// ("cpu,simt"). One that is not available is skipped, and the skip is said; one that was asked for must be
-// there. FER_TEST_MATH=library: products and convolutions of cuda are cuBLAS's and cuDNN's.
+// The devices that tests run on: all that this build and machine have, with a note about the others, or those
+// that FER_TEST_DEVICES lists ("cpu,simt"), which must then be available. FER_TEST_MATH=library: the device
+// cuda uses cuBLAS and cuDNN for products and convolutions.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -22,7 +22,7 @@ inline const std::vector<Device>& test_devices() {
     if (const char* wanted = std::getenv("FER_TEST_DEVICES")) {
       std::istringstream names(wanted);
       for (std::string name; std::getline(names, name, ',');) found.push_back(parse_device(name));
-      for (Device device : found) backend(device);  // throws where there is none
+      for (Device device : found) backend(device);  // throws if it is not available
       if (const char* math = std::getenv("FER_TEST_MATH")) set_math_mode(Device::cuda, parse_math_mode(math));
       return found;
     }
@@ -39,7 +39,7 @@ inline const std::vector<Device>& test_devices() {
   return devices;
 }
 
-/// Sets who multiplies on a device for a scope.
+/// Sets whose products and convolutions a device uses, for a scope.
 class MathModeScope {
  public:
   MathModeScope(Device device, MathMode scoped) : device_(device), saved_(math_mode(device)) {
@@ -59,7 +59,7 @@ class MathModeScope {
 #define FER_JOIN_(a, b) a##b
 #define FER_JOIN(a, b) FER_JOIN_(a, b)
 
-/// OP_TEST("title") { ... device ... }: the body runs once a device.
+/// OP_TEST("title") { ... device ... }: the body runs once per device.
 #define OP_TEST(title) FER_OP_TEST(FER_JOIN(fer_op_test_, __COUNTER__), title)
 #define FER_OP_TEST(function, title)                       \
   static void function(fer::Device device);                \

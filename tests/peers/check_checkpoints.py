@@ -1,9 +1,9 @@
-"""Checkpoints as people publish them, written by PyTorch in both of its formats and read by the built program.
+"""The built program reads checkpoints as people publish them, written by PyTorch in both of its formats.
 
   python3 check_checkpoints.py FER WORK
 
-Beside the weights lies an object of every kind that programs leave in checkpoints. Each file must give the same
-tensors, and name what is inert. Exit code 77 without PyTorch and NumPy.
+The checkpoints also contain objects of every kind that programs leave in them. Each file must give the same tensors,
+and the program must name the inert objects. Exit code 77 without PyTorch and NumPy.
 """
 import argparse
 import collections
@@ -79,7 +79,7 @@ def network():
 
 
 def beside(net):
-    """Objects that lie beside weights, and a name that the report must have (none: a plain value)."""
+    """Objects found beside weights, each with a name that must be in the report (none: a plain value)."""
     optimizer = torch.optim.Adam(net.parameters())
     for p in net.parameters():
         p.grad = torch.zeros_like(p)
@@ -209,7 +209,7 @@ class Checker:
         return report
 
     def save(self, value, name, **options):
-        """The value in both formats, each by several protocols."""
+        """Saves the value in both formats, with several protocols each."""
         for kind, zipped in (("zip", True), ("legacy", False)):
             for protocol in (2, 5) if zipped else (2, 4):
                 path = self.work / f"{name}_{kind}_{protocol}.pth"
@@ -267,7 +267,7 @@ def check_numpy(checker):
         data = pickle.dumps({"model": arrays, "__author__": "someone"}, protocol=protocol)
         path.write_bytes(data)
         assert checker.check(path, expected)["format"] == "Python pickle"
-        if protocol < 4:  # names are lines there, so NumPy's other generation is a matter of replacing them
+        if protocol < 4:  # names are lines there, so replacing them gives the names of the other NumPy version
             for old, new in ((b"numpy._core.", b"numpy.core."), (b"numpy.core.", b"numpy._core.")):
                 path.write_bytes(data.replace(old, new))
                 checker.check(path, expected)
@@ -283,7 +283,7 @@ def check_refused(checker, net):
 
 
 class Runs:
-    """What pickle would execute when it is loaded."""
+    """An object that makes pickle run a command when it is loaded."""
     def __init__(self, proof):
         self.proof = proof
 

@@ -1,8 +1,8 @@
-"""Tensors shared by DLPack with NumPy and PyTorch, in both directions: the same memory, values, types and lifetimes.
+"""Tensors shared with NumPy and PyTorch through DLPack, in both directions: memory, values, types and lifetimes.
 
 usage: check_dlpack.py BRIDGE   (the shared library of tests/dlpack/bridge.cpp)
 
-Exit code 77 where neither of the two is installed.
+Exit code 77 if neither of the two is installed.
 """
 import ctypes
 import gc
@@ -32,10 +32,10 @@ bridge.bridge_fill.argtypes = [ctypes.c_void_p, ctypes.c_double]
 
 
 class FerTensor:
-    """A tensor of fer, as NumPy and PyTorch see it."""
+    """A tensor of fer that NumPy and PyTorch can import."""
 
     def __init__(self, array, version=None):
-        """Of an array's memory, through the structure of `version` (None: the one before 1.0)."""
+        """A tensor on an array's memory, through DLPack's structure of `version` (None: the one before 1.0)."""
         capsule = array.__dlpack__(max_version=version) if version else array.__dlpack__()
         kind = VERSIONED if api.PyCapsule_IsValid(capsule, VERSIONED) else PLAIN
         pointer = api.PyCapsule_GetPointer(capsule, kind)
@@ -81,11 +81,11 @@ def refused(make, message):
 
 
 def goes_round(library, array, address, equal, back):
-    """array -> fer -> array: one memory, and it lives until the last of them has gone."""
+    """array -> fer -> array: they share memory, which lives as long as the last of them."""
     for version in [(1, 0), None]:
         try:
             held = FerTensor(array, version)
-        except TypeError:  # of a library that knows no versions
+        except TypeError:  # the library does not know versions
             continue
         returned = back(held)
         check(address(returned) == address(array), f"{library}: the memory was copied")

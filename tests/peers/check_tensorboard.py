@@ -1,4 +1,4 @@
-"""Reads the event files of the built program with TensorBoard itself.
+"""Reads event files of the built program with TensorBoard.
 
   python3 check_tensorboard.py FER WORK
 
@@ -54,14 +54,14 @@ def main():
         "--landmark-batch-size", "14", "--validation", "0.25", "--tensorboard", "--quiet")
     lines = [json.loads(l) for l in (folder / "metrics.jsonl").read_text().splitlines()]
 
-    # What training wrote: a folder for the expressions, one below it for each backbone's own training.
+    # Files written by training: one folder for the expressions, with a subfolder for each backbone's own training.
     live, _ = scalars(folder / "tensorboard")
     check_against_log(live, lines, "", "")
     for stage in ("landmarks", "image"):
         below, _ = scalars(folder / "tensorboard" / stage)
         check_against_log(below, lines, stage, f"{stage}/")
 
-    # What fer report writes afterwards: both in one file.
+    # The file that fer report writes afterwards: both in one file.
     run(fer, "report", folder, "--tensorboard", work / "events")
     later, events = scalars(work / "events/run")
     check_against_log(later, lines, "", "")
@@ -71,7 +71,7 @@ def main():
     times = [e.wall_time for e in events.Scalars("train/loss")]
     assert times == sorted(times) and times[0] > 1.5e9, times
 
-    # And the program as a user starts it.
+    # The TensorBoard program, as a user starts it.
     inspected = run(sys.executable, "-m", "tensorboard.main", "--inspect", "--logdir", work / "events")
     assert "train/loss" in inspected and "validation/accuracy" in inspected, inspected
     print("tensorboard --inspect lists the tags")

@@ -1,8 +1,8 @@
-"""Starts the attention blocks in vision transformers of timm's, made at random and saved by PyTorch.
+"""Initialises the attention blocks from timm's vision transformers, which have random weights and are saved by PyTorch.
 
   python3 check_timm.py FER WORK
 
-The names and shapes are timm's own, so a change on either side shows here. Exit code 77 without timm.
+Names and shapes come from timm itself, so a change on either side shows here. Exit code 77 without timm.
 """
 import json
 import pathlib
@@ -34,7 +34,7 @@ def read_safetensors(path):
 
 
 def train(fer, folder, checkpoint):
-    """One step with a learning rate of nothing: the weights that come out are those that went in."""
+    """Trains one step with a learning rate of 0: the weights do not change."""
     result = subprocess.run([fer, "train", "--preset", "tiny", "--vit", checkpoint, "--run-dir", folder, "--lr", "1e-30",
                              "--max-steps", "1", "--epochs", "1", "--batch-size", "2", "--train-identities", "2",
                              "--test-identities", "1", "--faces-per-identity", "7", "--landmark-epochs", "1",
@@ -77,16 +77,16 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     torch.manual_seed(1)
-    # timm's present ViTs have biases and heads of 64; this one is small enough for a test.
+    # timm's current ViTs have biases and heads of 64; this one is small enough for a test.
     check(fer, work, "modern", VisionTransformer(img_size=224, patch_size=16, embed_dim=128, depth=2, num_heads=2,
                                                  mlp_ratio=4, num_classes=10), 2, 1)
     # The first vit_small: 768 wide, 8 heads, MLP ratio 3, no biases, scores over sqrt(768). One block of its eight.
     check(fer, work, "first_small", VisionTransformer(img_size=224, patch_size=16, embed_dim=768, depth=1, num_heads=8,
                                                       mlp_ratio=3, qkv_bias=False, num_classes=10), 8, 8 ** -0.5)
-    # Another grid: its positions start fresh.
+    # Another grid: its position embedding is initialised from scratch.
     check(fer, work, "other_grid", VisionTransformer(img_size=64, patch_size=16, embed_dim=64, depth=1, num_heads=1,
                                                      mlp_ratio=2, num_classes=10), 1, 1)
-    # The published layout, as timm itself makes it today (never trained here, nothing is downloaded).
+    # The published layout, as timm creates it today, with random weights (nothing is downloaded).
     names = set(timm.create_model("vit_small_patch16_224", pretrained=False).state_dict())
     assert {"cls_token", "pos_embed", "blocks.0.attn.qkv.bias", "norm.weight"} <= names
 

@@ -1,4 +1,4 @@
-// Ticks, curves, confusion matrices and sheets: what they show, and that nothing lies on top of anything.
+// Ticks, curves, confusion matrices and sheets: what they show, and that nothing overlaps.
 #include "fer/report/charts.h"
 
 #include <doctest/doctest.h>
@@ -97,7 +97,7 @@ TEST_CASE("curves: labels do not overlap, gaps stay gaps") {
   chart.percent = false;
   chart.log_y = true;
   check_no_overlap(fer::draw_chart(chart));
-  // Two lines a series because of the gap, and one in the legend.
+  // Two lines per series because of the gap, and one in the legend.
   const std::string svg = fer::draw_chart(chart).svg("x");
   const std::regex line("class=\"line s0\"");
   CHECK(std::distance(std::sregex_iterator(svg.begin(), svg.end(), line), std::sregex_iterator()) == 3);

@@ -1,4 +1,4 @@
-// Drawings as SVG and pixels, and what text becomes in them.
+// Drawings as SVG and pixels, and the escaping of text.
 #include "fer/report/drawing.h"
 
 #include <doctest/doctest.h>

@@ -10,7 +10,7 @@
 
 namespace {
 
-/// `clusters` clouds of `each` points in `dim` dimensions, far apart beside their width.
+/// `clusters` clouds of `each` points in `dim` dimensions, much farther apart than they are wide.
 fer::Tensor clouds(std::int64_t clusters, std::int64_t each, std::int64_t dim) {
   fer::Random random({3, fer::fnv1a64("clouds"), 0});
   std::vector<float> values;
@@ -51,7 +51,7 @@ TEST_CASE("t-SNE keeps clusters apart, and the same rows give the same picture")
   const auto distance = [&](std::size_t i, std::size_t j) {
     return std::hypot(e.points[i].first - e.points[j].first, e.points[i].second - e.points[j].second);
   };
-  // The nearest neighbour of every point is of its own cluster.
+  // The nearest neighbour of every point is in its own cluster.
   for (std::size_t i = 0; i < 60; ++i) {
     std::size_t nearest = i == 0 ? 1 : 0;
     for (std::size_t j = 0; j < 60; ++j) {

@@ -22,8 +22,8 @@ Tensor noise(const fer::Shape& shape, std::uint64_t index) {
   return Tensor::from<float>(shape, values);
 }
 
-/// The map that central differences of `score` at `features` (1 x h x w x C) give. A channel's weight is the
-/// mean of its slopes over the pixels, so all pixels of a channel are moved together.
+/// The map from central differences of `score` at `features` (1 x h x w x C). A channel's weight is the mean
+/// of its slopes over the pixels, so all pixels of a channel are moved together.
 std::vector<double> cam_by_differences(const Tensor& features,
                                        const std::function<double(const Tensor&)>& score, float step) {
   const auto channels = static_cast<std::size_t>(features.dim(3));
@@ -115,7 +115,7 @@ TEST_CASE("every layer can be asked, in batches too, and parameters keep no grad
       CHECK(both[1].values[i] == doctest::Approx(second[0].values[i]).epsilon(1e-3));
     }
   }
-  // One map under two names; f_img comes from the prepared backbone, whose norms are folded.
+  // Two names for the same map; f_img comes from the prepared backbone, whose norms are folded.
   const auto stage = fer::grad_cam(model, x, "stage3", {1, 3})[0].values;
   const auto f_img = fer::grad_cam(model, x, "f_img", {1, 3})[0].values;
   REQUIRE(stage.size() == f_img.size());

@@ -1,4 +1,4 @@
-// What is drawn on a photograph, and where.
+// The overlay on a photograph: what is drawn, and where.
 #include "fer/report/face_overlay.h"
 
 #include <doctest/doctest.h>
@@ -32,7 +32,7 @@ TEST_CASE("overlay: frames, labels and points, each where it belongs") {
   CHECK(colour(230, 250) == Colour{128, 128, 128});  // the face is left alone
   CHECK(colour(400, 500) == Colour{128, 128, 128});
 
-  // at the top there is room below only
+  // at the top there is only room below
   const Image top = overlay_faces(plain, {reading({200, 2, 160, 160}, 3)}, expression_names());
   CHECK(Colour{top.at(164, 202, 0), top.at(164, 202, 1), top.at(164, 202, 2)} == palette(3));
   // a small grey crop is enlarged until its label can be read

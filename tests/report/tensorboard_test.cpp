@@ -1,4 +1,4 @@
-// Event files: checksums by the published vectors, and records byte by byte.
+// Event files: checksums against published test vectors, and records byte by byte.
 #include "fer/report/tensorboard.h"
 
 #include <doctest/doctest.h>

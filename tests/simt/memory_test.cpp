@@ -1,5 +1,5 @@
-// Wrong uses of memory that are caught without any instrumentation: host pointers, red zones, launch sizes,
-// poison, cp.async; and the runtime's copies.
+// Misuse of memory that is caught without instrumentation: host pointers, red zones, launch sizes, poison,
+// cp.async; and the runtime's copies.
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -18,8 +18,7 @@ __global__ void fill_one(float* y, int n) {
   if (i < n) y[i] = 1;
 }
 
-// --- pointers
-// ------------------------------------------------------------------------------------------------
+// --- pointers ------------------------------------------------------------------------------------------
 
 struct Views {
   float* y;
@@ -48,8 +47,7 @@ TEST_CASE("a kernel's pointers must be device memory") {
   CHECK_FALSE(is_device_pointer(host.data()));
 }
 
-// --- launch sizes
-// -----------------------------------------------------------------------------------------------
+// --- launch sizes --------------------------------------------------------------------------------------
 
 __global__ void nothing() {}
 __global__ void large_static_array(float* y) {
@@ -101,7 +99,7 @@ TEST_CASE("more than 48 KiB of dynamic shared memory must be asked for") {
       {"launch of asks", "50001 bytes of dynamic shared memory; gpu::allow_dynamic_shared asked for 50000"},
       [&] { gpu::launch_as_is(asks, 1, 32, 50001, nullptr, y.data()); });
   must_pass([&] { gpu::launch(asks, 1, 32, 50001, nullptr, y.data()); });  // asks by itself
-  // A kernel may ask for less than it has without asking.
+  // A kernel may request less than the default.
   gpu::allow_dynamic_shared(asks, 0);
   CHECK(test::message_of([&] {
           gpu::launch(asks, 1, 32, 128, nullptr, y.data());
@@ -156,15 +154,14 @@ TEST_CASE("static and dynamic shared memory count together") {
   must_catch({"FER_SHARED part brings the block's shared memory to 232449 bytes", "use smaller tiles"},
              [&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4095, nullptr, y.data()); });
   must_pass([&] { gpu::launch(dynamic_and_static, 1, 32, 232448 - 4096, nullptr, y.data()); });
-  // What is asked for counts, not what a launch takes of it.
+  // The requested size counts, not how much of it a launch uses.
   gpu::allow_dynamic_shared(dynamic_and_static, 232448 - 4095);
   CHECK(test::message_of([&] {
           gpu::launch(dynamic_and_static, 1, 32, 0, nullptr, y.data());
         }).find("brings the block's shared memory to 232449 bytes") != std::string::npos);
 }
 
-// --- arguments
-// ----------------------------------------------------------------------------------------------------
+// --- arguments -----------------------------------------------------------------------------------------
 
 struct Most {
   double values[511];
@@ -186,8 +183,7 @@ TEST_CASE("a kernel may have 4 KiB of arguments, counted with what aligns them")
   CHECK(y.host() == std::vector<double>(32, 3.0));
 }
 
-// --- red zones and poison
-// ------------------------------------------------------------------------------------------
+// --- red zones and poison ------------------------------------------------------------------------------
 
 #if !defined(__SANITIZE_ADDRESS__)  // there the sanitizer reports, and ends the program
 __global__ void shared_bounds(float* y, int offset) {
@@ -263,8 +259,7 @@ TEST_CASE("fresh memory is NaN, in each block anew") {
   CHECK(two.host()[32] == 1);
 }
 
-// --- cp.async
-// ------------------------------------------------------------------------------------------------------
+// --- cp.async ------------------------------------------------------------------------------------------
 
 /// Two stages in flight; `late` waits for one group too few.
 __global__ void pipeline(const float* x, float* y, int stages, bool late) {
@@ -335,8 +330,7 @@ TEST_CASE("cp.async copies aligned pieces of device memory into one shared array
   CHECK(y.host() == std::vector<float>{5, 6, 0, 0});
 }
 
-// --- runtime
-// ------------------------------------------------------------------------------------------------------
+// --- runtime -------------------------------------------------------------------------------------------
 
 TEST_CASE("copies check their kind and their range") {
   Array<float> x(8);

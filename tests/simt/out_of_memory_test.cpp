@@ -1,4 +1,4 @@
-// The message of a device without room, from an operation inside of a module.
+// The message of a device that is out of memory, from an operation inside a module.
 #include <doctest/doctest.h>
 
 #include "fer/autograd/ops.h"

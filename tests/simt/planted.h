@@ -1,4 +1,4 @@
-// Tools for planted bugs: device arrays, every lane order, and the message of the error that must come.
+// Tools for planted bugs: device arrays, runs in every lane order, and the message of the expected error.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -17,7 +17,7 @@
 
 namespace fer::simt::test {
 
-/// Device memory with a host's conveniences.
+/// An array in device memory that the host can read and write.
 template <typename T>
 class Array {
  public:
@@ -73,8 +73,8 @@ std::string message_of(Body body) {
   return {};
 }
 
-/// A message without what changes from build to build, the places in the source and addresses, and without
-/// line breaks.
+/// A message without line breaks and without what changes from build to build: source locations and
+/// addresses.
 inline std::string lasting(const std::string& message) {
   const std::string text = std::regex_replace(message, std::regex(R"(:\d+(?=[:,)]))"), "");
   const std::string placeless =
@@ -83,7 +83,7 @@ inline std::string lasting(const std::string& message) {
   return std::regex_replace(without, std::regex(R"(\s+)"), " ");
 }
 
-/// docs/kernels/planted.md, which shows the report of every planted bug, word for word.
+/// docs/kernels/planted.md, which quotes the report of every planted bug verbatim.
 inline const std::string& documented_reports() {
   static const std::string text = [] {
     std::ifstream file(fer::test::source_folder() / "docs/kernels/planted.md");
@@ -92,8 +92,8 @@ inline const std::string& documented_reports() {
   return text;
 }
 
-/// `body` must be caught in every order, with a message that has all `parts`; the message of the forward
-/// order is the one that the documentation shows.
+/// Checks that `body` is caught in every order, with a message that contains all `parts`, and that the
+/// documentation shows the message of the forward order.
 template <typename Body>
 void must_catch(std::initializer_list<const char*> parts, Body body) {
   in_every_order([&] {
@@ -111,7 +111,7 @@ void must_catch(std::initializer_list<const char*> parts, Body body) {
   });
 }
 
-/// The correct twin: no error in any order.
+/// Checks that `body`, the corrected kernel, raises no error in any order.
 template <typename Body>
 void must_pass(Body body) {
   in_every_order([&] { CHECK(message_of(body) == ""); });

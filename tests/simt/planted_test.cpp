@@ -1,5 +1,5 @@
-// Wrong kernels that the executor must catch whatever way they were compiled, and their correct twins:
-// barriers, masks, shuffles, tensor-core operations, faults. Each message must name the place and the mend.
+// Wrong kernels that the executor must catch in every build, and their corrected versions: barriers, masks,
+// shuffles, tensor-core operations, faults. Each message must name the source location and the fix.
 #include <stdexcept>
 
 #include "tests/simt/planted.h"
@@ -196,8 +196,7 @@ TEST_CASE("ldmatrix reads aligned rows of shared memory") {
   must_pass([&] { gpu::launch(load_rows, 1, 32, 0, nullptr, x.data(), 8, true); });
 }
 
-// --- faults
-// ---------------------------------------------------------------------------------------------------
+// --- faults --------------------------------------------------------------------------------------------
 
 #if !defined(__SANITIZE_ADDRESS__)  // there the sanitizer reports, and ends the program
 __global__ void write_to(float* p, long long offset) {

@@ -1,5 +1,5 @@
-// The portable kernels against plain loops, on ragged sizes; included by tests/simt (as compiled for use) and
-// tests/simt_race (reporting every access to the checker, which must find nothing).
+// Compares the portable kernels with plain loops, on ragged sizes. Included by tests/simt (compiled as in
+// production) and tests/simt_race (compiled to report every access to the checker, which must find nothing).
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ using test::in_every_order;
 
 constexpr int ragged_sizes[] = {1, 7, 31, 32, 33, 97};
 
-/// Small integers: exact in every format, and so are sums of a few hundred products.
+/// Small integers. They are exact in every format, as are sums of a few hundred products.
 template <typename T>
 std::vector<T> small_integers(int count, int seed) {
   std::vector<T> values(static_cast<std::size_t>(count));

@@ -6,7 +6,7 @@
 
 namespace fer::FER_DEVICE_NAMESPACE {
 
-/// y = softmax of each row; a block a row. One pass for the maximum, one for the sum, one to write.
+/// y = softmax of each row, one block per row. One pass for the maximum, one for the sum, one to write.
 template <typename T>
 __global__ void portable_softmax(const T* __restrict__ x, T* __restrict__ y, int columns) {
   x += static_cast<long long>(blockIdx.x) * columns;
@@ -21,9 +21,10 @@ __global__ void portable_softmax(const T* __restrict__ x, T* __restrict__ y, int
   for (int i = first; i < columns; i += step) y[i] = gpu::exp(x[i] - largest) / sum;
 }
 
-/// c (m x n) = a (m x k) b (k x n), bf16 operands, float sums. A block of 4 warps makes a 32 x 32 tile, each
-/// warp 16 x 16 of it; k in steps of 16 through two buffers filled by cp.async. k and n are multiples of 8,
-/// so that a 16-byte copy is either inside or outside; rows beyond m and columns beyond n become zero.
+/// c (m x n) = a (m x k) b (k x n), bf16 operands, float sums. A block of 4 warps computes a 32 x 32 tile,
+/// each warp 16 x 16 of it. k advances in steps of 16 through two buffers filled by cp.async. k and n are
+/// multiples of 8, so that a 16-byte copy is entirely inside or outside; rows beyond m and columns beyond n
+/// become zero.
 __global__ void portable_matmul(const bf16* __restrict__ a, const bf16* __restrict__ b, float* __restrict__ c,
                                 int m, int n, int k) {
   constexpr int tile = 32, depth = 16, pad = 8;
@@ -76,7 +77,7 @@ __global__ void portable_matmul(const bf16* __restrict__ a, const bf16* __restri
   }
 }
 
-/// y = x transposed (rows x columns), through a dynamic tile of 32 x 33 floats; blocks of 32 x 8 threads.
+/// y = transpose of x (rows x columns), through a dynamic tile of 32 x 33 floats; blocks of 32 x 8 threads.
 __global__ void portable_transpose(const float* __restrict__ x, float* __restrict__ y, int rows,
                                    int columns) {
   FER_DYNAMIC_SHARED(float, tile);
@@ -91,7 +92,7 @@ __global__ void portable_transpose(const float* __restrict__ x, float* __restric
   }
 }
 
-/// counts[v] += how often v occurs in x; x holds values below 32.
+/// counts[v] += the number of times v occurs in x; all values are below 32.
 __global__ void portable_histogram(const unsigned char* __restrict__ x, int* counts, int n) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int value = i < n ? __ldg(x + i) : -1;
@@ -101,7 +102,7 @@ __global__ void portable_histogram(const unsigned char* __restrict__ x, int* cou
   }
 }
 
-/// y = alpha x + y, four at a time; n is a multiple of 4.
+/// y = alpha x + y, four elements at a time; n is a multiple of 4.
 __global__ void portable_axpy(float alpha, const float4* __restrict__ x, float4* __restrict__ y, int n4) {
   for (int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); i < n4;
        i += static_cast<int>(gridDim.x * blockDim.x)) {
@@ -111,8 +112,7 @@ __global__ void portable_axpy(float alpha, const float4* __restrict__ x, float4*
   }
 }
 
-// --- launches, from host code that is the same in both worlds
-// --------------------------------------------------
+// --- launches, from host code that is the same for both targets ------------------------------------------
 
 template <typename T>
 void launch_portable_softmax(const T* x, T* y, int rows, int columns, gpu::Stream stream) {

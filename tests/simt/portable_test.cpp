@@ -1,2 +1,2 @@
-// The portable kernels as the host compiler makes them for use.
+// The portable kernels, compiled by the host compiler as in production.
 #include "tests/simt/portable_checks.h"

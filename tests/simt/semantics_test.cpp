@@ -157,8 +157,7 @@ TEST_CASE_TEMPLATE("block reductions", T, float, double) {
   });
 }
 
-// --- tensor cores
-// --------------------------------------------------------------------------------------------
+// --- tensor cores --------------------------------------------------------------------------------------
 
 /// c (16 x 8) = a (16 x 8) b (8 x 8) + c by one mma, fragments loaded by hand.
 __global__ void mma_tf32(const float* a, const float* b, float* c) {
@@ -191,7 +190,7 @@ __global__ void mma_bf16(const bf16* a, const bf16* b, float* c) {
 
 TEST_CASE("mma computes the product that its fragments hold") {
   std::mt19937 random(3);
-  std::uniform_int_distribution<int> small(-8, 8);  // exact in tf32 and bf16, and so are their sums
+  std::uniform_int_distribution<int> small(-8, 8);  // exact in tf32 and bf16, as are their sums
   const auto fill = [&](std::size_t n) {
     std::vector<float> v(n);
     for (float& x : v) x = static_cast<float>(small(random));
@@ -271,8 +270,7 @@ TEST_CASE("bf16 and tf32 round to nearest") {
   CHECK(pack_bf16(1.0f, 2.0f) == 0x40003f80u);
 }
 
-// --- atomics, graphs, events
-// ------------------------------------------------------------------------------------
+// --- atomics, graphs, events ---------------------------------------------------------------------------
 
 __global__ void count_them(int* counter, unsigned* largest) {
   atomicAdd(counter, 1);
@@ -319,7 +317,8 @@ TEST_CASE("a captured stream is replayed") {
   gpu::stream_destroy(stream);
 }
 
-/// As large as kernel arguments may be, with padding at its end: what a launch over many tensors takes.
+/// As large as kernel arguments may be, with padding at its end, like the argument of a launch over many
+/// tensors.
 struct Pieces {
   struct Piece {
     const float* from;

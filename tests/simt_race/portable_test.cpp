@@ -1,2 +1,2 @@
-// The portable kernels under the checker of accesses: correct kernels raise no alarm.
+// The portable kernels under the access checker: correct kernels cause no reports.
 #include "tests/simt/portable_checks.h"

@@ -1,6 +1,6 @@
-// Wrong kernels that only the checker of accesses can catch, and their correct twins. This file is compiled
-// with -fsanitize=thread and linked to the executor's hooks, in every build. A wrong kernel must be caught in
-// every order of lanes and blocks, also where its result happens to be right.
+// Wrong kernels that only the access checker can catch, and their corrected versions. In every build, this
+// file is compiled with -fsanitize=thread and linked to the executor's hooks. A wrong kernel must be caught
+// in every order of lanes and blocks, even if its result happens to be right.
 #include "tests/simt/planted.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
@@ -37,7 +37,7 @@ __global__ void read_neighbour(float* y, bool barrier) {
 
 TEST_CASE("a read of what another thread writes, without a barrier") {
   Array<float> y(64);
-  // One half finds nothing written yet, the other half finds the race, depending on the order.
+  // Depending on the order, one half finds uninitialised memory, and the other half finds the race.
   must_catch({"read_neighbour", "block (0,0,0)", "shared array 'tile' + ", "race_test.cpp:", "barrier"},
              [&] { gpu::launch(read_neighbour, 1, 64, 0, nullptr, y.data(), false); });
   must_pass([&] { gpu::launch(read_neighbour, 1, 64, 0, nullptr, y.data(), true); });
@@ -214,7 +214,7 @@ TEST_CASE("a shift in place reads what other blocks and threads write") {
   must_catch({"shift", "race between blocks"},
              [&] { gpu::launch(shift, 96, 1, 0, nullptr, x.data(), x.data(), 96); });
   must_pass([&] { gpu::launch(shift, 3, 32, 0, nullptr, x.data(), y.data(), 96); });
-  // Launches are ordered: what one wrote, the next may read and overwrite.
+  // Launches are ordered: the next one may read and overwrite what the last one wrote.
   must_pass([&] { gpu::launch(shift, 3, 32, 0, nullptr, y.data(), x.data(), 96); });
 }
 
@@ -232,7 +232,7 @@ TEST_CASE("threads that meet in device memory need a barrier too") {
   must_pass([&] { gpu::launch(through_device_memory, 1, 64, 0, nullptr, scratch.data(), y.data(), true); });
 }
 
-/// The last block to finish adds up what all have left.
+/// The last block to finish adds up the results of all blocks.
 __global__ void last_block_sums(float* parts, int* done, float* y, bool fenced) {
   FER_SHARED(int, position, );
   if (threadIdx.x == 0) parts[blockIdx.x] = static_cast<float>(blockIdx.x);
@@ -274,8 +274,7 @@ TEST_CASE("an atomic does not protect from a plain write") {
   must_pass([&] { gpu::launch(atomic_and_plain, 4, 32, 0, nullptr, counter.data(), false); });
 }
 
-// --- uninitialised and out of bounds
-// -----------------------------------------------------------------------------
+// --- uninitialised and out of bounds -------------------------------------------------------------------
 
 __global__ void sum_tile(const float* x, float* y, int n) {
   FER_SHARED(float, tile, [64]);
@@ -302,7 +301,7 @@ TEST_CASE("device memory that nothing has written") {
   must_catch(
       {"uninitialised read", "the memory of argument 0 + ", "(it has 256)", "which nothing has written"},
       [&] { gpu::launch(sum_tile, 1, 64, 0, nullptr, Array<float>(64).data(), y.data(), 64); });
-  // Half written by a copy: the other half is still nobody's.
+  // Half is written by a copy; the other half is still uninitialised.
   gpu::memcpy_async(partial.data(), x.data(), 128, gpu::CopyKind::device_to_device, nullptr);
   must_catch({"argument 0 + 128 bytes (it has 256)", "uninitialised read"},
              [&] { gpu::launch(shift, 1, 1, 0, nullptr, partial.data() + 31, y.data(), 2); });
@@ -344,8 +343,7 @@ TEST_CASE("reads out of bounds, which leave no trace in a red zone") {
   must_pass([&] { gpu::launch(read_shared_at, 1, 32, 0, nullptr, y.data(), 7); });
 }
 
-// --- cp.async
-// -------------------------------------------------------------------------------------------------
+// --- cp.async ------------------------------------------------------------------------------------------
 
 enum class Fault { none, wait, barrier, overwrite };
 

@@ -1,5 +1,5 @@
-// The tensor-core product under the checker of accesses: its stages in shared memory, filled by cp.async
-// while other warps still read, raise no alarm in any lane order, on ragged sizes.
+// The tensor-core product under the access checker. cp.async fills its stages in shared memory while other
+// warps still read; this must cause no reports in any lane order, on ragged sizes.
 #include "cuda/tensor_product.h"
 
 #include <cmath>
@@ -11,7 +11,7 @@ namespace {
 using test::Array;
 using test::in_every_order;
 
-// Types of this file, so that its kernels are instances of their own, compiled with the checker.
+// Types of this file, so that its kernels are separate instances, compiled with the checker.
 template <typename T, bool inner_contiguous>
 struct Matrix : MatrixLoader<T, inner_contiguous> {};
 struct Result : MatrixStore<float> {};

@@ -1,4 +1,4 @@
-// Tables of runs made up by hand: which rows there are, what the columns say.
+// Tables of invented runs: their rows, and the contents of their columns.
 #include "fer/study/ablation.h"
 
 #include <doctest/doctest.h>
@@ -7,7 +7,7 @@
 
 namespace {
 
-/// An evaluation of ten samples of two classes, the first `right` of which are predicted right.
+/// An evaluation of ten samples of two classes; the first `right` predictions are correct.
 fer::EvaluationResult evaluation(int right) {
   fer::EvaluationResult result{fer::ConfusionMatrix({"glad", "neutral"}), 0.5, {}};
   for (int i = 0; i < 10; ++i) {
@@ -46,7 +46,7 @@ TEST_CASE("the rows of the paper's tables") {
   CHECK(names("heatmap") == std::vector<std::string>{"conv", "sum", "abs_sum", "max"});
   CHECK(names("depth") == std::vector<std::string>{"2 blocks", "8 blocks", "ViT"});
   CHECK(names("loss") == std::vector<std::string>{"none", "anchor", "NeAA 0.01"});
-  // Every setting is one that a configuration knows.
+  // Every setting is a key of the configuration.
   for (const std::string& table : fer::ablation_names()) {
     for (const auto& variant : fer::ablation_table(table, {"vit.pth", {"0.01"}}).variants) {
       fer::RunConfig config;
@@ -95,7 +95,7 @@ TEST_CASE("the table as Markdown and CSV") {
   CHECK(text.find("| 0.500, 0.500 | 92.31 |") != std::string::npos);
   const std::string csv = fer::to_csv(result);
   CHECK(csv.find("modules,all,2,1000,2.5,0.800000,") != std::string::npos);
-  // A table that has only begun.
+  // A table with few finished runs.
   fer::AblationResult begun = made_up();
   begun.cells.erase(begun.cells.begin() + 1, begun.cells.end());
   CHECK(fer::to_markdown(begun).find("| all |  |  | - |") != std::string::npos);

@@ -4,7 +4,7 @@
 
 namespace {
 
-/// An evaluation of two classes with those labels and predictions.
+/// An evaluation of two classes with the given labels and predictions.
 fer::EvaluationResult evaluation(const std::vector<int>& labels, const std::vector<int>& predictions) {
   fer::EvaluationResult result{fer::ConfusionMatrix({"calm", "glad"}), 0.5, {}};
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -37,7 +37,7 @@ TEST_CASE("which samples are mended and which are broken") {
 TEST_CASE("evaluations of other samples are refused") {
   const auto two = evaluation({0, 1}, {0, 1});
   CHECK_THROWS_WITH_AS(fer::compare_predictions(two, evaluation({0}, {0})),
-                       "the evaluations to compare are of 2 and 1 samples; they must be of the same ones",
+                       "the evaluations to compare cover 2 and 1 samples; they must cover the same ones",
                        fer::DataError);
   CHECK_THROWS_WITH_AS(
       fer::compare_predictions(two, evaluation({0, 0}, {0, 0})),

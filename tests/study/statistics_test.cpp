@@ -1,4 +1,4 @@
-// Statistics against values of R: t.test, binom.test, p.adjust.
+// Statistics against values from R: t.test, binom.test, p.adjust.
 #include "fer/study/statistics.h"
 
 #include <doctest/doctest.h>

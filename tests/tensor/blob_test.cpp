@@ -1,4 +1,4 @@
-// Memory that is somebody else's: Tensor::from_blob, and DLPack in and out.
+// Memory with another owner: Tensor::from_blob, and DLPack in and out.
 #include <doctest/doctest.h>
 
 #include <array>

@@ -27,7 +27,7 @@ TEST_CASE("unknown_name lists what is known, and what was probably meant") {
   CHECK(unknown_name("fruit", "aple", {"apple", "pear"}) ==
         "unknown fruit 'aple'; known are apple, pear; did you mean 'apple'?");
   CHECK(unknown_name("fruit", "kiwi", {"apple", "pear"}) == "unknown fruit 'kiwi'; known are apple, pear");
-  // A name may come from a file, and is fit to be printed.
+  // A name may come from a file, so it is made printable.
   CHECK(unknown_name("fruit", std::string(100, 'k'), {"apple"}) ==
         "unknown fruit '" + std::string(80, 'k') + "...'; known are apple");
   CHECK(unknown_name("fruit", std::string_view("k\0\x1b[31m", 7), {"apple"}) ==

@@ -1,4 +1,4 @@
-// Subnormal numbers are zero on every thread once a program has asked for it.
+// Subnormal numbers are flushed to zero on every thread once a program requests it.
 #include "fer/tensor/subnormal.h"
 
 #include <doctest/doctest.h>
@@ -10,7 +10,7 @@
 
 namespace {
 
-/// How many of the products 1e-20 x 1e-20, made by all threads, are not zero.
+/// How many of the products 1e-20 x 1e-20, computed by all threads, are not zero.
 std::int64_t subnormal_products() {
   constexpr std::int64_t n = 1 << 20;  // enough for every thread to get a part
   fer::Tensor x = fer::Tensor::full({n}, 1e-20);

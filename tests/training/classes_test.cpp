@@ -1,4 +1,4 @@
-// Networks and data sets whose classes are not the same, or not in the same order: evaluation, comparison,
+// Networks and data sets with different classes, or with another order of classes: evaluation, comparison,
 // resuming, and starting from weights.
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -143,7 +143,7 @@ TEST_CASE("with a part in common the measure is on that part, and says so") {
           result.confusion.class_names()[static_cast<std::size_t>(p.label)]);
   }
 
-  // Compared with an evaluation of all seven, both are of the three.
+  // When compared with an evaluation of all seven classes, both are reduced to the three.
   fer::EvaluationResult first = result, second = result;
   second.subject.weights = "other.safetensors";
   fer::restrict_to_common_classes(first, second);
@@ -154,10 +154,10 @@ TEST_CASE("fewer than two classes in common are an error that names both lists")
   const Folder folder("strange");
   write_folder(folder.path, {"x", "y", "", "z", "", "", "neutral"});
   const fer::Classifier net = fer::load_classifier(drawn_run(), fer::Device::cpu);
-  CHECK(
-      message_of<fer::DataError>([&] { fer::evaluate(net, test_part(folder.path)); }) ==
-      "the data set 'folder' has the classes neutral, x, y, z; the network, trained on 'faces', tells apart "
-      "surprise, fear, disgust, happiness, sadness, anger, neutral; a measure needs two classes in common");
+  CHECK(message_of<fer::DataError>([&] { fer::evaluate(net, test_part(folder.path)); }) ==
+        "the data set 'folder' has the classes neutral, x, y, z; the network, trained on 'faces', has "
+        "surprise, fear, disgust, happiness, sadness, anger, neutral; an evaluation needs two classes in "
+        "common");
 }
 
 TEST_CASE("two evaluations of other classes are compared over those that both have") {
@@ -173,7 +173,8 @@ TEST_CASE("two evaluations of other classes are compared over those that both ha
     }
     return result;
   };
-  // Samples 0 glad, 1 sad, 2 calm; the second network does not know calm, and has the others the other way.
+  // Samples: 0 glad, 1 sad, 2 calm. The second network does not know calm, and has the other two in reverse
+  // order.
   fer::EvaluationResult first = evaluation({"glad", "sad", "calm"},
                                            {{0.3f, 0.1f, 0.6f}, {0.2f, 0.5f, 0.3f}, {0, 0, 1}}, {0, 1, 2}),
                         second = evaluation({"sadness", "glad"}, {{0.9f, 0.1f}, {0.8f, 0.2f}}, {1, 0});
@@ -230,7 +231,7 @@ TEST_CASE("a resumed run whose data has other classes is refused, and its folder
               [&] { fer::run_experiment(config, run.path, true, fer::Device::cpu, silent); }) ==
           (run.path / "last.safetensors").string() +
               ": the run learns the classes angry, happy, neutral, sad; the data set 'folder' now has " +
-              now + "; resume with the data that it was begun with, or begin another run with --init " +
+              now + "; resume with the data that it was started with, or start another run with --init " +
               run.path.string());
     CHECK(fs::last_write_time(run.path / "config.json") == before);
   };
@@ -263,12 +264,11 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
   config.training.ema_decay = 0;
   const fer::ExperimentResult result = fer::run_experiment(config, run.path, false, fer::Device::cpu, notes);
   CHECK_FALSE(result.landmarks.has_value());
-  CHECK_MESSAGE(
-      notes.text.find("network: " + (drawn_run() / "best.safetensors").string() +
-                      "\nhead: 4 of 5 classes keep what the weights know of them: angry (anger), happy "
-                      "(happiness), neutral, sad (sadness); new: bored; no more: surprise, fear, "
-                      "disgust\n") != std::string::npos,
-      notes.text);
+  CHECK_MESSAGE(notes.text.find("network: " + (drawn_run() / "best.safetensors").string() +
+                                "\nhead: 4 of 5 classes keep their trained weights: angry (anger), happy "
+                                "(happiness), neutral, sad (sadness); new: bored; dropped: surprise, fear, "
+                                "disgust\n") != std::string::npos,
+                notes.text);
   const fer::StateDict before = fer::load_state_dict(drawn_run() / "best.safetensors"),
                        after = fer::load_state_dict(run.path / "best.safetensors");
   const auto row = [](const fer::StateDict& weights, std::size_t r) {
@@ -288,7 +288,7 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
     if (name.ends_with("conv.weight"))
       CHECK_MESSAGE(after.at(name).to_vector<float>() == tensor.to_vector<float>(), name);
   }
-  // It goes on from its own checkpoint, without the file that it began with.
+  // It continues from its own checkpoint, without the file that it started from.
   config.training.init = "/nowhere/gone.safetensors";
   config.training.max_steps = 2;
   CHECK(fer::run_experiment(config, run.path, true, fer::Device::cpu, notes).training.steps == 2);
@@ -309,15 +309,15 @@ TEST_CASE("a run from weights: what contradicts them is refused before the folde
   fer::RunConfig wider = config;
   wider.model.fernet().attention.dim = 96;
   CHECK(refused(wider) ==
-        "'dim' is 96, and the network of '" + (drawn_run() / "best.safetensors").string() +
-            "' that the run is to start from has 48; with 'init' leave the network's settings "
-            "and 'preset' out");
+        "'dim' is 96, but the network of '" + (drawn_run() / "best.safetensors").string() +
+            "' that the run starts from has 48; with 'init', leave out 'preset' and the network's "
+            "settings");
   fer::RunConfig twice = config;
   twice.landmarks.file = "landmarks.pth";
-  CHECK(refused(twice) == "'init' brings the whole network's weights; leave 'landmarks' out");
+  CHECK(refused(twice) == "'init' sets the weights of the whole network; leave out 'landmarks'");
   twice = config;
   twice.landmarks.image_epochs = 2;
-  CHECK(refused(twice) == "'init' brings the whole network's weights; leave 'image_epochs' out");
+  CHECK(refused(twice) == "'init' sets the weights of the whole network; leave out 'image_epochs'");
   config.model.fernet().attention.drop_mlp = 0.4;  // holds no weights
   config.training.max_steps = 1;
   const Folder fine("fine");

@@ -1,5 +1,5 @@
-// Colour: a network that was trained on grey pictures is fed grey pictures, whatever comes; training finds
-// out which it is, and the weight files say it.
+// Colour: the input of a network that was trained on grey pictures is always converted to grey. Training
+// detects whether the pictures are grey, and stores that in the weight files.
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -29,7 +29,7 @@ Image scaled(const Image& image, double red, double green, double blue) {
   return out;
 }
 
-/// Half of its colour, half of its grey.
+/// The mean of the picture and its grey version.
 Image half_saturated(const Image& image) {
   Image out = to_rgb(image);
   const Image grey = to_rgb(to_grey(image));
@@ -42,7 +42,7 @@ struct Variant {
   const char* name;
   Image (*of)(const Image&);
 };
-// Factors of about the same luma, so that a grey picture's copies are as bright as it is.
+// Factors with about the same luma, so that a grey picture's copies are as bright as the picture.
 const Variant variants[] = {
     {"tinted", [](const Image& image) { return scaled(image, 1.30, 0.90, 0.72); }},
     {"warmed", [](const Image& image) { return scaled(image, 1.12, 0.99, 0.74); }},
@@ -69,7 +69,8 @@ std::vector<Image> each(const std::vector<Image>& images, Image (*change)(const 
   return changed;
 }
 
-/// A tiny network with the metadata that `fer train` writes, but for those that an older program lacked.
+/// A tiny network with the metadata that `fer train` writes, except those that an older program did not
+/// write.
 fs::path write_weights(const TempFolder& folder, const std::string& dataset, const Metadata& changes = {},
                        bool with_input = true) {
   RunConfig config;
@@ -86,7 +87,7 @@ fs::path write_weights(const TempFolder& folder, const std::string& dataset, con
   return path;
 }
 
-/// A data set of kind `folder` with `count` pictures a class, each made by `change`.
+/// A data set of kind `folder` with `count` pictures per class, each changed by `change`.
 void write_folder(const fs::path& path, Image (*change)(const Image&), const char* extension = ".png") {
   for (const char* split : {"train", "test"}) {
     for (const char* name : {"anger", "neutral"}) {
@@ -200,14 +201,15 @@ TEST_CASE("older files: what their data set implies, and a note where that chang
     CHECK(classifier.expects.face_share == share);
     CHECK(classifier.expects.size == 112);
     CHECK(classifier.expects.normalisation == Normalisation{});
-    CHECK(
-        classifier.note ==
-        (colour == std::string("grey")
-             ? concat(file.string(), " does not state what its network expects; it was trained on '", dataset,
-                      "', which is grey, so pictures are turned grey ('fer convert' writes that into it)")
-             : ""));
+    CHECK(classifier.note ==
+          (colour == std::string("grey")
+               ? concat(file.string(), " does not say what input its network expects; it was trained on '",
+                        dataset,
+                        "', which is grey, so pictures are converted to grey ('fer convert' can write that "
+                        "into it)")
+               : ""));
   }
-  // Still older: a configuration without the key.
+  // Older still: a configuration without the key.
   RunConfig config;
   config.model = preset("tiny", 7);
   config.data.name = "ferplus";
@@ -227,7 +229,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
     return message_of<FormatError>([&] { load_classifier(file, Device::cpu); });
   };
   CHECK(error(input_key, to_json(spec)) ==
-        path + ": 'input' in its metadata states pictures of 56 pixels a side, the network takes 112");
+        path + ": 'input' in its metadata specifies pictures of 56 pixels a side, but the network takes 112");
   CHECK(error(input_key, "{\"version\": 1}") == path + ": 'input' in its metadata lacks 'colour'");
   CHECK(error("classes", "[\"a\"]") == path + ": names 1 classes, the network has 7");
   CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata: not JSON: "));
@@ -235,14 +237,13 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
 
 TEST_CASE("training on grey pictures finds out that they are, says it, and writes it into every file") {
   const TempFolder folder;
-  // RGB files, JPEG: grey is what they show, not what they are called.
+  // RGB files, JPEG: the pixels decide whether they are grey, not the format.
   write_folder(
       folder / "data", [](const Image& image) { return to_rgb(to_grey(image)); }, ".jpg");
   Notes notes;
   run_experiment(short_run(folder / "data"), folder / "run", false, Device::cpu, notes);
-  CHECK(notes.text.find(
-            "colour: every picture to train on is grey, so the network is fed grey pictures; colour "
-            "ones are turned grey\n") != std::string::npos);
+  CHECK(notes.text.find("colour: every training picture is grey, so the network takes grey pictures; colour "
+                        "ones are converted\n") != std::string::npos);
   const std::string grey = R"({"version":1,"colour":"grey","size":112,"face_share":)";
   for (const char* file : {"best", "last"}) {
     CAPTURE(file);
@@ -256,14 +257,13 @@ TEST_CASE("training on grey pictures finds out that they are, says it, and write
   const Classifier classifier = load_classifier(folder / "run", Device::cpu);
   CHECK(classifier.config.training.colour == ColourMode::grey);
 
-  // A resumed run goes on with it, and with nothing else.
+  // A resumed run continues with it, and with nothing else.
   RunConfig config = short_run(folder / "data");
   config.training.colour = ColourMode::rgb;
-  const std::string rest =
-      " pictures of 112 x 112, in which the detector's box of a face takes 0.83 of the side";
+  const std::string rest = " pictures of 112 x 112, in which a detected face box takes 0.83 of the side";
   CHECK(message_of<ConfigError>([&] { run_experiment(config, folder / "run", true, Device::cpu, notes); }) ==
         concat((folder / "run/last.safetensors").string(), ": the run expects grey", rest,
-               "; the settings now say colour", rest, "; resume with those that it was begun with"));
+               "; the settings now say colour", rest, "; resume with those that it was started with"));
   CHECK(classifier.predict(drawn(7, 1)).probabilities ==
         classifier.predict(to_grey(drawn(7, 1))).probabilities);
 }
@@ -275,9 +275,8 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   const auto colour_of = [&](const char* run) {
     Notes notes;
     run_experiment(config, folder / run, false, Device::cpu, notes);
-    const bool said =
-        notes.text.find("colour: the network is fed grey pictures; colour ones are turned grey") !=
-        std::string::npos;
+    const bool said = notes.text.find("colour: the network takes grey pictures; colour ones are converted") !=
+                      std::string::npos;
     const std::string colour = nlohmann::json::parse(stated(folder / run / "best.safetensors")).at("colour");
     CHECK(said == (colour == "grey"));
     return colour;
@@ -291,7 +290,7 @@ TEST_CASE("training on colour pictures writes rgb; a setting overrides what the 
   CHECK(colour_of("rgb") == "rgb");
   config.training.face_share = 3;
   CHECK(message_of<ConfigError>([&] { check(config); }) ==
-        "'face_share' must be 0.1 to 2, or 0 for that of the data set; got 3");
+        "'face_share' must be 0.1 to 2, or 0 for the data set's; got 3");
   config.training.face_share = 0.5;
   CHECK(input_spec(config).face_share == 0.5);
   CHECK(message_of<ConfigError>([&] { apply_setting(config, "colour", "sepia", "command line"); }) ==
@@ -303,8 +302,8 @@ TEST_CASE("the weights that come with fer read a colour picture as its grey copy
   CHECK(classifier.expects.colour == InputColour::grey);
   CHECK(classifier.note.empty());  // the file states it
   CHECK(SafetensorsFile(default_weights()).has_checksums());
-  // Of the network's own size nothing is rounded; larger ones are resized before they are grey, their copies
-  // after.
+  // At the network's own size nothing is rounded. Larger pictures are resized before the conversion to grey,
+  // their grey copies after it.
   for (const int side : {112, 160}) {
     CAPTURE(side);
     std::vector<Image> faces;

@@ -1,4 +1,4 @@
-// Configuration: every field survives the way through JSON, and what is wrong is named exactly.
+// Configuration: every field survives conversion to JSON and back, and messages name exactly what is wrong.
 #include "fer/training/config.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Figures of a confusion matrix against values worked out by hand.
+// Metrics of a confusion matrix against values worked out by hand.
 #include "fer/training/metrics.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Training in tf32 and bf16 stays near training in float32, and bf16 keeps activations in half the memory.
+// Training in tf32 and bf16 stays close to training in float32, and bf16 halves the memory of activations.
 #include "fer/tensor/precision.h"
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
@@ -69,7 +69,7 @@ OP_TEST("precision: the tiny model trains as in float32") {
     const Course course = train_tiny(device, precision, 6);
     const double e = operand_rounding(precision);
     CHECK(course.losses.back() < course.losses.front());
-    // The first loss has seen some twenty roundings in a row; later ones also what they did to the weights.
+    // The first loss is affected by about twenty successive roundings, later ones also by changed weights.
     CHECK(std::abs(course.losses.front() - exact.losses.front()) <= 4 * e * exact.losses.front());
     for (std::size_t i = 0; i < course.losses.size(); ++i) {
       CHECK(std::abs(course.losses[i] - exact.losses[i]) <= 40 * e * exact.losses[i]);
@@ -80,7 +80,7 @@ OP_TEST("precision: the tiny model trains as in float32") {
             "; cosine of the gradients 1 - ", 1 - cosine(course.gradient, exact.gradient), "; activations ",
             course.activations, " bytes, float32 ", exact.activations);
     CHECK(1 - cosine(course.gradient, exact.gradient) <= 40 * e);
-    // In bf16 the maps are half as large; what is float32 beside them (statistics, an arg-max) is small.
+    // In bf16 the maps are half as large; the float32 data besides them (statistics, an arg-max) are small.
     if (precision == Precision::bf16) {
       CHECK(static_cast<double>(course.activations) < 0.6 * static_cast<double>(exact.activations));
     } else {

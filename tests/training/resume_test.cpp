@@ -1,5 +1,5 @@
-// Runs on drawn faces with the tiny network: a run that is interrupted and resumed, or fed by another number
-// of loader threads, ends with the weights of an undisturbed one, bit for bit.
+// Runs on drawn faces with the tiny network: a run that is interrupted and resumed, or has another number of
+// loader threads, ends with the same weights as an uninterrupted run, bit for bit.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -43,7 +43,7 @@ fer::RunConfig short_run() {
   return config;
 }
 
-/// Stops a run after some steps by an exception, as a failure at that moment would.
+/// Stops a run after some steps with an exception, like a failure at that moment.
 struct StopAfter : fer::TrainingObserver {
   explicit StopAfter(int count) : steps(count) {}
   int steps;
@@ -85,7 +85,7 @@ TEST_CASE("interrupted and resumed at many steps, a run ends the same; so with o
   check_equal_weights(undisturbed.path / "last.safetensors", disturbed.path / "last.safetensors");
   CHECK(contents(undisturbed.path / "best.safetensors") == contents(disturbed.path / "best.safetensors"));
 
-  // Each step and epoch stands in the log once, in order.
+  // Each step and epoch is in the log once, in order.
   std::ifstream log(disturbed.path / "metrics.jsonl");
   int lines = 0;
   for (std::string line; std::getline(log, line);) ++lines;
@@ -119,7 +119,7 @@ TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on fro
     const fer::ExperimentResult result =
         fer::run_experiment(shorter, cut.path, resume, fer::Device::cpu, silent);
     CHECK(result.training.steps == steps);
-    // An epoch that is cut short is the best one only where there is no other to compare with.
+    // An incomplete epoch becomes the best one only if there is no other.
     const bool second = steps > batches && config.data.validation_fraction == 0;
     CHECK(result.training.best_epoch == (second ? 2 : 1));
     resume = true;
@@ -154,9 +154,10 @@ TEST_CASE("another batch size goes on at the start of an epoch, not within one")
   config.training.max_steps = 0;
   CHECK_THROWS_WITH_AS(
       fer::run_experiment(config, folder.path, true, fer::Device::cpu, silent),
-      fer::concat((folder.path / "last.safetensors").string(),
-                  ": stands within an epoch of 4 batches, and an epoch has 2 now; resume with the data and "
-                  "the batch size that it was begun with")
+      fer::concat(
+          (folder.path / "last.safetensors").string(),
+          ": was saved within an epoch of 4 batches, but an epoch has 2 now; resume with the data and "
+          "the batch size that it was started with")
           .c_str(),
       fer::ConfigError);
   CHECK(fer::read_file(folder.path / "config.json") == settings);  // not those that were refused
@@ -273,7 +274,7 @@ TEST_CASE("weights that a run wrote load as a classifier; others say what they l
       fer::load_classifier(folder.path / "bare.safetensors", fer::Device::cpu),
       fer::concat(
           (folder.path / "bare.safetensors").string(),
-          ": holds tensors but does not say of which network (no 'config' and 'classes' in its metadata); "
+          ": has tensors but does not say of which network (no 'config' and 'classes' in its metadata); "
           "weights written by 'fer train' do")
           .c_str(),
       fer::FormatError);

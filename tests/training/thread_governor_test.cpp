@@ -1,4 +1,4 @@
-// The governor of threads: on pretended machines, whose free cores come and go, and on this one.
+// The thread governor: on simulated machines, whose free cores come and go, and on this one.
 #include "training/thread_governor.h"
 
 #include <doctest/doctest.h>
@@ -14,7 +14,7 @@
 namespace fer {
 namespace {
 
-/// A machine on which so many threads find a core each.
+/// A machine on which this many threads each find a free core.
 struct Machine {
   int room;
   int looks = 0;
@@ -26,7 +26,7 @@ struct Machine {
   }
 };
 
-/// Steps of a tenth of a second from one time to another.
+/// Steps of 0.1 seconds from one time to another.
 void run(ThreadGovernor& governor, double from, double to) {
   for (double now = from; now < to; now += 0.1) governor.look(now);
 }

@@ -1,4 +1,4 @@
-// Data sets: numbered samples of a picture and its expression, behind one interface, in their published
+// Data sets: one interface to numbered samples (a picture and its expression), and readers of published
 // layouts.
 #pragma once
 
@@ -16,10 +16,12 @@
 
 namespace fer {
 
-/// `validation` is the data set's own, or carved from the training part
-/// (DatasetOptions::validation_fraction). `test` is the published test part: for ferplus and fer2013
-/// PrivateTest, or PublicTest where a copy lacks it; else it is carved, too (DatasetOptions::test_fraction).
-/// The warnings say so.
+/// - validation: the data set's own, or else held out from the training part
+///   (DatasetOptions::validation_fraction).
+/// - test: the data set's own, or else held out from the training part (DatasetOptions::test_fraction). For
+///   ferplus and fer2013 it is PrivateTest, or PublicTest in copies without PrivateTest.
+/// - public_test, private_test: only ferplus and fer2013.
+/// DatasetInfo::warnings say which.
 enum class Split : std::uint8_t { train, validation, test, public_test, private_test };
 std::string_view name_of(Split split);
 /// From "train", "validation", "test", "public_test", "private_test"; ConfigError otherwise.

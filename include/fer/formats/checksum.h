@@ -1,4 +1,4 @@
-// Checksums: of whole files, to say which file a result came from, and of tensors, to notice damage.
+// Checksums: SHA-256 of whole files, to say which file a result came from, and CRC-32, to detect damage.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,11 @@
 
 namespace fer {
 
-/// SHA-256 of a regular file, as 64 hexadecimal digits, like sha256sum's. IoError, naming `path`, if it
-/// cannot be read.
+/// SHA-256 of a regular file as 64 hexadecimal digits, the same as sha256sum prints. IoError, naming `path`,
+/// if the file cannot be read.
 std::string file_sha256(const std::filesystem::path& path);
 
-/// CRC-32 of zip and PNG; `before` is that of the bytes before these.
+/// The CRC-32 of zip and PNG. To continue over several pieces, pass the previous result as `before`.
 std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0);
 
 }  // namespace fer

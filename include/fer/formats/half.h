@@ -1,5 +1,5 @@
-// float16 and bfloat16 are storage types: files hold them, arithmetic happens in float32. The conversions,
-// exact when widening and rounded to nearest even when narrowing, as IEEE 754 and PyTorch do.
+// Conversions of float16 and bfloat16, which are storage types: files hold them, and arithmetic happens in
+// float32. Widening is exact; narrowing rounds to nearest even, as IEEE 754 and PyTorch do.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,9 @@ float bfloat16_to_float(std::uint16_t bits);
 std::uint16_t float_to_float16(float value);
 std::uint16_t float_to_bfloat16(float value);
 
-/// `tensor` (any device) in another floating type, on the CPU; itself if it has that type. float64 goes to a
-/// half by way of float32. TypeError if either type is no floating type.
+/// `tensor` (on any device) converted to another floating-point type, on the CPU; `tensor` itself if it
+/// already has that type. float64 is first rounded to float32 on its way to a half. TypeError if either type
+/// is not floating-point.
 Tensor convert_floating(const Tensor& tensor, DType dtype);
 
 }  // namespace fer

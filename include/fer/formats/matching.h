@@ -1,5 +1,5 @@
-// Matching the names of a file with those of a model: rules that rename what other projects call
-// differently, and a report of what matched, what was left aside and why, and what is missing.
+// Matches the tensor names of a file with those of a model. Rules rename tensors that other projects call
+// differently. A report says what matched, what was left aside and why, and what is missing.
 //
 //   fer::MatchReport report = fer::match(wanted, fer::shapes_of(file), fer::mobilefacenet_names());
 //   std::cout << report.text();
@@ -39,11 +39,11 @@ RenameRule rename_regex(const std::string& pattern, std::string replacement);
 /// "from.<i>..." becomes "to.<i + offset>...": renumber("body2", "body", 3).
 RenameRule renumber(const std::string& from, const std::string& to, int offset);
 
-/// Why a name that the model does not want is in the file.
+/// Explains names that are in the file although the model does not want them.
 struct AsideRule {
   std::function<bool(const std::string& renamed)> applies;
   std::string reason;  ///< "the embedding layer of IR50"
-  /// The file cannot be used without it: match() throws instead of leaving it aside.
+  /// A file with such a tensor cannot be used: match() throws instead of leaving the tensor aside.
   bool fatal = false;
 };
 /// `pattern` (ECMAScript) must match the renamed name, of at most 1000 characters, in full.
@@ -56,14 +56,14 @@ using KnownName = std::function<bool(const std::string& name)>;
 struct FreedName {
   std::string name, taken_off;  ///< "conv1.weight", "module."
 };
-/// `name` without some of the components that wrappers and training programs put into names (`module`,
-/// `model`, `net`, `_orig_mod`; before it, or within it as in backbone.module.conv), so that it is known: the
-/// fewest that do. None if there is no such name.
+/// Wrappers and training programs add components to names (`module`, `model`, `net`, `_orig_mod`), in front
+/// or inside, as in backbone.module.conv. Removes as few of them as make `name` known. None if no removal
+/// does.
 std::optional<FreedName> free_of_wrappers(const std::string& name, const KnownName& known);
 
-/// The same for all names of a file; `taken_off` of the file says what was done. What all of them begin with
-/// is taken off all of them. The names stay as they are if most would be unknown even so. FormatError, naming
-/// `what`, if two names become one.
+/// The same for all names of a file; records the removed components in `file.taken_off`. If all names begin
+/// with such a component, it is removed from all of them when that makes more of them known. If most names
+/// would still be unknown, nothing changes. FormatError, naming `what`, if two names become equal.
 void free_names(StateFile& file, const KnownName& known, const std::string& what);
 /// "'module.' from 12 names".
 std::string text_of(const std::vector<TakenOff>& taken_off);
@@ -92,42 +92,43 @@ struct MatchReport {
   std::vector<Aside> left_aside;        ///< in the file's order
   std::vector<std::string> missing;     ///< wanted, but not in the file
   std::vector<WrongShape> wrong_shape;  ///< there, but of another shape
-  std::vector<TakenOff> taken_off;      ///< prefixes without which names of the file are wanted
+  std::vector<TakenOff> taken_off;      ///< components that were removed from the file's names
 
-  /// Whether all that the model wants is there in its shape.
+  /// Whether the file has every tensor that the model wants, with the right shape.
   bool complete() const { return missing.empty() && wrong_shape.empty(); }
-  /// Some lines for people: counts, and names in groups.
+  /// A summary in a few lines: counts, then names grouped by reason.
   std::string text() const;
-  /// ShapeError naming wrong shapes, or FormatError naming missing tensors, ten and a count; `what` is the
-  /// file.
+  /// ShapeError, naming the wrong shapes, or FormatError, naming the missing tensors; `what` is the file. At
+  /// most ten are named, and the others counted.
   void require_complete(std::string_view what) const;
 };
 
-/// A name that is not wanted as it is may be so without the prefixes of wrappers (free_of_wrappers).
-/// FormatError, naming `what`, the file, if two of its names become one, or if an aside rule is fatal.
-/// `num_batches_tracked`, which PyTorch's batch norm counts and no result depends on, is left aside by
-/// itself unless it is wanted.
+/// Matches `held`, the file's tensors, with `wanted`, the model's. A name that is unknown as it stands is
+/// also tried without wrappers' components (free_of_wrappers). `num_batches_tracked`, a counter of PyTorch's
+/// batch norm that no result depends on, is left aside without a rule unless it is wanted. FormatError,
+/// naming the file `what`, if two of its names become equal or a fatal aside rule applies.
 MatchReport match(std::span<const NamedShape> wanted, std::span<const NamedShape> held,
                   const NameMap& names = {}, std::string_view what = "the file");
 
-/// What a person should know of how a model's weights were read, a line each: notes(file), prefixes that were
-/// taken off, and names that the model does not have.
+/// What a user should know about how a model's weights were read, one line each: notes(file), components that
+/// were removed from names, and names that the model does not have.
 std::vector<std::string> notes(const StateFile& file, const MatchReport& report);
 
 /// The matched tensors under the model's names, after require_complete(what).
 StateDict matched_tensors(const MatchReport& report, const StateDict& file,
                           std::string_view what = "the file");
 
-/// The image backbone, whose names are those of face.evoLVe's IR50 (`input_layer`, `body.0..20`). Also takes
-/// POSTER V2's split into body1, body2 and body3 of `units` units, either under `ir_back.` (POSTER) or
-/// `image_backbone.` (FERNet); a fourth stage (from body.21) and `output_layer` are left aside with a word.
-/// IR-SE, which computes something else, is refused.
+/// The image backbone, with the names of face.evoLVe's IR50 (`input_layer`, `body.0..20`).
+/// - Also accepts POSTER V2's split into body1, body2 and body3 of `units` units.
+/// - Also accepts names under `ir_back.` (POSTER), `image_backbone.` (FERNet) or `backbone.`.
+/// - Leaves a fourth stage (from body.21) and `output_layer` aside, with a reason.
+/// - Refuses IR-SE, which computes something else.
 NameMap ir50_names(std::array<int, 3> units = {3, 4, 14});
-/// The landmark backbone, whose names are those of pytorch_face_landmark's MobileFaceNet, also under
-/// `face_landback.` (POSTER) or `landmark_backbone.` (FERNet). What follows the 14 x 14 map is left aside
-/// with a word unless the model wants it.
+/// The landmark backbone, with the names of pytorch_face_landmark's MobileFaceNet, also under
+/// `face_landback.` (POSTER) or `landmark_backbone.` (FERNet). Layers behind the 14 x 14 map are left aside,
+/// with a reason, unless the model wants them.
 NameMap mobilefacenet_names();
-/// FERNet's own names; the landmark head is left aside with a word.
+/// FERNet's own names. The landmark head and the optimizer's state are left aside, with a reason.
 NameMap fernet_names();
 
 }  // namespace fer

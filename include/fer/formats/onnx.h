@@ -1,5 +1,5 @@
-// ONNX models (github.com/onnx/onnx, onnx.proto), written without that library: the few messages that a
-// network for inference needs, and their bytes in protobuf's wire format.
+// Writes ONNX models (github.com/onnx/onnx, onnx.proto) without the onnx library: the few messages that an
+// inference network needs, encoded in protobuf's wire format.
 //
 //   fer::OnnxModel model{.graph_name = "double"};
 //   model.inputs = {{"x", {"N", 3}}};
@@ -33,14 +33,13 @@ struct OnnxNode {
   std::vector<OnnxAttribute> attributes = {};
 };
 
-/// A constant of the graph: float32 or int64, in the layout that ONNX wants (convolutions O x I x kh x kw).
+/// A constant of the graph: float32 or int64, in ONNX's layout (convolution weights O x I x kh x kw).
 struct OnnxTensor {
   std::string name;
   Tensor value;
 };
 
-/// An input or output of the graph, float32 or uint8. An extent is a number or the name of one that is free
-/// ("N").
+/// An input or output of the graph, float32 or uint8. An extent is a number, or a name if it is free ("N").
 struct OnnxValue {
   std::string name;
   std::vector<std::variant<std::int64_t, std::string>> shape;
@@ -49,22 +48,23 @@ struct OnnxValue {
 
 struct OnnxModel {
   std::string graph_name, description, producer_version;
-  std::vector<OnnxNode> nodes;  ///< in an order in which they can run
+  std::vector<OnnxNode> nodes;  ///< in topological order
   std::vector<OnnxTensor> initializers;
   std::vector<OnnxValue> inputs, outputs;
   Metadata metadata;  ///< metadata_props
   std::int64_t ir_version = 8, opset = 17;
 };
 
-/// ConfigError, naming node and value, if a node or an output of the graph reads what nothing before it
-/// gives, or if two things have one name; TypeError for a constant that is neither float32 nor int64, and for
-/// an input or output that is neither float32 nor uint8.
+/// - ConfigError, naming node and value, if a node or a graph output reads a value that nothing before it
+///   produces, or if two values have the same name.
+/// - TypeError for a constant that is neither float32 nor int64, or an input or output that is neither
+///   float32 nor uint8.
 void validate(const OnnxModel& model);
 
-/// The bytes of a ModelProto, fields in ascending order, so that equal models have equal bytes. Throws as
-/// validate() does; ConfigError beyond the 2 GiB that a protobuf message may have.
+/// The bytes of a ModelProto, with fields in ascending order, so equal models have equal bytes. Calls
+/// validate(). ConfigError beyond 2 GiB, the limit of a protobuf message.
 std::vector<std::byte> encode_onnx(const OnnxModel& model);
-/// The same into a file; atomic, see atomic_file.h.
+/// Writes encode_onnx() to a file; atomic, see atomic_file.h.
 void write_onnx(const std::filesystem::path& path, const OnnxModel& model);
 
 }  // namespace fer

@@ -1,13 +1,14 @@
-// PyTorch checkpoints without Python: the zip format of torch.save since 1.6, the legacy format before it,
-// and plain pickles of NumPy arrays. A checkpoint is a pickle, that is, a program for a small stack machine.
-// pickle_vm.h runs its operations, but calls nothing: what rebuilds tensors and containers has its meaning
-// here, and any other class or function becomes an inert object, which has a name and keeps what it was
-// given. So loading a file can neither run code nor build anything but the values below.
+// Reads and writes PyTorch checkpoints without Python: the zip format of torch.save since 1.6, the legacy
+// format before it, and plain pickles of NumPy arrays. A checkpoint is a pickle, that is, a program for a
+// small stack machine. pickle_vm.h runs its operations but calls no Python function. It implements the
+// functions that rebuild tensors and containers; any other class or function becomes an inert object, which
+// keeps its name and arguments. So loading a file can neither run code nor build anything but the values
+// below.
 //
 //   fer::PyValue checkpoint = fer::read_pytorch("model_best.pth.tar").root;
 //   const fer::PyValue* epoch = checkpoint.find("epoch");
 //
-// Tensors are read and written as they are; layout is state_dict.h's business.
+// Tensors keep the file's layout; state_dict.h permutes convolution weights.
 #pragma once
 
 #include <cstddef>
@@ -28,9 +29,9 @@ namespace fer {
 struct PyItem;
 struct PyObject;
 
-/// A value of a checkpoint: what Python's None, bool, int, float, str, bytes, list, tuple (torch.Size too),
-/// dict (OrderedDict and defaultdict too) and Tensor (Parameter too) hold, and inert objects. A set is a
-/// list, a frozenset a tuple, a number of NumPy's a number, an array of NumPy's a tensor.
+/// A value of a checkpoint: Python's None, bool, int, float, str, bytes, list, tuple (also torch.Size), dict
+/// (also OrderedDict and defaultdict) or Tensor (also Parameter), or an inert object. A set is read as a
+/// list, a frozenset as a tuple, a NumPy number as a number, and a NumPy array as a tensor.
 class PyValue {
  public:
   enum class Kind {
@@ -76,8 +77,8 @@ class PyValue {
   const std::vector<PyItem>& items() const;      ///< of a dict or an inert object, in order
   const PyObject& as_object() const;
 
-  /// The value under a text key or, if `key` is a number, its integer; null if this is neither dict nor inert
-  /// object, or has no such key.
+  /// The value under the text `key` or, if `key` is a number, under that integer. Null if there is no such
+  /// key, or if this is neither a dict nor an inert object.
   const PyValue* find(std::string_view key) const;
 
  private:
@@ -91,9 +92,10 @@ struct PyItem {
   PyValue key, value;
 };
 
-/// What a checkpoint says of an object whose class or function fer does not have. Nothing of it has run.
+/// What a checkpoint says about an object whose class or function fer does not know. None of its code has
+/// run.
 struct PyObject {
-  std::string type;         ///< "__main__.RecorderMeter"; empty for a tensor that is not read
+  std::string type;         ///< "__main__.RecorderMeter"; empty for a tensor that fer cannot read
   std::string description;  ///< "an inert __main__.RecorderMeter", "a tensor of complex64"
   /// A pickled torch.nn.Module: its parameters and persistent buffers under the names that state_dict() gives
   /// them. Otherwise the object's arguments and elements under 0, 1, ..., its items and its attributes.
@@ -104,25 +106,27 @@ struct PyObject {
 struct PytorchFile {
   PyValue root;
   FileFormat format = FileFormat::pytorch_zip;
-  /// The classes and functions that the file names and fer does not have, each once.
+  /// The classes and functions that the file names and fer does not know, each once.
   std::vector<std::string> inert;
   std::vector<std::string> widened;  ///< "2 tensors of bool read as uint8"
 };
 
 /// Reads a checkpoint of either format, or a plain pickle, onto the CPU. Contiguous tensors of one storage
-/// share its memory, as they did in PyTorch; others are copied into row-major order. float64, float32,
-/// float16, bfloat16, int64, int32 and uint8 are kept; bool becomes uint8, int8, int16 and uint16 int32,
-/// uint32 int64, float8 (e4m3fn and e5m2) float32. Tensors of complex and quantised types, and sparse ones,
-/// are inert objects. IoError if the file cannot be read. FormatError, naming the file and where it is known
-/// the tensor, if it is truncated or inconsistent, or would expand to far more memory than the file has.
+/// share its memory, as in PyTorch; others are copied into row-major order.
+/// - Kept: float64, float32, float16, bfloat16, int64, int32 and uint8.
+/// - Widened: bool to uint8; int8, int16 and uint16 to int32; uint32 to int64; float8 (e4m3fn and e5m2) to
+///   float32.
+/// - Read as inert objects: complex, quantised and sparse tensors.
+/// IoError if the file cannot be read. FormatError, naming the file and, if known, the tensor, if the file is
+/// truncated or inconsistent, or would expand to far more memory than its size.
 PytorchFile read_pytorch(const std::filesystem::path& path);
-/// The same from memory; `name` stands for the file in messages.
+/// The same from memory; messages call the file `name`.
 PytorchFile read_pytorch(std::span<const std::byte> bytes, const std::string& name);
 
 /// Writes PyTorch's zip format, which torch.load reads with weights_only=True: an OrderedDict of the tensors
 /// in their own layout, or {"state_dict": that, "metadata": {...}} if there is metadata. Storages are aligned
-/// to 64 bytes, tensors that are one and the same memory share a storage, and equal input gives equal bytes.
-/// Atomic, see atomic_file.h.
+/// to 64 bytes, tensors with identical memory share a storage, and equal input gives equal bytes. Atomic, see
+/// atomic_file.h.
 void write_pytorch(const std::filesystem::path& path, const StateDict& tensors,
                    const Metadata& metadata = {});
 

@@ -3,10 +3,9 @@
 //   fer::StateDict weights = fer::load_state_dict("mobilefacenet_model_best.pth.tar");
 //   fer::save_state_dict("mobilefacenet.safetensors", weights);
 //
-// Layout. Files hold convolution weights as PyTorch does, O x I x kh x kw; fer computes with
-// O x kh x kw x I. The permutation happens in load_state_dict, read_state_file and save_state_dict and
-// nowhere else. It applies to every tensor of rank 4: in a model's state those are convolution weights and
-// what optimizers keep for them.
+// Layout. Files hold convolution weights in PyTorch's layout, O x I x kh x kw; fer computes with
+// O x kh x kw x I. Only load_state_dict, read_state_file and save_state_dict permute them. They permute every
+// tensor of rank 4: in a model's state those are convolution weights and the optimizer's state for them.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +21,7 @@
 
 namespace fer {
 
-/// Free text beside the tensors of a file; its meaning belongs to whoever wrote it.
+/// Free text beside the tensors of a file. Its meaning is up to the program that wrote it.
 using Metadata = std::map<std::string, std::string>;
 
 /// Names and tensors in the order in which they were inserted.
@@ -54,28 +53,29 @@ enum class FileFormat { safetensors, pytorch_zip, pytorch_legacy, pickle };
 /// "safetensors", "PyTorch (zip)", "PyTorch (legacy)", "Python pickle".
 std::string_view name_of(FileFormat format);
 
-/// By content, whatever the file is called. FormatError if it is none of them, IoError if it cannot be read.
+/// Detects the format by content, whatever the file is called. FormatError if it is none of them, IoError if
+/// it cannot be read.
 FileFormat detect_format(const std::filesystem::path& path);
 
 struct LoadOptions {
   bool from_pytorch_layout = true;  ///< false: tensors as they are in the file
   bool widen_halves = true;         ///< float16 and bfloat16 become float32; false: kept
-  /// Which dictionary or pickled module of a nested PyTorch checkpoint holds the tensors, components joined
-  /// by dots ("ema.model"). Empty: `state_dict`, `model_state_dict`, `model` or another usual name, the first
-  /// that is there; or else wherever most tensors are, but for optimizers and averages.
+  /// The dotted path ("ema.model") of the dictionary or pickled module in a nested PyTorch checkpoint that
+  /// holds the tensors. Empty: the first of `state_dict`, `model_state_dict`, `model` and other usual names
+  /// that exists, or else the dictionary with the most tensors, except optimizers and averages.
   std::string key;
-  /// Prefixes to take off the names that begin with them ("student."), in this order.
+  /// Prefixes ("student.") to remove from the names that begin with them, in this order.
   std::vector<std::string> strip;
 };
 
-/// A prefix that was taken off names, and how many.
+/// A prefix, and from how many names it was removed.
 struct TakenOff {
   std::string prefix;
   std::size_t names = 0;
   bool operator==(const TakenOff&) const = default;
 };
 
-/// The tensors of a file, and what there is to say about where they were.
+/// The tensors of a file, and how they were found.
 struct StateFile {
   StateDict tensors;
   /// safetensors: its metadata. PyTorch: the dictionary `metadata` as written by save_state_dict, and the
@@ -84,26 +84,28 @@ struct StateFile {
   FileFormat format = FileFormat::safetensors;
   std::string found_under;  ///< "state_dict"; empty if the tensors were at the top
   std::string module;       ///< the class of the pickled module whose tensors these are; usually empty
-  std::vector<TakenOff> taken_off;   ///< prefixes that the names no longer have
+  std::vector<TakenOff> taken_off;   ///< prefixes that were removed from the names
   std::vector<std::string> skipped;  ///< entries beside the tensors that are not read: "n (an int)"
   std::vector<std::string> inert;    ///< classes and functions that the file names; none of them was called
   std::vector<std::string> widened;  ///< "2 tensors of bool read as uint8"
   std::vector<std::string> others;   ///< keys of other weights of the same network: "ema_state_dict"
 };
 
-/// What a person should know of how the file was read, a line each: prefixes, what was left aside, other
-/// weights in it. Names beyond ten are counted.
+/// What a user should know about how the file was read, one line each: removed prefixes, entries left aside,
+/// other weights in the file. At most ten names are listed, and the others counted.
 std::vector<std::string> notes(const StateFile& file);
 
 /// "a, b and 5 more".
 std::string some_of(const std::vector<std::string>& names, std::size_t most = 10);
 
-/// Reads a file of any format onto the CPU. Prefixes that wrappers put before all names (`module.` of
-/// DataParallel) or anywhere (`_orig_mod.` of torch.compile, those of FSDP) are taken off; those that some
-/// networks have themselves (`model.`) only by match() and free_names() in matching.h, which know a network.
-/// IoError, FormatError: see safetensors.h and pytorch.h. FormatError if the checkpoint holds no tensors
-/// where they are looked for, listing its keys, if two names become one without their prefixes, or if no name
-/// begins with a prefix of `strip`.
+/// Reads a file of any format onto the CPU. Removes the prefixes that only wrappers use: in front of all
+/// names (`module.` of DataParallel) or anywhere (`_orig_mod.` of torch.compile, those of FSDP). Prefixes
+/// that some networks have themselves (`model.`) are left to match() and free_names() in matching.h, which
+/// know the network.
+/// - IoError, FormatError: see safetensors.h and pytorch.h.
+/// - FormatError, listing the keys, if the checkpoint has no tensors at the place described by LoadOptions.
+/// - FormatError if two names become equal without their prefixes, or no name begins with a prefix of
+///   `strip`.
 StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& options = {});
 
 /// The tensors alone.

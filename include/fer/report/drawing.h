@@ -1,5 +1,5 @@
-// A drawing of rectangles, lines, marks and text that becomes SVG or pixels. Charts are laid out once, in
-// points with y downwards, and both kinds of file show the same.
+// A drawing of rectangles, lines, marks and text that is written as SVG or pixels. Coordinates are in points,
+// y downwards. A chart is laid out once, so both kinds of file show the same.
 //
 //   fer::Drawing d(200, 100);
 //   d.rect({10, 10, 80, 40}, {.fill = fer::palette(0)});
@@ -25,13 +25,13 @@ struct Rect {
 
 using Points = std::vector<std::pair<double, double>>;
 
-/// How a shape is painted. `role` becomes a CSS class in SVG, by which a page can give it other colours (ink
-/// and paper change places in the dark); the colours here are for light paper.
+/// How a shape is painted. The colours are for light paper. `role` becomes a CSS class in SVG, so that a page
+/// can override the colours, for example in dark mode.
 struct Paint {
   std::optional<Colour> fill{}, stroke{};
   double stroke_width = 1;
   double opacity = 1;
-  std::string dash{};  ///< "6 3": lengths of dashes and gaps; empty: an unbroken line
+  std::string dash{};  ///< "6 3": lengths of dashes and gaps; empty: a solid line
   std::string role{};
 };
 
@@ -41,7 +41,7 @@ struct TextStyle {
   double size = 12;
   Anchor anchor = Anchor::start;
   Colour colour{26, 26, 26};
-  double rotation = 0;  ///< degrees, clockwise, about the point given
+  double rotation = 0;  ///< degrees, clockwise, about the text's position
   bool bold = false;
   std::string role = "ink";
 };
@@ -58,17 +58,17 @@ class Drawing {
   void polyline(Points points, const Paint& paint);
   void polygon(Points points, const Paint& paint, std::string tooltip = {});
   void circle(double x, double y, double radius, const Paint& paint, std::string tooltip = {});
-  /// x, y: the point of the baseline that `anchor` names.
+  /// (x, y) is the start, middle or end of the baseline, as style.anchor says.
   void text(double x, double y, std::string text, const TextStyle& style = {});
   /// An RGB or grey picture stretched over `rect`.
   void image(const Rect& rect, Image picture);
-  /// All of `other`, its origin at (x, y).
+  /// Adds all shapes of `other`, with its origin at (x, y).
   void add(const Drawing& other, double x, double y);
 
-  /// The drawing as an SVG document. `title` names it for screen readers; `paper` paints the ground white (a
-  /// page that shows its own ground leaves it out).
+  /// The drawing as an SVG document. `title` is for screen readers. `paper` paints the background white;
+  /// pages with their own background pass false.
   std::string svg(const std::string& title, bool paper = true) const;
-  /// The same as pixels on white, `scale` a point.
+  /// The drawing as pixels on white, `scale` pixels per point.
   Image raster(double scale = 2) const;
 
  private:
@@ -103,17 +103,17 @@ class Drawing {
   std::vector<Shape> shapes_;
 };
 
-/// `text` with &, <, >, " and ' as entities; control characters, which XML forbids, as spaces;
-/// bytes that are not UTF-8 as question marks.
+/// Replaces &, <, >, " and ' by entities, control characters, which XML forbids, by spaces, and bytes that
+/// are not UTF-8 by question marks.
 std::string xml_escape(const std::string& text);
 /// A number with at most three decimals and no trailing zeros: "0.5", "12".
 std::string number_text(double value);
-/// Width of a line of text, an upper bound for the usual sans-serif fonts.
+/// An upper bound on the width of a line of text in the usual sans-serif fonts.
 double text_width(const std::string& text, double size, bool bold = false);
 std::string base64(const std::vector<std::uint8_t>& bytes);
 /// "data:image/png;base64,..."
 std::string data_uri(const Image& picture);
-/// Writes .svg, .png or .jpg as the extension says; ConfigError for another.
+/// Writes .svg, .png or .jpg, by the extension of `path`; ConfigError for any other.
 void write_drawing(const std::filesystem::path& path, const Drawing& drawing, const std::string& title,
                    double scale = 2);
 

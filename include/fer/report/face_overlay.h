@@ -1,5 +1,5 @@
-// A photograph with what was read from it: a frame around each face, its expression and probability, its
-// landmarks.
+// Draws the result of a prediction on a photograph: a frame around each face, its expression and probability,
+// and its landmarks.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace fer {
 
-/// `image` with the faces drawn on it, RGB. Lines and letters grow with the picture; one of fewer than 320
-/// pixels a side is enlarged first (by whole numbers), so that its labels can be read. A label stands above
-/// its face where there is room for it, else below it, else inside.
+/// `image` with the faces drawn on it, RGB. Line width and text size scale with the picture. A picture whose
+/// longer side has fewer than 320 pixels is first enlarged by a whole factor, so that labels are legible. A
+/// label is placed above its face if there is room, else below it, else inside.
 Image overlay_faces(const Image& image, const std::vector<FaceReading>& faces,
                     const std::vector<std::string>& class_names);
 

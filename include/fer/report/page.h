@@ -1,6 +1,5 @@
-// One HTML page about one run or several: what was trained, how it went, how good it is, where it errs. The
-// page holds its pictures, style and script itself, so it can be mailed and opened anywhere, without a
-// network.
+// One HTML page about one run or several: what was trained, how training went, how good the result is, and
+// where it fails. The page contains its pictures, style and script, so it can be mailed and opened offline.
 //
 //   std::vector<fer::RunStudy> runs{fer::study_run("runs/mine", fer::Device::cpu, {})};
 //   fer::write_file_atomically("report.html", fer::report_page(runs));
@@ -25,14 +24,14 @@ struct GalleryFace {
   Image picture, heat, cam;  ///< the face; the heat map of Eq. 1 (empty without product); Grad-CAM
 };
 
-/// All that a page says of a run.
+/// What a page says about one run.
 struct RunStudy {
-  std::string name;  ///< of the folder, or as given
+  std::string name;  ///< the folder's name, unless the caller changes it
   RunLog log;
   std::int64_t parameters = 0;
-  std::string note;  ///< Classifier::note; the page does not have it
+  std::string note;  ///< Classifier::note; not shown on the page
   std::string split;
-  /// Of the split, with the weights of the best epoch; none if the run has no weights yet.
+  /// On `split`, with the weights of the best epoch; none if the run has no weights yet.
   std::optional<EvaluationResult> evaluation;
   std::vector<GalleryFace> wrong;      ///< highest loss first
   std::vector<GalleryFace> uncertain;  ///< smallest distance between the two most probable classes first
@@ -40,14 +39,13 @@ struct RunStudy {
 
 struct StudyOptions {
   std::string split = "test";
-  std::size_t gallery = 12;  ///< faces in each gallery at most
+  std::size_t gallery = 12;  ///< maximum number of faces in each gallery
 };
 
-/// Reads the run's log and, if best.safetensors is there, evaluates it on the split and chooses the
-/// galleries.
+/// Reads the run's log. If best.safetensors exists, evaluates it on the split and chooses the galleries.
 RunStudy study_run(const std::filesystem::path& folder, Device device, const StudyOptions& options);
 
-/// ConfigError without a run.
+/// ConfigError if `runs` is empty.
 std::string report_page(const std::vector<RunStudy>& runs);
 
 }  // namespace fer

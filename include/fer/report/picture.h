@@ -1,4 +1,4 @@
-// Painting on pictures: discs, lines, small text in a font of fer's own, heat maps over faces, landmarks.
+// Painting on pictures: discs, lines, small text in fer's own font, heat maps over faces, landmarks.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@
 
 namespace fer {
 
-// Coordinates are in pixels, (0, 0) the top left corner of the top left pixel. Pictures are RGB (ShapeError
-// otherwise); what lies outside is cut off.
+// Coordinates are in pixels; (0, 0) is the top left corner of the top left pixel. Pictures must be RGB
+// (ShapeError otherwise). Shapes are clipped to the picture.
 
 void fill_rect(Image& image, double x, double y, double width, double height, Colour colour,
                double opacity = 1);
@@ -23,8 +23,8 @@ void draw_line(Image& image, double x0, double y0, double x1, double y1, double 
 void fill_polygon(Image& image, const std::vector<std::pair<double, double>>& points, Colour colour,
                   double opacity = 1);
 
-/// Text in the 5 x 7 font, capital letters `size` * 0.7 high; x, y is the start of the baseline and
-/// `rotation` turns clockwise about it, in degrees. ASCII; other characters appear as a box.
+/// Draws text in the 5 x 7 font; capital letters are 0.7 * `size` high. (x, y) is the start of the baseline;
+/// `rotation` is clockwise about it, in degrees. Characters outside ASCII appear as a box.
 void draw_text(Image& image, double x, double y, const std::string& text, double size, Colour colour,
                double rotation = 0, bool bold = false);
 /// Width of draw_text() in pixels.
@@ -35,12 +35,12 @@ struct HeatMap {
   int height = 0, width = 0;
   std::vector<float> values;
 };
-/// Moved to [0, 1]: the least becomes 0, the greatest 1; a constant map becomes 0.
+/// Scales the map to [0, 1], minimum to 0 and maximum to 1; a constant map becomes 0.
 HeatMap normalised(HeatMap map);
-/// `map` (clamped to [0, 1]) enlarged bilinearly to the picture's size (RGB, `image` may be grey), in heat
-/// colours, and mixed with it. ShapeError unless the map has height * width values.
+/// Clamps `map` to [0, 1], enlarges it bilinearly to the picture's size, and blends it over the picture in
+/// heat colours. The result is RGB; `image` may be grey. ShapeError unless the map has height * width values.
 Image overlay_heat(const Image& image, const HeatMap& map, double opacity = 0.55);
-/// 68 dots with dark rims, so that they show on any skin.
+/// Draws 68 dots with dark rims, so that they are visible on any skin.
 void draw_landmarks(Image& image, const Landmarks& landmarks, double radius, Colour colour = {255, 255, 255});
 
 }  // namespace fer

@@ -1,4 +1,4 @@
-// Event files that TensorBoard reads: a sequence of TFRecords (length, checksum, bytes, checksum), each the
+// Event files for TensorBoard: a sequence of TFRecords (length, checksum, bytes, checksum), each with a
 // Protobuf message tensorflow.Event.
 //
 //   fer::EventFile events("runs/mine/tensorboard");
@@ -17,20 +17,21 @@
 
 namespace fer {
 
-/// CRC-32C (Castagnoli), and as TFRecords have it: rotated and offset, so that a checksum of data that holds
-/// checksums stays a good one.
+/// CRC-32C (Castagnoli), and its masked form in TFRecords: rotated and offset, because the CRC of data that
+/// contains CRCs is weak.
 std::uint32_t crc32c(std::string_view bytes);
 std::uint32_t masked_crc32c(std::string_view bytes);
 
 class EventFile {
  public:
-  /// Creates <folder>/events.out.tfevents.<time>.<number>, a name that is not taken; IoError if it cannot.
+  /// Creates <folder>/events.out.tfevents.<time>.<number>, with a number that is free; IoError if it cannot.
   explicit EventFile(const std::filesystem::path& folder, double wall_time);
 
-  /// wall_time: seconds since 1970. IoError if the disk does not take it.
+  /// wall_time: seconds since 1970. IoError if writing fails.
   void scalar(const std::string& tag, double value, std::int64_t step, double wall_time);
   void image(const std::string& tag, const Image& picture, std::int64_t step, double wall_time);
-  /// What earlier files of the folder have from this step on is void: the run was resumed here.
+  /// Tells TensorBoard to discard what earlier files of the folder have from `step` on, because the run was
+  /// resumed there.
   void session_start(std::int64_t step, double wall_time);
 
   const std::filesystem::path& path() const { return path_; }
@@ -42,11 +43,11 @@ class EventFile {
   std::ofstream out_;
 };
 
-/// Writes a run's log, each stage and its epochs, into event files under `folder`; returns the file. Times
-/// are those of the run's own durations, up to when its log was last written.
+/// Writes a run's log, each stage with its epochs, to an event file under `folder`; returns its path. The
+/// times follow from the durations in the log, counted back from when the log was last written.
 std::filesystem::path write_events(const RunLog& log, const std::filesystem::path& folder);
 
-/// Writes events while a run goes on, and hands all on to another observer.
+/// Writes events during a run, and forwards every call to another observer.
 class EventObserver : public TrainingObserver {
  public:
   EventObserver(std::filesystem::path folder, TrainingObserver& next);

@@ -1,6 +1,6 @@
 // What a kernel sees on the executor: built-in variables, shared memory, barriers, warp collectives,
-// tensor-core and asynchronous copy instructions. Names and meanings are CUDA's; every call also records
-// where it stands in the source, so that a report can say which line a thread waits at.
+// tensor-core and asynchronous copy instructions. Names and semantics are CUDA's. Every call also records its
+// source location, so that a report can say at which line a thread waits.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,8 @@
 
 namespace fer::simt {
 
-/// A place in the source: that of the call, as a default argument. (std::source_location, which clang 14
-/// lacks.)
+/// A source location; as a default argument, that of the call. Replaces std::source_location, which clang 14
+/// lacks.
 struct Where {
   const char* file;
   int line;
@@ -38,8 +38,8 @@ struct Where {
   }
 };
 
-// Rewritten by the executor whenever another lane runs. initial-exec: an access is one instruction also in
-// position-independent code.
+// The executor rewrites these whenever it switches to another lane. With initial-exec, an access is one
+// instruction even in position-independent code.
 #define FER_SIMT_TLS inline constinit thread_local __attribute__((tls_model("initial-exec")))
 FER_SIMT_TLS uint3 threadIdx{0, 0, 0};
 FER_SIMT_TLS uint3 blockIdx{0, 0, 0};
@@ -61,12 +61,12 @@ void* static_shared(const SharedArray& array);
 void* dynamic_shared();
 
 void block_barrier(Where where);
-/// The barrier that also sums `value` over the block (for __syncthreads_count and its kin).
+/// A barrier that also sums `value` over the block (for __syncthreads_count, _and and _or).
 int block_barrier_count(int value, Where where);
 void warp_barrier(unsigned mask, Where where);
 
 enum class Shuffle { index, up, down, exclusive_or };
-/// Replaces the `bytes` (at most 16) at `value` by those of the source lane.
+/// Replaces the `bytes` bytes (at most 16) at `value` by those of the source lane.
 void shuffle(Shuffle kind, unsigned mask, void* value, std::size_t bytes, int operand, int width,
              Where where);
 
@@ -81,11 +81,12 @@ void async_copy(void* shared, const void* global, int bytes, int source_bytes, W
 void async_commit(Where where);
 void async_wait(int pending, Where where);
 
-/// Tells the checker of an access to `data` by this lane. `atomic`: conflicts with plain accesses only.
+/// Reports an access to `data` by this lane to the checker. An `atomic` access conflicts only with plain
+/// ones.
 void note_access(const void* data, std::size_t bytes, bool write, bool atomic, const void* pc);
-/// __threadfence: what this lane wrote is ordered before its later atomics.
+/// __threadfence: orders this lane's earlier writes before its later atomics.
 void fence();
-/// Stops the kernel: a trap.
+/// Stops the kernel, like a trap.
 [[noreturn]] void trap(const char* what, Where where);
 
 }  // namespace detail

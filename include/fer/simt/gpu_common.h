@@ -1,14 +1,15 @@
-// Written once on top of either world's built-ins: the launch, index arithmetic, warp and block reductions.
+// Shared by both targets, on top of their built-ins: the launch, index arithmetic, warp and block reductions.
 // All reductions have a fixed order, so results do not depend on scheduling.
 #pragma once
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace gpu {
 
-/// Runs kernel(arguments...) on grid x block threads with `shared_bytes` of dynamic shared memory; more than
-/// 48 KiB is asked for. (A kernel whose static arrays bring less to more than that asks by
-/// allow_dynamic_shared.) On the executor, CheckError for what a GPU would refuse, pointers that are not
-/// device memory, and all that is found wrong while the kernel runs.
+/// Runs kernel(arguments...) on grid x block threads with `shared_bytes` of dynamic shared memory. If these
+/// are more than 48 KiB, calls allow_dynamic_shared(). (If only the sum with the kernel's static arrays
+/// exceeds 48 KiB, the caller must do so.) The executor throws CheckError for launches that a GPU would
+/// refuse, for pointers that are not device memory, and for every mistake that it finds while the kernel
+/// runs.
 template <bool instrumented = FER_SIMT_INSTRUMENTED, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, std::size_t shared_bytes, Stream stream,
             Arguments&&... arguments) {
@@ -22,13 +23,13 @@ void launch(void (*kernel)(Parameters...), Grid grid, dim3 block, std::size_t sh
 inline constexpr unsigned full_warp = 0xffffffffu;
 inline constexpr int warp_size = 32;
 
-/// a / b rounded up; for non-negative a and positive b.
+/// a / b, rounded up, for non-negative a and positive b.
 template <typename A, typename B>
 __host__ __device__ constexpr auto ceil_div(A a, B b) {
   return (a + b - 1) / b;
 }
 
-/// This thread's number in its block, x fastest.
+/// This thread's index in its block, with x varying fastest.
 __device__ __forceinline__ int thread_rank() {
   return static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
 }
@@ -42,7 +43,8 @@ __device__ __forceinline__ int warp_id() {
   return thread_rank() >> 5;
 }
 
-/// combine(a, b) over the warp's 32 lanes by butterfly; every lane receives the result. All lanes must call.
+/// Reduces with combine(a, b) over the warp's 32 lanes by butterfly. Every lane receives the result. All
+/// lanes must call.
 template <typename T, typename Combine>
 __device__ __forceinline__ T warp_reduce(T value, Combine combine FER_WHERE_PARAM) {
   FER_UNROLL
@@ -87,9 +89,9 @@ __device__ __forceinline__ T warp_min(T value FER_WHERE_PARAM) {
       value, MinOf {} FER_WHERE_PASS);
 }
 
-/// combine(a, b) over all threads of the block, in a fixed order; every thread receives the result.
-/// `identity`: the value of a warp that does not exist. The block must be a multiple of 32 threads, all of
-/// which call. Uses 32 elements of static shared memory and three barriers.
+/// Reduces with combine(a, b) over all threads of the block, in a fixed order. Every thread receives the
+/// result. `identity` stands in for warps that do not exist. The number of threads must be a multiple of 32,
+/// and all of them must call. Uses 32 elements of static shared memory and three barriers.
 template <typename T, typename Combine>
 __device__ __forceinline__ T block_reduce(T value, T identity, Combine combine FER_WHERE_PARAM) {
   FER_SHARED(T, fer_block_reduce, [32]);
@@ -101,7 +103,7 @@ __device__ __forceinline__ T block_reduce(T value, T identity, Combine combine F
   if (warp == 0) {
     T part = lane < warps ? fer_block_reduce[lane] : identity;
     part = warp_reduce(part, combine FER_WHERE_PASS);
-    __syncwarp();  // lanes have read their parts before one of them is replaced by the result
+    __syncwarp();  // all lanes must have read their parts before lane 0 overwrites one
     if (lane == 0) fer_block_reduce[0] = part;
   }
   FER_SYNCTHREADS_AT;

@@ -1,5 +1,5 @@
 // The nvcc side of gpu.h: shared memory macros, tensor-core and asynchronous copy instructions as PTX, maths
-// by one name for float and double, launch and runtime calls that throw DeviceError.
+// functions with one name for float and double, launch and runtime calls that throw DeviceError.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -21,12 +21,12 @@
   extern __shared__ __align__(16) unsigned char fer_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(fer_dynamic_shared)
 #define FER_UNROLL _Pragma("unroll")
-// Where a helper was called from: known on the executor, nothing here.
+// The source location of a helper's caller; used only on the executor.
 #define FER_WHERE_PARAM
 #define FER_WHERE_PASS
 #define FER_WHERE_OF(grid)
 #define FER_SYNCTHREADS_AT __syncthreads()
-#define FER_SIMT_INSTRUMENTED 0  // the executor's checker is told of nothing
+#define FER_SIMT_INSTRUMENTED 0  // nothing reports to the executor's checker
 
 namespace fer::cuda {
 
@@ -41,7 +41,7 @@ __host__ __device__ __forceinline__ float to_float(float x) {
 __host__ __device__ __forceinline__ bf16 to_bf16(float x) {
   return __float2bfloat16_rn(x);
 }
-/// Two bf16 in one register, `low` in the lower half: the order in which mma fragments hold columns.
+/// Two bf16 in one register, `low` in the lower half: the order of columns in mma fragments.
 __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<const std::uint32_t*>(&pair);
@@ -66,7 +66,7 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const std::uint3
         "f"(c[3]));
 }
 
-/// The same with bf16 operands, two in a register: a 16 x 16, b 16 x 8. With g and t as above: a = (g,2t..)
+/// The same with bf16 operands, two per register: a 16 x 16, b 16 x 8. With g and t as above: a = (g,2t..)
 /// (g+8,2t..) (g,2t+8..) (g+8,2t+8..); b = (k=2t..,n=g) (k=2t+8..,n=g).
 __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4],
                                                   const std::uint32_t (&b)[2], const float (&c)[4]) {
@@ -79,8 +79,8 @@ __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint
 }
 
 /// ldmatrix: loads N matrices of 8 x 8 16-bit elements from shared memory. Lane 8 i + j passes the address of
-/// row j of matrix i (16-byte aligned); of matrix i, each lane receives row lane / 4, columns 2 (lane % 4)
-/// and the next, in r[i]. The _trans forms deliver the transposed matrices.
+/// row j of matrix i (16-byte aligned). Each lane receives in r[i], of matrix i, row lane / 4, columns
+/// 2 (lane % 4) and 2 (lane % 4) + 1. The _trans forms deliver the transposed matrices.
 __device__ __forceinline__ void ldmatrix_x1(std::uint32_t (&r)[1], const void* row) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(address) : "memory");
@@ -121,8 +121,8 @@ __device__ __forceinline__ void ldmatrix_x4_trans(std::uint32_t (&r)[4], const v
                : "memory");
 }
 
-/// Starts copying `bytes` (4, 8 or 16, both sides aligned to it) from global to shared memory. Only the first
-/// `source_bytes` are read, the rest of the destination becomes zero (0: nothing is read).
+/// Starts copying `bytes` (4, 8 or 16; both addresses aligned to that) from global to shared memory. Only the
+/// first `source_bytes` are read (0: none); the rest of the destination becomes zero.
 template <int bytes>
 __device__ __forceinline__ void cp_async(void* shared, const void* global, int source_bytes = bytes) {
   static_assert(bytes == 4 || bytes == 8 || bytes == 16, "cp.async copies 4, 8 or 16 bytes");
@@ -137,12 +137,12 @@ __device__ __forceinline__ void cp_async(void* shared, const void* global, int s
                  : "memory");
   }
 }
-/// Ends a group: the copies that this thread started since the last commit.
+/// Closes a group: the copies that this thread has started since its last commit.
 __device__ __forceinline__ void cp_async_commit() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
-/// Waits until at most the latest `pending` groups of this thread are under way. Other threads' copies are
-/// visible after a __syncthreads that follows their wait.
+/// Waits until at most the latest `pending` groups of this thread are still in flight. Other threads' copies
+/// become visible with a __syncthreads after their wait.
 template <int pending>
 __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
@@ -150,7 +150,7 @@ __device__ __forceinline__ void cp_async_wait() {
 
 namespace gpu {
 
-// --- maths, one name for float and double ------------------------------------------------------------
+// --- maths functions, one name for float and double --------------------------------------------------
 __device__ __forceinline__ float exp(float x) {
   return ::expf(x);
 }
@@ -235,7 +235,7 @@ template <typename T>
 __host__ __device__ __forceinline__ constexpr T infinity() {
   return static_cast<T>(__builtin_huge_val());
 }
-/// The identity of a maximum: minus infinity, or the least integer.
+/// The identity of max(): minus infinity, or the smallest integer.
 template <typename T>
 __host__ __device__ __forceinline__ constexpr T lowest() {
   if constexpr (std::is_floating_point_v<T>) {
@@ -247,16 +247,16 @@ __host__ __device__ __forceinline__ constexpr T lowest() {
   }
 }
 
-// --- runtime: the calls of gpu_simt.h, which documents them ---------------------------------------------
+// --- runtime calls, documented in gpu_simt.h ------------------------------------------------------------
 using Stream = cudaStream_t;
 using Event = cudaEvent_t;
 using Graph = cudaGraphExec_t;
 using Grid = dim3;
 
-/// DeviceError naming the call, unless it succeeded.
+/// DeviceError, naming the call, if it failed.
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
-  (void)cudaGetLastError();  // it is reported here; cuBLAS and cuDNN shall not take it for theirs later
+  (void)cudaGetLastError();  // clears it, so that cuBLAS and cuDNN do not report it as theirs later
   throw DeviceError(
       concat("[cuda] ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
@@ -296,7 +296,7 @@ inline void* malloc(std::size_t bytes) {
   if (bytes == 0) return data;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();  // the error is reported here; later calls shall not see it again
+    (void)cudaGetLastError();  // clears it, so that later calls do not report it again
     std::size_t free_bytes = 0, total = 0;
     (void)cudaMemGetInfo(&free_bytes, &total);
     throw DeviceError(concat("[cuda] out of memory: ", bytes, " bytes asked for, ", free_bytes, " of ", total,
@@ -369,7 +369,7 @@ inline float event_elapsed_ms(Event start, Event stop) {
 }
 
 inline void capture_begin(Stream stream) {
-  // Relaxed: memory may be taken from the system meanwhile.
+  // Relaxed: device memory may be allocated during capture.
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
 }
 inline Graph capture_end(Stream stream, std::size_t& operations) {
@@ -385,7 +385,7 @@ inline Graph capture_end(Stream stream, std::size_t& operations) {
 inline void capture_abandon(Stream stream) noexcept {
   cudaGraph_t graph = nullptr;
   if (cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr) (void)cudaGraphDestroy(graph);
-  (void)cudaGetLastError();  // the reason is known to who abandons
+  (void)cudaGetLastError();  // clears it: the caller already knows why it abandons the capture
 }
 inline void graph_launch(Graph graph, Stream stream) {
   check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
@@ -394,14 +394,14 @@ inline void graph_destroy(Graph graph) noexcept {
   (void)cudaGraphExecDestroy(graph);
 }
 
-/// Counts and times launches for FER_CUDA_KERNEL_LOG (src/cuda/launch_log.cu); every launch is waited for.
+/// Counts and times launches for FER_CUDA_KERNEL_LOG (src/cuda/launch_log.cu). Waits for every launch.
 class LaunchLog {
  public:
   virtual ~LaunchLog() = default;
   virtual void begin(Stream stream) = 0;
   virtual void end(const void* kernel, Stream stream) = 0;
 };
-extern LaunchLog* launch_log;  ///< nullptr: none is kept
+extern LaunchLog* launch_log;  ///< nullptr: no log
 
 template <typename... Parameters>
 void allow_dynamic_shared(void (*kernel)(Parameters...), std::size_t bytes) {

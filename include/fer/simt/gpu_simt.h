@@ -1,5 +1,5 @@
-// The executor's side of gpu.h: launch and runtime calls. Calls do their work before they return; streams
-// and events keep their meaning (order), and a stream can be captured into a graph and replayed.
+// The executor's side of gpu.h: launch and runtime calls. Every call does its work before it returns. Streams
+// and events keep CUDA's order, and a stream can be captured into a graph and replayed.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@
 #include "fer/simt/intrinsics.h"
 #include "fer/simt/launch_limits.h"
 
-// Whether the kernels of this translation unit report their accesses to the race and initialisation checker.
+// 1 if the kernels of this translation unit report their accesses to the race and initialisation checker.
 #if defined(__SANITIZE_THREAD__)
 #define FER_SIMT_INSTRUMENTED 1
 #elif defined(__has_feature)
@@ -32,21 +32,21 @@
 namespace fer::simt {
 namespace detail {
 
-/// A kernel argument that is a pointer, or a structure that may hold some.
+/// A kernel argument that is a pointer, or a structure that may contain pointers.
 struct PointerArgument {
   int index;
   const void* value;   ///< the pointer
   const void* object;  ///< the structure; null for a plain pointer
   std::size_t bytes;   ///< of the structure
-  bool writable;       ///< the kernel may write there: no pointer to const
+  bool writable;       ///< the kernel may write there: not a pointer to const
 };
 
-/// All that launch() knows.
+/// Everything that launch() knows about a launch.
 struct LaunchRequest {
   const void* kernel;
   dim3 grid, block;
   std::size_t shared_bytes;
-  std::optional<std::size_t> allowed_shared;  ///< dynamic; none: the kernel has not asked
+  std::optional<std::size_t> allowed_shared;  ///< from allow_dynamic_shared(); none: it was not called
   bool instrumented;
   Where where;
   const PointerArgument* pointers;
@@ -56,13 +56,13 @@ struct LaunchRequest {
 };
 
 void allow_dynamic_shared(const void* kernel, std::size_t bytes, Where at);
-/// What the kernel asked for last.
+/// The bytes of the last allow_dynamic_shared() for this kernel.
 std::optional<std::size_t> allowed_dynamic_shared(const void* kernel);
 
-/// Runs the grid; CheckError for whatever the checks find.
+/// Runs the grid. CheckError if a check fails.
 void run(const LaunchRequest& request);
 
-/// The grid of a launch, together with the place of the launch in the source.
+/// The grid of a launch and its source location.
 struct LaunchGrid {
   dim3 size;
   Where where;
@@ -71,7 +71,7 @@ struct LaunchGrid {
   LaunchGrid(Integer blocks, Where at = Where::current()) : size(checked(blocks, at)), where(at) {}
 
  private:
-  /// A count that does not fit dim3 shall not wrap around silently.
+  /// CheckError for a count that does not fit in dim3, where it would silently wrap around.
   static dim3 checked(long long blocks, Where at);
 };
 
@@ -81,7 +81,7 @@ struct GraphState;
 bool is_capturing(StreamState* stream);
 void record(StreamState* stream, std::function<void()> work);
 
-/// Some kernels of this program report their accesses: keep track of what is initialised from the start.
+/// Says that kernels of this program report their accesses, so that initialisation is tracked from the start.
 bool expect_instrumented_kernels() noexcept;
 #if FER_SIMT_INSTRUMENTED
 [[maybe_unused]] static const bool instrumented_kernels_here = expect_instrumented_kernels();
@@ -109,20 +109,20 @@ struct DeviceInfo {
 int device_count();
 void set_device(int index);
 DeviceInfo device_info(int index);
-/// Bytes of shared memory a block may have on the current device, static and dynamic together.
+/// Maximum bytes of shared memory per block on the current device, static and dynamic together.
 std::size_t shared_limit();
 
-/// Device memory, 256-byte aligned, with red zones around it; filled with NaN. nullptr for 0 bytes.
-/// DeviceError, saying how much was asked for and is in use, when there is no room.
+/// Allocates device memory, 256-byte aligned, with red zones around it and filled with NaN. nullptr for
+/// 0 bytes. DeviceError, with the requested bytes and the bytes in use, if there is no room.
 void* malloc(std::size_t bytes);
-/// CheckError cannot be thrown here: a damaged red zone is reported by the next launch.
+/// Does not throw: the next launch reports a damaged red zone.
 void free(void* data) noexcept;
-/// Pinned host memory (plain memory on the executor).
+/// Allocates pinned host memory (plain memory on the executor).
 void* malloc_host(std::size_t bytes);
 void free_host(void* data) noexcept;
 void memory_info(std::size_t& free_bytes, std::size_t& total);
 
-/// CheckError if `to` or `from` is not the kind of memory that `kind` says or the range leaves its
+/// CheckError if `to` or `from` is not of the kind of memory that `kind` says, or if the range exceeds its
 /// allocation.
 void memcpy_async(void* to, const void* from, std::size_t bytes, CopyKind kind, Stream stream);
 void memset_async(void* data, int byte, std::size_t bytes, Stream stream);
@@ -139,22 +139,22 @@ void event_synchronize(Event event);
 void stream_wait(Stream stream, Event event);
 float event_elapsed_ms(Event start, Event stop);
 
-/// Between begin and end, work given to `stream` is recorded and not done; the graph replays it.
-/// `operations` receives how many kernels and copies that is.
+/// Between begin and end, work on `stream` is recorded but not done; the graph replays it. `operations`
+/// receives the number of recorded kernels and copies.
 void capture_begin(Stream stream);
 Graph capture_end(Stream stream, std::size_t& operations);
 void capture_abandon(Stream stream) noexcept;
 void graph_launch(Graph graph, Stream stream);
 void graph_destroy(Graph graph) noexcept;
 
-/// Lets launches of `kernel` from now on have up to `bytes` of dynamic shared memory, which with its static
-/// arrays may come to shared_limit(). A kernel that has not asked has 48 KiB, static and dynamic together.
+/// Allows later launches of `kernel` up to `bytes` of dynamic shared memory; together with the static arrays
+/// at most shared_limit(). The default limit is 48 KiB, static and dynamic together.
 template <typename... Parameters>
 void allow_dynamic_shared(void (*kernel)(Parameters...), std::size_t bytes, Where at = Where::current()) {
   detail::allow_dynamic_shared(reinterpret_cast<const void*>(kernel), bytes, at);
 }
 
-/// launch() (gpu_common.h) without asking for shared memory: for a kernel that has.
+/// launch() (gpu_common.h) without the call of allow_dynamic_shared().
 template <bool instrumented = FER_SIMT_INSTRUMENTED, typename... Parameters, typename... Arguments>
 void launch_as_is(void (*kernel)(Parameters...), Grid grid, dim3 block, std::size_t shared_bytes,
                   Stream stream, Arguments&&... arguments) {
@@ -175,8 +175,8 @@ void launch_as_is(void (*kernel)(Parameters...), Grid grid, dim3 block, std::siz
             index, address, nullptr, 0, !std::is_const_v<std::remove_pointer_t<Value>>};
       } else if constexpr (std::is_class_v<Value> && !std::is_empty_v<Value>) {
 #if __has_builtin(__builtin_clear_padding)
-        // What lies between members shall not be taken for a pointer. In large arrays of structures GCC 12
-        // clears what is no padding, so these are left as they are.
+        // Bytes between members must not be mistaken for a pointer. In large arrays of structures GCC 12 also
+        // clears bytes that are not padding, so large structures are left alone.
         if constexpr (sizeof(Value) <= 256) __builtin_clear_padding(&value);
 #endif
         pointers[static_cast<std::size_t>(pointer_count++)] = {index, nullptr, &value, sizeof(value), true};

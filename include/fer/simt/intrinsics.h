@@ -1,5 +1,5 @@
-// Scalar intrinsics of CUDA for the host compiler: loads, bit casts, fast maths, integer atomics; and the
-// gpu:: maths that has one name for float and double.
+// CUDA's scalar intrinsics for the host compiler: loads, bit casts, fast maths, integer atomics; and the
+// maths functions of gpu::, with one name for float and double.
 #pragma once
 
 #include "fer/simt/device.h"
@@ -210,15 +210,15 @@ inline float abs(float x) {
 inline double abs(double x) {
   return ::fabs(x);
 }
-// x * y + z: compiled to one instruction where the processor has it, and not to a slow library call
-// elsewhere.
+// Written as x * y + z: this compiles to one instruction if the processor has it, and never to a slow library
+// call.
 inline float fma(float x, float y, float z) {
   return x * y + z;
 }
 inline double fma(double x, double y, double z) {
   return x * y + z;
 }
-// x * y rounded, whatever follows: no compiler sees that it could be half of an fma.
+// x * y, rounded. The asm keeps the compiler from fusing it into an fma.
 inline float mul_rn(float x, float y) {
   float product = x * y;
   asm("" : "+m"(product));
@@ -241,7 +241,7 @@ template <typename T>
 constexpr T infinity() {
   return static_cast<T>(__builtin_huge_val());
 }
-/// The identity of a maximum: minus infinity, or the least integer.
+/// The identity of max(): minus infinity, or the smallest integer.
 template <typename T>
 constexpr T lowest() {
   if constexpr (std::is_floating_point_v<T>) {

@@ -1,16 +1,16 @@
-// What every GPU allows a launch unless it is asked for more: for both sides of gpu.h.
+// The default limits of a launch on every GPU, for both sides of gpu.h.
 #pragma once
 
 #include <cstddef>
 
 namespace fer::launch_limits {
 
-/// Bytes of shared memory, static and dynamic together, that a kernel has without asking.
+/// Bytes of shared memory, static and dynamic together, without allow_dynamic_shared().
 inline constexpr std::size_t shared = 48 * 1024;
 /// Bytes of arguments.
 inline constexpr std::size_t arguments = 4096;
 
-/// Bytes that arguments of these types take, with what aligns them.
+/// Bytes of arguments of these types, including alignment padding.
 template <typename... Parameters>
 constexpr std::size_t argument_bytes() {
   std::size_t bytes = 0;

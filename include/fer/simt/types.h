@@ -1,5 +1,5 @@
-// CUDA's vector types, qualifiers and bf16 for the host compiler. In fer::simt, not the global namespace, so
-// that a translation unit may also include CUDA's own headers.
+// CUDA's vector types, qualifiers and bf16 for the host compiler. They are in fer::simt, not in the global
+// namespace, so that a translation unit may also include CUDA's own headers.
 #pragma once
 
 #include <math.h>
@@ -172,7 +172,7 @@ inline bf16 __float2bfloat16_rn(float x) {
   return to_bf16(x);
 }
 
-/// Two bf16 in one register, `low` in the lower half: the order in which mma fragments hold columns.
+/// Two bf16 in one register, `low` in the lower half: the order of columns in mma fragments.
 inline std::uint32_t pack_bf16(float low, float high) {
   return to_bf16(low).bits | static_cast<std::uint32_t>(to_bf16(high).bits) << 16;
 }

@@ -65,11 +65,12 @@ void visit_fields(DatasetOptions& c, Visitor&& v) {
   v("data", c.folder, "folder of the data set (faces needs none)");
   v("labels", c.label_mode, "ferplus: majority, argmax or soft votes");
   v("validation", c.validation_fraction, "fraction of the training part held out to choose the best epoch");
-  v("test", c.test_fraction, "fraction held out to test on, where a data set has no test part of its own");
-  v("split_seed", c.seed, "seed of the parts held out and of the drawn faces");
+  v("test", c.test_fraction, "fraction held out for testing, if the data set has no test part");
+  v("split_seed", c.seed, "seed of held-out parts and of drawn faces");
   v("class_names", c.class_names,
-    "folder: names for its class folders, 0=angry,1=disgust, or in their order, or a file of such lines");
-  v("skip_bad", c.skip_bad, "pictures of a part that may be missing or damaged, and are named and left out");
+    "folder: names for its class folders: 0=angry,1=disgust, names in order, or a file of such lines");
+  v("skip_bad", c.skip_bad,
+    "how many missing or damaged pictures of a part to name and leave out, instead of failing");
   v("train_identities", c.train_identities, "faces: persons to train on");
   v("test_identities", c.test_identities, "faces: persons to test on");
   v("faces_per_identity", c.faces_per_identity, "faces: pictures of each person");
@@ -77,41 +78,39 @@ void visit_fields(DatasetOptions& c, Visitor&& v) {
 
 template <typename Visitor>
 void visit_fields(TrainingConfig& c, Visitor&& v) {
-  v("colour", c.colour, "what the network is fed: grey, rgb, or auto (grey if every training picture is)");
+  v("colour", c.colour,
+    "colour of the network's input: grey, rgb, or auto (grey if every training picture is)");
   v("face_share", c.face_share,
-    "how wide faces are cut out of photographs later: the part of a training picture's side that the "
-    "detector's box "
-    "of a face takes; 0: that of the data set");
+    "side of the detected face box, as a share of the side of a training picture; faces are later cut "
+    "out of photographs with this share; 0: the data set's");
   v("init", c.init,
-    "weights or run folder of fer that the whole network starts from, classes matched by name; its sizes "
-    "come "
-    "along, and the defaults are lr 5e-5, batch_size 16, epochs 15, validation 0");
+    "weights or run folder of fer from which the whole network starts, classes matched by name; sets its "
+    "sizes, and the defaults to lr 5e-5, batch_size 16, epochs 15, validation 0");
   v("image_backbone", c.image_backbone,
     "checkpoint that the image backbone starts from (IR50, POSTER V2); empty: random weights");
-  v("vit", c.vit,
-    "timm's vision transformer that the attention blocks start from, and take their sizes from (Table 2)");
+  v("vit", c.vit, "timm vision transformer from which the attention blocks take weights and sizes (Table 2)");
   v("epochs", c.epochs, "passes over the training part");
-  v("batch_size", c.batch_size, "samples a step");
+  v("batch_size", c.batch_size, "samples per step");
   v("optimizer", c.optimizer, "adam, adamw or sgd");
-  v("lr", c.lr, "learning rate at its highest");
-  v("schedule", c.schedule, "constant, exponential (times gamma an epoch) or cosine");
-  v("gamma", c.gamma, "decay an epoch of the exponential schedule");
+  v("lr", c.lr, "highest learning rate");
+  v("schedule", c.schedule, "constant, exponential (times gamma per epoch) or cosine");
+  v("gamma", c.gamma, "decay per epoch of the exponential schedule");
   v("warmup_epochs", c.warmup_epochs, "epochs over which the rate rises to lr");
   v("weight_decay", c.weight_decay, "L2 decay (adamw: decoupled)");
   v("momentum", c.momentum, "momentum of sgd");
   v("sam_rho", c.sam_rho, "radius of sharpness-aware minimisation around the optimizer; 0: off");
   v("clip_norm", c.clip_norm, "largest norm of the gradient; 0: no limit");
-  v("ema_decay", c.ema_decay, "decay a step of the averaged weights used in evaluation; 0: off");
-  v("loss", c.loss, "beside the cross-entropy: neaa (Eq. 10), anchor (Eq. 7) or none");
+  v("ema_decay", c.ema_decay, "decay per step of the averaged weights used in evaluation; 0: off");
+  v("loss", c.loss, "loss added to the cross-entropy: neaa (Eq. 10), anchor (Eq. 7) or none");
   v("loss_weight", c.loss_weight, "weight of that loss (Eq. 11)");
   v("label_smoothing", c.label_smoothing, "share of the label spread over all classes");
   v("balanced", c.balanced, "draw classes equally often, with replacement");
   v("checkpointing", c.checkpointing, "recompute activations in backward: less memory, more time");
   v("graph", c.graph, "devices cuda and simt: capture the step once and replay it, with the same numbers");
   v("seed", c.seed, "seed of weights, order, augmentation and dropout");
-  v("loader_threads", c.loader_threads, "threads that prepare batches; 0: none beside the trainer");
+  v("loader_threads", c.loader_threads, "threads that prepare batches; 0: the trainer prepares them itself");
   v("save_every", c.save_every, "steps between checkpoints; 0: at the end of each epoch");
-  v("overfit_batch", c.overfit_batch, "train on the first batch alone, to see that the loss can fall");
+  v("overfit_batch", c.overfit_batch, "train only on the first batch, to see that the loss can fall");
   v("max_steps", c.max_steps, "stop after this many steps; 0: no limit");
 }
 
@@ -134,12 +133,12 @@ void visit_fields(AugmentOptions& c, Visitor&& v) {
 template <typename Visitor>
 void visit_fields(LandmarkConfig& c, Visitor&& v) {
   v("landmarks", c.file,
-    "checkpoint of the landmark backbone; empty: train it first, on points of drawn faces");
+    "checkpoint of the landmark backbone; empty: train it first, on landmarks of drawn faces");
   v("landmark_epochs", c.epochs, "epochs of that training");
   v("image_epochs", c.image_epochs,
-    "epochs in which the image backbone learns the same points before expressions; -1: as landmark_epochs "
-    "where neither backbone has a checkpoint, else none");
-  v("landmark_batch_size", c.batch_size, "samples a step of that training");
+    "epochs in which the image backbone learns the same landmarks first; -1: the same as landmark_epochs "
+    "if neither backbone has a checkpoint, else 0");
+  v("landmark_batch_size", c.batch_size, "samples per step of that training");
   v("landmark_identities", c.identities, "drawn persons of that training");
   v("landmark_lr", c.lr, "learning rate of that training");
 }

@@ -102,7 +102,7 @@ Image decode_tiff(ImageBytes bytes, ImageMarkers& markers, const std::string& na
   TiffSource source{bytes};
   const auto damaged = [&] {
     throw FormatError(concat("'", name, "' is a damaged TIFF: ",
-                             source.problem.empty() ? "its data make no sense" : source.problem));
+                             source.problem.empty() ? "its data are invalid" : source.problem));
   };
   const std::unique_ptr<TIFF, TiffClose> tiff = open_tiff(source);
   if (!tiff) damaged();

@@ -17,7 +17,7 @@ namespace {
   if (status == VP8_STATUS_OUT_OF_MEMORY) throw std::bad_alloc();
   throw FormatError(concat(
       "'", name, "' is a damaged WebP: ",
-      status == VP8_STATUS_UNSUPPORTED_FEATURE ? "it has an unknown feature" : "its data make no sense"));
+      status == VP8_STATUS_UNSUPPORTED_FEATURE ? "it has an unknown feature" : "its data are invalid"));
 }
 
 Image first_of_animation(ImageBytes bytes, int width, int height, const std::string& name) {

@@ -224,7 +224,7 @@ class FolderReader {
     require<DataError>(!classes_.folders.empty() || !empty_.empty(), "data set 'folder': '", first.string(),
                        "' holds no class folders");
     require<DataError>(!classes_.folders.empty(), "data set 'folder': the class folders of '", first.string(),
-                       "' hold no picture that is read");
+                       "' contain no picture that fer reads");
     sort_names(classes_.folders);
     for (std::size_t c = 0; c < classes_.folders.size(); ++c)
       classes_.label[to_lower(classes_.folders[c])] = static_cast<std::int64_t>(c);
@@ -235,7 +235,7 @@ class FolderReader {
       if (to_lower(known) != to_lower(name)) continue;
       require<DataError>(known == name || !pictures_in_one_part(known, name),
                          "data set 'folder': the classes '", known, "' and '", name, "' of '",
-                         folder.string(), "' differ in capitals alone");
+                         folder.string(), "' differ only in case");
       return;
     }
     classes_.folders.push_back(name);
@@ -291,7 +291,8 @@ class FolderReader {
 
   void warn_of_names() {
     for (const std::string& name : empty_)
-      info_.warnings.push_back(concat("the class folder '", name, "' holds no picture and is no class"));
+      info_.warnings.push_back(
+          concat("the class folder '", name, "' contains no picture and is not a class"));
     for (const std::string& folder : names_.without_folder(classes_.folders))
       info_.warnings.push_back(concat("class names: there is no class folder '", folder, "'"));
     std::int64_t number = 0;
@@ -303,7 +304,7 @@ class FolderReader {
       info_.warnings.push_back(concat("it is read from '", parts_.root.string(), "'"));
     for (const fs::path& other : parts_.others) {
       if (!parts_.named) continue;
-      leave_out(info_, "a folder of no part", other.string());
+      leave_out(info_, "a folder that is not a part", other.string());
       info_.warnings.push_back(
           concat("the folder '", other.string(), "' is none of train, validation and test"));
     }

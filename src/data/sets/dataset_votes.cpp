@@ -62,7 +62,7 @@ VoteLabel vote_label(const Votes& votes, LabelMode mode) {
   const bool majority = mode == LabelMode::majority;
   if (!majority && !votes.named) return {{}, "without an image name"};
   const Winner winner = most_votes(votes, majority ? 2 : 1);
-  if (winner.sum == 0) return {{}, majority ? "with single votes alone" : "without votes"};
+  if (winner.sum == 0) return {{}, majority ? "with only single votes" : "without votes"};
   if (majority && 2 * winner.votes <= winner.sum) return {{}, winner.tied ? "tied" : "without a majority"};
   if (winner.column == 8) return {{}, "won by unknown"};
   if (winner.column == 9) return {{}, "won by no face"};

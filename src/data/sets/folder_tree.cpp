@@ -22,7 +22,7 @@ std::string rule_of(const fs::directory_entry& entry) {
   std::error_code error;
   const fs::file_status status = entry.status(error);
   if (!fs::exists(status)) return "a broken link";
-  if (!fs::is_regular_file(status)) return "no regular file";
+  if (!fs::is_regular_file(status)) return "not a regular file";
   const std::string extension = to_lower(entry.path().extension().string());
   return extension.empty() ? "without an ending" : extension;
 }

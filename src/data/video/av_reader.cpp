@@ -40,7 +40,7 @@ class AvReader : public VideoReader {
     const int error = avformat_open_input(&opened, url.c_str(), format, nullptr);
     require<IoError>(error != AVERROR(ENOENT) && error != AVERROR(EACCES) && error != AVERROR(EISDIR),
                      "cannot open '", name_, "': ", av_text(error));
-    require<FormatError>(error >= 0, "'", name_, "' is no video that libav can read: ", av_text(error));
+    require<FormatError>(error >= 0, "'", name_, "' is not a video that libav can read: ", av_text(error));
     input_.reset(opened);
     const int looked = avformat_find_stream_info(input_.get(), nullptr);
     require<FormatError>(looked >= 0, "'", name_, "' is a damaged video: ", av_text(looked));

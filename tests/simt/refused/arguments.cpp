@@ -1,4 +1,4 @@
-// A launch that must not compile: 4090 bytes of arguments, which take 4097 with what aligns them.
+// A launch that must not compile: 4090 bytes of arguments, which take 4097 with alignment padding.
 #include "fer/simt/gpu.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
