@@ -134,10 +134,9 @@ TEST_CASE(
   CHECK(info(folder / "back.safetensors").at("input").at("colour") == "rgb");
   CHECK(run({"info", "--weights", weights})
             .out.starts_with(
-                weights +
-                ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
-                "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which a "
-                "detected face box takes 0.5 of the side\n\nmodel tiny, one image of 112 x 112\n"));
+                weights + ": network tiny for 7 classes (surprise, fear, disgust, happiness, sadness, anger, "
+                          "neutral), trained on 'folder'\nexpects grey pictures of 112 x 112, in which a "
+                          "detected face box takes 0.5 of the side\n\nmodel tiny, one image of 112 x 112\n"));
 
   fer::StateDict tensors;
   tensors.insert("w", fer::Tensor::zeros({2}));
