@@ -85,14 +85,17 @@ void add_convolutions(Cases& cases) {
 }
 
 void add_pooling(Cases& cases) {
-  const auto pool = [&](const std::string& name, const Shape& shape, int kernel, int stride) {
+  const auto pool = [&](const std::string& name, const Shape& shape, int kernel, int stride,
+                        int padding = 0) {
     cases.push_back({"max_pool2d/" + name, [=](CaseInputs& in) { in.apart("x", shape); },
-                     [=](Inputs x) { return max_pool2d(x[0], kernel, stride); }});
+                     [=](Inputs x) { return max_pool2d(x[0], kernel, stride, padding); }});
   };
   pool("1x1 stride 2", {2, 7, 8, 3}, 1, 2);
   pool("2x2 stride 2", {2, 8, 6, 3}, 2, 2);
   pool("3x3 stride 1, overlapping", {1, 5, 5, 2}, 3, 1);
   pool("2x2 stride 3, gaps", {1, 8, 7, 5}, 2, 3);
+  pool("3x3 stride 2, padded", {2, 7, 6, 3}, 3, 2, 1);
+  pool("5x5 stride 1, padded beyond a row", {1, 1, 6, 2}, 5, 1, 2);
   for (const Shape& shape : {Shape{2, 5, 3, 7}, Shape{1, 1, 1, 1}, Shape{3, 9, 1, 17}}) {
     cases.push_back({"global_avg_pool2d/" + shape.str(), [=](CaseInputs& in) { in.uniform("x", shape); },
                      [](Inputs x) { return global_avg_pool2d(x[0]); }});

@@ -7,19 +7,26 @@ namespace fer {
 
 using namespace detail;
 
-Variable max_pool2d(const Variable& x, int kernel, int stride) {
+Variable max_pool2d(const Variable& x, int kernel, int stride, int padding) {
   check_operands("max_pool2d", {{"x", value_or_none(x)}});
   check_rank("max_pool2d", {"x", x.value()}, 4, "N x H x W x C");
   require<ConfigError>(kernel >= 1 && stride >= 1, "[max_pool2d] kernel ", kernel, " and stride ", stride,
                        " start at 1");
-  require<ShapeError>(kernel <= x.dim(1) && kernel <= x.dim(2), "[max_pool2d] a kernel of ", kernel, " x ",
-                      kernel, " does not fit into x ", x.shape());
-  const Shape shape = {x.dim(0), (x.dim(1) - kernel) / stride + 1, (x.dim(2) - kernel) / stride + 1,
-                       x.dim(3)};
+  require<ConfigError>(padding >= 0 && padding <= kernel / 2, "[max_pool2d] padding ", padding,
+                       " is outside of 0 .. ", kernel / 2, ", half of the kernel ", kernel,
+                       ": a window of padding alone has no maximum");
+  const auto extent = [&](std::int64_t size) {
+    require<ShapeError>(size > 0 && kernel <= size + 2 * padding, "[max_pool2d] a kernel of ", kernel, " x ",
+                        kernel, " does not fit into x ", x.shape(),
+                        padding > 0 ? concat(" with padding ", padding) : "");
+    return (size + 2 * padding - kernel) / stride + 1;
+  };
+  const Shape shape = {x.dim(0), extent(x.dim(1)), extent(x.dim(2)), x.dim(3)};
   Tensor y = Tensor::empty_like(x.value(), shape);
   Tensor argmax = Tensor::empty(shape, DType::int32, x.device());
-  backend_of(y).max_pool2d_forward(x.value(), kernel, stride, y, argmax);
-  return record({"max_pool2d", {{"kernel", kernel}, {"stride", stride}}}, std::move(y), {x},
+  backend_of(y).max_pool2d_forward(x.value(), {kernel, stride, padding}, y, argmax);
+  return record({"max_pool2d", {{"kernel", kernel}, {"stride", stride}, {"padding", padding}}}, std::move(y),
+                {x},
                 [sx = x.shape(), argmax_saved = save_if(needs_gradient(x), argmax, "max_pool2d", "argmax")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   Tensor dx = Tensor::empty_like(dy, sx);

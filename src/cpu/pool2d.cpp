@@ -1,10 +1,13 @@
-// Pooling of images, N x H x W x C, without padding: the maximum over kernel x kernel windows, and each
-// channel's mean over the whole image. Loops over channels are innermost, where memory is contiguous.
+// Pooling of images, N x H x W x C: the maximum over kernel x kernel windows, and each channel's mean over the
+// whole image. Loops over channels are innermost, where memory is contiguous. A window's padding is cut off:
+// what is left is not empty, because padding is at most half a kernel.
 //   max: dx = dy at the saved position, summed where windows overlap      mean: dx = dy / (H W)
+#include <utility>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/parallel.h"
+#include "tensor/operand_checks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/pool2d.cpp"
@@ -15,10 +18,10 @@
 namespace fer {
 template <typename T>
 struct Pool2dKernels {
-  /// One window: best (C) and its position `where`, over the kernel x kernel pixels that begin at pixel
-  /// `first` of an image of `width`.
+  /// One window: best (C) and its position `where`, over the rows x columns pixels that begin at pixel `first`
+  /// of an image of `width`.
   void (*window_max)(const T* image, std::int64_t width, std::int64_t channels, std::int64_t first,
-                     int kernel, T* best, std::int32_t* where);
+                     std::int64_t rows, std::int64_t columns, T* best, std::int32_t* where);
   /// sums (C) += pixels of x, rows x C.
   void (*add_rows)(const T* x, std::int64_t rows, std::int64_t channels, double* sums);
 };
@@ -31,13 +34,14 @@ namespace {
 
 template <typename T>
 void window_max(const T* HWY_RESTRICT image, std::int64_t width, std::int64_t channels, std::int64_t first,
-                int kernel, T* HWY_RESTRICT best, std::int32_t* HWY_RESTRICT where) {
+                std::int64_t rows, std::int64_t columns, T* HWY_RESTRICT best,
+                std::int32_t* HWY_RESTRICT where) {
   for (std::int64_t c = 0; c < channels; ++c) {
     best[c] = image[first * channels + c];
     where[c] = static_cast<std::int32_t>(first);
   }
-  for (int i = 0; i < kernel; ++i) {
-    for (int j = i == 0 ? 1 : 0; j < kernel; ++j) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = i == 0 ? 1 : 0; j < columns; ++j) {
       const std::int64_t pixel = first + i * width + j;
       const T* HWY_RESTRICT x = image + pixel * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -73,12 +77,9 @@ HWY_AFTER_NAMESPACE();
 namespace fer {
 FER_SIMD_EXPORT(Pool2dKernels)
 
-void CpuBackend::max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) {
-  require<ShapeError>(x.rank() == 4 && y.rank() == 4 && kernel > 0 && stride > 0 && x.dim(0) == y.dim(0) &&
-                          x.dim(3) == y.dim(3) && (y.dim(1) - 1) * stride + kernel <= x.dim(1) &&
-                          (y.dim(2) - 1) * stride + kernel <= x.dim(2) && argmax.shape() == y.shape(),
-                      "[max_pool2d] shapes ", x.shape(), " -> ", y.shape(), ", argmax ", argmax.shape(),
-                      " with kernel ", kernel, ", stride ", stride, " do not fit");
+void CpuBackend::max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, Tensor& y,
+                                    Tensor& argmax) {
+  check_max_pool2d(x, options, y, argmax);
   dispatch_floating(x.dtype(), "max_pool2d", [&]<typename T>() {
     const std::int64_t width = x.dim(2), channels = x.dim(3), image = x.dim(1) * width * channels;
     const std::int64_t out_height = y.dim(1), out_width = y.dim(2);
@@ -86,14 +87,21 @@ void CpuBackend::max_pool2d_forward(const Tensor& x, int kernel, int stride, Ten
     T* py = y.mutable_data<T>();
     auto* pargmax = argmax.mutable_data<std::int32_t>();
     const auto run = kernels<T>().window_max;
+    const auto window = [&options](std::int64_t i, std::int64_t extent) {
+      const std::int64_t first = i * options.stride - options.padding;
+      return std::pair{std::max<std::int64_t>(first, 0), std::min(first + options.kernel, extent)};
+    };
     const auto line = [&](std::int64_t n, std::int64_t i) {
+      const auto [top, bottom] = window(i, x.dim(1));
       for (std::int64_t j = 0; j < out_width; ++j) {
+        const auto [left, right] = window(j, width);
         const std::int64_t at = ((n * out_height + i) * out_width + j) * channels;
-        run(px + n * image, width, channels, (i * width + j) * stride, kernel, py + at, pargmax + at);
+        run(px + n * image, width, channels, top * width + left, bottom - top, right - left, py + at,
+            pargmax + at);
       }
     };
     const std::int64_t lines = y.dim(0) * out_height;
-    detail::parallel_rows(lines, out_width * channels * kernel * kernel,
+    detail::parallel_rows(lines, out_width * channels * options.kernel * options.kernel,
                           [&](std::int64_t begin, std::int64_t end) {
                             for (std::int64_t l = begin; l < end; ++l) line(l / out_height, l % out_height);
                           });

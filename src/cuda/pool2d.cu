@@ -1,5 +1,6 @@
-// Pooling of images, N x H x W x C, without padding: the maximum of kernel x kernel windows, and the mean of
-// each channel over the whole image.
+// Pooling of images, N x H x W x C: the maximum of kernel x kernel windows, and the mean of each channel over
+// the whole image. A window's padding is cut off: what is left is not empty, because padding is at most half a
+// kernel.
 //   max: dx = dy at the remembered position, summed where windows overlap      mean: dx = dy / (H W)
 // Max forward: a thread an output element, channels along the warp, so that every read is contiguous.
 // Max backward: windows may overlap, and sums must not depend on who comes first; so a thread takes a channel
@@ -9,6 +10,7 @@
 // Floor: bytes of x and y (max forward), dx twice (max backward: cleared, then added to), x once (mean).
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
+#include "tensor/operand_checks.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -20,19 +22,30 @@ struct PoolShape {
   index_t height, width, out_height, out_width;
 };
 
+/// Rows or columns [begin, end) of the image that window number `i` covers.
+struct Range {
+  index_t begin, end;
+  __device__ __forceinline__ Range(index_t i, const Pool2dOptions& options, index_t extent) {
+    const index_t first = i * options.stride - options.padding;
+    begin = gpu::max(first, index_t{0});
+    end = gpu::min(first + options.kernel, extent);
+  }
+};
+
 template <typename S>
-__global__ void max_pool_kernel(PoolShape s, int kernel, int stride, const S* x, S* y, std::int32_t* argmax) {
+__global__ void max_pool_kernel(PoolShape s, Pool2dOptions options, const S* x, S* y, std::int32_t* argmax) {
   const index_t size = s.images * s.out_height * s.out_width * s.channels;
   for (index_t i = first_item(); i < size; i += item_step()) {
     const index_t pixel = i / s.channels, channel = i - pixel * s.channels;
     const index_t line = pixel / s.out_width, n = line / s.out_height;
-    const index_t first = ((line - n * s.out_height) * s.width + (pixel - line * s.out_width)) * stride;
+    const Range rows(line - n * s.out_height, options, s.height);
+    const Range columns(pixel - line * s.out_width, options, s.width);
     const S* image = x + n * s.height * s.width * s.channels + channel;
-    Wide<S> best = widen(image[first * s.channels]);
-    index_t where = first;
-    for (int r = 0; r < kernel; ++r) {
-      for (int c = 0; c < kernel; ++c) {
-        const index_t at = first + r * s.width + c;
+    index_t where = rows.begin * s.width + columns.begin;
+    Wide<S> best = widen(image[where * s.channels]);
+    for (index_t r = rows.begin; r < rows.end; ++r) {
+      for (index_t c = columns.begin; c < columns.end; ++c) {
+        const index_t at = r * s.width + c;
         const Wide<S> value = widen(image[at * s.channels]);
         if (value > best || value != value) {  // NaN wins, so that it is seen
           best = value;
@@ -118,16 +131,13 @@ PoolShape pool_shape(const Tensor& x, const Tensor& y) {
 
 }  // namespace
 
-void DeviceBackend::max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) {
-  require<ShapeError>(x.rank() == 4 && y.rank() == 4 && kernel > 0 && stride > 0 && x.dim(0) == y.dim(0) &&
-                          x.dim(3) == y.dim(3) && (y.dim(1) - 1) * stride + kernel <= x.dim(1) &&
-                          (y.dim(2) - 1) * stride + kernel <= x.dim(2) && argmax.shape() == y.shape(),
-                      "[max_pool2d] shapes ", x.shape(), " -> ", y.shape(), ", argmax ", argmax.shape(),
-                      " with kernel ", kernel, ", stride ", stride, " do not fit");
+void DeviceBackend::max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, Tensor& y,
+                                       Tensor& argmax) {
+  check_max_pool2d(x, options, y, argmax);
   if (y.numel() == 0) return;
   dispatch_stored(x.dtype(), "max_pool2d", [&]<typename S>() {
     gpu::launch(max_pool_kernel<S>, blocks_for(y.numel(), threads), threads, 0, stream_, pool_shape(x, y),
-                kernel, stride, stored<S>(x), mutable_stored<S>(y), argmax.mutable_data<std::int32_t>());
+                options, stored<S>(x), mutable_stored<S>(y), argmax.mutable_data<std::int32_t>());
   });
 }
 

@@ -280,6 +280,7 @@ void OnnxPrinter::print_max_pool(const GraphNode& node) {
   give(node,
        add("MaxPool", name_of(node), {x},
            {{"kernel_shape", Ints(2, node.attribute<std::int64_t>("kernel"))},
+            {"pads", Ints(4, node.attribute<std::int64_t>("padding"))},
             {"strides", Ints(2, node.attribute<std::int64_t>("stride"))}}),
        Layout::planes);
 }

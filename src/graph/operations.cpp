@@ -95,7 +95,9 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
        }},
       {"max_pool2d",
        [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
-         return max_pool2d(variable(in, 0), node.integer("kernel"), node.integer("stride")).value();
+         return max_pool2d(variable(in, 0), node.integer("kernel"), node.integer("stride"),
+                           node.integer("padding"))
+             .value();
        }},
       {"conv2d",
        [](const GraphNode& node, const Inputs& in, const Shape&, DType) {

@@ -44,6 +44,18 @@ void check_part(std::string_view op, const Tensor& part, const Tensor& whole, in
                       " ", whole.shape(), " along dimension ", dim, " from ", start);
 }
 
+void check_max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& y, const Tensor& argmax) {
+  const auto& [kernel, stride, padding] = options;
+  const bool valid = kernel > 0 && stride > 0 && padding >= 0 && padding <= kernel / 2;
+  bool fits = valid && x.rank() == 4 && y.rank() == 4 && x.dim(0) == y.dim(0) && x.dim(3) == y.dim(3) &&
+              argmax.shape() == y.shape();
+  for (int d = 1; fits && d <= 2; ++d) {
+    fits = x.dim(d) > 0 && (y.dim(d) - 1) * stride + kernel <= x.dim(d) + 2 * padding;
+  }
+  require<ShapeError>(fits, "[max_pool2d] shapes ", x.shape(), " -> ", y.shape(), ", argmax ", argmax.shape(),
+                      " with kernel ", kernel, ", stride ", stride, ", padding ", padding, " do not fit");
+}
+
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                              const float std[3], const Tensor& y) {
   require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3),

@@ -22,6 +22,9 @@ void check_permutation(const Tensor& x, std::span<const int> order, const Tensor
 /// `part` is a range of `whole` along `dim`, beginning at `start`.
 void check_part(std::string_view op, const Tensor& part, const Tensor& whole, int dim, std::int64_t start);
 
+/// Each window of y has at least one pixel of x: N x H x W x C.
+void check_max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& y, const Tensor& argmax);
+
 /// images: N x H x W x 1 or 3, with one transform each; erased rectangles lie inside. y: N x H x W x 3.
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                              const float std[3], const Tensor& y);

@@ -113,21 +113,29 @@ void add_norms(std::vector<KernelCase>& cases) {
 void add_pooling(std::vector<KernelCase>& cases) {
   struct Pool {
     std::int64_t height, width, channels;
-    int kernel, stride;
+    Pool2dOptions options;
   };
-  for (const Pool p :
-       {Pool{1, 1, 1, 1, 1}, {7, 5, 3, 1, 2}, {7, 9, 33, 3, 2}, {8, 6, 31, 2, 2}, {9, 9, 1, 3, 1}}) {
-    cases.push_back({concat("max_pool2d/", p.height, " x ", p.width, " x ", p.channels, " by ", p.kernel),
-                     {"max_pool2d_forward", "max_pool2d_backward"},
-                     [=](Bench& b) {
-                       const Shape in{2, p.height, p.width, p.channels};
-                       const Shape out{2, (p.height - p.kernel) / p.stride + 1,
-                                       (p.width - p.kernel) / p.stride + 1, p.channels};
-                       const Tensor x = b.random(in), dy = b.random(out);
-                       Tensor& argmax = b.result(out, DType::int32);
-                       b.backend().max_pool2d_forward(x, p.kernel, p.stride, b.result(out), argmax);
-                       b.backend().max_pool2d_backward(dy, argmax, b.result(in));
-                     }});
+  for (const Pool p : {Pool{1, 1, 1, {1, 1, 0}},
+                       {7, 5, 3, {1, 2, 0}},
+                       {7, 9, 33, {3, 2, 0}},
+                       {8, 6, 31, {2, 2, 0}},
+                       {9, 9, 1, {3, 1, 0}},
+                       {8, 7, 33, {3, 2, 1}},
+                       {1, 6, 5, {5, 2, 2}}}) {
+    const std::string padded = p.options.padding > 0 ? concat(", padding ", p.options.padding) : "";
+    cases.push_back(
+        {concat("max_pool2d/", p.height, " x ", p.width, " x ", p.channels, " by ", p.options.kernel, padded),
+         {"max_pool2d_forward", "max_pool2d_backward"},
+         [=](Bench& b) {
+           const Shape in{2, p.height, p.width, p.channels};
+           const auto& [kernel, stride, padding] = p.options;
+           const Shape out{2, (p.height + 2 * padding - kernel) / stride + 1,
+                           (p.width + 2 * padding - kernel) / stride + 1, p.channels};
+           const Tensor x = b.random(in), dy = b.random(out);
+           Tensor& argmax = b.result(out, DType::int32);
+           b.backend().max_pool2d_forward(x, p.options, b.result(out), argmax);
+           b.backend().max_pool2d_backward(dy, argmax, b.result(in));
+         }});
     cases.push_back({concat("global_avg_pool2d/", p.height, " x ", p.width, " x ", p.channels),
                      {"global_avg_pool2d_forward", "global_avg_pool2d_backward"},
                      [=](Bench& b) {

@@ -111,6 +111,18 @@ TEST_CASE("layers: dropout masks follow seed, step and path") {
   CHECK_MESSAGE_OF(Dropout(1.0), ConfigError, "Dropout(1): the probability is outside of [0, 1)");
 }
 
+TEST_CASE("layers: max pooling with padding") {
+  MaxPool2d pool(3, 2, 1);
+  CHECK(pool(Variable(Tensor::zeros({2, 112, 112, 5}))).shape() == Shape{2, 56, 56, 5});
+  CHECK(pool.describe() == "MaxPool2d(kernel 3, stride 2, padding 1)");
+  CHECK(MaxPool2d(1, 2).describe() == "MaxPool2d(kernel 1, stride 2)");
+  const Variable x(Tensor::full({1, 2, 2, 1}, -3.0));
+  CHECK(numbers(pool(x).value()) == std::vector<double>{-3});
+  CHECK_MESSAGE_OF(MaxPool2d(3, 2, 2), ConfigError,
+                   "MaxPool2d(3, 2, 2): the padding is outside of 0 .. 1, half of the kernel");
+  CHECK_MESSAGE_OF(MaxPool2d(0, 2), ConfigError, "MaxPool2d(0, 2): both start at 1");
+}
+
 TEST_CASE("layers: multiply-adds are counted where they are spent") {
   struct Net : Layer {
     Conv2d& conv = register_module<Conv2d>("conv", 3, 4, 3, Conv2dOptions{.padding = 1});

@@ -102,6 +102,10 @@ std::vector<StorageCase> storage_cases() {
        [](Run& r) {
          return max_pool2d(r.data({2, 6, 8, 5}), 2, 2);
        }},
+      {"max_pool2d, padded",
+       [](Run& r) {
+         return max_pool2d(r.data({2, 6, 7, 5}), 3, 2, 1);
+       }},
       {"global_avg_pool2d",
        [](Run& r) {
          return global_avg_pool2d(r.data({2, 5, 7, 33}));

@@ -1,4 +1,5 @@
-// The CPU's pooling against loops: odd sizes, windows that overlap or leave gaps, ties, NaN, threads.
+// The CPU's pooling against loops: odd sizes, windows that overlap, leave gaps or are padded, ties, NaN,
+// threads.
 #include <limits>
 
 #include "fer/error.h"
@@ -12,13 +13,18 @@ using namespace testing;
 TEST_CASE_TEMPLATE("cpu max pooling, forward and backward, against loops", T, float, double) {
   struct Row {
     Shape x;
-    int kernel, stride;
+    Pool2dOptions options;
   };
-  for (const Row& row : {Row{{2, 4, 4, 3}, 2, 2}, Row{{1, 5, 7, 67}, 3, 2}, Row{{3, 6, 6, 16}, 3, 1},
-                         Row{{2, 7, 7, 5}, 1, 2}, Row{{4, 29, 31, 8}, 2, 3}, Row{{1, 3, 3, 1}, 3, 3}}) {
+  for (const Row& row :
+       {Row{{2, 4, 4, 3}, {2, 2, 0}}, Row{{1, 5, 7, 67}, {3, 2, 0}}, Row{{3, 6, 6, 16}, {3, 1, 0}},
+        Row{{2, 7, 7, 5}, {1, 2, 0}}, Row{{4, 29, 31, 8}, {2, 3, 0}}, Row{{1, 3, 3, 1}, {3, 3, 0}},
+        Row{{2, 8, 7, 5}, {3, 2, 1}}, Row{{1, 1, 2, 3}, {3, 1, 1}}, Row{{2, 9, 4, 17}, {5, 3, 2}},
+        Row{{1, 5, 6, 4}, {2, 2, 1}}}) {
     CAPTURE(row.x.str());
+    const auto& [kernel, stride, padding] = row.options;
     const std::int64_t n = row.x[0], h = row.x[1], w = row.x[2], channels = row.x[3];
-    const std::int64_t oh = (h - row.kernel) / row.stride + 1, ow = (w - row.kernel) / row.stride + 1;
+    const std::int64_t oh = (h + 2 * padding - kernel) / stride + 1,
+                       ow = (w + 2 * padding - kernel) / stride + 1;
     const Shape out{n, oh, ow, channels};
     const Tensor x = random<T>(row.x, "x"), dy = random<T>(out, "dy");
     const std::vector<T> vx = x.to_vector<T>();
@@ -30,8 +36,9 @@ TEST_CASE_TEMPLATE("cpu max pooling, forward and backward, against loops", T, fl
       const std::int64_t c = i % channels, ox = i / channels % ow, oy = i / channels / ow % oh;
       const std::int64_t image = i / channels / ow / oh * h * w;
       std::int64_t best = -1;
-      for (std::int64_t yy = oy * row.stride; yy < oy * row.stride + row.kernel; ++yy) {
-        for (std::int64_t xx = ox * row.stride; xx < ox * row.stride + row.kernel; ++xx) {
+      for (std::int64_t yy = oy * stride - padding; yy < oy * stride - padding + kernel; ++yy) {
+        for (std::int64_t xx = ox * stride - padding; xx < ox * stride - padding + kernel; ++xx) {
+          if (yy < 0 || yy >= h || xx < 0 || xx >= w) continue;
           const std::int64_t p = yy * w + xx;
           if (best < 0 || vx[(image + p) * channels + c] > vx[(image + best) * channels + c]) best = p;
         }
@@ -42,7 +49,7 @@ TEST_CASE_TEMPLATE("cpu max pooling, forward and backward, against loops", T, fl
     }
     Tensor got = poisoned(out, dtype_of<T>()), argmax = Tensor::full(out, -9, DType::int32);
     Tensor got_dx = poisoned(row.x, dtype_of<T>());
-    cpu().max_pool2d_forward(x, row.kernel, row.stride, got, argmax);
+    cpu().max_pool2d_forward(x, row.options, got, argmax);
     CHECK(got.to_vector<T>() == y);
     CHECK(argmax.to_vector<std::int32_t>() == where);
     cpu().max_pool2d_backward(dy, argmax, got_dx);
@@ -55,7 +62,7 @@ TEST_CASE_TEMPLATE("cpu max pooling: the first of equals, and NaN wins", T, floa
   const Tensor x = Tensor::from<T>({1, 2, 8, 1}, {3, 3, -inf, -inf, 1, nan, nan, 5,  //
                                                   3, 3, -inf, -inf, 9, 2, 7, 8});
   Tensor y = poisoned({1, 1, 4, 1}, dtype_of<T>()), argmax = Tensor::full({1, 1, 4, 1}, -9, DType::int32);
-  cpu().max_pool2d_forward(x, 2, 2, y, argmax);
+  cpu().max_pool2d_forward(x, {2, 2, 0}, y, argmax);
   CHECK(argmax.to_vector<std::int32_t>()[0] == 0);
   CHECK(argmax.to_vector<std::int32_t>()[1] == 2);
   const std::vector<T> got = y.to_vector<T>();
@@ -87,10 +94,10 @@ TEST_CASE_TEMPLATE("cpu global average pooling, forward and backward", T, float,
 TEST_CASE_TEMPLATE("cpu pooling: the same bits for any number of threads", T, float, double) {
   const Tensor x = random<T>({5, 33, 35, 19}, "x");
   check_any_threads([&] {
-    const Shape out{5, 16, 17, 19};
+    const Shape out{5, 17, 18, 19};
     Tensor y = poisoned(out, dtype_of<T>()), argmax = Tensor::full(out, -9, DType::int32);
     Tensor dx = poisoned(x.shape(), dtype_of<T>()), mean = poisoned({5, 19}, dtype_of<T>());
-    cpu().max_pool2d_forward(x, 3, 2, y, argmax);
+    cpu().max_pool2d_forward(x, {3, 2, 1}, y, argmax);
     cpu().max_pool2d_backward(y, argmax, dx);
     cpu().global_avg_pool2d_forward(x, mean);
     return std::vector<Tensor>{y, argmax, dx, mean};
@@ -99,9 +106,9 @@ TEST_CASE_TEMPLATE("cpu pooling: the same bits for any number of threads", T, fl
 
 TEST_CASE("cpu max pooling refuses a window that leaves the image") {
   Tensor y = Tensor::zeros({1, 3, 3, 1}), argmax = Tensor::zeros({1, 3, 3, 1}, DType::int32);
-  CHECK_THROWS_WITH_AS(cpu().max_pool2d_forward(Tensor::zeros({1, 5, 5, 1}), 2, 2, y, argmax),
+  CHECK_THROWS_WITH_AS(cpu().max_pool2d_forward(Tensor::zeros({1, 5, 5, 1}), {2, 2, 0}, y, argmax),
                        "[max_pool2d] shapes (1, 5, 5, 1) -> (1, 3, 3, 1), argmax (1, 3, 3, 1) with kernel 2, "
-                       "stride 2 do not fit",
+                       "stride 2, padding 0 do not fit",
                        ShapeError);
 }
 

@@ -89,7 +89,9 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dOptions& options);
 
 // --- pooling (pool2d.cpp): x N x H x W x C -----------------------------------------------------------------
-Variable max_pool2d(const Variable& x, int kernel, int stride);
+/// The maximum of each kernel x kernel window. `padding` rows and columns at each side, at most kernel / 2,
+/// belong to windows but never win. y: N x H' x W' x C, H' = (H + 2 padding - kernel) / stride + 1.
+Variable max_pool2d(const Variable& x, int kernel, int stride, int padding = 0);
 /// y: N x C.
 Variable global_avg_pool2d(const Variable& x);
 

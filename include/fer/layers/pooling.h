@@ -5,16 +5,18 @@
 
 namespace fer {
 
-/// The maximum of each kernel x kernel window. With kernel 1 it takes every stride-th pixel, which is the
-/// shortcut of an IR unit with equal channel counts; with kernel 1 and stride 1 it returns x.
+/// The maximum of each kernel x kernel window; the padding never wins. With kernel 1 it takes every stride-th
+/// pixel, which is the shortcut of an IR unit with equal channel counts; with kernel 1 and stride 1 it returns
+/// x.
 class MaxPool2d : public Layer {
  public:
-  MaxPool2d(int kernel, int stride);
+  /// ConfigError unless kernel and stride are at least 1 and 0 <= padding <= kernel / 2.
+  MaxPool2d(int kernel, int stride, int padding = 0);
   std::string describe() const override;
   Variable forward(const Variable& x) override;
 
  private:
-  int kernel_, stride_;
+  int kernel_, stride_, padding_;
 };
 
 /// N x H x W x C -> N x C, the mean over the pixels.

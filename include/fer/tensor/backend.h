@@ -65,6 +65,13 @@ enum class HeatmapKind { max, sum, abs_sum };
 enum class BinaryOp { add, sub, mul };
 enum class UnaryOp { relu, gelu, sigmoid };
 
+/// Square windows of max_pool2d. Padding never wins a window: it acts as -infinity.
+struct Pool2dOptions {
+  int kernel = 1;
+  int stride = 1;
+  int padding = 0;  ///< at each side of the image; at most kernel / 2
+};
+
 struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
   bool decoupled = false;  ///< AdamW: decay the parameter, not the gradient
@@ -205,7 +212,8 @@ class Backend {
 
   // --- pooling (pool2d.cpp): x N x H x W x C -------------------------------------------------------------
   /// argmax (int32, shape of y): the flat index h * W + w of the maximum in its image; the first on a tie.
-  virtual void max_pool2d_forward(const Tensor& x, int kernel, int stride, Tensor& y, Tensor& argmax) = 0;
+  virtual void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, Tensor& y,
+                                  Tensor& argmax) = 0;
   virtual void max_pool2d_backward(const Tensor& dy, const Tensor& argmax, Tensor& dx) = 0;
   /// y: N x C.
   virtual void global_avg_pool2d_forward(const Tensor& x, Tensor& y) = 0;
