@@ -89,13 +89,13 @@ class OpBench {
     const Tensor q = make({batch_, queries, dim}), k = make({batch_, keys, dim}),
                  v = make({batch_, keys, dim});
     Tensor y = Tensor::empty_like(q), lse = Tensor::empty_like(q, {batch_, heads, queries});
-    Tensor dq = Tensor::empty_like(q), dk = Tensor::empty_like(k), dv = Tensor::empty_like(v);
+    Tensor dq = Tensor::empty_like(q), dk = Tensor::empty_like(k), dv = Tensor::empty_like(v), none;
     const double products = 2.0 * static_cast<double>(batch_ * queries * keys * dim);
     const double bytes = static_cast<double>(2 * q.bytes() + 2 * k.bytes());
     measure(name + " forward", 2 * products, bytes,
-            [&] { device_.attention_forward(q, k, v, heads, y, lse); });
+            [&] { device_.attention_forward(q, k, v, {}, heads, y, lse); });
     measure(name + " backward", 5 * products, 2 * bytes,
-            [&] { device_.attention_backward(q, k, v, y, lse, q, heads, dq, dk, dv); });
+            [&] { device_.attention_backward(q, k, v, {}, y, lse, q, heads, dq, dk, dv, none); });
   }
 
   void rows_and_channels(std::int64_t size, std::int64_t channels) {
@@ -131,7 +131,9 @@ class OpBench {
     measure("gelu" + what + " forward", 0, 2 * one, [&] { device_.activation_forward(UnaryOp::gelu, x, y); });
     measure("gelu" + what + " backward", 0, 3 * one,
             [&] { device_.activation_backward(UnaryOp::gelu, x, x, dy, y); });
-    measure("dropout" + what, 0, 2 * one, [&] { device_.dropout(x, 0.5, {1, 2, 3}, y); });
+    measure("dropout" + what, 0, 2 * one, [&] {
+      device_.dropout(x, 0.5, {1, 2, 3}, DropoutMask::element, y);
+    });
   }
 
   void adam(std::int64_t parameters) {

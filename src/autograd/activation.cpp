@@ -1,9 +1,13 @@
-// Activations, dx = dy f'(x):
+// Activations and other functions of one number, dx = dy f'(x):
 //   relu:     f' = [x > 0], read from the sign of y
 //   gelu:     f = x Phi(x),  f' = Phi(x) + x phi(x)
 //   sigmoid:  f' = y (1 - y)
+//   exp:      f' = y
+//   log:      f' = 1 / x
+//   sqrt:     f' = 1 / (2 y)
+//   abs:      f' = sign(x)
 // Each keeps one tensor for backward: y where the derivative is a function of y, because the next operation
-// usually keeps y anyway. gelu keeps x and recomputes y from it.
+// usually keeps y anyway. The others keep x and recompute y from it.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -17,7 +21,7 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
   check_operands(op, {{"x", value_or_none(x)}});
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).activation_forward(kind, x.value(), y);
-  const bool keeps_input = kind == UnaryOp::gelu;
+  const bool keeps_input = kind == UnaryOp::gelu || kind == UnaryOp::log || kind == UnaryOp::abs;
   const Saved kept =
       keeps_input ? save_if(needs_gradient(x), x, op, "x") : save_if(needs_gradient(x), y, op, "y");
   Recipe recipe;
@@ -54,6 +58,22 @@ Variable gelu(const Variable& x) {
 
 Variable sigmoid(const Variable& x) {
   return activation(UnaryOp::sigmoid, "sigmoid", x);
+}
+
+Variable exp(const Variable& x) {
+  return activation(UnaryOp::exp, "exp", x);
+}
+
+Variable log(const Variable& x) {
+  return activation(UnaryOp::log, "log", x);
+}
+
+Variable sqrt(const Variable& x) {
+  return activation(UnaryOp::sqrt, "sqrt", x);
+}
+
+Variable abs(const Variable& x) {
+  return activation(UnaryOp::abs, "abs", x);
 }
 
 }  // namespace fer

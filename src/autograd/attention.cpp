@@ -1,11 +1,14 @@
 // Multi-head attention (Eq. 4), per head, with P = softmax(s q k^T), s = 1 / sqrt(D / heads):
 //   y = P v,  dv = P^T dy,  dP = dy v^T,  dS = P (dP - rowsum(dy y)),  dq = s dS k,  dk = s dS^T q.
-// Backward recomputes P from q, k and the log of each row's denominator, so no Tq x Tk matrix is kept. One
-// pass is enough because rowsum(P dP) = rowsum(dy y).
+// A bias is added to the scores, and a mask makes them -infinity; the bias's gradient is dS, summed over what was
+// repeated.
+// Backward recomputes P from q, k and the log of each row's denominator, so no Tq x Tk matrix is kept; the
+// gradient of a bias is the only one that backward makes. One pass is enough because rowsum(P dP) = rowsum(dy y).
 #include <cmath>
 
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
+#include "tensor/operand_checks.h"
 
 namespace fer {
 
@@ -27,25 +30,37 @@ void check(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& 
 
 }  // namespace
 
-Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads) {
+Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads, const Variable& bias,
+                   const Variable& mask) {
   check("attention", value_or_none(q), value_or_none(k), value_or_none(v), heads);
+  const AttentionBias given{value_or_none(bias), value_or_none(mask)};
+  const Shape scores{q.dim(0), heads, q.dim(1), k.dim(1)};
+  check_attention_bias(given, scores, q.value());
   Tensor y = Tensor::empty_like(q.value());
   Tensor log_sum_exp = Tensor::empty({q.dim(0), heads, q.dim(1)}, widened(q.dtype()), q.device());
-  backend_of(y).attention_forward(q.value(), k.value(), v.value(), heads, y, log_sum_exp);
-  const bool needs_dq = needs_gradient(q), needs_dk = needs_gradient(k), needs_dv = needs_gradient(v);
-  const bool any = needs_dq || needs_dk || needs_dv;
-  Saved y_saved = save_if(any, y, "attention", "y");
+  backend_of(y).attention_forward(q.value(), k.value(), v.value(), given, heads, y, log_sum_exp);
+  const bool needs_dq = needs_gradient(q), needs_dk = needs_gradient(k), needs_dv = needs_gradient(v),
+             needs_dbias = needs_gradient(bias);
+  const bool any = needs_dq || needs_dk || needs_dv || needs_dbias;
+  const auto kept = [any](const Tensor& tensor, std::string_view name) {
+    return save_if(any && tensor.defined(), tensor, "attention", name);
+  };
+  const Saved y_saved = kept(y, "y");
   return record(
-      {"attention", {{"heads", heads}}}, std::move(y), {q, k, v},
-      [=, q_saved = save_if(any, q.value(), "attention", "q"),
-       k_saved = save_if(any, k.value(), "attention", "k"),
-       v_saved = save_if(any, v.value(), "attention", "v"),
-       lse_saved =
-           save_if(any, log_sum_exp, "attention", "log_sum_exp")](const Tensor& dy) -> std::vector<Tensor> {
+      {"attention", {{"heads", heads}}}, std::move(y), {q, k, v, bias, mask},
+      [=, q_saved = kept(q.value(), "q"), k_saved = kept(k.value(), "k"), v_saved = kept(v.value(), "v"),
+       bias_saved = kept(given.bias, "bias"), mask_saved = kept(given.mask, "mask"),
+       lse_saved = kept(log_sum_exp, "log_sum_exp"), has_bias = given.bias.defined(),
+       has_mask = given.mask.defined()](const Tensor& dy) -> std::vector<Tensor> {
         const Tensor &qs = q_saved.get(), &ks = k_saved.get(), &vs = v_saved.get();
+        const AttentionBias changes{has_bias ? bias_saved.get() : Tensor(),
+                                    has_mask ? mask_saved.get() : Tensor()};
         Tensor dq = Tensor::empty_like(qs), dk = Tensor::empty_like(ks), dv = Tensor::empty_like(vs);
-        backend_of(dy).attention_backward(qs, ks, vs, y_saved.get(), lse_saved.get(), dy, heads, dq, dk, dv);
-        return {needs_dq ? dq : Tensor(), needs_dk ? dk : Tensor(), needs_dv ? dv : Tensor()};
+        Tensor dscores = empty_if(needs_dbias, scores, changes.bias);
+        backend_of(dy).attention_backward(qs, ks, vs, changes, y_saved.get(), lse_saved.get(), dy, heads, dq,
+                                          dk, dv, dscores);
+        return {needs_dq ? dq : Tensor(), needs_dk ? dk : Tensor(), needs_dv ? dv : Tensor(),
+                needs_dbias ? reduce_to(dscores, changes.bias.shape()) : Tensor(), Tensor()};
       });
 }
 

@@ -1,5 +1,5 @@
 // Dropout, y = x m / (1 - p), m[i] = [u(key, i) >= p]:  dx = dy m / (1 - p), the same function with the same
-// key. Neither the mask nor y is kept; both are recomputed when they are needed.
+// key. Neither the mask nor y is kept; both are recomputed when they are needed. i is the element or the sample.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -7,24 +7,26 @@ namespace fer {
 
 using namespace detail;
 
-Variable dropout(const Variable& x, double p, const RandomKey& key) {
+Variable dropout(const Variable& x, double p, const RandomKey& key, DropoutMask mask) {
   check_operands("dropout", {{"x", value_or_none(x)}});
   require<ConfigError>(p >= 0.0 && p < 1.0, "[dropout] the probability ", p, " is outside of [0, 1)");
+  require<ShapeError>(mask == DropoutMask::element || x.rank() >= 1,
+                      "[dropout] x is a single number and has no samples to drop");
   if (p == 0.0) return x;
   Tensor y = Tensor::empty_like(x.value());
-  backend_of(y).dropout(x.value(), p, key, y);
+  backend_of(y).dropout(x.value(), p, key, mask, y);
   const Saved x_saved = save_if(needs_gradient(x), x, "dropout", "x");
   return record(
       "dropout", std::move(y), {x},
-      [p, key](const Tensor& dy) -> std::vector<Tensor> {
+      [p, key, mask](const Tensor& dy) -> std::vector<Tensor> {
         Tensor dx = over(dy);
-        backend_of(dy).dropout(dy, p, key, dx);
+        backend_of(dy).dropout(dy, p, key, mask, dx);
         return {dx};
       },
       [=] {
         const Tensor xs = x_saved.get();
         Tensor again = over(xs);  // in place if xs was recomputed, because then nothing else refers to it
-        backend_of(xs).dropout(xs, p, key, again);
+        backend_of(xs).dropout(xs, p, key, mask, again);
         return again;
       });
 }

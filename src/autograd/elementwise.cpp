@@ -3,6 +3,7 @@
 //   y = a + b:  da = sum_to(dy, a),      db = sum_to(dy, b)
 //   y = a - b:  da = sum_to(dy, a),      db = -sum_to(dy, b)
 //   y = a * b:  da = sum_to(dy * b, a),  db = sum_to(dy * a, b)
+//   y = a / b:  da = sum_to(dy / b, a),  db = -sum_to(dy / b * y, b)
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -22,6 +23,12 @@ Tensor binary(BinaryOp kind, std::string_view op, const Variable& a, const Varia
 Tensor product(const Tensor& a, const Tensor& b) {
   Tensor y = Tensor::empty_like(a);
   backend_of(a).binary(BinaryOp::mul, a, b, y);
+  return y;
+}
+
+Tensor quotient(const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty_like(a);
+  backend_of(a).binary(BinaryOp::div, a, b, y);
   return y;
 }
 
@@ -60,6 +67,20 @@ Variable mul(const Variable& a, const Variable& b) {
                   return {da ? reduce_to(product(dy, b_saved.get()), sa) : Tensor(),
                           db ? reduce_to(product(dy, a_saved.get()), sb) : Tensor()};
                 });
+}
+
+Variable div(const Variable& a, const Variable& b) {
+  Tensor y = binary(BinaryOp::div, "div", a, b);
+  const bool da = needs_gradient(a), db = needs_gradient(b);
+  const Saved y_saved = save_if(db, y, "div", "y");
+  return record(
+      "div", std::move(y), {a, b},
+      [da, db, sa = a.shape(), sb = b.shape(), y_saved,
+       b_saved = save_if(da || db, b.value(), "div", "b")](const Tensor& dy) -> std::vector<Tensor> {
+        const Tensor share = quotient(dy, b_saved.get());
+        return {da ? reduce_to(share, sa) : Tensor(),
+                db ? scaled(reduce_to(product(share, y_saved.get()), sb), -1.0) : Tensor()};
+      });
 }
 
 Variable scale(const Variable& x, double alpha) {

@@ -23,6 +23,18 @@ void add_elementwise(Cases& cases) {
     binary(name + "/both repeated", {4, 1, 3}, {1, 5, 1}, op);
     binary(name + "/a scalar", {}, {3, 2}, op);
   }
+  // Divisors stay away from 0, where central differences are wrong.
+  for (const auto& [label, a, b] : {std::tuple<std::string, Shape, Shape>{"same shape", {3, 5}, {3, 5}},
+                                    {"bias over rows", {2, 7, 5}, {5}},
+                                    {"column over rows", {2, 3, 4}, {3, 1}},
+                                    {"both repeated", {4, 1, 3}, {1, 5, 1}},
+                                    {"a scalar", {}, {3, 2}}}) {
+    cases.push_back({"div/" + label,
+                     [a = a, b = b](CaseInputs& in) { in.uniform("a", a).uniform("b", b, 0.5, 2.0); },
+                     [](Inputs x) { return div(x[0], x[1]); }});
+  }
+  cases.push_back({"div/by itself", [](CaseInputs& in) { in.uniform("x", {13}, -2.0, -0.5); },
+                   [](Inputs x) { return div(mul(x[0], x[0]), x[0]); }});
   cases.push_back({"mul/by itself", [](CaseInputs& in) { in.uniform("x", {13}); },
                    [](Inputs x) { return mul(x[0], x[0]); }});
   cases.push_back({"scale/by -2.5",
@@ -65,10 +77,21 @@ void add_reductions(Cases& cases) {
 void add_activations(Cases& cases) {
   for (const auto& [name, op] : {std::pair<std::string, Unary>{"relu", &fer::relu},
                                  {"gelu", &fer::gelu},
-                                 {"sigmoid", &fer::sigmoid}}) {
+                                 {"sigmoid", &fer::sigmoid},
+                                 {"abs", &fer::abs}}) {
     for (const Shape& shape : {Shape{1}, Shape{2, 3, 4, 5}, Shape{67}}) {
       cases.push_back({name + "/" + shape.str(), [=](CaseInputs& in) { in.apart("x", shape); },
                        [op = op](Inputs x) { return op(scale(x[0], 4.0)); }});
+    }
+  }
+  for (const auto& [name, op, low, high] :
+       {std::tuple<std::string, Unary, double, double>{"exp", &fer::exp, -3, 3},
+        {"log", &fer::log, 0.1, 3},
+        {"sqrt", &fer::sqrt, 0.1, 3}}) {
+    for (const Shape& shape : {Shape{1}, Shape{2, 3, 4, 5}, Shape{67}}) {
+      cases.push_back({name + "/" + shape.str(),
+                       [=, low = low, high = high](CaseInputs& in) { in.uniform("x", shape, low, high); },
+                       [op = op](Inputs x) { return op(x[0]); }});
     }
   }
   for (const Shape& shape : {Shape{1, 1}, Shape{2, 3, 5, 7}, Shape{33, 17}}) {

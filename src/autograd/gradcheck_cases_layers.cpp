@@ -175,6 +175,25 @@ void add_attention(Cases& cases) {
     cases.push_back({"attention_composed/" + label, inputs,
                      [heads = e.heads](Inputs x) { return attention_composed(x[0], x[1], x[2], heads); }});
   }
+  const auto changed = [&](const std::string& name, const Shape& q, std::int64_t keys, int heads,
+                           const Shape& bias, const Shape& mask) {
+    cases.push_back({"attention/" + name,
+                     [=](CaseInputs& in) {
+                       in.uniform("q", q, -2.0, 2.0).uniform("k", {q[0], keys, q[2]}, -2.0, 2.0);
+                       in.uniform("v", {q[0], keys, q[2]}).uniform("bias", bias, -2.0, 2.0);
+                     },
+                     [=](Inputs x) {
+                       std::vector<std::uint8_t> seen;
+                       for (std::int64_t i = 0; i < mask.numel(); ++i) seen.push_back(i % 3 != 0);
+                       const Tensor where = Tensor::from<std::uint8_t>(mask, seen, x[0].device());
+                       return attention(x[0], x[1], x[2], heads, x[3],
+                                        mask.rank() > 0 ? Variable(where) : Variable());
+                     }});
+  };
+  changed("bias by head", {2, 5, 6}, 7, 2, {2, 5, 7}, {});
+  changed("bias by head and image, mask of keys", {2, 7, 6}, 9, 3, {2, 3, 7, 9}, {2, 1, 1, 9});
+  changed("one query, bias by key, causal mask", {3, 1, 4}, 33, 1, {33}, {1, 33});
+  changed("a query that sees nothing", {1, 4, 6}, 3, 2, {4, 3}, {4, 1});
   cases.push_back({"attention/of itself",
                    [](CaseInputs& in) {
                      in.uniform("x", {2, 5, 6});
@@ -200,15 +219,15 @@ void add_heatmaps(Cases& cases) {
 }
 
 void add_dropout(Cases& cases) {
-  for (double p : {0.1, 0.5, 0.9}) {
-    cases.push_back({concat("dropout/p ", p),
-                     [](CaseInputs& in) {
-                       in.uniform("x", {5, 13});
-                     },
-                     [p](Inputs x) {
-                       return dropout(x[0], p, {3, fnv1a64("gradcheck.dropout"), 7});
+  const auto add = [&](const std::string& name, const Shape& shape, double p, DropoutMask mask) {
+    cases.push_back({"dropout/" + name, [=](CaseInputs& in) { in.uniform("x", shape); },
+                     [=](Inputs x) {
+                       return dropout(x[0], p, {3, fnv1a64("gradcheck.dropout"), 7}, mask);
                      }});
-  }
+  };
+  for (double p : {0.1, 0.5, 0.9}) add(concat("p ", p), {5, 13}, p, DropoutMask::element);
+  add("by sample", {9, 2, 3}, 0.5, DropoutMask::sample);
+  add("by sample, one number each", {11}, 0.3, DropoutMask::sample);
 }
 
 }  // namespace

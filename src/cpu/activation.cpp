@@ -1,7 +1,11 @@
-// Activations: relu, the exact gelu and sigmoid.
+// Functions of one number: the activations relu, exact gelu and sigmoid, and exp, log, sqrt and abs.
 //   relu     y = max(x, 0)              dx = dy where x > 0
 //   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x))
 //   sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
+//   exp                                 dx = dy y
+//   log                                 dx = dy / x
+//   sqrt                                dx = dy / (2 y)
+//   abs                                 dx = dy sign(x)
 // Phi is the normal distribution and phi its density. In float, Phi comes from one exponential and one
 // rational function: Phi(-|x|) = exp(-x^2/2) G(|x|). G (Mills' ratio over sqrt(2 pi)) is smooth and computed
 // without cancellation, so the tails have a small relative error too. Its coefficients are a minimax fit over
@@ -95,18 +99,43 @@ void gelu_backward(const double* x, const double* dy, double* dx, std::int64_t n
   }
 }
 
+/// e^x. hn::Exp is defined up to 104, where the result is already infinite. It does not propagate NaN.
+HWY_INLINE Vector exponential(Vector x) {
+  const Floats d;
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, hn::Min(x, hn::Set(d, 104.0f))));
+}
+
 void sigmoid_forward(const float* x, float* y, std::int64_t n) {
   map_vectors(x, x, y, n, [](Vector v, Vector) HWY_ATTR {
-    const Floats d;
-    const Vector one = hn::Set(d, 1.0f);
-    // hn::Exp is defined up to 104, where the result is already infinite. It does not propagate NaN.
-    const Vector e = hn::Exp(d, hn::Min(hn::Neg(v), hn::Set(d, 104.0f)));
-    return hn::IfThenElse(hn::IsNaN(v), v, hn::Div(one, hn::Add(one, e)));
+    const Vector one = hn::Set(Floats(), 1.0f);
+    return hn::Div(one, hn::Add(one, exponential(hn::Neg(v))));
   });
 }
 
 void sigmoid_forward(const double* x, double* y, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) y[i] = 1.0 / (1.0 + std::exp(-x[i]));
+}
+
+void exp_forward(const float* x, float* y, std::int64_t n) {
+  map_vectors(x, x, y, n, [](Vector v, Vector) HWY_ATTR { return exponential(v); });
+}
+
+void exp_forward(const double* x, double* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i]);
+}
+
+void log_forward(const float* x, float* y, std::int64_t n) {
+  map_vectors(x, x, y, n, [](Vector v, Vector) HWY_ATTR {
+    const Floats d;  // hn::Log is defined for positive finite numbers
+    const Vector zero = hn::Zero(d), inf = hn::Inf(d);
+    Vector log = hn::IfThenElse(hn::Eq(v, inf), inf, hn::Log(d, v));
+    log = hn::IfThenElse(hn::Eq(v, zero), hn::Neg(inf), log);
+    return hn::IfThenElse(hn::Ge(v, zero), log, hn::NaN(d));
+  });
+}
+
+void log_forward(const double* x, double* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = std::log(x[i]);
 }
 
 template <typename T>
@@ -121,6 +150,16 @@ void forward(UnaryOp op, const T* HWY_RESTRICT x, T* HWY_RESTRICT y, std::int64_
       return gelu_forward(x, y, n);
     case UnaryOp::sigmoid:
       return sigmoid_forward(x, y, n);
+    case UnaryOp::exp:
+      return exp_forward(x, y, n);
+    case UnaryOp::log:
+      return log_forward(x, y, n);
+    case UnaryOp::sqrt:
+      return for_vectors<T>(
+          n, [=](auto d, std::int64_t i) HWY_ATTR { hn::StoreU(hn::Sqrt(hn::LoadU(d, x + i)), d, y + i); });
+    case UnaryOp::abs:
+      return for_vectors<T>(
+          n, [=](auto d, std::int64_t i) HWY_ATTR { hn::StoreU(hn::Abs(hn::LoadU(d, x + i)), d, y + i); });
   }
 }
 
@@ -138,6 +177,22 @@ void backward(UnaryOp op, const T* x, const T* y, const T* dy, T* dx, std::int64
     case UnaryOp::sigmoid:
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] * y[i] * (1 - y[i]);
+      return;
+    case UnaryOp::exp:
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] * y[i];
+      return;
+    case UnaryOp::log:
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] / x[i];
+      return;
+    case UnaryOp::sqrt:
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] / (2 * y[i]);
+      return;
+    case UnaryOp::abs:
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : x[i];  // 0 or NaN
       return;
   }
 }

@@ -18,6 +18,11 @@
 //   dV += P^T dY;  dK += dS^T Q;  dQ^T += K^T dS^T.
 //
 // For few queries (kFewQueries at most), the same steps run one row at a time.
+//
+// A bias is added to S, and a masked score becomes -infinity, whose exponential is exactly 0. A query without
+// any finite score has a maximum of -infinity, which is not subtracted, and the sum 0: its y is 0 and its lse
+// +infinity, so that backward finds no weight either. `biased` selects this at compile time; without it the
+// kernels are those of the plain scores.
 
 #if defined(FER_CPU_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef FER_CPU_ATTENTION_INL_H
@@ -201,9 +206,50 @@ HWY_INLINE void multiply_panel(std::int64_t rows, std::int64_t columns, std::int
   multiply<T>(rows, columns, depth, a, b, 0, c, kPanel<T>, accumulate);
 }
 
+/// Applies bias and mask to the scores s[i * row + j * column] of queries i0 + i and keys j0 + j.
+template <typename T>
+void bias_scores(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, std::int64_t i0,
+                 std::int64_t queries, std::int64_t j0, std::int64_t keys, T* HWY_RESTRICT s,
+                 std::int64_t row, std::int64_t column) {
+  for (std::int64_t i = 0; i < queries; ++i) {
+    T* scores = s + i * row;
+    if (a.bias.data) {
+      const T* HWY_RESTRICT bias = a.bias.at(b, h, i0 + i, j0);
+      for (std::int64_t j = 0; j < keys; ++j) scores[j * column] += bias[j * a.bias.key];
+    }
+    if (a.mask.data) {
+      const std::uint8_t* HWY_RESTRICT mask = a.mask.at(b, h, i0 + i, j0);
+      for (std::int64_t j = 0; j < keys; ++j) {
+        if (mask[j * a.mask.key] == 0) scores[j * column] = -std::numeric_limits<T>::infinity();
+      }
+    }
+  }
+}
+
+/// exponential(s - shift), and with `biased` exactly 0 for a score of -infinity.
+template <bool biased, typename T>
+HWY_INLINE Vector<T> softmax_weight(Vector<T> s, Vector<T> shift) {
+  const Vector<T> p = exponential<T>(hn::Sub(s, shift));
+  if constexpr (!biased) return p;
+  return hn::IfThenZeroElse(hn::Eq(s, hn::Set(Tag<T>(), -std::numeric_limits<T>::infinity())), p);
+}
+
+/// What is subtracted from scores with the maximum `top`; with `biased` it is never infinite.
+template <bool biased, typename T>
+HWY_INLINE Vector<T> softmax_shift(Vector<T> top) {
+  if constexpr (!biased) return top;
+  return hn::IfThenZeroElse(hn::Eq(top, hn::Set(Tag<T>(), -std::numeric_limits<T>::infinity())), top);
+}
+
+/// log(sum of exp(score)), from the sum of exp(score - max).
+template <typename T>
+HWY_INLINE T log_denominator(T max, T sum) {
+  return sum == T(0) ? std::numeric_limits<T>::infinity() : max + std::log(sum);
+}
+
 /// Online softmax of a panel: replaces the scores s (keys x queries) by exponentials and updates max and sum.
 /// Unless this is the first tile, also rescales the output o (width x queries) of the earlier tiles.
-template <typename T>
+template <bool biased, typename T>
 void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T* HWY_RESTRICT max,
                   T* HWY_RESTRICT sum, bool first, std::int64_t width, T* HWY_RESTRICT o) {
   const Tag<T> d;
@@ -216,9 +262,10 @@ void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T*
     }
     if (k < keys) top = hn::Max(top, hn::Load(d, s + k * kPanel<T> + j));
     top = hn::Max(top, other);
+    const auto shift = softmax_shift<biased, T>(top);
     auto total = hn::Zero(d);
     if (!first) {
-      const auto factor = exponential<T>(hn::Sub(hn::Load(d, max + j), top));
+      const auto factor = exponential<T>(hn::Sub(hn::Load(d, max + j), shift));
       total = hn::Mul(factor, hn::Load(d, sum + j));
       for (std::int64_t c = 0; c < width; ++c) {
         T* row = o + c * kPanel<T> + j;
@@ -226,7 +273,7 @@ void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T*
       }
     }
     for (k = 0; k < keys; ++k) {
-      const auto p = exponential<T>(hn::Sub(hn::Load(d, s + k * kPanel<T> + j), top));
+      const auto p = softmax_weight<biased, T>(hn::Load(d, s + k * kPanel<T> + j), shift);
       hn::Store(p, d, s + k * kPanel<T> + j);
       total = hn::Add(total, p);
     }
@@ -236,7 +283,7 @@ void softmax_tile(std::int64_t keys, std::int64_t queries, T* HWY_RESTRICT s, T*
 }
 
 /// Softmax of one row: s (n scores) becomes exponentials. Returns their sum and the largest score.
-template <typename T>
+template <bool biased, typename T>
 HWY_INLINE std::pair<T, T> softmax_row(std::int64_t n, T* HWY_RESTRICT s) {
   const Tag<T> d;
   constexpr T lowest = -std::numeric_limits<T>::infinity();
@@ -245,10 +292,10 @@ HWY_INLINE std::pair<T, T> softmax_row(std::int64_t n, T* HWY_RESTRICT s) {
   auto top = hn::Set(d, lowest);
   for (std::int64_t j = 0; j < whole; j += kLanes<T>) top = hn::Max(top, hn::Load(d, s + j));
   const T max = hn::GetLane(hn::MaxOfLanes(d, top));
-  const auto shift = hn::Set(d, max);
+  const auto shift = softmax_shift<biased, T>(hn::Set(d, max));
   auto total = hn::Zero(d);
   for (std::int64_t j = 0; j < whole; j += kLanes<T>) {
-    const auto p = exponential<T>(hn::Sub(hn::Load(d, s + j), shift));
+    const auto p = softmax_weight<biased, T>(hn::Load(d, s + j), shift);
     hn::Store(p, d, s + j);
     total = hn::Add(total, p);
   }
@@ -294,11 +341,12 @@ void forward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, s
   T* s = w.s;
   for (std::int64_t i = first; i < last; ++i) {
     score_row(a, a.q + a.query_offset(b, h) + i * a.dim, k, s);
-    const auto [sum, max] = softmax_row<T>(a.keys, s);
+    if (a.biased()) bias_scores(a, b, h, i, 1, 0, a.keys, s, 0, 1);
+    const auto [sum, max] = a.biased() ? softmax_row<true>(a.keys, s) : softmax_row<false>(a.keys, s);
     T* y = a.y + a.query_offset(b, h) + i * a.dim;
     for (std::int64_t j = 0; j < a.keys; ++j) add_scaled(a.width, s[j], v + j * a.dim, w.o, j > 0);
-    for (std::int64_t c = 0; c < a.width; ++c) y[c] = w.o[c] / sum;
-    a.log_sum_exp[a.sum_offset(b, h) + i] = max + std::log(sum);
+    for (std::int64_t c = 0; c < a.width; ++c) y[c] = sum == T(0) ? T(0) : w.o[c] / sum;
+    a.log_sum_exp[a.sum_offset(b, h) + i] = log_denominator(max, sum);
   }
 }
 
@@ -318,24 +366,30 @@ void forward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, 
     for (std::int64_t j0 = 0; j0 < a.keys; j0 += tile) {
       const std::int64_t keys = std::min(tile, a.keys - j0);
       multiply_panel<T>(keys, queries, a.width, {k + j0 * a.dim, a.dim, 1}, w.q_t, w.s, false);
-      softmax_tile(keys, queries, w.s, w.max, w.sum, j0 == 0, a.width, w.o);
+      if (a.biased()) {
+        bias_scores(a, b, h, i0, queries, j0, keys, w.s, 1, kPanel<T>);
+        softmax_tile<true>(keys, queries, w.s, w.max, w.sum, j0 == 0, a.width, w.o);
+      } else {
+        softmax_tile<false>(keys, queries, w.s, w.max, w.sum, j0 == 0, a.width, w.o);
+      }
       multiply_panel<T>(a.width, queries, keys, {v + j0 * a.dim, 1, a.dim}, w.s, w.o, j0 > 0);
     }
     for (std::int64_t j = 0; j < queries; j += kLanes<T>) {
-      const auto inverse = hn::Div(hn::Set(d, T(1)), hn::Load(d, w.sum + j));
+      const auto sum = hn::Load(d, w.sum + j);
+      const auto inverse = hn::IfThenZeroElse(hn::Eq(sum, hn::Zero(d)), hn::Div(hn::Set(d, T(1)), sum));
       for (std::int64_t c = 0; c < a.width; ++c) {
         T* row = w.o + c * kPanel<T> + j;
         hn::Store(hn::Mul(inverse, hn::Load(d, row)), d, row);
       }
     }
     transpose(w.o, kPanel<T>, a.width, queries, a.y + at, a.dim);
-    for (std::int64_t i = 0; i < queries; ++i) log_sum_exp[i0 + i] = w.max[i] + std::log(w.sum[i]);
+    for (std::int64_t i = 0; i < queries; ++i) log_sum_exp[i0 + i] = log_denominator(w.max[i], w.sum[i]);
   }
 }
 
 /// Turns s (keys x queries) from scores into probabilities, and dp from gradients of the probabilities into
 /// gradients of the unscaled scores.
-template <typename T>
+template <bool biased, typename T>
 void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log_sum_exp, const T* delta,
                            T scale, T* HWY_RESTRICT s, T* HWY_RESTRICT dp) {
   const Tag<T> d;
@@ -344,7 +398,7 @@ void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log
     const auto shift = hn::Load(d, log_sum_exp + j), mean = hn::Load(d, delta + j);
     for (std::int64_t k = 0; k < keys; ++k) {
       const std::int64_t at = k * kPanel<T> + j;
-      const auto p = exponential<T>(hn::Sub(hn::Load(d, s + at), shift));
+      const auto p = softmax_weight<biased, T>(hn::Load(d, s + at), shift);
       hn::Store(p, d, s + at);
       hn::Store(hn::Mul(hn::Mul(p, factor), hn::Sub(hn::Load(d, dp + at), mean)), d, dp + at);
     }
@@ -352,16 +406,36 @@ void softmax_backward_tile(std::int64_t keys, std::int64_t queries, const T* log
 }
 
 /// softmax_backward_tile for one query: n contiguous scores.
-template <typename T>
+template <bool biased, typename T>
 HWY_INLINE void softmax_backward_row(std::int64_t n, T log_sum_exp, T delta, T scale, T* HWY_RESTRICT s,
                                      T* HWY_RESTRICT dp) {
   const Tag<T> d;
   const auto shift = hn::Set(d, log_sum_exp), mean = hn::Set(d, delta), factor = hn::Set(d, scale);
   for (std::int64_t j = 0; j < n; j += kLanes<T>) {
-    const auto p = exponential<T>(hn::Sub(hn::Load(d, s + j), shift));
+    const auto p = softmax_weight<biased, T>(hn::Load(d, s + j), shift);
     hn::Store(p, d, s + j);
     hn::Store(hn::Mul(hn::Mul(p, factor), hn::Sub(hn::Load(d, dp + j), mean)), d, dp + j);
   }
+}
+
+/// Writes the gradient of the scores of queries i0 ... and keys j0 ..., ds[i * row + j * column], to dscores.
+template <typename T>
+void store_dscores(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, std::int64_t i0,
+                   std::int64_t queries, std::int64_t j0, std::int64_t keys, const T* HWY_RESTRICT ds,
+                   std::int64_t row, std::int64_t column) {
+  if (!a.dscores) return;
+  for (std::int64_t i = 0; i < queries; ++i) {
+    T* HWY_RESTRICT to = a.dscores + (a.sum_offset(b, h) + i0 + i) * a.keys + j0;
+    for (std::int64_t j = 0; j < keys; ++j) to[j] = ds[i * row + j * column];
+  }
+}
+
+/// Multiplies n elements, in whole vectors, by factor.
+template <typename T>
+void scale_vectors(std::int64_t n, T factor, T* x) {
+  const Tag<T> d;
+  for (std::int64_t i = 0; i < n; i += kLanes<T>)
+    hn::Store(hn::Mul(hn::Load(d, x + i), hn::Set(d, factor)), d, x + i);
 }
 
 /// Copies rows x width from a padded buffer to strided rows.
@@ -384,8 +458,16 @@ void backward_few(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h, 
     for (std::int64_t j = 0; j < a.keys; ++j) dp[j] = dot(a.width, dy, v + j * a.dim);
     std::fill(s + a.keys, s + padded(a.keys), T(0));
     std::fill(dp + a.keys, dp + padded(a.keys), T(0));
-    softmax_backward_row(a.keys, a.saved_log_sum_exp[a.sum_offset(b, h) + i],
-                         dot(a.width, dy, a.saved_y + row), a.scale, s, dp);
+    const T log_sum_exp = a.saved_log_sum_exp[a.sum_offset(b, h) + i];
+    const T delta = dot(a.width, dy, a.saved_y + row);
+    if (a.biased()) {
+      bias_scores(a, b, h, i, 1, 0, a.keys, s, 0, 1);
+      softmax_backward_row<true>(a.keys, log_sum_exp, delta, T(1), s, dp);
+      store_dscores(a, b, h, i, 1, 0, a.keys, dp, 0, 1);
+      scale_vectors(a.keys, a.scale, dp);
+    } else {
+      softmax_backward_row<false>(a.keys, log_sum_exp, delta, a.scale, s, dp);
+    }
     for (std::int64_t j = 0; j < a.keys; ++j) {
       add_scaled(a.width, s[j], dy, dv + j * a.dim, i > 0);
       add_scaled(a.width, dp[j], q, dk + j * a.dim, i > 0);
@@ -421,7 +503,14 @@ void backward_head(const AttentionProblem<T>& a, std::int64_t b, std::int64_t h,
       const std::int64_t keys = std::min(tile, a.keys - j0);
       multiply_panel<T>(keys, queries, a.width, {k + j0 * a.dim, a.dim, 1}, w.q_t, w.s, false);
       multiply_panel<T>(keys, queries, a.width, {v + j0 * a.dim, a.dim, 1}, w.dy_t, w.dp, false);
-      softmax_backward_tile(keys, queries, w.log_sum_exp, w.delta, a.scale, w.s, w.dp);
+      if (a.biased()) {
+        bias_scores(a, b, h, i0, queries, j0, keys, w.s, 1, kPanel<T>);
+        softmax_backward_tile<true>(keys, queries, w.log_sum_exp, w.delta, T(1), w.s, w.dp);
+        store_dscores(a, b, h, i0, queries, j0, keys, w.dp, 1, kPanel<T>);
+        scale_vectors(keys * kPanel<T>, a.scale, w.dp);
+      } else {
+        softmax_backward_tile<false>(keys, queries, w.log_sum_exp, w.delta, a.scale, w.s, w.dp);
+      }
       multiply<T>(keys, a.width, queries, {w.s, kPanel<T>, 1}, w.dy, queries * kPanel<T>, w.dv + j0 * ld, ld,
                   true);
       multiply<T>(keys, a.width, queries, {w.dp, kPanel<T>, 1}, w.q, queries * kPanel<T>, w.dk + j0 * ld, ld,

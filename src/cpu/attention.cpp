@@ -31,6 +31,8 @@ HWY_AFTER_NAMESPACE();
 #include <omp.h>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/parallel.h"
+#include "tensor/operand_checks.h"
 
 namespace fer {
 
@@ -40,8 +42,9 @@ FER_SIMD_EXPORT(AttentionKernels)
 namespace {
 
 template <typename T>
-AttentionProblem<T> problem(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, int heads,
-                            const Tensor& y, const Tensor& log_sum_exp) {
+AttentionProblem<T> problem(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionBias& bias, int heads, const Tensor& y,
+                            const Tensor& log_sum_exp) {
   require<ShapeError>(q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && k.dim(0) == q.dim(0) &&
                           k.dim(2) == q.dim(2),
                       "[", op, "] needs q N x Tq x D and k, v N x Tk x D, got ", q.shape(), ", ", k.shape(),
@@ -63,6 +66,9 @@ AttentionProblem<T> problem(const char* op, const Tensor& q, const Tensor& k, co
   a.q = q.data<T>();
   a.k = k.data<T>();
   a.v = v.data<T>();
+  check_attention_bias(bias, {a.batch, heads, a.queries, a.keys}, q);
+  if (bias.bias.defined()) a.bias = {bias.bias.data<T>(), bias.bias.shape()};
+  if (bias.mask.defined()) a.mask = {bias.mask.data<std::uint8_t>(), bias.mask.shape()};
   return a;
 }
 
@@ -82,10 +88,10 @@ void parallel_tasks(std::int64_t tasks, std::int64_t size, const Body& body) {
 
 }  // namespace
 
-void CpuBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
-                                   Tensor& log_sum_exp) {
+void CpuBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                   const AttentionBias& bias, int heads, Tensor& y, Tensor& log_sum_exp) {
   dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
-    auto a = problem<T>("attention", q, k, v, heads, y, log_sum_exp);
+    auto a = problem<T>("attention", q, k, v, bias, heads, y, log_sum_exp);
     a.y = y.mutable_data<T>();
     a.log_sum_exp = log_sum_exp.mutable_data<T>();
     if (y.numel() == 0) return;
@@ -104,11 +110,12 @@ void CpuBackend::attention_forward(const Tensor& q, const Tensor& k, const Tenso
   });
 }
 
-void CpuBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
-                                    const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
-                                    Tensor& dk, Tensor& dv) {
+void CpuBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                    const AttentionBias& bias, const Tensor& y, const Tensor& log_sum_exp,
+                                    const Tensor& dy, int heads, Tensor& dq, Tensor& dk, Tensor& dv,
+                                    Tensor& dscores) {
   dispatch_floating(q.dtype(), "attention", [&]<typename T>() {
-    auto a = problem<T>("attention", q, k, v, heads, y, log_sum_exp);
+    auto a = problem<T>("attention", q, k, v, bias, heads, y, log_sum_exp);
     require<ShapeError>(dy.shape() == q.shape() && dq.shape() == q.shape() && dk.shape() == k.shape() &&
                             dv.shape() == k.shape(),
                         "[attention] gradients ", dy.shape(), ", ", dq.shape(), ", ", dk.shape(), " and ",
@@ -119,6 +126,10 @@ void CpuBackend::attention_backward(const Tensor& q, const Tensor& k, const Tens
     a.dq = dq.mutable_data<T>();
     a.dk = dk.mutable_data<T>();
     a.dv = dv.mutable_data<T>();
+    if (dscores.defined()) {
+      require_size("attention", "dscores", dscores, a.batch * heads * a.queries * a.keys);
+      a.dscores = dscores.mutable_data<T>();
+    }
     if (dk.numel() == 0) return;
     const auto kernel = kernels<T>().backward;
     parallel_tasks<T>(

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "tensor/score_operand.h"
+
 namespace fer::detail {
 
 // Threads get queries in multiples of this number, which is a whole number of panels on every instruction
@@ -39,7 +41,12 @@ struct AttentionProblem {
   T *y, *log_sum_exp;                         ///< written by forward
   const T *saved_y, *saved_log_sum_exp, *dy;  ///< read by backward
   T *dq, *dk, *dv;                            ///< written by backward
+  ScoreOperand<T> bias;                       ///< added to the scaled scores
+  ScoreOperand<std::uint8_t> mask;            ///< 0: the score is -infinity
+  T* dscores;                                 ///< N x heads x Tq x Tk: the bias's gradient; or null
 
+  /// Whether scores are changed before the softmax, perhaps to -infinity.
+  bool biased() const { return bias.data || mask.data; }
   std::int64_t query_offset(std::int64_t b, std::int64_t h) const { return b * queries * dim + h * width; }
   std::int64_t key_offset(std::int64_t b, std::int64_t h) const { return b * keys * dim + h * width; }
   std::int64_t sum_offset(std::int64_t b, std::int64_t h) const { return (b * heads + h) * queries; }

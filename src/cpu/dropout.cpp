@@ -1,5 +1,6 @@
 // Counter-based dropout: element i is kept iff unit_float(philox_word(key, i)) >= p, so the mask needs no
-// memory and is the same on every device and for any number of threads. Backward is the same function.
+// memory and is the same on every device and for any number of threads. Backward is the same function. By
+// sample, number n decides about all of x[n].
 //
 // A Philox block gives four consecutive words. The blocks of a vector are computed side by side, with one
 // 32-bit word in each 64-bit lane, so that the 32 x 32 -> 64 bit product of Philox is one instruction.
@@ -149,14 +150,40 @@ namespace fer {
 using namespace detail;
 FER_SIMD_EXPORT(DropoutKernels)
 
-void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) {
+namespace {
+
+template <typename T>
+void drop_samples(const T* x, std::int64_t samples, std::int64_t size, std::uint32_t threshold, T scale,
+                  const RandomKey& key, T* y) {
+  parallel_rows(samples, size, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const T* in = x + n * size;
+      T* out = y + n * size;
+      if ((philox_word(key, static_cast<std::uint64_t>(n)) >> 8) < threshold) {
+        std::fill_n(out, size, T(0));
+        continue;
+      }
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < size; ++i) out[i] = in[i] * scale;  // out may be in
+    }
+  });
+}
+
+}  // namespace
+
+void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, DropoutMask mask, Tensor& y) {
   require<ConfigError>(p >= 0 && p <= 1, "[dropout] the rate must be in [0, 1], got ", p);
+  require_size("dropout", "y", y, x.numel());
+  if (x.numel() == 0) return;
   dispatch_floating(x.dtype(), "dropout", [&]<typename T>() {
     // unit_float(word) >= p, in integers: (word >> 8) / 2^24 >= p.
     const std::uint32_t threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
     const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
     const T* in = x.data<T>();
     T* out = y.mutable_data<T>();
+    if (mask == DropoutMask::sample) {
+      return drop_samples(in, x.dim(0), x.numel() / x.dim(0), threshold, scale, key, out);
+    }
     const auto drop = kernels<T>().drop;
     parallel_for(x.numel(), 16 * kDropoutChunk, [&](std::int64_t begin, std::int64_t end) {
       drop(in, begin, end - begin, threshold, scale, key, out);

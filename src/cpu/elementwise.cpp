@@ -61,6 +61,12 @@ struct Mul {
     return hn::Mul(a, b);
   }
 };
+struct Div {
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Div(a, b);
+  }
+};
 
 template <typename Op, typename T>
 void binary_rows(Op op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, std::int64_t rows,
@@ -99,6 +105,8 @@ void binary(BinaryOp op, Operand<T> a, Operand<T> b, T* y, std::int64_t y_row, s
       return binary_rows(Sub(), a, b, y, y_row, rows, n, stream);
     case BinaryOp::mul:
       return binary_rows(Mul(), a, b, y, y_row, rows, n, stream);
+    case BinaryOp::div:
+      return binary_rows(Div(), a, b, y, y_row, rows, n, stream);
   }
 }
 

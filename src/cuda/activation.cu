@@ -1,7 +1,12 @@
-// Activations: relu, the exact gelu and sigmoid, elementwise (pointwise.h: 16 bytes per thread, coalesced).
+// Functions of one number: the activations relu, exact gelu and sigmoid, and exp, log, sqrt and abs
+// (pointwise.h: 16 bytes per thread, coalesced).
 //   relu     y = max(x, 0)              dx = dy where x > 0
 //   gelu     y = x Phi(x)               dx = dy (Phi(x) + x phi(x))
 //   sigmoid  y = 1 / (1 + exp(-x))      dx = dy y (1 - y)
+//   exp                                 dx = dy y
+//   log                                 dx = dy / x
+//   sqrt                                dx = dy / (2 y)
+//   abs                                 dx = dy sign(x)
 // Phi is the normal distribution and phi its density.
 // Floor: the bytes, 8 per element forward and 12 backward in float. They hide gelu's 40 or so operations.
 #include "cuda/device_backend.h"
@@ -24,6 +29,31 @@ struct Sigmoid {
   }
 };
 
+struct Exp {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return gpu::exp(x);
+  }
+};
+struct Log {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return gpu::log(x);
+  }
+};
+struct Sqrt {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return gpu::sqrt(x);
+  }
+};
+struct Abs {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x) const {
+    return gpu::abs(x);
+  }
+};
+
 struct ReluBackward {
   template <typename T>
   __device__ __forceinline__ T operator()(T x, T dy) const {
@@ -34,6 +64,30 @@ struct SigmoidBackward {
   template <typename T>
   __device__ __forceinline__ T operator()(T y, T dy) const {
     return dy * y * (T(1) - y);
+  }
+};
+struct ExpBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T y, T dy) const {
+    return dy * y;
+  }
+};
+struct LogBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x, T dy) const {
+    return dy / x;
+  }
+};
+struct SqrtBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T y, T dy) const {
+    return dy / (T(2) * y);
+  }
+};
+struct AbsBackward {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T x, T dy) const {
+    return x > T(0) ? dy : x < T(0) ? -dy : x;  // 0 or NaN
   }
 };
 
@@ -52,6 +106,14 @@ void DeviceBackend::activation_forward(UnaryOp op, const Tensor& x, Tensor& y) {
         return run(Gelu{});
       case UnaryOp::sigmoid:
         return run(Sigmoid{});
+      case UnaryOp::exp:
+        return run(Exp{});
+      case UnaryOp::log:
+        return run(Log{});
+      case UnaryOp::sqrt:
+        return run(Sqrt{});
+      case UnaryOp::abs:
+        return run(Abs{});
     }
   });
 }
@@ -72,6 +134,14 @@ void DeviceBackend::activation_backward(UnaryOp op, const Tensor& x, const Tenso
         return run(GeluBackward{}, x);
       case UnaryOp::sigmoid:
         return run(SigmoidBackward{}, y);
+      case UnaryOp::exp:
+        return run(ExpBackward{}, y);
+      case UnaryOp::log:
+        return run(LogBackward{}, x);
+      case UnaryOp::sqrt:
+        return run(SqrtBackward{}, y);
+      case UnaryOp::abs:
+        return run(AbsBackward{}, x);
     }
   });
 }

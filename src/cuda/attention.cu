@@ -11,6 +11,11 @@
 //     dV = P^T dY,  dK = dS^T (s Q)  (second pass, one block per tile of keys).
 //   Each output has one owner that adds in a fixed order, so results are deterministic without atomics. The
 //   price is that S and dY V^T are computed twice: 7 products of Tq x Tk x width instead of 5.
+// A bias is added to S, and a masked score becomes -infinity. Each thread reads both for its own scores, without
+// shared memory. The gradient of the bias is dS, which the dq kernel has in registers. It writes dS only if the
+// bias needs a gradient, and sum_to adds up what was broadcast; that is the only N x heads x Tq x Tk tensor here.
+// A query without a finite score has m = -infinity, which is not subtracted, and a sum of 0. Its y is 0 and its
+// log_sum_exp +infinity, so that its weights are 0 in backward.
 //
 // A block of 256 threads handles 64 queries or keys (32 in double) of one head. Their tile stays in shared
 // memory, and the tiles of the other side pass through shared memory one after another. attention_tile.h
@@ -30,6 +35,8 @@
 #include "cuda/attention_tile.h"
 #include "cuda/device_backend.h"
 #include "cuda/op_support.h"
+#include "tensor/operand_checks.h"
+#include "tensor/score_operand.h"
 
 namespace fer::FER_DEVICE_NAMESPACE {
 namespace {
@@ -44,9 +51,13 @@ struct Problem {
   const S *q, *k, *v;
   index_t batch;
   int queries, keys, heads, width;
-  T scale;      ///< 1 / sqrt(width)
-  bool packed;  ///< rows of heads are aligned to packets and consist of whole packets
+  T scale;                          ///< 1 / sqrt(width)
+  bool packed;                      ///< rows of heads are aligned to packets and consist of whole packets
+  ScoreOperand<T> bias;             ///< added to the scores
+  ScoreOperand<std::uint8_t> mask;  ///< 0: the score is -infinity
 
+  /// Whether scores are changed before the softmax, perhaps to -infinity.
+  __device__ __forceinline__ bool biased() const { return bias.data != nullptr || mask.data != nullptr; }
   __device__ __forceinline__ index_t dim() const { return index_t{heads} * width; }
 };
 
@@ -67,6 +78,12 @@ struct Place {
   __device__ __forceinline__ HeadRows<U> rows(const Problem<S>& a, U* data, int count, int first) const {
     return {data + (batch * count + first) * a.dim() + head * a.width, a.dim(), count - first, a.width,
             a.packed};
+  }
+  /// A score with bias and mask.
+  __device__ __forceinline__ Wide<S> biased(const Problem<S>& a, int query, int key, Wide<S> score) const {
+    if (a.bias.data != nullptr) score += *a.bias.at(batch, head, query, key);
+    const bool seen = a.mask.data == nullptr || *a.mask.at(batch, head, query, key) != 0;
+    return seen ? score : gpu::lowest<Wide<S>>();
   }
   /// The index of this head's first query in a tensor N x heads x Tq.
   __device__ __forceinline__ index_t statistics(const Problem<S>& a) const {
@@ -91,9 +108,26 @@ __device__ __forceinline__ T row_reduce(T value, Combine combine) {
   return value;
 }
 
+/// Applies bias and mask to the thread's scores. Rows are queries from `query` on and columns are keys from `key`
+/// on, or the reverse if `transposed`. Scores beyond the last query or key stay unchanged.
+template <typename Shape, bool transposed, typename S>
+__device__ __forceinline__ void bias_scores(const Problem<S>& a, const Place<S>& place, int query, int key,
+                                            typename Shape::Scores& s) {
+  FER_UNROLL
+  for (int i = 0; i < Shape::per_thread; ++i) {
+    FER_UNROLL
+    for (int j = 0; j < Shape::per_thread; ++j) {
+      const int row = thread_y() + i * tile_side, column = thread_x() + j * tile_side;
+      const int at_query = query + (transposed ? column : row), at_key = key + (transposed ? row : column);
+      if (at_query < a.queries && at_key < a.keys) s[i][j] = place.biased(a, at_query, at_key, s[i][j]);
+    }
+  }
+}
+
 /// One step of the online softmax: turns the scores of `keys` keys into weights and rescales earlier sums.
+/// biased: a maximum may be -infinity.
 template <typename Shape, typename T>
-__device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s, T* max, T* sum,
+__device__ __forceinline__ void softmax_step(int keys, bool biased, typename Shape::Scores& s, T* max, T* sum,
                                              typename Shape::Columns& o) {
   FER_UNROLL
   for (int i = 0; i < Shape::per_thread; ++i) {
@@ -104,11 +138,12 @@ __device__ __forceinline__ void softmax_step(int keys, typename Shape::Scores& s
       top = gpu::max(top, s[i][j]);
     }
     top = row_reduce(top, MaxOf{});
-    const T factor = gpu::exp(max[i] - top);  // 0 at the first step, where max is -inf
+    const T shift = biased && top == gpu::lowest<T>() ? T(0) : top;
+    const T factor = gpu::exp(max[i] - shift);  // 0 at the first step, where max is -inf
     sum[i] *= factor;
     FER_UNROLL
     for (int j = 0; j < Shape::per_thread; ++j) {
-      s[i][j] = gpu::exp(s[i][j] - top);
+      s[i][j] = gpu::exp(s[i][j] - shift);
       sum[i] += s[i][j];
     }
     FER_UNROLL
@@ -149,12 +184,13 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     __syncthreads();  // K has arrived
     typename Shape::Scores s = {};
     if (busy) multiply_transposed<Shape>(q, k, a.width, s);
+    if (a.biased()) bias_scores<Shape, false>(a, place, first, key, s);
     __syncthreads();  // K is free for the next tile
     if (key + Shape::rows < a.keys) {
       load_async<Shape>(k, place.rows(a, a.k, a.keys, key + Shape::rows));
     }
     cp_async_commit();
-    softmax_step<Shape>(keys, s, max, sum, o);
+    softmax_step<Shape>(keys, a.biased(), s, max, sum, o);
     store_scores<Shape>(s, weights);
     cp_async_wait<1>();
     __syncthreads();  // V and the weights have arrived
@@ -167,10 +203,12 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     sum[i] = row_reduce(sum[i], SumOf{});
     const int query = first + thread_y() + i * tile_side;
     if (thread_x() == 0 && query < a.queries) {
-      log_sum_exp[place.statistics(a) + query] = max[i] + gpu::log(sum[i]);
+      log_sum_exp[place.statistics(a) + query] =
+          sum[i] == T(0) ? gpu::infinity<T>() : max[i] + gpu::log(sum[i]);
     }
   }
-  store_columns<Shape>(o, place.rows(a, y, a.queries, first), [&](int i) { return T(1) / sum[i]; });
+  store_columns<Shape>(o, place.rows(a, y, a.queries, first),
+                       [&](int i) { return sum[i] == T(0) ? T(0) : T(1) / sum[i]; });
 }
 
 /// delta = rowsum(dy y) of each query and head. 16 lanes share a head's row; neighbouring lanes read
@@ -198,10 +236,10 @@ struct Saved {
   const S* dy;
 };
 
-/// dq: one block per tile of queries; loops over tiles of keys and values.
+/// dq: one block per tile of queries; loops over tiles of keys and values. dscores: N x heads x Tq x Tk or null.
 template <typename S, typename Shape>
 __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
-    attention_dq_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dq) {
+    attention_dq_kernel(const Problem<S> a, const Saved<S> saved, int tiles, S* dq, Wide<S>* dscores) {
   using T = Wide<S>;
   FER_DYNAMIC_SHARED(T, shared);
   T *const q = shared, *const dy = q + Shape::size, *const k = dy + Shape::size, *const v = k + Shape::size,
@@ -232,6 +270,7 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     if (busy) {
       typename Shape::Scores s, dp;
       multiply_transposed<Shape>(q, k, a.width, s);
+      if (a.biased()) bias_scores<Shape, false>(a, place, first, key, s);
       multiply_transposed<Shape>(dy, v, a.width, dp);
       FER_UNROLL
       for (int i = 0; i < Shape::per_thread; ++i) {
@@ -239,6 +278,10 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
         for (int j = 0; j < Shape::per_thread; ++j) {
           const T p = thread_x() + j * tile_side < keys ? gpu::exp(s[i][j] - log_sum_exp[i]) : T(0);
           s[i][j] = p * (dp[i][j] - delta[i]);
+          const int query = first + thread_y() + i * tile_side, column = thread_x() + j * tile_side;
+          if (dscores != nullptr && query < a.queries && column < keys) {
+            dscores[(place.statistics(a) + query) * a.keys + key + column] = s[i][j];
+          }
         }
       }
       store_scores<Shape>(s, ds);
@@ -277,6 +320,7 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
     typename Shape::Scores s = {}, ds = {};
     if (busy) {
       multiply_transposed<Shape>(k, q, a.width, s);
+      if (a.biased()) bias_scores<Shape, true>(a, place, query, first, s);
       multiply_transposed<Shape>(v, dy, a.width, ds);
       FER_UNROLL
       for (int j = 0; j < Shape::per_thread; ++j) {
@@ -305,8 +349,8 @@ __global__ void __launch_bounds__(tile_threads, Shape::blocks_at_once)
 }
 
 template <typename S>
-Problem<S> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& y,
-                   const Tensor& log_sum_exp) {
+Problem<S> problem(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias, int heads,
+                   const Tensor& y, const Tensor& log_sum_exp) {
   require<ShapeError>(q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && k.dim(0) == q.dim(0) &&
                           k.dim(2) == q.dim(2),
                       "[attention] needs q N x Tq x D and k, v N x Tk x D, got ", q.shape(), ", ", k.shape(),
@@ -331,7 +375,12 @@ Problem<S> problem(const Tensor& q, const Tensor& k, const Tensor& v, int heads,
                heads,
                static_cast<int>(width),
                static_cast<T>(1.0 / std::sqrt(static_cast<double>(width))),
-               width % Packet<T>::size == 0};
+               width % Packet<T>::size == 0,
+               {},
+               {}};
+  check_attention_bias(bias, {a.batch, heads, a.queries, a.keys}, q);
+  if (bias.bias.defined()) a.bias = {bias.bias.data<T>(), bias.bias.shape()};
+  if (bias.mask.defined()) a.mask = {bias.mask.data<std::uint8_t>(), bias.mask.shape()};
   return a;
 }
 
@@ -365,11 +414,11 @@ void dispatch_tile(int width, int tiles, const Launch& launch) {
 
 }  // namespace
 
-void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
-                                      Tensor& log_sum_exp) {
+void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                      const AttentionBias& bias, int heads, Tensor& y, Tensor& log_sum_exp) {
   dispatch_stored(q.dtype(), "attention", [&]<typename S>() {
     using T = Wide<S>;
-    Problem<S> a = problem<S>(q, k, v, heads, y, log_sum_exp);
+    Problem<S> a = problem<S>(q, k, v, bias, heads, y, log_sum_exp);
     if (y.numel() == 0) return;
     S* out = mutable_stored<S>(y);
     T* lse = log_sum_exp.mutable_data<T>();
@@ -382,16 +431,19 @@ void DeviceBackend::attention_forward(const Tensor& q, const Tensor& k, const Te
   });
 }
 
-void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
-                                       const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
-                                       Tensor& dk, Tensor& dv) {
+void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                       const AttentionBias& bias, const Tensor& y, const Tensor& log_sum_exp,
+                                       const Tensor& dy, int heads, Tensor& dq, Tensor& dk, Tensor& dv,
+                                       Tensor& dscores) {
   dispatch_stored(q.dtype(), "attention", [&]<typename S>() {
     using T = Wide<S>;
-    Problem<S> a = problem<S>(q, k, v, heads, y, log_sum_exp);
+    Problem<S> a = problem<S>(q, k, v, bias, heads, y, log_sum_exp);
     require<ShapeError>(dy.shape() == q.shape() && dq.shape() == q.shape() && dk.shape() == k.shape() &&
                             dv.shape() == k.shape(),
                         "[attention] gradients ", dy.shape(), ", ", dq.shape(), ", ", dk.shape(), " and ",
                         dv.shape(), " do not fit q ", q.shape(), " and k ", k.shape());
+    if (dscores.defined())
+      require_size("attention", "dscores", dscores, a.batch * heads * a.queries * a.keys);
     if (dk.numel() == 0) return;
     S *dq_out = mutable_stored<S>(dq), *dk_out = mutable_stored<S>(dk), *dv_out = mutable_stored<S>(dv);
     const index_t rows = a.batch * a.queries * heads;
@@ -409,7 +461,7 @@ void DeviceBackend::attention_backward(const Tensor& q, const Tensor& k, const T
       const int key_tiles = ceil_div(a.keys, Shape::rows);
       if (query_tiles > 0) {
         gpu::launch(attention_dq_kernel<S, Shape>, static_cast<unsigned>(a.batch * heads * query_tiles),
-                    block, bytes, stream_, a, saved, query_tiles, dq_out);
+                    block, bytes, stream_, a, saved, query_tiles, dq_out, mutable_data_or_null<T>(dscores));
       }
       gpu::launch(attention_dkv_kernel<S, Shape>, static_cast<unsigned>(a.batch * heads * key_tiles), block,
                   bytes, stream_, a, saved, key_tiles, dk_out, dv_out);

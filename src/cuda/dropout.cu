@@ -3,9 +3,11 @@
 //
 // A Philox block gives four consecutive words, so a thread takes the four elements of a block at a time: one
 // or two loads of up to 16 bytes, neighbours in neighbouring threads. Unaligned memory and the end of the
-// tensor go element by element.
+// tensor go element by element. By sample, number n decides about all of x[n]: a block has a part of one
+// sample, and each of its threads draws that number once.
 // Floor: the bytes, 8 per element in float. The ten rounds are about 25 integer operations per element, which
 // take a GPU half of that time.
+#include <algorithm>
 #include <cmath>
 
 #include "cuda/device_backend.h"
@@ -48,9 +50,23 @@ __global__ void dropout_kernel(const S* x, index_t n, std::uint32_t threshold, W
   }
 }
 
+/// `parts` blocks share a sample of `size` elements.
+template <typename S>
+__global__ void dropout_sample_kernel(const S* x, index_t size, unsigned parts, std::uint32_t threshold,
+                                      Wide<S> scale, RandomKey key, const std::uint64_t* advance, S* y) {
+  if (advance != nullptr) key.index += *advance;
+  const unsigned sample = blockIdx.x / parts, part = blockIdx.x - sample * parts;
+  const std::uint32_t word = philox_word(key, sample);
+  x += sample * size;
+  y += sample * size;
+  for (index_t i = index_t{part} * blockDim.x + threadIdx.x; i < size; i += index_t{parts} * blockDim.x) {
+    y[i] = kept(x[i], word, threshold, scale);
+  }
+}
+
 }  // namespace
 
-void DeviceBackend::dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) {
+void DeviceBackend::dropout(const Tensor& x, double p, const RandomKey& key, DropoutMask mask, Tensor& y) {
   require<ConfigError>(p >= 0 && p <= 1, "[dropout] the rate must be in [0, 1], got ", p);
   require_size("dropout", "y", y, x.numel());
   if (x.numel() == 0) return;
@@ -58,11 +74,18 @@ void DeviceBackend::dropout(const Tensor& x, double p, const RandomKey& key, Ten
   dispatch_stored(x.dtype(), "dropout", [&]<typename S>() {
     const S* in = stored<S>(x);
     S* out = mutable_stored<S>(y);
+    const Wide<S> scale = p < 1 ? static_cast<Wide<S>>(1 / (1 - p)) : Wide<S>(0);
+    if (mask == DropoutMask::sample) {
+      const index_t size = x.numel() / x.dim(0);
+      const auto parts = static_cast<unsigned>(std::min<index_t>(ceil_div(size, threads * words), 1024));
+      gpu::launch(dropout_sample_kernel<S>, static_cast<unsigned>(x.dim(0)) * parts, threads, 0, stream_, in,
+                  size, parts, threshold, scale, key, runtime_.advance(), out);
+      return;
+    }
     const bool aligned =
         (reinterpret_cast<std::uintptr_t>(in) | reinterpret_cast<std::uintptr_t>(out)) % sizeof(Quad<S>) == 0;
     gpu::launch(dropout_kernel<S>, blocks_for(x.numel(), threads * words), threads, 0, stream_, in, x.numel(),
-                threshold, p < 1 ? static_cast<Wide<S>>(1 / (1 - p)) : Wide<S>(0), key, runtime_.advance(),
-                aligned, out);
+                threshold, scale, key, runtime_.advance(), aligned, out);
   });
 }
 

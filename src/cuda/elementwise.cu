@@ -35,6 +35,12 @@ struct Mul {
     return a * b;
   }
 };
+struct Div {
+  template <typename T>
+  __device__ __forceinline__ T operator()(T a, T b) const {
+    return a / b;
+  }
+};
 
 template <typename Body>
 void with_op(BinaryOp op, const Body& body) {
@@ -45,6 +51,8 @@ void with_op(BinaryOp op, const Body& body) {
       return body(Sub{});
     case BinaryOp::mul:
       return body(Mul{});
+    case BinaryOp::div:
+      return body(Div{});
   }
 }
 

@@ -50,9 +50,9 @@ Tensor repeated(const Graph& graph, const GraphUses& uses, ValueId id) {
 /// What is computed of a constant that is repeated for every image is computed once, and repeated.
 void repeat_results(Graph& graph) {
   // These treat each place along the images' dimension by itself.
-  static const std::set<std::string_view> by_image{"linear",  "linear_gelu", "layer_norm", "gelu",
-                                                   "relu",    "sigmoid",     "scale",      "cast",
-                                                   "reshape", "permute",     "transpose",  "matmul"};
+  static const std::set<std::string_view> by_image{
+      "linear", "linear_gelu", "layer_norm", "gelu", "relu",    "sigmoid", "scale",     "cast",
+      "exp",    "log",         "sqrt",       "abs",  "reshape", "permute", "transpose", "matmul"};
   const GraphUses uses(graph);
   for (GraphNode& node : graph.nodes) {
     if (!by_image.contains(node.op) || images_dim(graph.value(node.output)) < 0) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
 #include <set>
@@ -184,6 +185,7 @@ class OnnxPrinter {
   void print_sum(const GraphNode& node);
   void print_slice(const GraphNode& node);
   std::string gelu(const std::string& x, const std::string& name);
+  std::string attention_weights(const GraphNode& node, const std::string& name, std::string scores);
   std::string heads_of(const std::string& x, const Ints& shape, const Ints& order);
 
   const Graph& graph_;
@@ -297,7 +299,31 @@ std::string OnnxPrinter::heads_of(const std::string& x, const Ints& shape, const
   return add("Transpose", unique(x + ".heads"), {cut}, {{"perm", order}});
 }
 
-/// softmax(q k^T / sqrt d) v, per head.
+/// The softmax of the scores with bias and mask. ONNX gives NaN for a row of -infinity, fer zeros: so what is
+/// masked gets the least number before the softmax, and zero after it.
+std::string OnnxPrinter::attention_weights(const GraphNode& node, const std::string& name,
+                                           std::string scores) {
+  const auto input = [&](std::size_t i) { return i < node.inputs.size() ? node.inputs[i] : no_value; };
+  const bool has_bias = input(3) != no_value, has_mask = input(4) != no_value;
+  const auto softmax = [&](const std::string& x) {
+    return add("Softmax", unique(name + ".weights"), {x}, {{"axis", -1}});
+  };
+  if (!has_bias && !has_mask) return softmax(scores);
+  const std::string infinity = number(name + ".minus_infinity", -std::numeric_limits<double>::infinity());
+  if (has_bias) scores = add("Add", unique(name + ".biased"), {scores, operand(node, 3, Layout::pixels)});
+  if (has_mask) {
+    constexpr std::int64_t boolean = 9;  // TensorProto.BOOL
+    const std::string mask = operand(node, 4, Layout::pixels);
+    const std::string seen = add("Cast", unique(name + ".seen"), {mask}, {{"to", boolean}});
+    scores = add("Where", unique(name + ".masked"), {seen, scores, infinity});
+  }
+  const std::string none = add("Equal", unique(name + ".none"), {scores, infinity});
+  const std::string least = number(name + ".least", -std::numeric_limits<float>::max());
+  const std::string weights = softmax(add("Where", unique(name + ".finite"), {none, least, scores}));
+  return add("Where", unique(name + ".kept"), {none, number(name + ".zero", 0), weights});
+}
+
+/// softmax(q k^T / sqrt d + bias) v, per head.
 void OnnxPrinter::print_attention(const GraphNode& node) {
   const std::int64_t dim = graph_.value(node.output).channels(),
                      heads = node.attribute<std::int64_t>("heads");
@@ -310,7 +336,7 @@ void OnnxPrinter::print_attention(const GraphNode& node) {
   const std::string k_heads = heads_of(pixels(node.inputs[1]), cut, {0, 2, 3, 1});
   const std::string v_heads = heads_of(pixels(node.inputs[2]), cut, {0, 2, 1, 3});
   const std::string scores = add("MatMul", unique(name + ".scores"), {q_heads, k_heads});
-  const std::string weights = add("Softmax", unique(name + ".weights"), {scores}, {{"axis", -1}});
+  const std::string weights = attention_weights(node, name, scores);
   const std::string values = add("MatMul", unique(name + ".values"), {weights, v_heads});
   const std::string rows = add("Transpose", unique(name + ".rows"), {values}, {{"perm", Ints{0, 2, 1, 3}}});
   give(node, add("Reshape", name, {rows, integers(name + ".row_shape", {0, 0, dim})}));
@@ -383,10 +409,11 @@ void OnnxPrinter::print_slice(const GraphNode& node) {
 }
 
 void OnnxPrinter::print(const GraphNode& node) {
-  static const std::unordered_map<std::string_view, const char*> unary{{"relu", "Relu"},
-                                                                       {"sigmoid", "Sigmoid"}};
+  static const std::unordered_map<std::string_view, const char*> unary{
+      {"relu", "Relu"}, {"sigmoid", "Sigmoid"}, {"exp", "Exp"},
+      {"log", "Log"},   {"sqrt", "Sqrt"},       {"abs", "Abs"}};
   static const std::unordered_map<std::string_view, const char*> binary{
-      {"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"}};
+      {"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"}, {"div", "Div"}};
   static const std::unordered_map<std::string_view, void (OnnxPrinter::*)(const GraphNode&)> others{
       {"conv2d", &OnnxPrinter::print_convolution},  {"fused_conv2d", &OnnxPrinter::print_convolution},
       {"linear", &OnnxPrinter::print_linear},       {"linear_gelu", &OnnxPrinter::print_linear},

@@ -61,11 +61,16 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
       {"add", binary<fer::add>},
       {"sub", binary<fer::sub>},
       {"mul", binary<fer::mul>},
+      {"div", binary<fer::div>},
       {"matmul", binary<fer::matmul>},
       {"prelu", binary<fer::prelu>},
       {"relu", unary<fer::relu>},
       {"gelu", unary<fer::gelu>},
       {"sigmoid", unary<fer::sigmoid>},
+      {"exp", unary<fer::exp>},
+      {"log", unary<fer::log>},
+      {"sqrt", unary<fer::sqrt>},
+      {"abs", unary<fer::abs>},
       {"softmax", unary<fer::softmax>},
       {"log_softmax", unary<fer::log_softmax>},
       {"global_avg_pool2d", unary<fer::global_avg_pool2d>},
@@ -124,7 +129,9 @@ const std::unordered_map<std::string_view, RunOperation>& operations() {
        }},
       {"attention",
        [](const GraphNode& node, const Inputs& in, const Shape&, DType) {
-         return attention(variable(in, 0), variable(in, 1), variable(in, 2), node.integer("heads")).value();
+         return attention(variable(in, 0), variable(in, 1), variable(in, 2), node.integer("heads"),
+                          variable(in, 3), variable(in, 4))
+             .value();
        }},
       {"heatmap",
        [](const GraphNode& node, const Inputs& in, const Shape&, DType) {

@@ -56,6 +56,22 @@ void check_max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tenso
                       " with kernel ", kernel, ", stride ", stride, ", padding ", padding, " do not fit");
 }
 
+void check_attention_bias(const AttentionBias& bias, const Shape& scores, const Tensor& q) {
+  const auto check = [&](std::string_view name, const Tensor& x, DType dtype) {
+    if (!x.defined()) return;
+    require<TypeError>(x.dtype() == dtype, "[attention] ", name, " is ", x.dtype(), ", needs ", dtype);
+    require<TypeError>(x.device() == q.device(), "[attention] q is on ", q.device(), ", but ", name,
+                       " is on ", x.device());
+    bool fits = x.rank() <= scores.rank();
+    for (int i = 1; fits && i <= x.rank(); ++i) fits = x.shape()[-i] == 1 || x.shape()[-i] == scores[-i];
+    require<ShapeError>(fits, "[attention] ", name, " of shape ", x.shape(),
+                        " does not broadcast to the scores, N x heads x Tq x Tk ", scores,
+                        "; a mask of keys is N x 1 x 1 x Tk");
+  };
+  check("bias", bias.bias, widened(q.dtype()));
+  check("mask", bias.mask, DType::uint8);
+}
+
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,
                              const float std[3], const Tensor& y) {
   require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3),

@@ -25,6 +25,10 @@ void check_part(std::string_view op, const Tensor& part, const Tensor& whole, in
 /// Each window of y has at least one pixel of x: N x H x W x C.
 void check_max_pool2d(const Tensor& x, const Pool2dOptions& options, const Tensor& y, const Tensor& argmax);
 
+/// Bias and mask of attention broadcast to `scores`, N x heads x Tq x Tk. q: the queries, whose type decides
+/// about the bias's.
+void check_attention_bias(const AttentionBias& bias, const Shape& scores, const Tensor& q);
+
 /// images: N x H x W x 1 or 3, with one transform each; erased rectangles lie inside. y: N x H x W x 3.
 /// Throws ConfigError unless all deviations are positive.
 void check_preprocess_images(const Tensor& images, std::span<const ImageTransform> transforms,

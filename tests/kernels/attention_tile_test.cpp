@@ -24,13 +24,13 @@ Shared shared_of_attention(DType dtype, std::int64_t width) {
   };
   const Tensor x = full(shape, 0.5);
   Tensor y = full(shape, 0), log_sum_exp = full({1, 1, 3}, 0);
-  Tensor dq = full(shape, 0), dk = full(shape, 0), dv = full(shape, 0);
+  Tensor dq = full(shape, 0), dk = full(shape, 0), dv = full(shape, 0), none;
   Shared shared{};
   simt::reset_peak_dynamic_shared();
-  device.attention_forward(x, x, x, 1, y, log_sum_exp);
+  device.attention_forward(x, x, x, {}, 1, y, log_sum_exp);
   shared.forward = simt::peak_dynamic_shared();
   simt::reset_peak_dynamic_shared();
-  device.attention_backward(x, x, x, y, log_sum_exp, x, 1, dq, dk, dv);
+  device.attention_backward(x, x, x, {}, y, log_sum_exp, x, 1, dq, dk, dv, none);
   shared.backward = simt::peak_dynamic_shared();
   return shared;
 }

@@ -19,6 +19,7 @@ void add_elementwise(std::vector<KernelCase>& cases) {
            for (const BinaryOp op : {BinaryOp::add, BinaryOp::sub, BinaryOp::mul}) {
              b.backend().binary(op, x, z, b.result({n}));
            }
+           b.backend().binary(BinaryOp::div, x, b.random({n}, 0.5, 2), b.result({n}));
            b.backend().scale(x, 0.75, b.result({n}));
            b.backend().copy(x, b.result({n}));
            b.backend().fill(b.result({n}), 1.5);
@@ -49,6 +50,7 @@ void add_elementwise(std::vector<KernelCase>& cases) {
                        for (const BinaryOp op : {BinaryOp::add, BinaryOp::sub, BinaryOp::mul}) {
                          b.backend().binary(op, x, z, b.result(full));
                        }
+                       b.backend().binary(BinaryOp::div, x, b.random(right, 0.5, 2), b.result(full));
                        const Tensor dy = b.random(full);
                        b.backend().sum_to(dy, b.result(left));
                        b.backend().sum_to(dy, b.result(right));
@@ -108,8 +110,12 @@ void add_layout(std::vector<KernelCase>& cases) {
   for (const std::int64_t n : ragged) {
     cases.push_back({concat("dropout/", n), {"dropout"}, [=](Bench& b) {
                        const Tensor x = b.random({n});
-                       b.backend().dropout(x, 0.4, {1, 2, 3}, b.result({n}));
-                       if (n > 1) b.backend().dropout(unaligned(x), 0.4, {1, 2, 3}, b.result({n - 1}));
+                       const auto drop = [&](const Tensor& from, DropoutMask mask) {
+                         b.backend().dropout(from, 0.4, {1, 2, 3}, mask, b.result(from.shape()));
+                       };
+                       drop(x, DropoutMask::element);
+                       drop(b.random({5, n}), DropoutMask::sample);
+                       if (n > 1) drop(unaligned(x), DropoutMask::element);
                      }});
   }
 }

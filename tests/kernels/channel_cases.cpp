@@ -19,6 +19,13 @@ void add_activations(std::vector<KernelCase>& cases) {
                          b.backend().activation_forward(op, x, y);
                          b.backend().activation_backward(op, x, y, dy, b.result({n}));
                        }
+                       const Tensor positive = b.random({n}, 0.25, 3);
+                       for (const UnaryOp op : {UnaryOp::exp, UnaryOp::log, UnaryOp::sqrt, UnaryOp::abs}) {
+                         const Tensor& in = op == UnaryOp::abs ? x : positive;
+                         Tensor& y = b.result({n});
+                         b.backend().activation_forward(op, in, y);
+                         b.backend().activation_backward(op, in, y, dy, b.result({n}));
+                       }
                      }});
   }
   for (const auto& [rows, channels] : rows_and_channels) {

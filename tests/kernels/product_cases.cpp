@@ -206,10 +206,29 @@ void add_attention(std::vector<KernelCase>& cases) {
            const Shape q_shape{2, h.queries, d}, k_shape{2, h.keys, d};
            const Tensor q = b.random(q_shape, -2, 2), k = b.random(k_shape, -2, 2), v = b.random(k_shape),
                         dy = b.random(q_shape);
-           Tensor &y = b.result(q_shape), &log_sum_exp = b.parameter_result({2, h.heads, h.queries});
-           b.backend().attention_forward(q, k, v, h.heads, y, log_sum_exp);
+           Tensor &y = b.result(q_shape), &log_sum_exp = b.parameter_result({2, h.heads, h.queries}), none;
+           b.backend().attention_forward(q, k, v, {}, h.heads, y, log_sum_exp);
            Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape);
-           b.backend().attention_backward(q, k, v, y, log_sum_exp, dy, h.heads, dq, dk, dv);
+           b.backend().attention_backward(q, k, v, {}, y, log_sum_exp, dy, h.heads, dq, dk, dv, none);
+         }});
+    cases.push_back(
+        {concat("attention, bias and mask/", h.queries, " x ", h.keys, ", ", h.heads, " heads of ", h.width),
+         {"attention_forward", "attention_backward"},
+         [=](Bench& b) {
+           const std::int64_t d = h.heads * h.width;
+           const Shape q_shape{2, h.queries, d}, k_shape{2, h.keys, d}, scores{2, h.heads, h.queries, h.keys};
+           const Tensor q = b.random(q_shape, -2, 2), k = b.random(k_shape, -2, 2), v = b.random(k_shape),
+                        dy = b.random(q_shape);
+           // A fifth of the scores are masked, and all of the first query's.
+           std::vector<std::uint8_t> seen(static_cast<std::size_t>(h.queries * h.keys));
+           for (std::size_t i = static_cast<std::size_t>(h.keys); i < seen.size(); ++i) seen[i] = i % 5 != 0;
+           const Tensor mask = Tensor::from<std::uint8_t>({h.queries, h.keys}, seen).to(b.device());
+           const AttentionBias bias{b.parameter({h.heads, h.queries, h.keys}, -2, 2), mask};
+           Tensor &y = b.result(q_shape), log_sum_exp = b.output({2, h.heads, h.queries}, b.parameter_type());
+           b.backend().attention_forward(q, k, v, bias, h.heads, y, log_sum_exp);
+           Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape),
+                  &dscores = b.parameter_result(scores);
+           b.backend().attention_backward(q, k, v, bias, y, log_sum_exp, dy, h.heads, dq, dk, dv, dscores);
          }});
   }
 }

@@ -111,6 +111,24 @@ TEST_CASE("layers: dropout masks follow seed, step and path") {
   CHECK_MESSAGE_OF(Dropout(1.0), ConfigError, "Dropout(1): the probability is outside of [0, 1)");
 }
 
+TEST_CASE("layers: stochastic depth drops the branch of whole samples, in training only") {
+  Dropout drop(0.5, DropoutMask::sample);
+  const Variable x(Tensor::full({60, 2, 3}, 1.0));
+  RandomScope scope(1, 5);
+  const std::vector<double> y = numbers(drop(x).value());
+  std::size_t kept = 0;
+  for (std::size_t n = 0; n < 60; ++n) {
+    for (std::size_t i = 0; i < 6; ++i) CHECK(y[6 * n + i] == y[6 * n]);
+    CHECK((y[6 * n] == 0.0 || y[6 * n] == 2.0));
+    kept += y[6 * n] != 0.0;
+  }
+  CHECK((kept > 15 && kept < 45));
+  CHECK(drop.describe() == "Dropout(0.5, by sample)");
+  CHECK(Dropout(0.5).describe() == "Dropout(0.5)");
+  drop.eval();
+  CHECK(drop(x).id() == x.id());
+}
+
 TEST_CASE("layers: max pooling with padding") {
   MaxPool2d pool(3, 2, 1);
   CHECK(pool(Variable(Tensor::zeros({2, 112, 112, 5}))).shape() == Shape{2, 56, 56, 5});

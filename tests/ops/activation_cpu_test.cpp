@@ -75,6 +75,30 @@ TEST_CASE_TEMPLATE("cpu activations at the ends", T, float, double) {
   CHECK((sigmoid[0] == 0 && sigmoid[1] < T(1e-37) && sigmoid[3] == T(0.5) && sigmoid[4] == 1 &&
          sigmoid[5] == 1));
   CHECK(sigmoid[6] != sigmoid[6]);
+  const std::vector<T> exp = forward(UnaryOp::exp, x).template to_vector<T>();
+  CHECK(
+      (exp[0] == 0 && exp[1] < T(1e-37) && exp[2] == 1 && exp[3] == 1 && exp[5] == inf && exp[6] != exp[6]));
+  CHECK(exp[4] == (std::is_same_v<T, float> ? inf : std::exp(T(200))));
+  const std::vector<T> log = forward(UnaryOp::log, x).template to_vector<T>();
+  CHECK((log[0] != log[0] && log[1] != log[1] && log[2] == -inf && log[3] == -inf && log[5] == inf &&
+         log[6] != log[6]));
+  const std::vector<T> sqrt = forward(UnaryOp::sqrt, x).template to_vector<T>();
+  CHECK((sqrt[0] != sqrt[0] && sqrt[1] != sqrt[1] && sqrt[3] == 0 && sqrt[5] == inf && sqrt[6] != sqrt[6]));
+  const std::vector<T> abs = forward(UnaryOp::abs, x).template to_vector<T>();
+  CHECK((abs[0] == inf && abs[1] == 200 && abs[2] == 0 && !std::signbit(abs[2]) && abs[6] != abs[6]));
+}
+
+TEST_CASE("cpu log: floats from the least to the greatest, to their precision") {
+  std::vector<float> values;
+  for (float v = std::numeric_limits<float>::min(); v < 2e38f; v *= 1.37f) values.push_back(v);
+  const Tensor x = Tensor::from<float>({static_cast<std::int64_t>(values.size())}, values);
+  const std::vector<float> y = forward(UnaryOp::log, x).to_vector<float>();
+  double worst = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double exact = std::log(static_cast<double>(values[i]));
+    worst = std::max(worst, std::abs(y[i] - exact) / std::max(1.0, std::abs(exact)));
+  }
+  CHECK(worst < 3e-7);
 }
 
 TEST_CASE_TEMPLATE("cpu relu has slope 0 at 0", T, float, double) {
@@ -84,8 +108,10 @@ TEST_CASE_TEMPLATE("cpu relu has slope 0 at 0", T, float, double) {
 
 TEST_CASE_TEMPLATE("cpu activations: one element's value does not depend on how many there are", T, float,
                    double) {
-  for (UnaryOp op : {UnaryOp::relu, UnaryOp::gelu, UnaryOp::sigmoid}) {
-    const Tensor x = random<T>({50001}, "x", 4.0);
+  for (UnaryOp op : {UnaryOp::relu, UnaryOp::gelu, UnaryOp::sigmoid, UnaryOp::exp, UnaryOp::log,
+                     UnaryOp::sqrt, UnaryOp::abs}) {
+    Tensor x = random<T>({50001}, "x", 4.0);
+    if (op == UnaryOp::log || op == UnaryOp::sqrt) x = forward(UnaryOp::abs, x);  // NaN equals nothing
     const std::vector<T> all = forward(op, x).template to_vector<T>();
     const std::vector<T> all_dx = derivative(op, x).template to_vector<T>();
     for (std::int64_t n : {0, 1, 7, 8, 9, 31, 4097}) {

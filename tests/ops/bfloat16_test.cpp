@@ -77,6 +77,14 @@ std::vector<StorageCase> storage_cases() {
          return mul(r.data({3, 33}), r.data({3, 1}));
        },
        false},
+      {"div",
+       [](Run& r) {
+         return div(r.data({3, 33}), exp(r.data({3, 33})));
+       },
+       false},
+      {"exp", [](Run& r) { return exp(r.data({129})); }, false},
+      {"log, abs", [](Run& r) { return log(abs(r.data({129}))); }, false},
+      {"sqrt, exp", [](Run& r) { return sqrt(exp(r.data({129}))); }, false},
       {"scale", [](Run& r) { return scale(r.data({257}), 0.3); }},
       {"relu", [](Run& r) { return relu(r.data({129})); }},
       {"gelu", [](Run& r) { return gelu(r.data({129})); }},
@@ -86,6 +94,10 @@ std::vector<StorageCase> storage_cases() {
          return prelu(r.data({9, 33}), r.parameter({33}));
        }},
       {"dropout", [](Run& r) { return dropout(r.data({131}), 0.4, key); }},
+      {"dropout, by sample",
+       [](Run& r) {
+         return dropout(r.data({31, 7}), 0.4, key, DropoutMask::sample);
+       }},
       {"permute",
        [](Run& r) {
          return permute(r.data({3, 5, 7}), {2, 0, 1});
@@ -105,7 +117,8 @@ std::vector<StorageCase> storage_cases() {
       {"max_pool2d, padded",
        [](Run& r) {
          return max_pool2d(r.data({2, 6, 7, 5}), 3, 2, 1);
-       }},
+       },
+       false},  // windows overlap, and each sum of their gradients is rounded
       {"global_avg_pool2d",
        [](Run& r) {
          return global_avg_pool2d(r.data({2, 5, 7, 33}));

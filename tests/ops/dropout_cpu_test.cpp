@@ -11,7 +11,7 @@ const RandomKey kKey{0x123456789ABCDEF0ull, fnv1a64("dropout.test"), 3};
 template <typename T>
 Tensor dropped(const Tensor& x, double p, const RandomKey& key) {
   Tensor y = poisoned(x.shape(), x.dtype());
-  cpu().dropout(x, p, key, y);
+  cpu().dropout(x, p, key, DropoutMask::element, y);
   return y;
 }
 
@@ -101,13 +101,34 @@ TEST_CASE("cpu dropout: float and double draw the same mask; any number of threa
   check_any_threads([&] { return std::vector<Tensor>{dropped<double>(x, 0.3, kKey)}; });
 }
 
+TEST_CASE_TEMPLATE("cpu dropout: by sample, the same bits for any number of threads", T, float, double) {
+  for (const Shape& shape : {Shape{13, 70001}, Shape{5000, 3}, Shape{1, 9}}) {
+    CAPTURE(shape.str());
+    const Tensor x = random<T>(shape, "x");
+    check_any_threads([&] {
+      Tensor y = poisoned(shape, dtype_of<T>());
+      cpu().dropout(x, 0.3, kKey, DropoutMask::sample, y);
+      return std::vector<Tensor>{y};
+    });
+    Tensor y = poisoned(shape, dtype_of<T>());
+    cpu().dropout(x, 0.3, kKey, DropoutMask::sample, y);
+    const std::int64_t size = shape.numel() / shape[0];
+    std::int64_t wrong = 0;
+    for (std::int64_t i = 0; i < shape.numel(); ++i) {
+      const bool kept = static_cast<double>(unit_float(philox_word(kKey, i / size))) >= 0.3;
+      wrong += y.data<T>()[i] != (kept ? x.data<T>()[i] * static_cast<T>(1 / (1 - 0.3)) : T(0));
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("cpu dropout: rates outside of [0, 1] are refused") {
   Tensor x = Tensor::zeros({3}), y = Tensor::zeros({3});
-  CHECK_THROWS_WITH_AS(cpu().dropout(x, -0.1, kKey, y), "[dropout] the rate must be in [0, 1], got -0.1",
-                       ConfigError);
-  CHECK_THROWS_WITH_AS(cpu().dropout(x, 1.5, kKey, y), "[dropout] the rate must be in [0, 1], got 1.5",
-                       ConfigError);
-  CHECK_THROWS_AS(cpu().dropout(x, std::nan(""), kKey, y), ConfigError);
+  CHECK_THROWS_WITH_AS(cpu().dropout(x, -0.1, kKey, DropoutMask::element, y),
+                       "[dropout] the rate must be in [0, 1], got -0.1", ConfigError);
+  CHECK_THROWS_WITH_AS(cpu().dropout(x, 1.5, kKey, DropoutMask::element, y),
+                       "[dropout] the rate must be in [0, 1], got 1.5", ConfigError);
+  CHECK_THROWS_AS(cpu().dropout(x, std::nan(""), kKey, DropoutMask::element, y), ConfigError);
 }
 
 }  // namespace fer::testing

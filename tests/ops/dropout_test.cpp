@@ -22,6 +22,35 @@ OP_TEST("dropout: keeps what the generator says, and scales it") {
   }
 }
 
+OP_TEST("dropout: by sample, one number decides about a whole sample") {
+  for (const Shape& shape : {Shape{37, 3, 5}, Shape{37}, Shape{37, 1300}}) {
+    CAPTURE(shape.str());
+    const std::int64_t size = shape.numel() / shape[0];
+    std::vector<double> values, expected, gradient;
+    for (std::int64_t i = 0; i < shape.numel(); ++i) {
+      const bool is_kept = unit_float(philox_word(key, i / size)) >= 0.25;
+      values.push_back(0.5 + static_cast<double>(i % 7));
+      expected.push_back(is_kept ? values.back() / 0.75 : 0.0);
+      gradient.push_back(is_kept ? 1 / 0.75 : 0.0);
+    }
+    CHECK(std::count(gradient.begin(), gradient.end(), 0.0) > 0);
+    Variable x = leaf(shape, values, device);
+    const Variable y = dropout(x, 0.25, key, DropoutMask::sample);
+    check_values(y.value(), shape, expected, 1e-15);
+    y.backward(Tensor::full(shape, 1.0, DType::float64, device));
+    check_values(x.grad(), shape, gradient, 1e-15);
+  }
+}
+
+OP_TEST("dropout: a dropped sample is zero even if it was not finite") {
+  const Variable x(Tensor::full({40, 9}, NAN, DType::float32, device));
+  const std::vector<double> y = numbers(dropout(x, 0.5, key, DropoutMask::sample).value());
+  for (std::int64_t i = 0; i < 360; ++i) {
+    CAPTURE(i);
+    CHECK((y[static_cast<std::size_t>(i)] == 0.0) == (unit_float(philox_word(key, i / 9)) < 0.5));
+  }
+}
+
 OP_TEST("dropout: about p of the elements fall out, and the mean stays") {
   const Variable x(Tensor::full({100000}, 1.0, DType::float32, device));
   const std::vector<double> y = numbers(dropout(x, 0.3, key).value());
@@ -54,6 +83,11 @@ OP_TEST("dropout: errors") {
   CHECK_MESSAGE_OF(dropout(x, -0.1, key), ConfigError, "[dropout] the probability -0.1 is outside of [0, 1)");
   CHECK_MESSAGE_OF(dropout(x, NAN, key), ConfigError, "[dropout] the probability nan is outside of [0, 1)");
   CHECK_MESSAGE_OF(dropout(Variable(), 0.5, key), TypeError, "[dropout] x is undefined");
+  CHECK_MESSAGE_OF(dropout(leaf({}, {1}, device), 0.5, key, DropoutMask::sample), ShapeError,
+                   "[dropout] x is a single number and has no samples to drop");
+  check_values(
+      dropout(Variable(Tensor::zeros({0, 3}, DType::float64, device)), 0.5, key, DropoutMask::sample).value(),
+      {0, 3}, {});
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ TEST_CASE_TEMPLATE("cpu binary broadcasts as loops over indices do", T, float, d
     const Shape full = broadcast_shapes(pair.a, pair.b, "test");
     const Tensor a = random<T>(pair.a, "a"), b = random<T>(pair.b, "b");
     const std::vector<T> va = a.to_vector<T>(), vb = b.to_vector<T>();
-    for (BinaryOp op : {BinaryOp::add, BinaryOp::sub, BinaryOp::mul}) {
+    for (BinaryOp op : {BinaryOp::add, BinaryOp::sub, BinaryOp::mul, BinaryOp::div}) {
       Tensor y = poisoned(full, dtype_of<T>());
       cpu().binary(op, a, b, y);
       const std::vector<T> got = y.to_vector<T>();
@@ -73,7 +73,11 @@ TEST_CASE_TEMPLATE("cpu binary broadcasts as loops over indices do", T, float, d
       for (std::size_t i = 0; i < got.size(); ++i) {
         const T x = va[offset_in(pair.a, full, static_cast<std::int64_t>(i))];
         const T z = vb[offset_in(pair.b, full, static_cast<std::int64_t>(i))];
-        wrong += got[i] != (op == BinaryOp::add ? x + z : op == BinaryOp::sub ? x - z : x * z);
+        const T expected = op == BinaryOp::add   ? x + z
+                           : op == BinaryOp::sub ? x - z
+                           : op == BinaryOp::mul ? x * z
+                                                 : x / z;
+        wrong += got[i] != expected;
       }
       CHECK(wrong == 0);
     }

@@ -1,4 +1,4 @@
-// add, sub, mul, scale, broadcast_to.
+// add, sub, mul, div, scale, broadcast_to.
 #include "tests/ops/op_test.h"
 
 namespace fer::test {
@@ -9,6 +9,8 @@ OP_TEST("elementwise: values under broadcasting") {
   check_values(add(a, b).value(), {2, 3}, {11, 21, 41, 12, 22, 42});
   check_values(sub(a, b).value(), {2, 3}, {-9, -19, -39, -8, -18, -38});
   check_values(mul(a, b).value(), {2, 3}, {10, 20, 40, 20, 40, 80});
+  check_values(div(a, b).value(), {2, 3}, {0.1, 0.05, 0.025, 0.2, 0.1, 0.05}, 1e-15);
+  check_values((b / a).value(), {2, 3}, {10, 20, 40, 5, 10, 20});
   check_values((a + b - b * a).value(), {2, 3}, {1, 1, 1, -8, -18, -38});
   check_values((-0.5 * b).value(), {3}, {-5, -10, -20});
   check_values(broadcast_to(a, {2, 2, 3}).value(), {2, 2, 3}, {1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2});
@@ -24,6 +26,17 @@ OP_TEST("elementwise: gradients are summed over what was repeated") {
   sum(sub(a, b)).backward();
   check_values(a.grad(), {2, 1}, {3, 3});
   check_values(b.grad(), {3}, {-2, -2, -2});
+  a.zero_grad();
+  b.zero_grad();
+  sum(div(a, b)).backward();
+  check_values(a.grad(), {2, 1}, {0.175, 0.175});
+  check_values(b.grad(), {3}, {-0.03, -0.0075, -0.001875});
+}
+
+OP_TEST("div: by zero, and of what is not finite") {
+  const Variable a = leaf({6}, {1, -1, 0, INFINITY, 2, NAN}, device);
+  const Variable b = leaf({6}, {0, 0, 0, 2, INFINITY, 1}, device);
+  check_values(div(a, b).value(), {6}, {INFINITY, -INFINITY, NAN, INFINITY, 0, NAN});
 }
 
 OP_TEST("elementwise: infinities and NaN pass through") {
@@ -43,6 +56,7 @@ OP_TEST("elementwise: errors") {
   CHECK_MESSAGE_OF(add(a, b), ShapeError, "[add] shapes (2, 3) and (4) do not broadcast");
   CHECK_MESSAGE_OF(sub(a, b), ShapeError, "[sub] shapes (2, 3) and (4) do not broadcast");
   CHECK_MESSAGE_OF(mul(a, b), ShapeError, "[mul] shapes (2, 3) and (4) do not broadcast");
+  CHECK_MESSAGE_OF(div(a, b), ShapeError, "[div] shapes (2, 3) and (4) do not broadcast");
   CHECK_MESSAGE_OF(mul(a, single), TypeError, "[mul] a is float64, but b is float32");
   CHECK_MESSAGE_OF(mul(a, integer), TypeError, "[mul] b is int64, needs float32 or float64");
   CHECK_MESSAGE_OF(add(a, Variable()), TypeError, "[add] b is undefined");

@@ -57,6 +57,8 @@ inline void check_values(const Tensor& x, const Shape& shape, const std::vector<
     CAPTURE(i);
     if (std::isnan(expected[i])) {
       CHECK(std::isnan(got[i]));
+    } else if (std::isinf(expected[i])) {
+      CHECK(got[i] == expected[i]);
     } else {
       CHECK(std::abs(got[i] - expected[i]) <= tolerance * std::max(1.0, std::abs(expected[i])));
     }

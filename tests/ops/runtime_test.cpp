@@ -51,18 +51,20 @@ OP_TEST("graph: gradients come as from the same steps without it") {
 OP_TEST("graph: dropout draws the masks of the steps that it is replayed for") {
   if (!has_queue(device)) return;
   NoGrad no_grad;
-  const Variable x(Tensor::full({40}, 1.0, DType::float32, device));
-  const auto mask = [&](std::uint64_t step) {
-    RandomScope random(5, step);
-    return dropout(x, 0.5, RandomScope::key(fnv1a64("layer")));
-  };
-  Variable y;
-  const auto graph = capture_graph(device, [&] { y = mask(3); });
-  for (std::uint64_t advance : {0, 1, 7}) {
-    graph->replay(advance);
-    CHECK(numbers(y.value()) == numbers(mask(3 + advance).value()));
+  const Variable x(Tensor::full({40, 3}, 1.0, DType::float32, device));
+  for (const DropoutMask kind : {DropoutMask::element, DropoutMask::sample}) {
+    const auto mask = [&](std::uint64_t step) {
+      RandomScope random(5, step);
+      return dropout(x, 0.5, RandomScope::key(fnv1a64("layer")), kind);
+    };
+    Variable y;
+    const auto graph = capture_graph(device, [&] { y = mask(3); });
+    for (std::uint64_t advance : {0, 1, 7}) {
+      graph->replay(advance);
+      CHECK(numbers(y.value()) == numbers(mask(3 + advance).value()));
+    }
+    CHECK(numbers(mask(3).value()) != numbers(mask(4).value()));
   }
-  CHECK(numbers(mask(3).value()) != numbers(mask(4).value()));
 }
 
 OP_TEST("graph: tensors outlive their graph, and what it reads outlives its owner") {

@@ -22,6 +22,8 @@ namespace fer {
 Variable add(const Variable& a, const Variable& b);
 Variable sub(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
+/// Division by zero follows IEEE 754.
+Variable div(const Variable& a, const Variable& b);
 Variable scale(const Variable& x, double alpha);
 inline Variable operator+(const Variable& a, const Variable& b) {
   return add(a, b);
@@ -31,6 +33,9 @@ inline Variable operator-(const Variable& a, const Variable& b) {
 }
 inline Variable operator*(const Variable& a, const Variable& b) {
   return mul(a, b);
+}
+inline Variable operator/(const Variable& a, const Variable& b) {
+  return div(a, b);
 }
 inline Variable operator*(double alpha, const Variable& x) {
   return scale(x, alpha);
@@ -50,6 +55,12 @@ Variable relu(const Variable& x);
 /// x * Phi(x), Phi the normal distribution function (the exact form).
 Variable gelu(const Variable& x);
 Variable sigmoid(const Variable& x);
+Variable exp(const Variable& x);
+/// The natural logarithm: -infinity of 0, NaN of a negative number.
+Variable log(const Variable& x);
+Variable sqrt(const Variable& x);
+/// Its gradient at 0 is 0.
+Variable abs(const Variable& x);
 /// x: rows x C, slope: C. y = x where x > 0, else slope[c] * x.
 Variable prelu(const Variable& x, const Variable& slope);
 /// Over the last dimension.
@@ -111,8 +122,14 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
 // --- attention (attention.cpp), Eq. 4 ---------------------------------------------------------------------
 /// q: N x Tq x D, k and v: N x Tk x D; y: N x Tq x D. Each head has width D / heads; scores are divided by
 /// sqrt(D / heads).
-Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads);
-/// The same, composed of slice, matmul, softmax and concat: the reference that attention() is tested against.
+/// bias (optional) is added to the scaled scores. mask (optional, uint8, no gradient) is 0 where a query must
+/// not attend to a key. Both broadcast to N x heads x Tq x Tk: for example heads x Tq x Tk for a relative
+/// position bias, Tq x Tk for a causal mask, N x 1 x 1 x Tk for the keys that are padding. A bias of -infinity
+/// masks as well. A query that may attend to no key gets zeros.
+Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads,
+                   const Variable& bias = {}, const Variable& mask = {});
+/// The same without bias and mask, composed of slice, matmul, softmax and concat: the reference that
+/// attention() is tested against.
 Variable attention_composed(const Variable& q, const Variable& k, const Variable& v, int heads);
 
 // --- heat map and product (heatmap.cpp), Eq. 1 ----------------------------------------------------------
@@ -123,8 +140,9 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
 
 // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
 /// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). `key` determines the
-/// mask, see Backend::dropout.
-Variable dropout(const Variable& x, double p, const RandomKey& key);
+/// mask, see Backend::dropout. With DropoutMask::sample whole samples x[n] are zeroed or kept, for example the
+/// residual branch of a block (stochastic depth).
+Variable dropout(const Variable& x, double p, const RandomKey& key, DropoutMask mask = DropoutMask::element);
 
 // --- losses (cross_entropy.cpp, neaa.cpp): scores N x K, labels int64 N; the result is a scalar ---------
 /// DataError if a label is outside of 0 .. K-1.

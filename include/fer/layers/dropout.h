@@ -1,4 +1,5 @@
-// Dropout: in training, zeroes each element with probability p and scales the rest by 1 / (1 - p).
+// Dropout: in training, zeroes each element, or each sample, with probability p and scales the rest by
+// 1 / (1 - p). By sample, on the branch of a residual block, it is stochastic depth ("drop path").
 //
 // The mask is drawn from RandomScope::key(fnv1a64(path of the module)). Inside a RandomScope it depends on
 // the run's seed, the step and the layer, so it is the same on every device, after a resume, and when a
@@ -12,7 +13,7 @@ namespace fer {
 class Dropout : public Layer {
  public:
   /// ConfigError unless 0 <= p < 1.
-  explicit Dropout(double p);
+  explicit Dropout(double p, DropoutMask mask = DropoutMask::element);
 
   std::string describe() const override;
   Variable forward(const Variable& x) override;
@@ -22,6 +23,7 @@ class Dropout : public Layer {
 
  private:
   double p_;
+  DropoutMask mask_;
 };
 
 }  // namespace fer

@@ -62,14 +62,24 @@ struct LinearEpilogue {
 /// The heat map of f_lm that multiplies f_img (Eq. 1 and the alternatives in Table 4).
 enum class HeatmapKind { max, sum, abs_sum };
 
-enum class BinaryOp { add, sub, mul };
-enum class UnaryOp { relu, gelu, sigmoid };
+enum class BinaryOp { add, sub, mul, div };
+enum class UnaryOp { relu, gelu, sigmoid, exp, log, sqrt, abs };
+
+/// What a number of the dropout mask decides about: one element, or one sample, x[n].
+enum class DropoutMask { element, sample };
 
 /// Square windows of max_pool2d. Padding never wins a window: it acts as -infinity.
 struct Pool2dOptions {
   int kernel = 1;
   int stride = 1;
   int padding = 0;  ///< at each side of the image; at most kernel / 2
+};
+
+/// What attention adds to its scaled scores before the softmax. Both are optional, and broadcast to N x heads x
+/// Tq x Tk under NumPy's rule.
+struct AttentionBias {
+  Tensor bias{};  ///< float32 where the data is bfloat16
+  Tensor mask{};  ///< uint8: a query attends to a key where it is not 0; elsewhere the score is -infinity
 };
 
 struct AdamOptions {
@@ -150,7 +160,7 @@ class Backend {
   virtual void lerp(const Tensor& x, double weight, Tensor& y) = 0;
 
   // --- activations (activation.cpp) -------------------------------------------------------------------
-  /// gelu is the exact form, x * Phi(x).
+  /// y = f(x). gelu is the exact form, x * Phi(x).
   virtual void activation_forward(UnaryOp op, const Tensor& x, Tensor& y) = 0;
   /// dx = dy * f'(x); y is the forward result, x the forward input; dx may be dy.
   virtual void activation_backward(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy,
@@ -259,13 +269,18 @@ class Backend {
   virtual void softmax_backward(const Tensor& y, const Tensor& dy, bool log, Tensor& dx) = 0;
 
   // --- attention (attention.cpp), Eq. 4: q N x Tq x D, k and v N x Tk x D, heads of width D / heads ----
-  /// y = softmax(q k^T / sqrt(D / heads)) v per head, without a Tq x Tk matrix in memory.
-  /// log_sum_exp: N x heads x Tq, the log of each row's softmax denominator (of the scaled scores).
-  virtual void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int heads, Tensor& y,
-                                 Tensor& log_sum_exp) = 0;
-  virtual void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
-                                  const Tensor& log_sum_exp, const Tensor& dy, int heads, Tensor& dq,
-                                  Tensor& dk, Tensor& dv) = 0;
+  /// y = softmax(q k^T / sqrt(D / heads) + bias) v per head, without a Tq x Tk matrix in memory. A query whose
+  /// scores are all -infinity, by bias or mask, gets y = 0.
+  /// log_sum_exp: N x heads x Tq, the log of each row's softmax denominator (of the scaled scores plus bias);
+  /// +infinity for a query with y = 0, so that backward finds no weight in it.
+  virtual void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
+                                 int heads, Tensor& y, Tensor& log_sum_exp) = 0;
+  /// dscores (optional, only with a bias): N x heads x Tq x Tk, of the bias's type: the gradient of the bias
+  /// before it is summed over the dimensions in which the bias was repeated.
+  virtual void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v,
+                                  const AttentionBias& bias, const Tensor& y, const Tensor& log_sum_exp,
+                                  const Tensor& dy, int heads, Tensor& dq, Tensor& dk, Tensor& dv,
+                                  Tensor& dscores) = 0;
 
   // --- heat map and product (heatmap.cpp), Eq. 1: f_lm N x H x W x Cl, f_img N x H x W x Ci ------------
   /// heat: N x H x W x 1; argmax: int32, heat's shape, the first channel that attains the maximum (for
@@ -282,9 +297,10 @@ class Backend {
                                         Tensor& df_lm, Tensor& df_img) = 0;
 
   // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
-  /// Element i of x is kept, and scaled by 1 / (1 - p), iff unit_float(philox_word(key, i)) >= p; else 0.
-  /// Backward is the same function, because the same key gives the same mask. y may be x.
-  virtual void dropout(const Tensor& x, double p, const RandomKey& key, Tensor& y) = 0;
+  /// Element i of x (with DropoutMask::sample: all of x[i]) is kept, and scaled by 1 / (1 - p), iff
+  /// unit_float(philox_word(key, i)) >= p; else 0. Backward is the same function, because the same key
+  /// gives the same mask. y may be x.
+  virtual void dropout(const Tensor& x, double p, const RandomKey& key, DropoutMask mask, Tensor& y) = 0;
 
   // --- classification losses (cross_entropy.cpp): scores N x K, labels int64 N -------------------------
   /// Mean over N of -sum_k t_k log softmax(scores)_k, t = (1 - smoothing) onehot(label) + smoothing / K.
