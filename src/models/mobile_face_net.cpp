@@ -109,11 +109,16 @@ Variable MobileFaceNet::features(const Variable& images) {
   return (*conv_4_)((*conv_34_)((*conv_3_)((*conv_23_)((*conv2_dw_)((*conv1_)(x))))));
 }
 
-Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+Variable MobileFaceNet::head_features(const Variable& f_lm) {
   ModuleScope scope(name());
   require<ConfigError>(config_.head,
                        "[landmarks] this landmark backbone was made without its head (lm_head)");
-  const Variable last = (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
+  return (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
+}
+
+Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+  const Variable last = head_features(f_lm);
+  ModuleScope scope(name());
   return (*output_layer_)(cast(last, widened(last.dtype())));
 }
 
