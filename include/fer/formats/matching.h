@@ -127,6 +127,9 @@ NameMap ir50_names(std::array<int, 3> units = {3, 4, 14});
 /// `face_landback.` (POSTER) or `landmark_backbone.` (FERNet). What follows the 14 x 14 map is left aside
 /// with a word unless the model wants it.
 NameMap mobilefacenet_names();
+/// POSTER's, which are those of its authors' checkpoints. What no result depends on is left aside with a word
+/// unless the model wants it.
+NameMap poster_names();
 /// FERNet's own names; the landmark head is left aside with a word.
 NameMap fernet_names();
 

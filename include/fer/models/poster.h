@@ -56,7 +56,7 @@ PosterConfig tiny_poster(std::int64_t classes = 7);
 
 /// Calls visitor(name, field, help) for every field, as that of FERNetConfig does.
 template <typename Config, typename Visitor>
-  requires std::same_as<std::remove_const_t<Config>, PosterConfig>
+requires std::same_as<std::remove_const_t<Config>, PosterConfig>
 void visit_fields(Config& config, Visitor&& visitor) {
   visitor("classes", config.classes, "number of expressions");
   visitor("image_size", config.image_size, "side of the square input image in pixels");

@@ -1,0 +1,405 @@
+// POSTER: counts, the reference's numbers, freezing, the graph, and checkpoints as its authors publish them.
+#include "fer/models/poster.h"
+
+#include "fer/autograd/ops.h"
+#include "fer/formats/matching.h"
+#include "fer/graph/multiply_adds.h"
+#include "fer/graph/onnx.h"
+#include "fer/graph/passes.h"
+#include "fer/graph/trace.h"
+#include "fer/models/known_networks.h"
+#include "tests/formats/format_test.h"
+#include "tests/models/reference_fill.h"
+#include "tests/ops/op_test.h"
+
+namespace fer {
+namespace {
+
+using test::check_values;
+using test::difference;
+using test::fill_as_reference;
+using test::filled;
+using test::numbers;
+
+Variable pictures(std::int64_t n, std::int64_t size, Device device = Device::cpu) {
+  return Variable(filled("image", {n, size, size, 3}).to(device));
+}
+
+/// A small one in float64 with the reference's values.
+void prepare_reference(Poster& model, Device device) {
+  model.to(DType::float64);
+  fill_as_reference(model, "poster/");
+  model.to(device);
+  model.eval();
+}
+
+double norm(const Tensor& x) {
+  double total = 0;
+  for (const double value : numbers(x)) total += value * value;
+  return std::sqrt(total);
+}
+
+/// One image's multiply-adds.
+std::int64_t multiply_adds_of(Poster& model) {
+  model.eval();
+  const std::int64_t side = model.config().image_size;
+  Graph graph = trace([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; },
+                      {Tensor::empty({1, side, side, 3}, DType::float32, Device::cpu)});
+  return multiply_adds(graph).total();
+}
+
+TEST_CASE("poster: parameters and multiply-adds of Table 7") {
+  Poster model = uninitialised<Poster>(PosterConfig{});
+  // Every parameter of the authors' network, which Table 7 gives as 71.8 M.
+  CHECK(model.parameter_count() == 71'850'399);
+  CHECK(std::abs(model.parameter_count() / 71.8e6 - 1) < 0.01);
+  // Two operations a multiply-add make Table 7's 15.7 G. The authors' network spends 94,720 multiply-adds
+  // more on the points of the landmark head, which nothing reads.
+  const std::int64_t macs = multiply_adds_of(model);
+  CHECK(macs == 7'856'965'632 - 94'720);
+  CHECK(std::abs(2.0 * static_cast<double>(macs) / 15.7e9 - 1) < 0.01);
+
+  Poster slim = uninitialised<Poster>(PosterConfig{.unused = false});
+  CHECK(slim.parameter_count() == 71'850'399 - 12'847'616 - 512);
+  CHECK(multiply_adds_of(slim) == macs);
+  CHECK(uninitialised<Poster>(PosterConfig{.depth = 4}).parameter_count() == 52'229'135);
+  CHECK(uninitialised<Poster>(PosterConfig{.depth = 6}).parameter_count() == 62'039'767);
+}
+
+// tests/golden/poster_reference.py: TINY with 5 classes, filled with the salt "poster/", in float64.
+OP_TEST("poster: scores and gradients are the reference's") {
+  Poster model(tiny_poster(5));
+  prepare_reference(model, device);
+  CHECK(model.parameter_count() == 73'281);
+  const PosterOutput out = model(pictures(2, 64, device));
+  check_values(
+      out.scores.value(), {2, 5},
+      {-0.610186546355522, 0.469127329546466, -0.479750504715754, -0.069744680675504, 0.254019872202738,
+       -1.098363020454056, 0.223572382850917, 0.152646430990368, 0.273091165500096, -0.056853996356696});
+  CHECK(out.token.shape() == Shape{2, 32});
+  CHECK(sum(out.token).item() == doctest::Approx(-0.6845407748723483).epsilon(1e-12));
+  out.scores.backward(filled("cotangent", {2, 5}).to(device));
+  const StateDict values = model.state_dict();
+  const std::pair<const char*, double> expected[] = {
+      {"ir_back.input_layer.0.weight", 4.060919874739665},
+      {"pyramid_fuse.downsample_s.weight", 1.9427100212645172},
+      {"pyramid_fuse.blocks.0.upsample_m.weight", 2.030869582000005},
+      {"pyramid_fuse.blocks.0.upsample_s.bias", 0.3165407589876061},
+      {"pyramid_fuse.blocks.0.block_m.attn_lm.kv.weight", 0.9108225655067289},
+      {"pyramid_fuse.pos_embed", 0.8909066738636428}};
+  for (const NamedVariable& p : model.named_parameters()) {
+    for (const auto& [name, length] : expected) {
+      if (p.name == name) CHECK(norm(p.variable.grad()) == doctest::Approx(length).epsilon(1e-11));
+    }
+  }
+}
+
+TEST_CASE("poster: in training, the image backbone takes the batch's statistics and the landmark net none") {
+  PosterConfig config = tiny_poster(5);
+  config.drop_path = 0;
+  Poster model(config);
+  prepare_reference(model, Device::cpu);
+  const StateDict before = model.state_dict();
+  const Tensor mean = before.find("face_landback.conv1.bn.running_mean")->clone();
+  model.train();
+  check_values(
+      model(pictures(2, 64)).scores.value(), {2, 5},
+      {-0.443542262337017, 0.475962399151482, 0.066422135065223, -0.026790704315552, 0.136636370097779,
+       -0.488776629859060, 0.100148480678956, 1.127549454696201, -0.899797725670208, -1.247755833111737});
+  CHECK(difference(*model.state_dict().find("face_landback.conv1.bn.running_mean"), mean) == 0);
+}
+
+/// The names of the parameters that have a gradient.
+std::set<std::string> trained(Poster& model) {
+  std::set<std::string> names;
+  for (const NamedVariable& p : model.named_parameters()) {
+    if (p.variable.grad().defined()) names.insert(p.name);
+  }
+  return names;
+}
+
+TEST_CASE("poster: every parameter is trained but the unused, the points' and a frozen landmark net's") {
+  for (const bool frozen : {false, true}) {
+    for (const bool checkpointing : {false, true}) {
+      Poster model(tiny_poster());
+      if (frozen) model.freeze_landmarks();
+      CHECK(model.landmarks_frozen() == frozen);
+      model.set_checkpointing(checkpointing);
+      model.train();
+      sum(model(Variable(filled("image", {2, 64, 64, 3}).to(DType::float32))).token).backward();
+      const std::set<std::string> found = trained(model);
+      for (const NamedVariable& p : model.named_parameters()) {
+        CAPTURE(p.name);
+        const bool idle = p.name == "pyramid_fuse.cls_token" || p.name.starts_with("head.") ||
+                          p.name.starts_with("ir_back.output_layer.") ||
+                          p.name.starts_with("face_landback.output_layer.") ||
+                          (frozen && p.name.starts_with("face_landback."));
+        CHECK(found.contains(p.name) == !idle);
+      }
+    }
+  }
+}
+
+TEST_CASE("poster: checkpointed blocks give the same gradients, with branches dropped") {
+  std::vector<Tensor> results[2];
+  for (const bool checkpointing : {false, true}) {
+    PosterConfig config = tiny_poster();
+    config.drop_path = 0.5;
+    Poster model(config);
+    prepare_reference(model, Device::cpu);
+    model.set_checkpointing(checkpointing);
+    model.train();
+    const RandomScope scope(3, 0);
+    model(pictures(4, 64)).scores.backward(filled("cotangent", {4, 7}));
+    for (const NamedVariable& p : model.named_parameters()) {
+      if (p.variable.grad().defined()) results[checkpointing].push_back(p.variable.grad());
+    }
+  }
+  REQUIRE(results[0].size() == results[1].size());
+  for (std::size_t i = 0; i < results[0].size(); ++i) CHECK(difference(results[1][i], results[0][i]) < 1e-12);
+}
+
+OP_TEST("poster: a compiled graph has the scores of the layers, for any number of images") {
+  for (const DType dtype : {DType::float64, DType::float32}) {
+    Poster model(tiny_poster());
+    prepare_reference(model, Device::cpu);
+    model.to(dtype);
+    model.to(device);
+    NoGrad no_grad;
+    for (const std::int64_t n : {2, 1, 3}) {
+      const Tensor x = pictures(n, 64).value().to(dtype).to(device);
+      CHECK(difference(model.infer(x), model(Variable(x)).scores.value()) <
+            (dtype == DType::float64 ? 1e-12 : 1e-5));
+    }
+  }
+}
+
+TEST_CASE("poster: each of its operations has a form in ONNX") {
+  Poster model(tiny_poster());
+  prepare_reference(model, Device::cpu);
+  model.to(DType::float32);
+  Graph graph = trace([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; },
+                      {pictures(1, 64).value().to(DType::float32)});
+  optimise(graph);
+  OnnxModel onnx;
+  onnx.graph_name = "poster";
+  onnx.inputs = {{"image", {"N", 64, 64, 3}}};
+  onnx.outputs = {{"scores", {"N", 7}}};
+  append_onnx(graph, {"image"}, {"scores"}, onnx);
+  CHECK(!encode_onnx(onnx).empty());
+  CHECK(std::count_if(onnx.nodes.begin(), onnx.nodes.end(),
+                      [](const OnnxNode& node) { return node.op == "Softmax"; }) == 2 * 3 * 2);
+}
+
+TEST_CASE("poster: the frozen landmark net has the same features, and is asked anew when it changes") {
+  Poster model(tiny_poster());
+  const Variable x(pictures(2, 64).value().to(DType::float32));
+  const Tensor eager = model.landmark_features(x).value();
+  CHECK(eager.shape() == Shape{2, 2, 2, 32});
+  model.freeze_landmarks();
+  const Variable frozen = model.landmark_features(x);
+  CHECK(difference(frozen.value(), eager) < 1e-5);
+  CHECK_FALSE(frozen.requires_grad());
+  fill_as_reference(model, "other/");
+  CHECK(difference(model.landmark_features(x).value(), eager) > 0.01);
+}
+
+TEST_CASE("poster: the backbones see every n-th pixel") {
+  PosterConfig config = tiny_poster();
+  Poster model(config);
+  config.image_size = 32;
+  Poster whole(config);
+  model.eval();
+  whole.eval();
+  whole.load_state_dict(model.state_dict());
+  const Variable x(pictures(1, 64).value().to(DType::float32));
+  const Variable seen = max_pool2d(x, 1, 2);
+  CHECK(numbers(seen.value())[3] == numbers(x.value())[6]);                // row 0, pixel 1 of 2
+  CHECK(numbers(seen.value())[32 * 3] == numbers(x.value())[2 * 64 * 3]);  // row 1
+  CHECK(difference(model(x).scores.value(), whole(seen).scores.value()) == 0);
+  CHECK_THROWS_WITH_AS(model(seen), "[poster] needs images N x 64 x 64 x 3, got (1, 32, 32, 3)", ShapeError);
+}
+
+TEST_CASE("poster: parameters start as the authors' do") {
+  Poster model(tiny_poster());
+  model.initialise(1);
+  const StateDict state = model.state_dict();
+  const auto check_uniform = [&](const char* name, double limit) {
+    CAPTURE(name);
+    const std::vector<double> values = numbers(*state.find(name));
+    double largest = 0, squares = 0;
+    for (const double value : values) {
+      largest = std::max(largest, std::abs(value));
+      squares += value * value;
+    }
+    CHECK(largest <= limit);
+    CHECK(largest > 0.5 * limit);
+    const double deviation = std::sqrt(squares / static_cast<double>(values.size()));
+    if (values.size() > 100) CHECK(deviation == doctest::Approx(limit / std::sqrt(3.0)).epsilon(0.15));
+  };
+  check_uniform("ir_layer.weight", 1 / std::sqrt(64.0));
+  check_uniform("ir_layer.bias", 1 / std::sqrt(64.0));
+  check_uniform("pyramid_fuse.downsample_s.weight", 1 / std::sqrt(40.0));
+  check_uniform("pyramid_fuse.downsample_s.bias", 1 / std::sqrt(40.0));
+  check_uniform("pyramid_fuse.blocks.1.upsample_m.weight", 1 / std::sqrt(20.0));
+  check_uniform("pyramid_fuse.blocks.1.upsample_m.bias", 1 / std::sqrt(20.0));
+  check_uniform("pyramid_fuse.blocks.0.block_s.attn_lm.kv.weight", 1 / std::sqrt(8.0));
+  check_uniform("head.linear.weight", 1 / std::sqrt(32.0));
+  CHECK(norm(*state.find("pyramid_fuse.pos_embed")) == 0);
+}
+
+TEST_CASE("poster: a configuration that contradicts itself is refused by name") {
+  const auto message = [](auto change, const char* expected) {
+    PosterConfig config;
+    change(config);
+    CHECK_THROWS_WITH_AS(validate(config), expected, ConfigError);
+  };
+  message([](PosterConfig& c) { c.image_size = 200; },
+          "image_size must be a multiple of backbone_size, 112; got 200");
+  message([](PosterConfig& c) { c.backbone_size = 56; }, "backbone_size must be a multiple of 16, got 56");
+  message([](PosterConfig& c) { c.heads = 7; },
+          "heads must divide the width of the narrow tokens, 2 lm_width = 128; got 7");
+  message([](PosterConfig& c) { c.heads = 0; },
+          "heads must divide the width of the narrow tokens, 2 lm_width = 128; got 0");
+  message(
+      [](PosterConfig& c) {
+        c.image.strides = {2, 2, 1};
+      },
+      "stem_stride and strides multiply to 4; POSTER needs an image map of an 8th of backbone_size");
+  message([](PosterConfig& c) { c.landmarks.head = false; },
+          "POSTER's tokens come from the landmark backbone's head");
+  message([](PosterConfig& c) { c.drop_path = 1; }, "drop_path must be in [0, 1), got 1");
+  message([](PosterConfig& c) { c.depth = 0; }, "depth must be 1 or more, got 0");
+  message([](PosterConfig& c) { c.classes = 0; }, "classes must be 1 or more, got 0");
+  message([](PosterConfig& c) { c.mlp_ratio = 65; }, "mlp_ratio must be at most 64, got 65");
+}
+
+TEST_CASE("poster: the list of fields leaves none out") {
+  const PosterConfig source = [] {
+    PosterConfig c = tiny_poster(3);
+    c.mlp_ratio = 5;
+    c.drop_path = 0.25;
+    c.unused = false;
+    c.landmarks.outputs = 10;
+    c.image.stem_stride = 4;
+    c.image.strides = {1, 1, 2};
+    return c;
+  }();
+  PosterConfig copy;
+  std::set<std::string> names;
+  visit_fields(source, [&](const char* name, const auto& from, const char* help) {
+    CHECK(names.insert(name).second);
+    CHECK(std::string(help).size() > 10);
+    visit_fields(copy, [&](const char* other, auto& to, const char*) {
+      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(from)>, std::remove_cvref_t<decltype(to)>>) {
+        if (std::string(name) == other) to = from;
+      }
+    });
+  });
+  CHECK(copy == source);
+}
+
+// --- checkpoints ------------------------------------------------------------------------------------------
+
+/// The pickle operations of a float tensor with the record that holds its values.
+struct StoredTensor {
+  std::string operations, bytes;
+};
+StoredTensor stored(const Tensor& tensor, const std::string& key) {
+  std::string size = "(", stride = "(";
+  std::int64_t step = tensor.numel();
+  for (int i = 0; i < tensor.rank(); ++i) {
+    step /= tensor.dim(i);
+    size += test::py_int(tensor.dim(i));
+    stride += test::py_int(step);
+  }
+  const std::string storage = test::py_storage("FloatStorage", key, tensor.numel());
+  const std::string operations = test::py_global("torch._utils", "_rebuild_tensor_v2") +
+                                 test::py_tuple({storage, test::py_int(0), size + "t", stride + "t", "\x89",
+                                                 test::py_global("collections", "OrderedDict") + ")R"}) +
+                                 "R";
+  return {operations, std::string(static_cast<const char*>(tensor.raw()), tensor.bytes())};
+}
+
+/// What the authors' training saves: {iter, model_state_dict, optimizer_state_dict}, from a network in
+/// DataParallel, whose batch norms count their batches; and in some files a meter of their own class.
+std::string published(const StateDict& state) {
+  std::string items;
+  test::Records storages;
+  const auto put = [&](const std::string& name, const std::string& value) {
+    items += test::py_text("module." + name) + value;
+  };
+  for (const auto& [name, tensor] : state) {
+    const std::string key = std::to_string(storages.size());
+    const StoredTensor made = stored(to_pytorch_layout(tensor), key);
+    storages.emplace_back(key, made.bytes);
+    put(name, made.operations);
+    if (name.ends_with("running_var")) {
+      const std::string counter = std::to_string(storages.size());
+      storages.emplace_back(counter, test::little(std::int64_t{12}));
+      put(name.substr(0, name.size() - 11) + "num_batches_tracked",
+          test::py_tensor(test::py_storage("LongStorage", counter, 1), 0, {}, {}));
+    }
+  }
+  const std::string meter = test::py_global("__main__", "RecorderMeter") + ")\x81" +
+                            test::py_dict({{"total_epoch", test::py_int(300)}}) + "b";
+  return test::zip_checkpoint(
+      test::py_dict(
+          {{"iter", test::py_int(41)},
+           {"model_state_dict", test::py_global("collections", "OrderedDict") + ")R(" + items + "u"},
+           {"optimizer_state_dict", test::py_dict({{"state", "}"}, {"param_groups", "]"}})},
+           {"recorder", meter}}),
+      storages);
+}
+
+TEST_CASE("poster: a checkpoint as its authors publish them loads whole, and with the unused left aside") {
+  const test::TemporaryFolder folder;
+  Poster authors(tiny_poster());
+  fill_as_reference(authors, "published/");
+  const auto path = folder.file("rafdb_best.pth", published(authors.state_dict()));
+  KnownNetworks known;
+  const StateFile file = read_known_state(path, {}, &known);
+  REQUIRE(known.shares.size() == 1);
+  CHECK(known.shares[0].title == "POSTER");
+  CHECK(known.unknown.empty());
+  const Variable x(pictures(1, 64).value().to(DType::float32));
+  authors.eval();
+  for (const bool unused : {true, false}) {
+    PosterConfig config = tiny_poster();
+    config.unused = unused;
+    Poster model = uninitialised<Poster>(config);
+    const MatchReport report = match(shapes_of(model.state_dict()), shapes_of(file.tensors), poster_names());
+    CHECK(report.complete());
+    std::map<std::string, int> reasons;
+    for (const MatchReport::Aside& aside : report.left_aside) ++reasons[aside.reason];
+    CHECK(reasons["a counter no result depends on"] > 10);
+    CHECK(reasons["the embedding layer of IR50"] == (unused ? 0 : 10 + 2));
+    CHECK(reasons["a class token that no result depends on"] == (unused ? 0 : 1));
+    CHECK(reasons.size() == 3);
+    model.load_state_dict(matched_tensors(report, file.tensors));
+    model.eval();
+    CHECK(difference(model(x).scores.value(), authors(x).scores.value()) == 0);
+  }
+}
+
+TEST_CASE("poster: a file that fer writes reads back, in PyTorch's names and shapes") {
+  const test::TemporaryFolder folder;
+  Poster model(tiny_poster());
+  fill_as_reference(model, "written/");
+  for (const char* name : {"poster.safetensors", "poster.pth"}) {
+    const auto path = folder / name;
+    save_state_dict(path, model.state_dict());
+    const StateFile as_it_is = read_state_file(path, {.from_pytorch_layout = false});
+    CHECK(as_it_is.tensors.find("pyramid_fuse.downsample_s.weight")->shape() == Shape{10, 10, 4});
+    CHECK(as_it_is.tensors.find("ir_back.body.1.res_layer.1.weight")->shape() == Shape{12, 8, 3, 3});
+    Poster copy = uninitialised<Poster>(tiny_poster());
+    copy.load_state_dict(load_state_dict(path));
+    const StateDict a = model.state_dict(), b = copy.state_dict();
+    for (const auto& [tensor_name, tensor] : a) {
+      CHECK_MESSAGE(test::identical(tensor, *b.find(tensor_name)), tensor_name);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fer
