@@ -31,7 +31,7 @@ struct PosterConfig {
   std::int64_t classes = 7;
   std::int64_t image_size = 224;     ///< S, a multiple of backbone_size
   std::int64_t backbone_size = 112;  ///< side of what the backbones see, a multiple of 16
-  IRBackboneConfig image;            ///< strides multiply to 8
+  IRBackboneConfig image{};          ///< strides multiply to 8
   MobileFaceNetConfig landmarks{.head = true};
   std::int64_t heads = 8;      ///< divides dim() / 4
   std::int64_t depth = 8;      ///< blocks
