@@ -229,7 +229,7 @@ ModuleGradcheckCase poster_case(bool checkpointing) {
             return check(
                 name, model, {random_leaf("image", {batch, side, side, 3}, device)},
                 [&](const std::vector<Variable>& in) {
-                  const PosterOutput out = model(in[0]);
+                  const NetworkOutput out = model(in[0]);
                   return loss(out.scores, out.token, labels).total;
                 },
                 for_deep(options));

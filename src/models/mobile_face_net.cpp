@@ -116,10 +116,15 @@ Variable MobileFaceNet::head_features(const Variable& f_lm) {
   return (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
 }
 
-Variable MobileFaceNet::landmarks(const Variable& f_lm) {
-  const Variable last = head_features(f_lm);
+Variable MobileFaceNet::points_of(const Variable& head_map) {
   ModuleScope scope(name());
-  return (*output_layer_)(cast(last, widened(last.dtype())));
+  require<ConfigError>(config_.head,
+                       "[landmarks] this landmark backbone was made without its head (lm_head)");
+  return (*output_layer_)(cast(head_map, widened(head_map.dtype())));
+}
+
+Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+  return points_of(head_features(f_lm));
 }
 
 }  // namespace fer

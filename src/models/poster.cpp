@@ -1,6 +1,9 @@
 #include "fer/models/poster.h"
 
+#include <algorithm>
+
 #include "fer/autograd/ops.h"
+#include "fer/nearest.h"
 #include "models/size_checks.h"
 
 namespace fer {
@@ -211,7 +214,7 @@ class PosterHead : public Module {
 };
 
 /// For member initialisers: returns `config` after checking it.
-PosterConfig checked(const PosterConfig& config) {
+PosterConfig checked_poster(const PosterConfig& config) {
   validate(config);
   return config;
 }
@@ -312,7 +315,7 @@ PosterConfig tiny_poster(std::int64_t classes) {
 }
 
 Poster::Poster(const PosterConfig& config)
-    : config_(checked(config)),
+    : config_(checked_poster(config)),
       landmark_backbone_(register_module<MobileFaceNet>("face_landback", config.landmarks)),
       image_backbone_(register_module<PosterImageBackbone>("ir_back", config)),
       ir_layer_(register_module<Linear>("ir_layer", 4 * config.image.widths.back(), config.dim(), true,
@@ -320,7 +323,6 @@ Poster::Poster(const PosterConfig& config)
       pyramid_(register_module<PyramidFusion>("pyramid_fuse", config)),
       gate_(register_module<FeatureGate>("se_block", config.dim())),
       head_(&register_module<PosterHead>("head", config.dim(), config.classes).linear),
-      inference_([this](const std::vector<Variable>& in) { return std::vector{(*this)(in[0]).scores}; }),
       frozen_landmarks_(
           [this](const std::vector<Variable>& in) {
             return std::vector{landmark_backbone_.head_features(landmark_backbone_.features(in[0]))};
@@ -333,13 +335,18 @@ std::string Poster::describe() const {
   return concat("Poster(", config_.classes, " classes)");
 }
 
-PosterOutput Poster::operator()(const Variable& x) {
+NetworkOutput Poster::forward(const Variable& x) {
   const Variable f_lm = landmark_features(x);
   return classify(image_features(x), f_lm);
 }
 
-Tensor Poster::infer(const Tensor& x) {
-  return inference_({x})[0];
+std::vector<Variable> Poster::inference(const Variable& x) {
+  const Variable f_lm = landmark_features(x);
+  return {classify(image_features(x), f_lm).scores, f_lm};
+}
+
+Variable Poster::points_of(const std::vector<Tensor>& results) {
+  return landmark_backbone_.points_of(Variable(results[1]));
 }
 
 Variable Poster::reduced(const Variable& x) const {
@@ -364,7 +371,7 @@ Variable Poster::image_features(const Variable& x) {
   return image_backbone_(reduced(x));
 }
 
-PosterOutput Poster::classify(const Variable& f_img, const Variable& f_lm) {
+NetworkOutput Poster::classify(const Variable& f_img, const Variable& f_lm) {
   // A token is 4 C values in a row of the map stored channel by channel: of a few channels, not of a place.
   const std::int64_t n = f_img.dim(0), side = f_lm.dim(1);
   const Variable channels_first = permute(f_img, {0, 3, 1, 2});
@@ -374,22 +381,25 @@ PosterOutput Poster::classify(const Variable& f_img, const Variable& f_lm) {
   return {(*head_)(token), token};
 }
 
-Variable Poster::landmarks(const Variable& x) {
-  return landmark_backbone_.landmarks(landmark_backbone_.features(reduced(x)));
+std::vector<std::string> Poster::layers() const {
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i <= config_.image.units.size(); ++i) names.push_back(fer::concat("stage", i));
+  return names;
 }
 
-void Poster::train(bool mode) {
-  Module::train(mode);
-  landmark_backbone_.train(false);
-  if (mode) inference_.reset();
+std::size_t Poster::stage_number(const std::string& layer) const {
+  const std::vector<std::string> names = layers();
+  const auto found = std::find(names.begin(), names.end(), layer);
+  require<ConfigError>(found != names.end(), unknown_name("layer", layer, names));
+  return static_cast<std::size_t>(found - names.begin()) + 1;
 }
 
-void Poster::freeze_landmarks() {
-  landmark_backbone_.requires_grad(false);
+Variable Poster::map_of(const std::string& layer, const Variable& x) {
+  return image_backbone_.first_stages(reduced(x), stage_number(layer));
 }
 
-bool Poster::landmarks_frozen() const {
-  return !landmark_backbone_.requires_grad();
+Variable Poster::scores_from(const std::string& layer, const Variable& map, const Variable& x) {
+  return classify(image_backbone_.later_stages(map, stage_number(layer)), landmark_features(x)).scores;
 }
 
 void Poster::set_checkpointing(bool on) {

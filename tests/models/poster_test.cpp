@@ -2,10 +2,8 @@
 #include "fer/models/poster.h"
 
 #include "fer/autograd/ops.h"
-#include "fer/graph/multiply_adds.h"
-#include "fer/graph/onnx.h"
-#include "fer/graph/passes.h"
-#include "fer/graph/trace.h"
+#include "fer/models/info.h"
+#include "fer/models/onnx_export.h"
 #include "tests/models/reference_fill.h"
 #include "tests/ops/op_test.h"
 
@@ -36,31 +34,28 @@ double norm(const Tensor& x) {
   return std::sqrt(total);
 }
 
-/// One image's multiply-adds.
-std::int64_t multiply_adds_of(Poster& model) {
-  model.eval();
-  const std::int64_t side = model.config().image_size;
-  Graph graph = trace([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; },
-                      {Tensor::empty({1, side, side, 3}, DType::float32, Device::cpu)});
-  return multiply_adds(graph).total();
-}
-
 TEST_CASE("poster: parameters and multiply-adds of Table 7") {
-  Poster model = uninitialised<Poster>(PosterConfig{});
+  Poster model = uninitialised<Poster>(PosterConfig());
   // Every parameter of the authors' network, which Table 7 gives as 71.8 M.
   CHECK(model.parameter_count() == 71'850'399);
   CHECK(std::abs(model.parameter_count() / 71.8e6 - 1) < 0.01);
   // Two operations a multiply-add make Table 7's 15.7 G. The authors' network spends 94,720 multiply-adds
   // more on the points of the landmark head, which nothing reads.
-  const std::int64_t macs = multiply_adds_of(model);
+  const std::int64_t macs = describe_model(model)[0].macs;
   CHECK(macs == 7'856'965'632 - 94'720);
   CHECK(std::abs(2.0 * static_cast<double>(macs) / 15.7e9 - 1) < 0.01);
 
-  Poster slim = uninitialised<Poster>(PosterConfig{.unused = false});
+  PosterConfig config;
+  config.unused = false;
+  Poster slim = uninitialised<Poster>(config);
   CHECK(slim.parameter_count() == 71'850'399 - 12'847'616 - 512);
-  CHECK(multiply_adds_of(slim) == macs);
-  CHECK(uninitialised<Poster>(PosterConfig{.depth = 4}).parameter_count() == 52'229'135);
-  CHECK(uninitialised<Poster>(PosterConfig{.depth = 6}).parameter_count() == 62'039'767);
+  CHECK(describe_model(slim)[0].macs == macs);
+  // Their "small" and "base".
+  for (const auto& [depth, parameters] : {std::pair{4, 52'229'135}, std::pair{6, 62'039'767}}) {
+    PosterConfig shallow;
+    shallow.depth = depth;
+    CHECK(uninitialised<Poster>(shallow).parameter_count() == parameters);
+  }
 }
 
 // tests/golden/poster_reference.py: TINY with 5 classes, filled with the salt "poster/", in float64.
@@ -68,7 +63,7 @@ OP_TEST("poster: scores and gradients are the reference's") {
   Poster model(tiny_poster(5));
   prepare_reference(model, device);
   CHECK(model.parameter_count() == 73'281);
-  const PosterOutput out = model(pictures(2, 64, device));
+  const NetworkOutput out = model(pictures(2, 64, device));
   check_values(
       out.scores.value(), {2, 5},
       {-0.610186546355522, 0.469127329546466, -0.479750504715754, -0.069744680675504, 0.254019872202738,
@@ -165,7 +160,7 @@ OP_TEST("poster: a compiled graph has the scores of the layers, for any number o
     NoGrad no_grad;
     for (const std::int64_t n : {2, 1, 3}) {
       const Tensor x = pictures(n, 64).value().to(dtype).to(device);
-      CHECK(difference(model.infer(x), model(Variable(x)).scores.value()) <
+      CHECK(difference(model.infer(x).scores, model(Variable(x)).scores.value()) <
             (dtype == DType::float64 ? 1e-12 : 1e-5));
     }
   }
@@ -173,19 +168,45 @@ OP_TEST("poster: a compiled graph has the scores of the layers, for any number o
 
 TEST_CASE("poster: each of its operations has a form in ONNX") {
   Poster model(tiny_poster());
-  prepare_reference(model, Device::cpu);
-  model.to(DType::float32);
-  Graph graph = trace([&](const std::vector<Variable>& in) { return std::vector{model(in[0]).scores}; },
-                      {pictures(1, 64).value().to(DType::float32)});
-  optimise(graph);
-  OnnxModel onnx;
-  onnx.graph_name = "poster";
-  onnx.inputs = {{"image", {"N", 64, 64, 3}}};
-  onnx.outputs = {{"scores", {"N", 7}}};
-  append_onnx(graph, {"image"}, {"scores"}, onnx);
+  fill_as_reference(model, "poster/");
+  InputSpec input;
+  input.size = 64;
+  const OnnxModel onnx = onnx_model(model, input);
+  CHECK(onnx.graph_name == "poster");
   CHECK(!encode_onnx(onnx).empty());
+  // Two streams at three widths in two blocks, and the probabilities.
   CHECK(std::count_if(onnx.nodes.begin(), onnx.nodes.end(),
-                      [](const OnnxNode& node) { return node.op_type == "Softmax"; }) == 2 * 3 * 2);
+                      [](const OnnxNode& node) { return node.op_type == "Softmax"; }) == 2 * 3 * 2 + 1);
+}
+
+TEST_CASE("poster: the scores of each layer's map are the network's") {
+  Poster model(tiny_poster());
+  fill_as_reference(model, "poster/");
+  model.eval();
+  NoGrad no_grad;
+  const Variable x(pictures(2, 64).value().to(DType::float32));
+  CHECK(model.layers() == std::vector<std::string>{"stage1", "stage2", "stage3"});
+  for (const std::string& layer : model.layers())
+    CHECK(numbers(model.scores_from(layer, model.map_of(layer, x), x).value()) ==
+          numbers(model(x).scores.value()));
+  CHECK_THROWS_WITH_AS(model.map_of("stage4", x),
+                       "unknown layer 'stage4'; known are stage1, stage2, stage3; did you mean 'stage1'?",
+                       ConfigError);
+}
+
+TEST_CASE("poster: points come from the map of the landmark head") {
+  PosterConfig config = tiny_poster();
+  config.image_size = config.backbone_size = 112;
+  Poster model(config);
+  fill_as_reference(model, "poster/");
+  model.eval();
+  const Tensor x = pictures(1, 112).value().to(DType::float32);
+  const Inference found = model.infer(x, /*with_points=*/true);
+  NoGrad no_grad;
+  CHECK(difference(found.points, (*model.landmark_net())(Variable(x)).value()) < 1e-5);
+  Poster small(tiny_poster());
+  CHECK_THROWS_WITH_AS(small.infer(pictures(1, 64).value(), true), "[poster] this network finds no landmarks",
+                       ConfigError);
 }
 
 TEST_CASE("poster: the frozen landmark net has the same features, and is asked anew when it changes") {

@@ -63,7 +63,7 @@ void run(int count, char** arguments) {
     const std::string mode = training ? "train." : "eval.";
     model.train(training);
     model.zero_grad();
-    const PosterOutput out = model(image);
+    const NetworkOutput out = model(image);
     out.scores.backward(input.at("cotangent").to(DType::float64));
     output.insert(mode + "scores", out.scores.value());
     output.insert(mode + "token", out.token.value());

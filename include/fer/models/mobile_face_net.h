@@ -102,6 +102,8 @@ class MobileFaceNet : public Module {
   /// f_lm -> the head's map, N x H/16 x W/16 x 8 width, from which the points are read. ConfigError without a
   /// head.
   Variable head_features(const Variable& f_lm);
+  /// That map -> N x 136. ConfigError without a head.
+  Variable points_of(const Variable& head_map);
   /// f_lm -> N x 136, (x, y) of 68 points in [0, 1] of the image, in the order x0 y0 x1 y1 ... ConfigError
   /// without a head; needs images of 112 x 112.
   Variable landmarks(const Variable& f_lm);

@@ -12,31 +12,34 @@
 // face_landback, ir_back, ir_layer, pyramid_fuse, se_block, head.linear. Convolutions over tokens keep
 // PyTorch's weights of rank 3, which no layout rule applies to.
 //
-//   fer::Poster model(fer::PosterConfig{.classes = 8});
+//   fer::PosterConfig config;
+//   config.classes = 8;
+//   fer::Poster model(config);
 //   model.freeze_landmarks();
-//   fer::PosterOutput out = model(fer::Variable(images));
+//   fer::NetworkOutput out = model(fer::Variable(images));
 #pragma once
 
-#include <concepts>
+#include <string>
 #include <type_traits>
+#include <vector>
 
-#include "fer/graph/compiled.h"
 #include "fer/models/ir50.h"
 #include "fer/models/mobile_face_net.h"
+#include "fer/models/network.h"
 
 namespace fer {
 
 /// The defaults are the authors' "large"; their "base" has a depth of 6, "small" of 4.
-struct PosterConfig {
-  std::int64_t classes = 7;
-  std::int64_t image_size = 224;     ///< S, a multiple of backbone_size
-  std::int64_t backbone_size = 112;  ///< side of what the backbones see, a multiple of 16
-  IRBackboneConfig image{};          ///< strides multiply to 8
-  MobileFaceNetConfig landmarks{.head = true};
-  std::int64_t heads = 8;      ///< divides dim() / 4
-  std::int64_t depth = 8;      ///< blocks
-  std::int64_t mlp_ratio = 2;  ///< hidden width of an MLP over its tokens' width
-  double drop_path = 0.1;      ///< rate of the last block's dropped branches; the first block's is 0
+struct PosterConfig : NetworkConfig {
+  static constexpr bool for_faces = true;
+  PosterConfig() { image_size = 224; }          // a multiple of backbone_size
+  std::int64_t backbone_size = 112;             ///< side of what the backbones see, a multiple of 16
+  IRBackboneConfig image{};                     ///< strides multiply to 8
+  MobileFaceNetConfig landmarks{.head = true};  ///< always with its head
+  std::int64_t heads = 8;                       ///< divides dim() / 4
+  std::int64_t depth = 8;                       ///< blocks
+  std::int64_t mlp_ratio = 2;                   ///< hidden width of an MLP over its tokens' width
+  double drop_path = 0.1;  ///< rate of the last block's dropped branches; the first block's is 0
   /// Keep what the authors' checkpoints hold and no result depends on: IR50's embedding layer, 12.8 of
   /// their 71.8 million parameters, and a class token.
   bool unused = true;
@@ -56,7 +59,7 @@ PosterConfig tiny_poster(std::int64_t classes = 7);
 
 /// Calls visitor(name, field, help) for every field, as that of FERNetConfig does.
 template <typename Config, typename Visitor>
-requires std::same_as<std::remove_const_t<Config>, PosterConfig>
+requires std::is_same_v<std::remove_const_t<Config>, PosterConfig>
 void visit_fields(Config& config, Visitor&& visitor) {
   visitor("classes", config.classes, "number of expressions");
   visitor("image_size", config.image_size, "side of the square input image in pixels");
@@ -76,53 +79,53 @@ void visit_fields(Config& config, Visitor&& visitor) {
   visitor("unused", config.unused, "keep the parameters of public checkpoints that no result depends on");
 }
 
-struct PosterOutput {
-  Variable scores;  ///< N x K
-  Variable token;   ///< N x D, the gated feature that the scores are made from
-};
-
 class PyramidFusion;
 class FeatureGate;
 
-class Poster : public Module {
+class Poster : public Network {
  public:
   /// ConfigError if the configuration contradicts itself.
   explicit Poster(const PosterConfig& config = {});
   std::string describe() const override;
 
-  /// x: N x S x S x 3, normalised. ShapeError for another size.
-  PosterOutput operator()(const Variable& x);
-  /// The scores, N x K, in evaluation mode and without gradients, by a compiled graph. It is traced again if
-  /// a weight changes, and dropped by train().
-  Tensor infer(const Tensor& x);
+  /// The token is the gated feature of D values. ShapeError for images of another size.
+  NetworkOutput forward(const Variable& x) override;
 
-  // The same step by step, for Grad-CAM and figures.
+  /// "stage1", "stage2", ... of the image backbone.
+  std::vector<std::string> layers() const override;
+  Variable map_of(const std::string& layer, const Variable& x) override;
+  Variable scores_from(const std::string& layer, const Variable& map, const Variable& x) override;
+
+  // The forward pass step by step.
   /// N x h x w x D. Once the backbone is frozen, a compiled graph computes it; it is traced again if the
   /// backbone's values change.
   Variable landmark_features(const Variable& x);
   /// N x 2h x 2w x C.
   Variable image_features(const Variable& x);
-  PosterOutput classify(const Variable& f_img, const Variable& f_lm);
-  /// 68 (x, y) in [0, 1] of the image, N x 136; needs a backbone_size of 112.
-  Variable landmarks(const Variable& x);
+  NetworkOutput classify(const Variable& f_img, const Variable& f_lm);
 
-  /// The landmark backbone always stays in evaluation mode, so that its running statistics do not drift. (The
-  /// authors' drift.)
-  void train(bool mode = true) override;
-  /// The landmark backbone's parameters no longer require gradients.
-  void freeze_landmarks();
-  bool landmarks_frozen() const;
-  /// Recomputes the image backbone's stages and the blocks in backward instead of keeping their activations.
-  void set_checkpointing(bool on);
+  /// Recomputes the image backbone's stages and the blocks.
+  void set_checkpointing(bool on) override;
 
-  const PosterConfig& config() const { return config_; }
-  IRBackbone& image_backbone() { return image_backbone_; }
-  MobileFaceNet& landmark_backbone() { return landmark_backbone_; }
-  Linear& head() { return *head_; }
+  const PosterConfig& config() const override { return config_; }
+  const char* kind() const override { return "poster"; }
+  NameMap public_names() const override { return poster_names(); }
+  /// The landmark head reads maps of 7 x 7.
+  bool has_points() const override { return config_.backbone_size == 112; }
+  Linear& head() override { return *head_; }
+  /// It stays in evaluation mode while the network trains; the authors' statistics drift.
+  MobileFaceNet* landmark_net() override { return &landmark_backbone_; }
+  IRBackbone* pretrainable() override { return &image_backbone_; }
+
+ protected:
+  std::vector<Variable> inference(const Variable& x) override;
+  Variable points_of(const std::vector<Tensor>& results) override;
 
  private:
   /// What the backbones see of x.
   Variable reduced(const Variable& x) const;
+  /// The number of a layer "stage2"; ConfigError if there is no such stage.
+  std::size_t stage_number(const std::string& layer) const;
 
   PosterConfig config_;
   MobileFaceNet& landmark_backbone_;
@@ -131,7 +134,7 @@ class Poster : public Module {
   PyramidFusion& pyramid_;
   FeatureGate& gate_;
   Linear* head_;
-  Compiled inference_, frozen_landmarks_;
+  Compiled frozen_landmarks_;
 };
 
 }  // namespace fer
