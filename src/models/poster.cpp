@@ -9,9 +9,11 @@
 namespace fer {
 namespace {
 
-/// drop(layer(x)) + residual.
+/// residual + layer(x), which `drop` leaves out of some samples ("drop path").
 Variable plus_branch(Linear& layer, Dropout& drop, const Variable& x, const Variable& residual) {
-  return drop.is_active() ? fer::add(drop(layer(x)), residual) : layer.plus(x, residual);
+  if (!drop.is_active()) return layer.plus(x, residual);
+  const Variable ones(Tensor::full({x.dim(0), 1, 1}, 1, x.dtype(), x.device()));
+  return fer::add(mul(layer(x), drop(ones)), residual);
 }
 
 /// PyTorch's Conv1d with the stride of its kernel, over tokens: they are its channels, and their values its

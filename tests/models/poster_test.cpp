@@ -151,6 +151,42 @@ TEST_CASE("poster: checkpointed blocks give the same gradients, with branches dr
   for (std::size_t i = 0; i < results[0].size(); ++i) CHECK(difference(results[1][i], results[0][i]) < 1e-12);
 }
 
+TEST_CASE("poster: a dropped branch is dropped for all tokens of an image") {
+  PosterConfig config = tiny_poster();
+  config.depth = 1;  // its rate is 0
+  config.drop_path = 0.9;
+  Poster one(config);
+  prepare_reference(one, Device::cpu);
+  const Variable x = pictures(3, 64);
+  const Tensor f_lm = one.landmark_features(x).value(), f_img = one.image_features(x).value();
+  const auto scores = [&](Poster& model, std::uint64_t step) {
+    const RandomScope scope(1, step);
+    return numbers(model.classify(Variable(f_img), Variable(f_lm)).scores.value());
+  };
+  const std::vector<double> evaluated = scores(one, 0);
+  one.train();
+  CHECK(scores(one, 0) == evaluated);
+  // Of 12 branches in the second block few are kept. An image whose branches are all dropped has scores that do
+  // not depend on the weights behind them.
+  config.depth = 2;
+  config.drop_path = 0.999;
+  Poster two(config);
+  prepare_reference(two, Device::cpu);
+  const std::vector<double> kept = scores(two, 0);
+  two.train();
+  const std::vector<double> dropped = scores(two, 0);
+  CHECK(dropped != kept);
+  for (NamedVariable& p : two.named_parameters()) {
+    if (p.name.starts_with("pyramid_fuse.blocks.1.") && p.name.find(".proj.") != std::string::npos)
+      p.variable.mutable_value().fill(0.5);
+    if (p.name.starts_with("pyramid_fuse.blocks.1.") && p.name.find(".fc2.") != std::string::npos)
+      p.variable.mutable_value().fill(-0.5);
+  }
+  CHECK(scores(two, 0) == dropped);
+  two.eval();
+  CHECK(scores(two, 0) != kept);
+}
+
 OP_TEST("poster: a compiled graph has the scores of the layers, for any number of images") {
   for (const DType dtype : {DType::float64, DType::float32}) {
     Poster model(tiny_poster());
