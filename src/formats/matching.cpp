@@ -238,6 +238,16 @@ NameMap mobilefacenet_names() {
   return names;
 }
 
+NameMap poster_names() {
+  NameMap names;
+  names.title = "POSTER";
+  names.asides.push_back(leave_aside("ir_back\\.output_layer\\..*\\.(weight|bias|running_mean|running_var)",
+                                     "the embedding layer of IR50"));
+  names.asides.push_back(leave_aside("pyramid_fuse\\.cls_token", "a class token that no result depends on"));
+  names.asides.push_back(leave_aside("optimizer/.*", "the optimizer's state"));
+  return names;
+}
+
 NameMap fernet_names() {
   NameMap names;
   names.title = "FERNet";

@@ -4,10 +4,11 @@
 
 namespace fer {
 
-Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) : in_(in), out_(out) {
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Init init) : in_(in), out_(out) {
   require<ConfigError>(in >= 1 && out >= 1, "Linear(", in, ", ", out, "): both widths start at 1");
-  weight = register_parameter("weight", {out, in}, Init::xavier);
-  if (with_bias) bias = register_parameter("bias", {out}, Init::zeros);
+  weight = register_parameter("weight", {out, in}, init);
+  const Init bias_init = init == Init::uniform ? init : Init::zeros;
+  if (with_bias) bias = register_parameter("bias", {out}, bias_init, /*fan_in=*/in);
 }
 
 std::string Linear::describe() const {

@@ -46,10 +46,8 @@ void fill_uniform(std::span<double> values, const RandomKey& key, double limit) 
 }
 
 /// The number of inputs that one output sums over.
-double fan_in(const Shape& shape) {
-  return shape.rank() == 0
-             ? 1.0
-             : static_cast<double>(shape.numel()) / static_cast<double>(std::max<std::int64_t>(1, shape[0]));
+std::int64_t fan_in_of(const Shape& shape) {
+  return shape.rank() == 0 ? 1 : shape.numel() / std::max<std::int64_t>(1, shape[0]);
 }
 
 /// The number of outputs that one input feeds: O x kh x kw for a convolution, O for a linear layer.
@@ -57,9 +55,10 @@ double fan_out(const Shape& shape) {
   return static_cast<double>(shape.numel()) / static_cast<double>(std::max<std::int64_t>(1, shape[-1]));
 }
 
-Tensor initial_value(const Shape& shape, Init init, const RandomKey& key) {
+Tensor initial_value(const Shape& shape, Init init, std::int64_t fan_in, const RandomKey& key) {
   Tensor tensor = Tensor::empty(shape, DType::float64, Device::cpu);
   const std::span<double> values(tensor.mutable_data<double>(), static_cast<std::size_t>(shape.numel()));
+  const auto inputs = static_cast<double>(fan_in);
   switch (init) {
     case Init::zeros:
       std::fill(values.begin(), values.end(), 0.0);
@@ -71,10 +70,13 @@ Tensor initial_value(const Shape& shape, Init init, const RandomKey& key) {
       std::fill(values.begin(), values.end(), 0.25);
       break;
     case Init::kaiming:
-      fill_normal(values, key, std::sqrt(2.0 / fan_in(shape)));
+      fill_normal(values, key, std::sqrt(2.0 / inputs));
       break;
     case Init::xavier:
-      fill_uniform(values, key, std::sqrt(6.0 / (fan_in(shape) + fan_out(shape))));
+      fill_uniform(values, key, std::sqrt(6.0 / (inputs + fan_out(shape))));
+      break;
+    case Init::uniform:
+      fill_uniform(values, key, 1.0 / std::sqrt(inputs));
       break;
     case Init::class_token:
       fill_normal(values, key, 0.02);
@@ -224,7 +226,8 @@ void Module::initialise(std::uint64_t seed) {
     for (const Parameter& parameter : module.parameters_) {
       Variable variable = parameter.variable;
       const RandomKey key{seed, fnv1a64(join(prefix, parameter.name)), 0};
-      variable.mutable_value().copy_from(initial_value(variable.shape(), parameter.init, key));
+      variable.mutable_value().copy_from(
+          initial_value(variable.shape(), parameter.init, parameter.fan_in, key));
       variable.zero_grad();
     }
     for (const Buffer& buffer : module.buffers_) buffer.tensor->fill(buffer.initial);
@@ -254,13 +257,14 @@ void ParameterLimit::take(const std::string& name, const Shape& shape) {
   left_ -= shape.numel();
 }
 
-Variable Module::register_parameter(std::string name, const Shape& shape, Init init) {
+Variable Module::register_parameter(std::string name, const Shape& shape, Init init, std::int64_t fan_in) {
   if (parameter_limit) parameter_limit->take(name, shape);
-  const Tensor value = skip_init
-                           ? Tensor::zeros(shape)
-                           : initial_value(shape, init, initial_value_key(fnv1a64(name))).to(DType::float32);
+  if (fan_in == 0) fan_in = fan_in_of(shape);
+  const Tensor value =
+      skip_init ? Tensor::zeros(shape)
+                : initial_value(shape, init, fan_in, initial_value_key(fnv1a64(name))).to(DType::float32);
   Variable variable(value, /*requires_grad=*/true, name);
-  parameters_.push_back({std::move(name), variable, init});
+  parameters_.push_back({std::move(name), variable, init, fan_in});
   return variable;
 }
 

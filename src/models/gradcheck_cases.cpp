@@ -6,6 +6,7 @@
 #include "fer/losses/losses.h"
 #include "fer/models/fernet.h"
 #include "fer/models/points_net.h"
+#include "fer/models/poster.h"
 #include "fer/models/resnet.h"
 
 namespace fer {
@@ -207,6 +208,34 @@ ModuleGradcheckCase landmark_case() {
           }};
 }
 
+/// POSTER, landmark backbone included, with branches dropped.
+ModuleGradcheckCase poster_case(bool checkpointing) {
+  const std::string name = concat("model/poster", checkpointing ? " checkpointed" : "");
+  return {name, [=](Device device, const GradcheckOptions& options) {
+            PosterConfig config = tiny_poster(3);
+            config.drop_path = 0.3;
+            Poster model(config);
+            prepare(model, device);
+            for (NamedVariable& parameter : model.named_parameters()) {
+              // What reads the points from the landmark head is no part of the scores.
+              if (parameter.name.starts_with("face_landback.output_layer."))
+                parameter.variable.set_requires_grad(false);
+            }
+            model.train();
+            model.set_checkpointing(checkpointing);
+            const FERLoss loss({.weight = 0.1, .neutral = neutral});
+            const Tensor labels = loss_labels(device);
+            const std::int64_t side = config.image_size;
+            return check(
+                name, model, {random_leaf("image", {batch, side, side, 3}, device)},
+                [&](const std::vector<Variable>& in) {
+                  const NetworkOutput out = model(in[0]);
+                  return loss(out.scores, out.token, labels).total;
+                },
+                for_deep(options));
+          }};
+}
+
 ModuleGradcheckCase points_case() {
   const std::string name = "model/points net";
   return {name, [=](Device device, const GradcheckOptions& options) {
@@ -235,6 +264,8 @@ std::vector<ModuleGradcheckCase> module_gradcheck_cases() {
   cases.push_back(resnet_case());
   cases.push_back(landmark_case());
   cases.push_back(points_case());
+  cases.push_back(poster_case(false));
+  cases.push_back(poster_case(true));
   return cases;
 }
 

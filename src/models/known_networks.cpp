@@ -6,6 +6,7 @@
 
 #include "fer/formats/matching.h"
 #include "fer/models/fernet.h"
+#include "fer/models/poster.h"
 #include "fer/models/resnet.h"
 
 namespace fer {
@@ -68,6 +69,9 @@ std::vector<KnownNetwork> make_networks() {
     image.add(net.image_backbone());
     landmarks.add(net.landmark_backbone());
   }
+  KnownNetwork poster{poster_names(), {}};
+  Poster poster_net = uninitialised<Poster>(tiny_poster());
+  poster.add(poster_net);
   KnownNetwork transformer;
   transformer.map.title = "vision transformer (timm)";
   transformer.map.asides.push_back(leave_aside(
@@ -76,7 +80,7 @@ std::vector<KnownNetwork> make_networks() {
       "blocks\\.[0-9]{1,4}\\.(norm1|norm2|attn\\.qkv|attn\\.proj|mlp\\.fc1|mlp\\.fc2)\\.(weight|bias)",
       "of timm"));
   std::vector<KnownNetwork> networks;
-  for (KnownNetwork* network : {&whole, &image, &landmarks, &resnet, &transformer}) {
+  for (KnownNetwork* network : {&whole, &image, &landmarks, &resnet, &poster, &transformer}) {
     networks.push_back(std::move(*network));
   }
   return networks;

@@ -109,12 +109,22 @@ Variable MobileFaceNet::features(const Variable& images) {
   return (*conv_4_)((*conv_34_)((*conv_3_)((*conv_23_)((*conv2_dw_)((*conv1_)(x))))));
 }
 
-Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+Variable MobileFaceNet::head_features(const Variable& f_lm) {
   ModuleScope scope(name());
   require<ConfigError>(config_.head,
                        "[landmarks] this landmark backbone was made without its head (lm_head)");
-  const Variable last = (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
-  return (*output_layer_)(cast(last, widened(last.dtype())));
+  return (*conv_6_sep_)((*conv_5_)((*conv_45_)(f_lm)));
+}
+
+Variable MobileFaceNet::points_of(const Variable& head_map) {
+  ModuleScope scope(name());
+  require<ConfigError>(config_.head,
+                       "[landmarks] this landmark backbone was made without its head (lm_head)");
+  return (*output_layer_)(cast(head_map, widened(head_map.dtype())));
+}
+
+Variable MobileFaceNet::landmarks(const Variable& f_lm) {
+  return points_of(head_features(f_lm));
 }
 
 }  // namespace fer

@@ -16,10 +16,16 @@ std::unique_ptr<Network> make(const ResNetConfig& config) {
   return std::make_unique<ResNet>(config);
 }
 
+std::unique_ptr<Network> make(const PosterConfig& config) {
+  return std::make_unique<Poster>(config);
+}
+
 std::vector<ModelEntry> make_entries() {
   std::vector<ModelEntry> entries;
   for (const std::string& name : preset_names()) entries.push_back({name, preset(name)});
   entries.push_back({"resnet18", ResNetConfig{}});
+  entries.push_back({"poster", PosterConfig{}});
+  entries.push_back({"poster_tiny", tiny_poster()});
   return entries;
 }
 
@@ -31,6 +37,15 @@ const NetworkConfig& ModelConfig::common() const {
 
 void ModelConfig::set_classes(std::int64_t classes) {
   visit([classes](auto& settings) { settings.classes = classes; });
+}
+
+void ModelConfig::set_image_size(std::int64_t side) {
+  visit([side](auto& settings) { settings.image_size = side; });
+}
+
+std::int64_t ModelConfig::backbone_size() const {
+  const PosterConfig* poster = as<PosterConfig>();
+  return poster ? poster->backbone_size : image_size();
 }
 
 bool ModelConfig::for_faces() const {

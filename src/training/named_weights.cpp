@@ -71,7 +71,7 @@ void require_network_of(const DescribedWeights& weights, const RunConfig& config
   };
   const ModelConfig& learnt = weights.network->config.model;
   if (!learnt.same_kind(config.model)) differs("preset", config.preset, weights.network->config.preset);
-  std::vector<std::string> free{"classes", "drop_attention", "drop_hidden", "drop_mlp"};
+  std::vector<std::string> free{"classes", "drop_attention", "drop_hidden", "drop_mlp", "drop_path"};
   const FERNetConfig* fernet = config.model.as<FERNetConfig>();
   if (!fernet || !fernet->attention.pos_embed) free.emplace_back("image_size");
   const std::vector<SettingInfo> here = settings_of(config), there = settings_of(weights.network->config);
@@ -82,12 +82,12 @@ void require_network_of(const DescribedWeights& weights, const RunConfig& config
   }
 }
 
-/// Fills a backbone's parameters and statistics from a file; returns the report of what matched.
-std::string load_backbone(const std::string& name, const StateFile& file, Module& net, const NameMap& names) {
+/// Fills the parameters and statistics `wanted` of a backbone from a file; returns the report of what matched.
+std::string load_backbone(const std::string& name, const StateFile& file, Module& net,
+                          const std::vector<NamedShape>& wanted, const NameMap& names) {
   const StateDict& tensors = file.tensors;
-  const std::vector<NamedShape> wanted = shapes_of(net.state_dict()), held = shapes_of(tensors);
-  const MatchReport report = match(wanted, held, names, name);
-  net.load_state_dict(matched_tensors(report, tensors, name));
+  const MatchReport report = match(wanted, shapes_of(tensors), names, name);
+  net.load_state_dict(matched_tensors(report, tensors, name), /*strict=*/false);
   std::string text = report.text();
   for (const std::string& note : notes(file)) text += "  " + note + "\n";
   return text;
@@ -128,8 +128,10 @@ std::string load_image_backbone(const std::string& name, const StateFile& file, 
   require<ConfigError>(units.size() == 3,
                        "'image_backbone' needs a network of three stages, as IR50 is cut, got ",
                        units.size());
+  // Without what a network's backbone may hold beside, and never runs.
+  const auto run = uninitialised<IRBackbone>(net.config());
   return load_backbone(
-      name, file, net,
+      name, file, net, shapes_of(run.state_dict()),
       ir50_names({static_cast<int>(units[0]), static_cast<int>(units[1]), static_cast<int>(units[2])}));
 }
 
@@ -172,6 +174,9 @@ NamedWeights::NamedWeights(const RunConfig& config, bool with_init)
 void NamedWeights::adopt_sizes(RunConfig& config) const {
   if (init_) require_network_of(*init_, config);
   FERNetConfig* fernet = config.model.as<FERNetConfig>();
+  PosterConfig* poster = config.model.as<PosterConfig>();
+  if (poster && landmarks_)
+    adopt_landmark_sizes(landmarks_->name, landmarks_->file.tensors, poster->landmarks);
   require<ConfigError>(fernet || !vit_, "'vit': the model '", config.preset,
                        "' has no attention blocks that could start from it");
   if (!fernet) return;
@@ -190,7 +195,8 @@ std::vector<std::string> NamedWeights::load(const DatasetInfo& data, Network& ne
     MobileFaceNet* net = network.landmark_net();
     require<ConfigError>(net != nullptr, "'landmarks': ", network.describe(), " has no landmark backbone");
     notes.push_back("landmark backbone: " + landmarks_->name + "\n" +
-                    load_backbone(landmarks_->name, landmarks_->file, *net, mobilefacenet_names()));
+                    load_backbone(landmarks_->name, landmarks_->file, *net, shapes_of(net->state_dict()),
+                                  mobilefacenet_names()));
   }
   if (image_backbone_) {
     IRBackbone* net = network.pretrainable();

@@ -135,13 +135,14 @@ LoopResult train_landmarks(Run& run) {
 LoopResult train_image_backbone(Run& run) {
   const RunConfig stage = landmark_settings(run.config, image_epochs(run.config));
   IRBackbone& backbone = *run.network.pretrainable();
-  PointsNet net = uninitialised<PointsNet>(backbone.config(), run.config.model.image_size());
+  PointsNet net = uninitialised<PointsNet>(backbone.config(), stage.model.image_size());
   net.initialise(run.config.training.seed);
   net.to(run.device);
   DrawnFaces& faces = run.drawn_faces();
   PointsTask task(image_stage, net, faces.test, input_spec(stage), run.device);
   LoopResult result = run_training(task, faces.train, stage.training, run.folder, run.observer);
-  backbone.load_state_dict(net.image_backbone().state_dict());
+  // The network's backbone may hold layers that never run.
+  backbone.load_state_dict(net.image_backbone().state_dict(), /*strict=*/false);
   return result;
 }
 
@@ -150,6 +151,7 @@ LoopResult train_image_backbone(Run& run) {
 RunConfig landmark_settings(const RunConfig& config, std::int64_t epochs) {
   RunConfig stage = config;
   stage.data.name = "faces";
+  stage.model.set_image_size(config.model.backbone_size());
   stage.data.validation_fraction = 0;
   if (config.data.name != "faces") stage.data.train_identities = config.landmarks.identities;
   stage.training.epochs = epochs;

@@ -128,7 +128,10 @@ NameMap ir50_names(std::array<int, 3> units = {3, 4, 14});
 /// `face_landback.` (POSTER) or `landmark_backbone.` (FERNet). Layers behind the 14 x 14 map are left aside,
 /// with a reason, unless the model wants them.
 NameMap mobilefacenet_names();
-/// FERNet's own names. The landmark head and the optimizer's state are left aside, with a reason.
+/// The names of POSTER's public checkpoints. Parameters that no result depends on are left aside, with a reason,
+/// unless the model wants them.
+NameMap poster_names();
+/// FERNet's own names. The landmark head is left aside, with a reason.
 NameMap fernet_names();
 
 }  // namespace fer

@@ -11,7 +11,8 @@ namespace fer {
 
 class Linear : public Layer {
  public:
-  Linear(std::int64_t in, std::int64_t out, bool bias = true);
+  /// `init` of the weight; a bias starts at zero, or with Init::uniform as the weight does.
+  Linear(std::int64_t in, std::int64_t out, bool bias = true, Init init = Init::xavier);
 
   std::string describe() const override;
   /// x: any shape with last extent `in`; the result has last extent `out`.

@@ -29,6 +29,7 @@ enum class Init {
   ones,
   kaiming,      ///< normal, variance 2 / fan_in: weights before a rectifier
   xavier,       ///< uniform, variance 2 / (fan_in + fan_out): weights of attention and of the head
+  uniform,      ///< in +-1 / sqrt(fan_in), PyTorch's default: weights and biases
   prelu,        ///< 0.25
   class_token,  ///< normal, deviation 0.02
 };
@@ -147,8 +148,9 @@ class Module {
     return reference;
   }
   /// Registers a float32 CPU parameter of `shape`, initialised by `init` (see initial_value_key(), SkipInit).
-  /// Convolution weights are O x kh x kw x I/groups.
-  Variable register_parameter(std::string name, const Shape& shape, Init init);
+  /// Convolution weights are O x kh x kw x I/groups. `fan_in` is the number of values that an output sums
+  /// over; 0: what the shape says, numel / O. A bias has no other way to know it.
+  Variable register_parameter(std::string name, const Shape& shape, Init init, std::int64_t fan_in = 0);
   /// Registers a buffer filled with `value`.
   Tensor& register_buffer(std::string name, const Shape& shape, double value);
 
@@ -157,6 +159,7 @@ class Module {
     std::string name;
     Variable variable;  // shares its state with the copy that register_parameter() returned
     Init init;
+    std::int64_t fan_in;
   };
   struct Buffer {
     std::string name;

@@ -1,5 +1,5 @@
 // Recognises which network's weights a file holds by the names of its tensors, whatever the network's sizes:
-// fer's own network, the backbones that it takes from others, and timm's vision transformer.
+// fer's own network, the backbones that it takes from others, POSTER, and timm's vision transformer.
 //
 //   fer::KnownNetworks found;
 //   // model.conv1.weight -> conv1.weight

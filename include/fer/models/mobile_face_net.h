@@ -99,6 +99,11 @@ class MobileFaceNet : public Module {
   std::string describe() const override;
   /// x: N x H x W x 3 -> the landmark feature f_lm, N x H/8 x W/8 x 2 width.
   Variable features(const Variable& x);
+  /// f_lm -> the head's map, N x H/16 x W/16 x 8 width, from which the points are read. ConfigError without a
+  /// head.
+  Variable head_features(const Variable& f_lm);
+  /// That map -> N x 136. ConfigError without a head.
+  Variable points_of(const Variable& head_map);
   /// f_lm -> N x 136, (x, y) of 68 points in [0, 1] of the image, in the order x0 y0 x1 y1 ... ConfigError
   /// without a head; needs images of 112 x 112.
   Variable landmarks(const Variable& f_lm);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "fer/models/network.h"
+#include "fer/models/poster.h"
 #include "fer/models/presets.h"
 #include "fer/models/resnet.h"
 
@@ -23,7 +24,7 @@ namespace fer {
 /// The settings of a network of any kind; FERNet's by default.
 class ModelConfig {
  public:
-  using Settings = std::variant<FERNetConfig, ResNetConfig>;
+  using Settings = std::variant<FERNetConfig, ResNetConfig, PosterConfig>;
 
   ModelConfig() = default;
   template <typename Config>
@@ -34,6 +35,9 @@ class ModelConfig {
   std::int64_t classes() const { return common().classes; }
   std::int64_t image_size() const { return common().image_size; }
   void set_classes(std::int64_t classes);
+  void set_image_size(std::int64_t side);
+  /// Side of the pictures that the network's backbones see; image_size() unless it reduces its images.
+  std::int64_t backbone_size() const;
   /// Whether the network is made for faces; other networks classify whole pictures.
   bool for_faces() const;
 
