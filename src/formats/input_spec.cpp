@@ -124,11 +124,11 @@ InputSpec parse_input_spec(const std::string& text, const std::string& source) {
 }
 
 std::string description_of(const InputSpec& spec) {
-  return concat(
-      spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ", spec.size,
-      spec.face_share == 0
-          ? ""
-          : concat(", in which a detected face box takes ", spec.face_share, " of the side"));
+  return concat(spec.colour == InputColour::grey ? "grey" : "colour", " pictures of ", spec.size, " x ",
+                spec.size,
+                spec.face_share == 0
+                    ? ""
+                    : concat(", in which a detected face box takes ", spec.face_share, " of the side"));
 }
 
 }  // namespace fer
