@@ -9,11 +9,9 @@
 namespace fer {
 namespace {
 
-/// residual + layer(x), which `drop` leaves out of some samples ("drop path").
+/// residual + layer(x). In training, `drop` leaves layer(x) out of some samples.
 Variable plus_branch(Linear& layer, Dropout& drop, const Variable& x, const Variable& residual) {
-  if (!drop.is_active()) return layer.plus(x, residual);
-  const Variable ones(Tensor::full({x.dim(0), 1, 1}, 1, x.dtype(), x.device()));
-  return fer::add(mul(layer(x), drop(ones)), residual);
+  return drop.is_active() ? fer::add(drop(layer(x)), residual) : layer.plus(x, residual);
 }
 
 /// PyTorch's Conv1d with the stride of its kernel, over tokens: they are its channels, and their values its
@@ -66,7 +64,7 @@ class StreamAttention : public Module {
       : heads_(static_cast<int>(heads)),
         kv_(register_module<Linear>("kv", dim, 2 * dim, true, Init::uniform)),
         proj_(register_module<Linear>("proj", dim, dim, true, Init::uniform)),
-        drop_path_(register_module<Dropout>("drop_path", drop_path)) {}
+        drop_path_(register_module<Dropout>("drop_path", drop_path, DropoutMask::sample)) {}
   std::string describe() const override {
     return concat("StreamAttention(", proj_.in(), ", heads ", heads_, ")");
   }
@@ -92,7 +90,7 @@ class TokenMlp : public Module {
   TokenMlp(std::int64_t dim, std::int64_t hidden, double drop_path)
       : fc1_(register_module<Linear>("fc1", dim, hidden, true, Init::uniform)),
         fc2_(register_module<Linear>("fc2", hidden, dim, true, Init::uniform)),
-        drop_path_(register_module<Dropout>("drop_path", drop_path)) {}
+        drop_path_(register_module<Dropout>("drop_path", drop_path, DropoutMask::sample)) {}
   std::string describe() const override { return concat("TokenMlp(", fc1_.in(), ", ", fc1_.out(), ")"); }
   Variable operator()(const Variable& x, const Variable& residual) {
     ModuleScope scope(name());
