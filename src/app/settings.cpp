@@ -175,8 +175,8 @@ SettingFlags::SettingFlags(CLI::App& command, const std::vector<std::string>& se
     if (model && !has_preset) {
       add(group,
           {"", "preset",
-           "small (a CPU), paper (the equations), tiny (tests) or a variant of these; resnet18 for any "
-           "pictures",
+           "small (a CPU), paper (the equations), tiny (tests) or a variant of these; poster (its "
+           "rival); resnet18 for any pictures",
            defaults.preset, "TEXT", model_names()},
           true);
       has_preset = true;
