@@ -7,6 +7,7 @@
 #pragma once
 
 #include "fer/layers/module.h"
+#include "fer/tensor/backend.h"
 
 namespace fer {
 
