@@ -97,6 +97,13 @@ TEST_CASE("a result that cannot be written is no success") {
   }
 }
 
+TEST_CASE("info compares POSTER with the paper's Table 7") {
+  const Result info = run({"info", "--model", "poster", "--levels", "0"});
+  REQUIRE(info.code == 0);
+  CHECK(info.out.find("  71.8 M  15.7 G      71.85 M  7.86 G\n") != std::string::npos);
+  CHECK(info.out.find("two operations per multiply-add") != std::string::npos);
+}
+
 TEST_CASE("info counts the paper's parameters, and explains the paper's own counts") {
   const Result info = run({"info", "--preset", "paper", "--json"});
   REQUIRE(info.code == 0);

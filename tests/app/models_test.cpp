@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fer/data/image.h"
+#include "fer/models/fernet.h"
 #include "tests/app/program.h"
 
 namespace {
@@ -98,6 +99,54 @@ TEST_CASE("train: resnet18 on pictures that are no faces, and what can be done w
   CHECK(tuned.code == 0);
   CHECK(tuned.err.find("head: 3 of 3 classes keep their trained weights: circle, cross, square") !=
         std::string::npos);
+}
+
+TEST_CASE("train: poster on drawn faces, its landmark backbone first; evaluation, prediction, export") {
+  const Folder folder("poster");
+  std::vector<std::string> arguments = short_training(folder / "run");
+  for (const char* argument : {"--model", "poster_tiny", "--image-size", "112", "--backbone-size", "112"})
+    arguments.emplace_back(argument);
+  const Result trained = run(arguments);
+  INFO(trained.err);
+  REQUIRE(trained.code == 0);
+  CHECK(trained.err.find("landmark backbone: no checkpoint given") != std::string::npos);
+  CHECK(fs::exists(folder / "run/landmarks-last.safetensors"));
+  CHECK(run({"eval", "--weights", folder / "run"}).code == 0);
+  REQUIRE(run({"faces", "--out", folder / "faces", "--identities", "1"}).code == 0);
+  const std::string face = fs::directory_iterator(folder / "faces")->path().string();
+  const Result predicted = run({"predict", "--weights", folder / "run", "--json", "--crop", "none", face});
+  INFO(predicted.err);
+  REQUIRE(predicted.code == 0);
+  CHECK(nlohmann::json::parse(predicted.out)[0]["faces"][0]["landmarks"].size() == 68);
+  CHECK(run({"convert", folder / "run/best.safetensors", folder / "poster.onnx"}).code == 0);
+  CHECK(run({"train", "--resume", folder / "run", "--max-steps", "3", "--quiet"}).code == 0);
+}
+
+TEST_CASE("convert: --model and --class-names describe weights of another program") {
+  const Folder folder("described");
+  fer::FERNet net(fer::preset("tiny", 3));
+  fer::save_state_dict(folder / "weights.safetensors", net.state_dict());
+  const std::string weights = folder / "weights.safetensors", out = folder / "out.safetensors";
+  CHECK(run({"info", "--weights", weights}).code == 1);
+  const Result missing = run({"convert", weights, out, "--model", "tiny"});
+  CHECK(missing.code == 2);
+  CHECK(missing.err.find("--model needs --class-names: the classes in the order of the scores") !=
+        std::string::npos);
+  const Result described = run(
+      {"convert", weights, out, "--model", "tiny", "--class-names", "calm,happy,sad", "--colour", "grey"});
+  INFO(described.err);
+  REQUIRE(described.code == 0);
+  const Result info = run({"info", "--weights", out});
+  CHECK(info.out.find("network tiny for 3 classes (calm, happy, sad)") != std::string::npos);
+  CHECK(info.out.find("expects grey pictures of 112 x 112") != std::string::npos);
+  const Result four = run({"convert", weights, out, "--model", "tiny", "--class-names", "a,b,c,d"});
+  CHECK(four.code == 1);
+  CHECK(four.err.find("'head.weight' has shape (3, 48), 'head.weight' needs (4, 48)") != std::string::npos);
+  const Result again = run({"convert", out, folder / "again.safetensors", "--model", "tiny"});
+  CHECK(again.code == 2);
+  CHECK(again.err.find("says itself which network it holds; leave --model out") != std::string::npos);
+  CHECK(run({"convert", weights, folder / "net.onnx", "--model", "tiny", "--class-names", "calm,happy,sad"})
+            .code == 0);
 }
 
 TEST_CASE("train: settings of another kind of network are refused") {

@@ -57,7 +57,7 @@ def check(program, work, name, config, count):
     image = torch.randn(count, 3, side, side, generator=generator)
     cotangent = torch.randn(count, net.config["classes"], generator=generator)
     torch.save({"image": image, "cotangent": cotangent}, work / f"{name}.input.pth")
-    log = run(program, work / f"{name}.pth", work / f"{name}.input.pth", work / f"{name}.output.pth", *settings(config))
+    log = run(program, "poster", work / f"{name}.pth", work / f"{name}.input.pth", work / f"{name}.output.pth", *settings(config))
     fer = torch.load(work / f"{name}.output.pth", weights_only=True)
     net = net.double()
     worst, compared = {}, 0
@@ -79,7 +79,7 @@ def check(program, work, name, config, count):
     parameters = sum(p.numel() for p in net.parameters())
     print(f"{name}: {parameters} parameters; {compared} tensors differ by at most",
           ", ".join(f"{error:.1e} ({kind})" for kind, error in worst.items()))
-    assert "left aside (a counter no result depends on)" in log and "missing" not in log, log
+    assert "left aside (a counter that no result depends on)" in log and "missing" not in log, log
 
 
 def main():

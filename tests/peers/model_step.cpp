@@ -1,6 +1,6 @@
 // One step of a network for the checks against PyTorch: scores and gradients, in evaluation and in training.
 //
-//   model_step WEIGHTS INPUT OUTPUT [KEY=VALUE...]     the settings of a PosterConfig
+//   model_step MODEL WEIGHTS INPUT OUTPUT [KEY=VALUE...]     a name in the registry, and its settings
 //
 // INPUT holds `image`, N x 3 x S x S, and `cotangent`, N x K, the gradient of the scores. OUTPUT receives
 // scores, token and gradients in float64, as eval.scores, train.grad.head.linear.weight, ...
@@ -10,7 +10,7 @@
 #include "fer/autograd/ops.h"
 #include "fer/formats/matching.h"
 #include "fer/models/known_networks.h"
-#include "fer/models/poster.h"
+#include "fer/models/registry.h"
 
 namespace {
 
@@ -25,14 +25,17 @@ void parse(const std::string& text, double& field) {
 void parse(const std::string& text, bool& field) {
   field = text == "true";
 }
+void parse(const std::string& text, Heatmap&) {
+  throw ConfigError("no setting for a heat map: " + text);
+}
 void parse(const std::string& text, std::vector<std::int64_t>& field) {
   field.clear();
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, ',');) field.push_back(std::stoll(part));
 }
 
-PosterConfig config_of(int count, char** settings) {
-  PosterConfig config;
+ModelConfig config_of(const std::string& name, int count, char** settings) {
+  ModelConfig config = model_config(name);
   for (int i = 0; i < count; ++i) {
     const std::string setting = settings[i];
     const std::size_t equals = setting.find('=');
@@ -48,15 +51,17 @@ PosterConfig config_of(int count, char** settings) {
 }
 
 void run(int count, char** arguments) {
-  require<ConfigError>(count >= 4, "use: model_step WEIGHTS INPUT OUTPUT [KEY=VALUE...]");
-  Poster model = uninitialised<Poster>(config_of(count - 4, arguments + 4));
-  const StateFile file = read_known_state(arguments[1]);
-  const MatchReport report = match(shapes_of(model.state_dict()), shapes_of(file.tensors), poster_names());
+  require<ConfigError>(count >= 5, "use: model_step MODEL WEIGHTS INPUT OUTPUT [KEY=VALUE...]");
+  const std::unique_ptr<Network> network = make_network(config_of(arguments[1], count - 5, arguments + 5));
+  Network& model = *network;
+  const StateFile file = read_known_state(arguments[2]);
+  const MatchReport report =
+      match(shapes_of(model.state_dict()), shapes_of(file.tensors), model.public_names());
   std::cout << report.text();
   model.load_state_dict(matched_tensors(report, file.tensors));
   model.to(DType::float64);
   model.freeze_landmarks();
-  const StateDict input = load_state_dict(arguments[2]);
+  const StateDict input = load_state_dict(arguments[3]);
   const Variable image(input.at("image").to(DType::float64));
   StateDict output;
   for (const bool training : {false, true}) {
@@ -71,7 +76,7 @@ void run(int count, char** arguments) {
       if (p.variable.grad().defined()) output.insert(mode + "grad." + p.name, p.variable.grad().clone());
     }
   }
-  save_state_dict(arguments[3], output);
+  save_state_dict(arguments[4], output);
 }
 
 }  // namespace
