@@ -378,6 +378,7 @@ NetworkOutput Poster::classify(const Variable& f_img, const Variable& f_lm) {
   const Variable image = ir_layer_(reshape(channels_first, {n, side, side, 4 * f_img.dim(3)}));
   const Variable last = pyramid_(image, f_lm);
   const Variable token = gate_(cast(last, widened(last.dtype())));
+  ModuleScope scope("head");
   return {(*head_)(token), token};
 }
 

@@ -37,7 +37,7 @@ TEST_CASE("which samples are mended and which are broken") {
 TEST_CASE("evaluations of other samples are refused") {
   const auto two = evaluation({0, 1}, {0, 1});
   CHECK_THROWS_WITH_AS(fer::compare_predictions(two, evaluation({0}, {0})),
-                       "the evaluations to compare cover 2 and 1 samples; they must cover the same ones",
+                       "the evaluations to compare cover 2 and 1 samples; they must cover the same samples",
                        fer::DataError);
   CHECK_THROWS_WITH_AS(
       fer::compare_predictions(two, evaluation({0, 0}, {0, 0})),
