@@ -237,7 +237,7 @@ TEST_CASE("safetensors: entries that do not describe a tensor") {
   check_refused(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", data,
                 "tensor 'a' has 2.0 as 'shape'");
   check_refused(R"({"a":{"dtype":"F32","shape":"2","data_offsets":[0,8]}})", data,
-                "tensor 'a' has a text as 'shape'");
+                "tensor 'a' has a string as 'shape'");
   check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}})", data,
                 "tensor 'a' has 3 data_offsets, not two");
   check_refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", data,
