@@ -228,7 +228,10 @@ void add_attention(std::vector<KernelCase>& cases) {
            b.backend().attention_forward(q, k, v, bias, h.heads, y, log_sum_exp);
            Tensor &dq = b.result(q_shape), &dk = b.result(k_shape), &dv = b.result(k_shape),
                   &dscores = b.parameter_result(scores);
-           b.backend().attention_backward(q, k, v, bias, y, log_sum_exp, dy, h.heads, dq, dk, dv, dscores);
+           // Not the y above: it was rounded where it is stored as bfloat16, and dscores, in float32, would show it.
+           const Tensor exact_y = b.random(q_shape);
+           b.backend().attention_backward(q, k, v, bias, exact_y, log_sum_exp, dy, h.heads, dq, dk, dv,
+                                          dscores);
          }});
   }
 }
