@@ -43,7 +43,7 @@ endforeach()
 if(CUDA)
   list(REMOVE_ITEM unneeded -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON -DCMAKE_DISABLE_FIND_PACKAGE_Threads=ON)
 endif()
-run(${CMAKE_COMMAND} -S ${SOURCE}/components -B ${WORK}/components ${options} ${unneeded} -DCOMPONENTS=autograd)
+run(${CMAKE_COMMAND} --no-warn-unused-cli -S ${SOURCE}/components -B ${WORK}/components ${options} ${unneeded} -DCOMPONENTS=autograd)
 run(${CMAKE_COMMAND} --build ${WORK}/components)
 run(${WORK}/components/components)
 refused("fer has no component 'faces'. Its components are: core, autograd, formats, graph, models, data, training, inference, study, c, report."
