@@ -1,18 +1,47 @@
-# cmake --install: headers, libraries, the program, and a package for find_package(fer).
+# cmake --install: headers, libraries, the program, and a package for find_package(fer), whose components are the floors.
 include(CMakePackageConfigHelpers)
 
-add_library(fer_all INTERFACE)
-set_target_properties(fer_all PROPERTIES EXPORT_NAME fer)
+# fer_needs(TARGET OUT): the targets of other packages that TARGET links, directly or through other targets of fer.
+function(fer_needs target out)
+  set(needs)
+  get_target_property(libraries ${target} INTERFACE_LINK_LIBRARIES)
+  foreach(library IN LISTS libraries)
+    string(REGEX REPLACE "^\\$<LINK_ONLY:(.*)>$" "\\1" library "${library}")
+    if(library MATCHES "^[A-Za-z0-9_]+::")
+      list(APPEND needs ${library})
+    elseif(TARGET ${library})
+      fer_needs(${library} more)
+      list(APPEND needs ${more})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES needs)
+  set(${out} ${needs} PARENT_SCOPE)
+endfunction()
+
+# fer::fer, and a target per component: here as for users of an installed fer.
+get_property(FER_COMPONENTS GLOBAL PROPERTY FER_COMPONENTS)
+set(FER_COMPONENT_NEEDS "")
 if(BUILD_SHARED_LIBS)
   set(installed fer_shared)
-  target_link_libraries(fer_all INTERFACE fer_shared)
+  set_target_properties(fer_shared PROPERTIES EXPORT_NAME fer)
+  add_library(fer::fer ALIAS fer_shared)
+  foreach(component IN LISTS FER_COMPONENTS)
+    add_library(fer::${component} ALIAS fer_shared)
+  endforeach()
 else()
   get_property(installed GLOBAL PROPERTY FER_INSTALLED_TARGETS)
-  target_link_libraries(fer_all INTERFACE fer_report fer_c)
+  add_library(fer_all INTERFACE)
+  add_library(fer::fer ALIAS fer_all)
+  foreach(component IN LISTS FER_COMPONENTS)
+    list(APPEND installed fer_${component})
+    target_link_libraries(fer_all INTERFACE fer_${component})
+    add_library(fer::${component} ALIAS fer_${component})
+    fer_needs(fer_${component} needs)
+    string(APPEND FER_COMPONENT_NEEDS "set(_fer_${component}_needs ${needs})\n")
+  endforeach()
 endif()
-add_library(fer::fer ALIAS fer_all)
 
-install(TARGETS ${installed} fer_options fer_all EXPORT ferTargets
+install(TARGETS ${installed} fer_options EXPORT ferTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(TARGETS fer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)

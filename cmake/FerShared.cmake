@@ -6,9 +6,10 @@ if(NOT BUILD_SHARED_LIBS AND NOT FER_BUILD_TESTS)
   set(by_default EXCLUDE_FROM_ALL)
 endif()
 add_library(fer_shared SHARED ${by_default})
-foreach(floor IN ITEMS fer_core fer_autograd fer_formats fer_graph fer_models fer_data fer_training fer_inference fer_study fer_report fer_c)
-  target_sources(fer_shared PRIVATE $<TARGET_OBJECTS:${floor}>)
-  target_link_libraries(fer_shared PRIVATE ${floor})  # for the libraries that it needs
+get_property(components GLOBAL PROPERTY FER_COMPONENTS)
+foreach(component IN LISTS components)
+  target_sources(fer_shared PRIVATE $<TARGET_OBJECTS:fer_${component}>)
+  target_link_libraries(fer_shared PRIVATE fer_${component})  # for the libraries that it needs
 endforeach()
 target_link_libraries(fer_shared INTERFACE fer_options PRIVATE fer_build_flags)
 target_link_options(fer_shared PRIVATE LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/libfer.map

@@ -13,6 +13,8 @@ target_compile_options(fer_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-unknown-pragmas>
   # g++ 12 reports overlapping copies in std::string's own code where there are none (its bug 105651).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
+  # On arm64, g++ notes that version 10 changed how some structures are passed. All of fer has one compiler.
+  $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},aarch64>>:-Wno-psabi>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FER_WARNINGS_AS_ERRORS}>>:-Werror>
   # -march=native would also tune for the detected processor. g++ 12 does not know the newest ones, and would then fold
   # loads into every multiplication.
@@ -55,5 +57,8 @@ function(fer_floor name)
     set(loops LOOPS)
   endif()
   fer_quick(${name} ${loops})
-  set_property(GLOBAL APPEND PROPERTY FER_INSTALLED_TARGETS ${name})
+  # Users see the floor fer_core as fer::core.
+  string(REGEX REPLACE "^fer_" "" component ${name})
+  set_target_properties(${name} PROPERTIES EXPORT_NAME ${component})
+  set_property(GLOBAL APPEND PROPERTY FER_COMPONENTS ${component})
 endfunction()
