@@ -3,7 +3,7 @@
 //   training:    dx = weight inv_std (dy - dbias / R - x_hat dweight / R), as mean and variance depend on x;
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
 // In training, PReLU and the sum with a residual may follow in the same passes over memory. Only x is kept;
-// whatever needs y later recomputes it from x.
+// operations that need y in backward recompute it from x.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 

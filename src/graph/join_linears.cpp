@@ -83,7 +83,7 @@ std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, Value
   return Source{before, node->inputs[1]};
 }
 
-/// Lets a linear layer of a linear layer read the input of the first one, if that is narrower.
+/// Merges a linear layer into the one before it, whose input it then reads, if that input is narrower.
 void join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const GraphNode node = graph.nodes[place];  // a copy: nodes are inserted below
   if (!is_plain_linear(&node)) return;

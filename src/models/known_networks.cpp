@@ -53,7 +53,7 @@ struct KnownNetwork {
   }
 };
 
-/// Names do not depend on sizes, so small networks stand for all. Together they use every switch.
+/// Names do not depend on sizes, so small networks stand for all sizes. Together they use every switch.
 std::vector<KnownNetwork> make_networks() {
   KnownNetwork whole{fernet_names(), {}}, image{ir50_names(), {}}, landmarks{mobilefacenet_names(), {}};
   ResNetConfig thin;

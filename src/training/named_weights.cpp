@@ -82,7 +82,7 @@ void require_network_of(const DescribedWeights& weights, const RunConfig& config
   }
 }
 
-/// Fills the parameters and statistics `wanted` of a backbone from a file; returns the report of what matched.
+/// Loads the parameters and statistics `wanted` of a backbone from a file; returns the match report.
 std::string load_backbone(const std::string& name, const StateFile& file, Module& net,
                           const std::vector<NamedShape>& wanted, const NameMap& names) {
   const StateDict& tensors = file.tensors;
@@ -128,7 +128,7 @@ std::string load_image_backbone(const std::string& name, const StateFile& file, 
   require<ConfigError>(units.size() == 3,
                        "'image_backbone' needs a network of three stages, as IR50 is cut, got ",
                        units.size());
-  // Without what a network's backbone may hold beside, and never runs.
+  // Only the parts that run: a network's backbone may hold others, such as IR50's embedding layer.
   const auto run = uninitialised<IRBackbone>(net.config());
   return load_backbone(
       name, file, net, shapes_of(run.state_dict()),

@@ -139,7 +139,8 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
   return found;
 }
 
-/// Missing pictures are warned of one by one; pictures without an annotation or a list where they are found.
+/// Warns of pictures left out because of their labels. Other code warns of missing, unannotated and unlisted
+/// ones.
 void warn_of_labels(DatasetInfo& info) {
   DatasetInfo said;
   for (const LeftOut& entry : info.left_out) {
