@@ -245,7 +245,7 @@ TEST_CASE("poster: points come from the map of the landmark head") {
                        ConfigError);
 }
 
-TEST_CASE("poster: the frozen landmark net has the same features, and is asked anew when it changes") {
+TEST_CASE("poster: the frozen landmark net has the same features, and is traced again when it changes") {
   Poster model(tiny_poster());
   const Variable x(pictures(2, 64).value().to(DType::float32));
   const Tensor eager = model.landmark_features(x).value();

@@ -91,7 +91,7 @@ FERNetConfig changed(F change) {
   return config;
 }
 
-TEST_CASE("presets: what is refused, and why") {
+TEST_CASE("presets: errors") {
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) {
                      c.image.strides = {2, 2, 1};
                    })),
