@@ -131,7 +131,8 @@ nlohmann::ordered_json listed(const StateFile& file) {
 void export_to_onnx(const ConvertOptions& options, const StateFile& file) {
   require<ConfigError>(
       !options.model.empty() || (options.key.empty() && options.names.empty() && options.strip.empty()),
-      "convert: --key, --names and --strip do not apply to .onnx, which needs weights written by 'fer train'");
+      "convert: --key, --names and --strip do not apply to .onnx, which needs weights written by 'fer "
+      "train'");
   const NetworkDescription description = parse_description(file.metadata, options.input);
   const std::unique_ptr<Network> network = make_network(description.config, file.tensors, options.input);
   network->set_normalisation(description.input.normalisation);

@@ -22,23 +22,23 @@ Variable activation(UnaryOp kind, std::string_view op, const Variable& x) {
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).activation_forward(kind, x.value(), y);
   const bool keeps_input = kind == UnaryOp::gelu || kind == UnaryOp::log || kind == UnaryOp::abs;
-  const Saved kept =
+  const Saved saved =
       keeps_input ? save_if(needs_gradient(x), x, op, "x") : save_if(needs_gradient(x), y, op, "y");
   Recipe recipe;
   if (keeps_input) {
-    recipe = [kind, kept] {
-      const Tensor xs = kept.get();
-      Tensor again = Tensor::empty_like(xs);
-      backend_of(xs).activation_forward(kind, xs, again);
-      return again;
+    recipe = [kind, saved] {
+      const Tensor xs = saved.get();
+      Tensor result = Tensor::empty_like(xs);
+      backend_of(xs).activation_forward(kind, xs, result);
+      return result;
     };
   }
   return record(
       op, std::move(y), {x},
-      [kind, kept](const Tensor& dy) -> std::vector<Tensor> {
+      [kind, saved](const Tensor& dy) -> std::vector<Tensor> {
         // The backend reads only x or only y, depending on the derivative. relu needs only the sign, which x
         // and y share.
-        const Tensor x_or_y = kept.get();
+        const Tensor x_or_y = saved.get();
         Tensor dx = over(dy);
         backend_of(dy).activation_backward(kind, x_or_y, x_or_y, dy, dx);
         return {dx};

@@ -33,34 +33,34 @@ void check(std::string_view op, const Tensor& q, const Tensor& k, const Tensor& 
 Variable attention(const Variable& q, const Variable& k, const Variable& v, int heads, const Variable& bias,
                    const Variable& mask) {
   check("attention", value_or_none(q), value_or_none(k), value_or_none(v), heads);
-  const AttentionBias given{value_or_none(bias), value_or_none(mask)};
+  const AttentionBias bias_and_mask{value_or_none(bias), value_or_none(mask)};
   const Shape scores{q.dim(0), heads, q.dim(1), k.dim(1)};
-  check_attention_bias(given, scores, q.value());
+  check_attention_bias(bias_and_mask, scores, q.value());
   Tensor y = Tensor::empty_like(q.value());
   Tensor log_sum_exp = Tensor::empty({q.dim(0), heads, q.dim(1)}, widened(q.dtype()), q.device());
-  backend_of(y).attention_forward(q.value(), k.value(), v.value(), given, heads, y, log_sum_exp);
+  backend_of(y).attention_forward(q.value(), k.value(), v.value(), bias_and_mask, heads, y, log_sum_exp);
   const bool needs_dq = needs_gradient(q), needs_dk = needs_gradient(k), needs_dv = needs_gradient(v),
              needs_dbias = needs_gradient(bias);
-  const bool any = needs_dq || needs_dk || needs_dv || needs_dbias;
-  const auto kept = [any](const Tensor& tensor, std::string_view name) {
-    return save_if(any && tensor.defined(), tensor, "attention", name);
+  const bool needs_any = needs_dq || needs_dk || needs_dv || needs_dbias;
+  const auto save = [needs_any](const Tensor& tensor, std::string_view name) {
+    return save_if(needs_any && tensor.defined(), tensor, "attention", name);
   };
-  const Saved y_saved = kept(y, "y");
+  const Saved y_saved = save(y, "y");
   return record(
       {"attention", {{"heads", heads}}}, std::move(y), {q, k, v, bias, mask},
-      [=, q_saved = kept(q.value(), "q"), k_saved = kept(k.value(), "k"), v_saved = kept(v.value(), "v"),
-       bias_saved = kept(given.bias, "bias"), mask_saved = kept(given.mask, "mask"),
-       lse_saved = kept(log_sum_exp, "log_sum_exp"), has_bias = given.bias.defined(),
-       has_mask = given.mask.defined()](const Tensor& dy) -> std::vector<Tensor> {
+      [=, q_saved = save(q.value(), "q"), k_saved = save(k.value(), "k"), v_saved = save(v.value(), "v"),
+       bias_saved = save(bias_and_mask.bias, "bias"), mask_saved = save(bias_and_mask.mask, "mask"),
+       lse_saved = save(log_sum_exp, "log_sum_exp"), has_bias = bias_and_mask.bias.defined(),
+       has_mask = bias_and_mask.mask.defined()](const Tensor& dy) -> std::vector<Tensor> {
         const Tensor &qs = q_saved.get(), &ks = k_saved.get(), &vs = v_saved.get();
-        const AttentionBias changes{has_bias ? bias_saved.get() : Tensor(),
-                                    has_mask ? mask_saved.get() : Tensor()};
+        const AttentionBias saved_bias_and_mask{has_bias ? bias_saved.get() : Tensor(),
+                                                has_mask ? mask_saved.get() : Tensor()};
         Tensor dq = Tensor::empty_like(qs), dk = Tensor::empty_like(ks), dv = Tensor::empty_like(vs);
-        Tensor dscores = empty_if(needs_dbias, scores, changes.bias);
-        backend_of(dy).attention_backward(qs, ks, vs, changes, y_saved.get(), lse_saved.get(), dy, heads, dq,
-                                          dk, dv, dscores);
+        Tensor dscores = empty_if(needs_dbias, scores, saved_bias_and_mask.bias);
+        backend_of(dy).attention_backward(qs, ks, vs, saved_bias_and_mask, y_saved.get(), lse_saved.get(), dy,
+                                          heads, dq, dk, dv, dscores);
         return {needs_dq ? dq : Tensor(), needs_dk ? dk : Tensor(), needs_dv ? dv : Tensor(),
-                needs_dbias ? reduce_to(dscores, changes.bias.shape()) : Tensor(), Tensor()};
+                needs_dbias ? reduce_to(dscores, saved_bias_and_mask.bias.shape()) : Tensor(), Tensor()};
       });
 }
 

@@ -3,7 +3,7 @@
 //   training:    dx = weight inv_std (dy - dbias / R - x_hat dweight / R), as mean and variance depend on x;
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
 // In training, PReLU and the sum with a residual may follow in the same passes over memory. Only x is kept;
-// whatever needs y later recomputes it from x.
+// operations that need y in backward recompute it from x.
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -50,41 +50,42 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
                                    inv_std);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool needs_dslope = needs_gradient(slope), needs_dresidual = needs_gradient(residual);
-  const bool any = needs_dx || needs_dw || needs_db || needs_dslope;
+  const bool needs_any = needs_dx || needs_dw || needs_db || needs_dslope;
   // The recipe and the backward function read the same values.
-  struct Kept {
+  struct SavedInputs {
     Saved x, weight, bias, slope, mean, inv_std;
     Tensor slope_or_none() const { return slope.defined() ? slope.get() : Tensor(); }
   };
-  const Kept kept{save_if(any, x, "batch_norm", "x"),
-                  save_if(any, weight.value(), "batch_norm", "weight"),
-                  save_if(any, bias.value(), "batch_norm", "bias"),
-                  save_if(any && slope.defined(), value_or_none(slope), "batch_norm", "slope"),
-                  save_if(any, mean, "batch_norm", "mean"),
-                  save_if(any, inv_std, "batch_norm", "inv_std")};
+  const SavedInputs saved{save_if(needs_any, x, "batch_norm", "x"),
+                          save_if(needs_any, weight.value(), "batch_norm", "weight"),
+                          save_if(needs_any, bias.value(), "batch_norm", "bias"),
+                          save_if(needs_any && slope.defined(), value_or_none(slope), "batch_norm", "slope"),
+                          save_if(needs_any, mean, "batch_norm", "mean"),
+                          save_if(needs_any, inv_std, "batch_norm", "inv_std")};
   Recipe recipe;
-  if (any && !residual.defined()) {
-    recipe = [kept] {
-      const Tensor input = kept.x.get();
-      Tensor again = Tensor::empty_like(input);
-      backend_of(input).batch_norm_apply(input, kept.weight.get(), kept.bias.get(), kept.slope_or_none(),
-                                         kept.mean.get(), kept.inv_std.get(), again);
-      return again;
+  if (needs_any && !residual.defined()) {
+    recipe = [saved] {
+      const Tensor input = saved.x.get();
+      Tensor result = Tensor::empty_like(input);
+      backend_of(input).batch_norm_apply(input, saved.weight.get(), saved.bias.get(), saved.slope_or_none(),
+                                         saved.mean.get(), saved.inv_std.get(), result);
+      return result;
     };
   }
   return record(
       "batch_norm", std::move(y), {x, weight, bias, slope, residual},
       [=](const Tensor& dy) -> std::vector<Tensor> {
         Tensor dx, dw, db, dslope;
-        if (any) {
-          const Tensor input = kept.x.get(), w = kept.weight.get();
-          const Tensor earlier = needs_dx ? take_pending_gradient(0) : Tensor();
-          if (needs_dx) dx = earlier.defined() ? earlier : Tensor::empty_like(dy);
+        if (needs_any) {
+          const Tensor input = saved.x.get(), w = saved.weight.get();
+          const Tensor pending = needs_dx ? take_pending_gradient(0) : Tensor();
+          if (needs_dx) dx = pending.defined() ? pending : Tensor::empty_like(dy);
           dw = parameter_gradient_if(needs_dw, w.shape(), dy);
           db = parameter_gradient_if(needs_db, w.shape(), dy);
           dslope = parameter_gradient_if(needs_dslope, w.shape(), dy);
-          backend_of(dy).batch_norm_backward(input, w, kept.bias.get(), kept.slope_or_none(), kept.mean.get(),
-                                             kept.inv_std.get(), dy, earlier, dx, dw, db, dslope);
+          backend_of(dy).batch_norm_backward(input, w, saved.bias.get(), saved.slope_or_none(),
+                                             saved.mean.get(), saved.inv_std.get(), dy, pending, dx, dw, db,
+                                             dslope);
         }
         return {dx, dw, db, dslope, needs_dresidual ? dy : Tensor()};
       },
@@ -99,14 +100,14 @@ Variable batch_norm_eval(const Variable& x, const Variable& weight, const Variab
   backend_of(y).batch_norm_eval_forward(x.value(), weight.value(), bias.value(), running_mean, running_var,
                                         eps, y);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  const bool any = needs_dx || needs_dw || needs_db;
+  const bool needs_any = needs_dx || needs_dw || needs_db;
   return record(
       {"batch_norm_eval", {{"running_mean", &running_mean}, {"running_var", &running_var}, {"eps", eps}}},
       std::move(y), {x, weight, bias},
       [needs_dx, needs_dw, needs_db, eps, x_saved = save_if(needs_dw, x, "batch_norm_eval", "x"),
-       weight_saved = save_if(any, weight.value(), "batch_norm_eval", "weight"),
-       mean_saved = save_if(any, running_mean, "batch_norm_eval", "running_mean"),
-       var_saved = save_if(any, running_var, "batch_norm_eval", "running_var")](
+       weight_saved = save_if(needs_any, weight.value(), "batch_norm_eval", "weight"),
+       mean_saved = save_if(needs_any, running_mean, "batch_norm_eval", "running_mean"),
+       var_saved = save_if(needs_any, running_var, "batch_norm_eval", "running_var")](
           const Tensor& dy) -> std::vector<Tensor> {
         const Tensor& w = weight_saved.get();
         Tensor dx = empty_if(needs_dx, dy.shape(), dy);

@@ -25,9 +25,9 @@ Variable dropout(const Variable& x, double p, const RandomKey& key, DropoutMask 
       },
       [=] {
         const Tensor xs = x_saved.get();
-        Tensor again = over(xs);  // in place if xs was recomputed, because then nothing else refers to it
-        backend_of(xs).dropout(xs, p, key, mask, again);
-        return again;
+        Tensor result = over(xs);  // in place if xs was recomputed, because then nothing else refers to it
+        backend_of(xs).dropout(xs, p, key, mask, result);
+        return result;
       });
 }
 

@@ -15,12 +15,12 @@ constexpr std::size_t max_failures = 10;
 
 /// "(1, 2)": the position of a flat index.
 std::string position(std::int64_t index, const Shape& shape) {
-  Shape place = shape;
+  Shape coordinates = shape;
   for (int i = shape.rank() - 1; i >= 0; --i) {
-    place.set(i, index % shape[i]);
+    coordinates.set(i, index % shape[i]);
     index /= shape[i];
   }
-  return place.str();
+  return coordinates.str();
 }
 
 /// The indices to check: all, or one at random from each of `count` equal ranges.
@@ -38,23 +38,23 @@ std::vector<std::int64_t> chosen_indices(std::int64_t numel, std::int64_t count,
 }
 
 /// Restores the inputs' previous gradients when the check ends, however it ends.
-class GradientsKept {
+class GradientRestorer {
  public:
-  explicit GradientsKept(std::vector<Variable>& inputs) : inputs_(inputs) {
+  explicit GradientRestorer(std::vector<Variable>& inputs) : inputs_(inputs) {
     for (Variable& input : inputs_) {
-      kept_.push_back(input.grad());
+      previous_.push_back(input.grad());
       input.zero_grad();
     }
   }
-  ~GradientsKept() {
-    for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i].mutable_grad() = kept_[i];
+  ~GradientRestorer() {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i].mutable_grad() = previous_[i];
   }
-  GradientsKept(const GradientsKept&) = delete;
-  GradientsKept& operator=(const GradientsKept&) = delete;
+  GradientRestorer(const GradientRestorer&) = delete;
+  GradientRestorer& operator=(const GradientRestorer&) = delete;
 
  private:
   std::vector<Variable>& inputs_;
-  std::vector<Tensor> kept_;
+  std::vector<Tensor> previous_;
 };
 
 class Check {
@@ -65,7 +65,7 @@ class Check {
 
   GradcheckResult run() {
     check_inputs();
-    GradientsKept kept(inputs_);
+    GradientRestorer restorer(inputs_);
     const std::vector<Tensor> gradients = differentiate();
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (!inputs_[i].requires_grad()) continue;
@@ -131,7 +131,7 @@ class Check {
     Variable& input = inputs_[i];
     std::vector<double> values = input.value().to_vector<double>();
     Random random({options_.seed, fnv1a64("gradcheck.elements"), i});
-    const auto put = [&](std::int64_t index, double value) {
+    const auto set_element = [&](std::int64_t index, double value) {
       values[static_cast<std::size_t>(index)] = value;
       input.mutable_value().copy_from(Tensor::from(input.shape(), values));
     };
@@ -140,15 +140,15 @@ class Check {
       const double step = options_.step * std::max(1.0, std::abs(x));
       std::vector<double> above, below;
       try {
-        put(index, x + step);
+        set_element(index, x + step);
         above = evaluate();
-        put(index, x - step);
+        set_element(index, x - step);
         below = evaluate();
       } catch (...) {
-        put(index, x);
+        set_element(index, x);
         throw;
       }
-      put(index, x);
+      set_element(index, x);
       judge(i, index, change(above, below) / ((x + step) - (x - step)),
             gradient[static_cast<std::size_t>(index)]);
     }

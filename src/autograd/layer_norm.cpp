@@ -19,12 +19,12 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   Tensor mean = Tensor::empty_like(weight.value(), {x.shape().rows()}), inv_std = Tensor::empty_like(mean);
   backend_of(y).layer_norm_forward(x.value(), weight.value(), bias.value(), eps, y, mean, inv_std);
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
-  const bool any = needs_dx || needs_dw || needs_db;
+  const bool needs_any = needs_dx || needs_dw || needs_db;
   return record({"layer_norm", {{"eps", eps}}}, std::move(y), {x, weight, bias},
-                [needs_dx, needs_dw, needs_db, x_saved = save_if(any, x, "layer_norm", "x"),
-                 weight_saved = save_if(any, weight.value(), "layer_norm", "weight"),
-                 mean_saved = save_if(any, mean, "layer_norm", "mean"),
-                 inv_std_saved = save_if(any, inv_std, "layer_norm", "inv_std")](
+                [needs_dx, needs_dw, needs_db, x_saved = save_if(needs_any, x, "layer_norm", "x"),
+                 weight_saved = save_if(needs_any, weight.value(), "layer_norm", "weight"),
+                 mean_saved = save_if(needs_any, mean, "layer_norm", "mean"),
+                 inv_std_saved = save_if(needs_any, inv_std, "layer_norm", "inv_std")](
                     const Tensor& dy) -> std::vector<Tensor> {
                   const Tensor& w = weight_saved.get();
                   Tensor dx = empty_if(needs_dx, dy.shape(), dy);

@@ -85,13 +85,13 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
 Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& bias) {
   LinearEpilogue epilogue{.bias = value_or_none(bias), .gelu = true};
   const Shape shape = check("linear_gelu", value_or_none(x), value_or_none(weight), epilogue.bias, Tensor());
-  const bool any = needs_gradient(x) || needs_gradient(weight) || needs_gradient(bias);
+  const bool needs_any = needs_gradient(x) || needs_gradient(weight) || needs_gradient(bias);
   Tensor y = Tensor::empty_like(x.value(), shape);
-  if (any) epilogue.before_gelu = Tensor::empty_like(y);
+  if (needs_any) epilogue.before_gelu = Tensor::empty_like(y);
   const Tensor operand = product_operand(x);
   backend_of(y).linear_fused_forward(operand, weight.value(), epilogue, y);
   const LinearGradients gradients("linear_gelu", x, weight, bias);
-  const Saved z_saved = save_if(any, epilogue.before_gelu, "linear_gelu", "the value before gelu");
+  const Saved z_saved = save_if(needs_any, epilogue.before_gelu, "linear_gelu", "the value before gelu");
   return record(
       "linear_gelu", std::move(y), {x, weight, bias},
       [=](const Tensor& dy) {
@@ -102,9 +102,9 @@ Variable linear_gelu(const Variable& x, const Variable& weight, const Variable& 
       },
       [=] {
         const Tensor z = z_saved.get();
-        Tensor again = Tensor::empty_like(z);
-        backend_of(z).activation_forward(UnaryOp::gelu, z, again);
-        return again;
+        Tensor result = Tensor::empty_like(z);
+        backend_of(z).activation_forward(UnaryOp::gelu, z, result);
+        return result;
       });
 }
 

@@ -13,9 +13,9 @@ Variable prelu(const Variable& x, const Variable& slope) {
   Tensor y = Tensor::empty_like(x.value());
   backend_of(y).prelu_forward(x.value(), slope.value(), y);
   const bool needs_dx = needs_gradient(x), needs_dslope = needs_gradient(slope);
-  const bool any = needs_dx || needs_dslope;
-  const Saved x_saved = save_if(any, x, "prelu", "x"),
-              slope_saved = save_if(any, slope.value(), "prelu", "slope");
+  const bool needs_any = needs_dx || needs_dslope;
+  const Saved x_saved = save_if(needs_any, x, "prelu", "x"),
+              slope_saved = save_if(needs_any, slope.value(), "prelu", "slope");
   return record(
       "prelu", std::move(y), {x, slope},
       [=](const Tensor& dy) -> std::vector<Tensor> {
@@ -27,9 +27,9 @@ Variable prelu(const Variable& x, const Variable& slope) {
       },
       [=] {
         const Tensor xs = x_saved.get();
-        Tensor again = Tensor::empty_like(xs);
-        backend_of(xs).prelu_forward(xs, slope_saved.get(), again);
-        return again;
+        Tensor result = Tensor::empty_like(xs);
+        backend_of(xs).prelu_forward(xs, slope_saved.get(), result);
+        return result;
       });
 }
 

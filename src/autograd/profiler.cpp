@@ -37,7 +37,7 @@ struct Line {
 };
 
 void print(std::ostringstream& out, const std::string& title, const std::map<std::string, Line>& lines,
-           double whole) {
+           double total_seconds) {
   std::vector<std::pair<std::string, Line>> sorted(lines.begin(), lines.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.second.total() > b.second.total(); });
@@ -49,7 +49,7 @@ void print(std::ostringstream& out, const std::string& title, const std::map<std
     out << std::left << std::setw(40) << name << std::right << std::setw(8) << line.calls << std::fixed
         << std::setprecision(2) << std::setw(14) << 1e3 * line.forward << std::setw(14) << 1e3 * line.backward
         << std::setw(12) << 1e3 * line.other << std::setprecision(1) << std::setw(7)
-        << (whole > 0 ? 100 * line.total() / whole : 0) << " %\n";
+        << (total_seconds > 0 ? 100 * line.total() / total_seconds : 0) << " %\n";
   }
 }
 
@@ -112,17 +112,17 @@ void Profiler::mark(std::string op, std::string module, Phase phase) {
 
 std::string Profiler::table(int module_depth) const {
   std::map<std::string, Line> by_op, by_module;
-  double whole = 0;
+  double total_seconds = 0;
   for (const Event& event : events_) {
     by_op[event.op].add(event);
     by_module[cut(event.module, module_depth)].add(event);
-    whole += event.seconds;
+    total_seconds += event.seconds;
   }
   std::ostringstream out;
-  print(out, "operation", by_op, whole);
+  print(out, "operation", by_op, total_seconds);
   out << "\n";
-  print(out, "module", by_module, whole);
-  out << "\n" << std::fixed << std::setprecision(2) << 1e3 * whole << " ms in all\n";
+  print(out, "module", by_module, total_seconds);
+  out << "\n" << std::fixed << std::setprecision(2) << 1e3 * total_seconds << " ms in all\n";
   return out.str();
 }
 

@@ -14,10 +14,10 @@ namespace {
 constexpr std::int64_t kBlockRows = 210;            // rows of A in a block of C, at most
 constexpr std::int64_t kBlockElements = 160 << 10;  // elements of A in a block: fits the second-level cache
 constexpr std::int64_t kBlockColumns = 1024;        // columns of C that a task covers
-constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // in a task of a long product
-constexpr std::int64_t kLongDepth = 320;                     // in one pass, whose operands are packed
-constexpr std::int64_t kWantedTasks =
-    16;  // enough work for every thread; a constant, so that results do not depend on the thread count
+constexpr std::int64_t kLongRows = 256, kLongColumns = 576;  // of C in a task of a long product
+constexpr std::int64_t kLongDepth = 320;                     // of K in one pass, whose operands are packed
+// Enough work for every thread; a constant, so that results do not depend on the thread count.
+constexpr std::int64_t kWantedTasks = 16;
 constexpr std::size_t kMostPackedBytes = std::size_t{64} << 20;
 
 // Packs `rows` rows of a, from `row` on, into panels [tile][k][mr], with zeros beyond a's last row.

@@ -1,6 +1,6 @@
-// Pooling of images, N x H x W x C: the maximum over kernel x kernel windows, and each channel's mean over the
-// whole image. Loops over channels are innermost, where memory is contiguous. Padding is cut off each window;
-// the rest is not empty, because padding is at most half a kernel.
+// Pooling of images, N x H x W x C: the maximum over kernel x kernel windows, and each channel's mean over
+// the whole image. Loops over channels are innermost, where memory is contiguous. Windows are clipped to the
+// image, which never leaves one empty, because padding is at most half a kernel.
 //   max:  dx = dy at the saved position, summed where windows overlap
 //   mean: dx = dy / (H W)
 #include <utility>
@@ -19,8 +19,8 @@
 namespace fer {
 template <typename T>
 struct Pool2dKernels {
-  /// One window: best (C) and its position `where`, over the rows x columns pixels that begin at pixel `first`
-  /// of an image of `width`.
+  /// The maximum of one window, best (C), and its position, `where`. The window has rows x columns pixels and
+  /// begins at pixel `first` of an image of `width`.
   void (*window_max)(const T* image, std::int64_t width, std::int64_t channels, std::int64_t first,
                      std::int64_t rows, std::int64_t columns, T* best, std::int32_t* where);
   /// sums (C) += pixels of x, rows x C.

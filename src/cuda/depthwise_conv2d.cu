@@ -2,8 +2,8 @@
 // x[n, oh stride + r - padding, ow stride + s - padding, c] w[c, r, s]; weight C x kh x kw x 1.
 //   Forward and dx: threadIdx.x runs along channels, so that every tap of a warp is one contiguous read;
 //   threadIdx.y and the loop run along pixels, so neighbouring pixels share cache lines. A block's weights
-//   are copied to shared memory by tap, so that a warp reads 32 banks. dx gathers: a pixel's thread adds up
-//   the outputs that read the pixel, so there are no atomics.
+//   are copied to shared memory by tap, so that a warp's reads hit 32 different banks. dx gathers: a pixel's
+//   thread adds up the outputs that read the pixel, so there are no atomics.
 //   dw uses column_reduce.h over output pixels, with the taps of one row of the kernel as its terms.
 //   Floor: bytes of x and y, which hide the 2 kh kw operations per element up to 7 x 7 in float.
 #include "cuda/column_reduce.h"
@@ -58,7 +58,7 @@ __global__ void depthwise_backward_input_kernel(ConvShape s, const S* dy, const 
   }
 }
 
-/// Taps group * taps .. of a channel: of one row of the kernel (taps is kw), or a single one (taps is 1).
+/// `taps` taps of a channel from group * taps on: a row of the kernel (taps is kw) or one tap (taps is 1).
 template <int taps, typename S>
 struct WeightTerm {
   ConvShape s;

@@ -76,8 +76,8 @@ __device__ __forceinline__ double column_sum(double value) {
   return sum;
 }
 
-/// Block c finds the sample of class c with the least entropy, the first of equals. A NaN is never less, but
-/// if the entropy of the class's first sample is NaN, that sample is the anchor.
+/// Block c finds the sample of class c with the least entropy, the first on a tie. A NaN never wins, unless
+/// it is the entropy of the class's first sample: then that sample is the anchor.
 template <typename T>
 __global__ void class_anchors_kernel(const T* scores, const index_t* labels, index_t samples, int classes,
                                      index_t* anchors) {

@@ -1,7 +1,7 @@
-// A kernel's storage type and its arithmetic type may differ. float and double are both, but bf16 is storage
-// only, in half of the bytes, and is computed as float. A kernel over a storage type S loads by widen(),
-// computes in Wide<S> and stores by narrow<S>(), which rounds once, to nearest even. Parameters, statistics
-// and sums over many elements are also Wide<S> in memory.
+// A kernel's storage type and its arithmetic type may differ. float and double are both. bf16 is only a
+// storage type, half as large as float; arithmetic on it is in float. A kernel over a storage type S loads by
+// widen(), computes in Wide<S> and stores by narrow<S>(), which rounds once, to nearest even. Parameters,
+// statistics and sums over many elements are also Wide<S> in memory.
 #pragma once
 
 #include <string_view>

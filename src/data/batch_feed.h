@@ -22,7 +22,7 @@ class BatchFeed {
   void send();
 
   DataLoader& loader_;
-  bool ahead_;  ///< the device has a queue; on the CPU copies cannot overlap
+  bool ahead_;  ///< whether to copy the next batch ahead: only if the device has a queue; a CPU does not
   Uploader uploader_;
   std::optional<Batch> sent_;
   Uploader::Ticket ticket_ = 0;

@@ -79,7 +79,7 @@ class RelabelledDataset : public Dataset {
  public:
   RelabelledDataset(std::shared_ptr<const Dataset> base, std::vector<std::string> names,
                     std::vector<std::int64_t> to)
-      : base_(std::move(base)), to_(std::move(to)) {
+      : base_(std::move(base)), new_label_(std::move(to)) {
     info_ = base_->info();
     info_.neutral = neutral_class(names);
     info_.class_names = std::move(names);
@@ -87,40 +87,40 @@ class RelabelledDataset : public Dataset {
     for (std::int64_t i = 0; i < size(); ++i) ++info_.class_counts.at(static_cast<std::size_t>(label(i)));
   }
   std::int64_t size() const override { return base_->size(); }
-  std::int64_t label(std::int64_t i) const override { return place(base_->label(i)); }
+  std::int64_t label(std::int64_t i) const override { return new_label(base_->label(i)); }
   std::string name(std::int64_t i) const override { return base_->name(i); }
   Sample sample(std::int64_t i) const override {
     Sample sample = base_->sample(i);
-    sample.label = place(sample.label);
-    if (!sample.target.empty()) sample.target = moved(sample.target);
+    sample.label = new_label(sample.label);
+    if (!sample.target.empty()) sample.target = new_target(sample.target);
     return sample;
   }
 
  private:
-  std::int64_t place(std::int64_t label) const {
-    const std::int64_t there = to_.at(static_cast<std::size_t>(label));
-    require<ConfigError>(there >= 0, "a sample is of the class '",
+  std::int64_t new_label(std::int64_t label) const {
+    const std::int64_t target_label = new_label_.at(static_cast<std::size_t>(label));
+    require<ConfigError>(target_label >= 0, "a sample is of the class '",
                          base_->info().class_names[static_cast<std::size_t>(label)], "', which is not among ",
                          class_list_text(info_.class_names));
-    return there;
+    return target_label;
   }
-  std::vector<float> moved(const std::vector<float>& target) const {
-    std::vector<float> there(info_.class_names.size(), 0.0f);
+  std::vector<float> new_target(const std::vector<float>& target) const {
+    std::vector<float> result(info_.class_names.size(), 0.0f);
     float sum = 0;
     for (std::size_t c = 0; c < target.size(); ++c) {
-      if (to_[c] < 0) continue;
-      there[static_cast<std::size_t>(to_[c])] += target[c];
+      if (new_label_[c] < 0) continue;
+      result[static_cast<std::size_t>(new_label_[c])] += target[c];
       sum += target[c];
     }
-    for (float& t : there) t /= sum;  // not 0: the sample's own class has a share
-    return there;
+    for (float& t : result) t /= sum;  // not 0: the sample's own class has a share
+    return result;
   }
 
   std::shared_ptr<const Dataset> base_;
-  std::vector<std::int64_t> to_;
+  std::vector<std::int64_t> new_label_;
 };
 
-std::vector<std::string> left_over(const ClassList& list, const Meanings& other) {
+std::vector<std::string> unmatched(const ClassList& list, const Meanings& other) {
   std::vector<std::string> names;
   for (const std::string& name : list.names) {
     if (!other.contains(canonical_class(name))) names.push_back(name);
@@ -168,13 +168,13 @@ ClassMap match_classes(const ClassList& first, const ClassList& second) {
   const Meanings of_first = meanings_of(first.names), of_second = meanings_of(second.names);
   ClassMap map;
   for (const auto& [meaning, positions] : of_first) {
-    if (const auto there = of_second.find(meaning); there != of_second.end())
-      pair_up(first, positions, second, there->second, map.common);
+    if (const auto counterpart = of_second.find(meaning); counterpart != of_second.end())
+      pair_up(first, positions, second, counterpart->second, map.common);
   }
   std::sort(map.common.begin(), map.common.end(),
             [](const ClassMap::Pair& a, const ClassMap::Pair& b) { return a.first < b.first; });
-  map.only_first = left_over(first, of_second);
-  map.only_second = left_over(second, of_first);
+  map.only_first = unmatched(first, of_second);
+  map.only_second = unmatched(second, of_first);
   return map;
 }
 

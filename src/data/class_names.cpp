@@ -96,13 +96,13 @@ std::vector<std::string> ClassNames::of(const std::vector<std::string>& folders)
 }
 
 std::vector<std::string> ClassNames::without_folder(const std::vector<std::string>& folders) const {
-  std::vector<std::string> left;
+  std::vector<std::string> missing;
   for (const auto& [folder, name] : names_) {
     const bool found = std::any_of(folders.begin(), folders.end(),
                                    [&, key = to_lower(folder)](const auto& f) { return to_lower(f) == key; });
-    if (!in_order() && !found) left.push_back(folder);
+    if (!in_order() && !found) missing.push_back(folder);
   }
-  return left;
+  return missing;
 }
 
 bool is_expression_word(std::string_view word) {

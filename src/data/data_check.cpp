@@ -51,15 +51,15 @@ std::vector<OpenedPart> open_parts(DatasetOptions options) {
     } catch (const Error& error) {
       part.check.problem = error.what();
     }
-    const bool twice = std::any_of(parts.begin(), parts.end(), [&](const OpenedPart& other) {
+    const bool opened_before = std::any_of(parts.begin(), parts.end(), [&](const OpenedPart& other) {
       return other.check.split == part.check.split;  // PublicTest also serves as the test part
     });
-    if (!twice) parts.push_back(std::move(part));
+    if (!opened_before) parts.push_back(std::move(part));
   }
   return parts;
 }
 
-void look_at(const Dataset& data, Seen& seen, detail::Fingerprint& print) {
+void examine_picture(const Dataset& data, Seen& seen, detail::Fingerprint& print) {
   try {
     const Sample sample = data.sample(seen.index);
     seen.readable = true;
@@ -115,7 +115,7 @@ DataCheck check_data(const DatasetOptions& options, const ProgressFunction& prog
   std::vector<detail::Fingerprint> prints(all.size());
   check.finished = parallel_samples(static_cast<std::int64_t>(all.size()), progress, [&](std::int64_t i) {
     Seen& seen = all[static_cast<std::size_t>(i)];
-    look_at(*parts[seen.part].data, seen, prints[static_cast<std::size_t>(i)]);
+    examine_picture(*parts[seen.part].data, seen, prints[static_cast<std::size_t>(i)]);
   });
   if (!check.finished) return check;
   for (std::size_t p = 0; p < parts.size(); ++p) {

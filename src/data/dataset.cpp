@@ -166,11 +166,11 @@ std::shared_ptr<const Dataset> without(std::shared_ptr<const Dataset> dataset,
   if (bad.empty()) return dataset;
   std::vector<bool> is_bad(static_cast<std::size_t>(dataset->size()));
   for (const BadSample& sample : bad) is_bad.at(static_cast<std::size_t>(sample.index)) = true;
-  std::vector<std::int64_t> kept;
+  std::vector<std::int64_t> good;
   for (std::int64_t i = 0; i < dataset->size(); ++i) {
-    if (!is_bad[static_cast<std::size_t>(i)]) kept.push_back(i);
+    if (!is_bad[static_cast<std::size_t>(i)]) good.push_back(i);
   }
-  return std::make_shared<SubsetDataset>(std::move(dataset), std::move(kept), bad);
+  return std::make_shared<SubsetDataset>(std::move(dataset), std::move(good), bad);
 }
 
 std::shared_ptr<const Dataset> picture_files(std::vector<std::filesystem::path> files) {

@@ -76,15 +76,15 @@ std::shared_ptr<const Dataset> without_bad(std::shared_ptr<const Dataset> datase
 std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options) {
   auto dataset = open_dataset(options);
   if (options.skip_bad == 0 || !dataset->reads_files()) return dataset;
-  const Examination seen = examine(*dataset);
-  return without_bad(std::move(dataset), seen, options.skip_bad);
+  const Examination examination = examine(*dataset);
+  return without_bad(std::move(dataset), examination, options.skip_bad);
 }
 
 std::shared_ptr<const Dataset> open_readable(const DatasetOptions& options, SampleCache& cache, int size) {
   auto dataset = open_dataset(options);
   if (!dataset->reads_files()) return dataset;
-  const Examination seen = examine(*dataset, {}, &cache, size);
-  return without_bad(std::move(dataset), seen, options.skip_bad);
+  const Examination examination = examine(*dataset, {}, &cache, size);
+  return without_bad(std::move(dataset), examination, options.skip_bad);
 }
 
 }  // namespace fer

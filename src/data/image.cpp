@@ -60,8 +60,8 @@ Image flip_horizontal(const Image& image) {
 Image turn_clockwise(const Image& image, int quarters) {
   if (quarters == 0) return image;
   require<ShapeError>(quarters > 0 && quarters < 4, "[turn_clockwise] takes 0 to 3 quarters, got ", quarters);
-  const bool lies = quarters % 2 == 1;
-  Image out(lies ? image.width : image.height, lies ? image.height : image.width, image.channels);
+  const bool swapped = quarters % 2 == 1;
+  Image out(swapped ? image.width : image.height, swapped ? image.height : image.width, image.channels);
   for (int y = 0; y < out.height; ++y) {
     for (int x = 0; x < out.width; ++x) {
       const int from_y = quarters == 1 ? image.height - 1 - x : quarters == 2 ? image.height - 1 - y : x;
@@ -96,11 +96,11 @@ Image to_rgb(const Image& image) {
 }
 
 bool is_grey(const Image& image) {
-  constexpr int most_spread = 8;
+  constexpr int max_spread = 8;
   if (image.channels == 1) return true;
   for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
     const auto [least, most] = std::minmax({image.pixels[i], image.pixels[i + 1], image.pixels[i + 2]});
-    if (most - least > most_spread) return false;
+    if (most - least > max_spread) return false;
   }
   return true;
 }

@@ -44,7 +44,7 @@ struct DataLoader::State {
   std::int64_t consumed = 0;     // the batch number that next() returns next
   std::int64_t epoch_end = 0;    // where next() returns nothing
   bool started = false;
-  std::map<std::int64_t, Outcome> done;
+  std::map<std::int64_t, Outcome> finished;
   std::map<std::int64_t, std::shared_ptr<const std::vector<std::int64_t>>> orders;  // by epoch
   double waiting = 0;
 
@@ -156,7 +156,7 @@ Sample DataLoader::State::shaped_sample(std::int64_t i) {
   const int side = options.image_size;
   const std::string name = options.cache ? dataset->name(i) : "";
   if (options.cache) {
-    if (std::optional<Sample> kept = options.cache->find(name, side, channels)) return std::move(*kept);
+    if (std::optional<Sample> cached = options.cache->find(name, side, channels)) return std::move(*cached);
   }
   Sample sample = dataset->sample(i);
   sample.image = network_picture(sample.image, side, channels);
@@ -230,7 +230,7 @@ void DataLoader::State::run_worker() {
     }
     lock.lock();
     if (my_generation == generation) {
-      done[mine] = std::move(outcome);
+      finished[mine] = std::move(outcome);
       ready.notify_all();
     }
   }
@@ -298,7 +298,7 @@ void DataLoader::start(std::int64_t epoch, std::int64_t batch) {
   const std::int64_t wanted = epoch * s.batches + batch;
   if (!s.started || s.consumed != wanted) {
     ++s.generation;
-    s.done.clear();
+    s.finished.clear();
     s.claimed = s.consumed = wanted;
     s.started = true;
   }
@@ -320,8 +320,8 @@ std::optional<Batch> DataLoader::next() {
       outcome.error = std::current_exception();
     }
   } else {
-    s.ready.wait(lock, [&s] { return s.done.count(s.consumed) > 0; });
-    outcome = std::move(s.done.extract(s.consumed).mapped());
+    s.ready.wait(lock, [&s] { return s.finished.count(s.consumed) > 0; });
+    outcome = std::move(s.finished.extract(s.consumed).mapped());
   }
   s.waiting += std::chrono::duration<double>(Clock::now() - begin).count();
   ++s.consumed;

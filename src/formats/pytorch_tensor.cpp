@@ -108,7 +108,7 @@ Tensor TensorLoader::storage(const StorageRef& storage, const ElementType& type,
                        storage.key, "' has ", bytes, " bytes");
   require<FormatError>(bytes <= storage_budget_, what, " is in a storage that overlaps others");
   storage_budget_ -= bytes;
-  // Values that are widened later are kept as bytes until then.
+  // Values of a type that must be widened stay raw bytes here; make() widens them.
   const DType dtype = type.widen ? DType::uint8 : *type.read_as;
   Tensor made = Tensor::empty({static_cast<std::int64_t>(bytes / size_of(dtype))}, dtype);
   const std::span<std::byte> values(static_cast<std::byte*>(made.mutable_raw()), bytes);

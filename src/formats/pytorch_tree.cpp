@@ -86,8 +86,8 @@ class TreeBuilder {
     return stand_in(name, "an inert " + name);
   }
 
-  /// A value that contains itself is cut off where it would repeat. This is common: objects often refer to
-  /// their owner.
+  /// A value that contains itself is cut off where it would repeat. Such values are common: objects often
+  /// refer to their owner.
   PyValue container(NodeId id) {
     const PickleNode& node = pickle_.node(id);
     const bool is_object = node.kind == Kind::object;
@@ -129,7 +129,7 @@ class TreeBuilder {
     return PyValue::object(std::move(made));
   }
 
-  /// Arguments and elements, items, and the contents of the dictionaries in its state.
+  /// The arguments and elements of `object`, its items, and the contents of the dictionaries in its state.
   std::vector<PyItem> attributes(const ObjectRef& object) {
     std::vector<PyItem> built;
     for (std::size_t i = 0; i < object.elements.size(); ++i) {

@@ -36,7 +36,7 @@ std::vector<std::string_view> components(std::string_view name) {
   return parts;
 }
 
-/// The components joined by dots without those in `left_out`, which are joined as `taken_off`.
+/// The name without the components marked in `left_out`, which become `taken_off`.
 FreedName without(const std::vector<std::string_view>& parts, const std::vector<bool>& left_out) {
   FreedName freed;
   for (std::size_t i = 0; i < parts.size(); ++i) {

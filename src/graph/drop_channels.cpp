@@ -77,10 +77,10 @@ struct Weights {
         for (const std::size_t i : columns) values.push_back(at(o, tap, i));
       }
     }
-    Shape some = shape;
-    some.set(0, static_cast<std::int64_t>(rows.size()));
-    some.set(-1, static_cast<std::int64_t>(columns.size()));
-    return tensor_of(some, values, tensor);
+    Shape selected_shape = shape;
+    selected_shape.set(0, static_cast<std::int64_t>(rows.size()));
+    selected_shape.set(-1, static_cast<std::int64_t>(columns.size()));
+    return tensor_of(selected_shape, values, tensor);
   }
 
   Tensor tensor;
@@ -111,10 +111,10 @@ class ChannelPruner {
   /// Returns whether anything was removed.
   bool run() {
     bool changed = false;
-    std::set<ValueId> done;
+    std::set<ValueId> visited;
     for (const GraphNode& node : graph_.nodes) {
       const ValueId root = root_of(node.output);
-      if (done.insert(root).second) changed = prune(root) || changed;
+      if (visited.insert(root).second) changed = prune(root) || changed;
     }
     return changed;
   }
@@ -264,9 +264,9 @@ class ChannelPruner {
     const Tensor constant = graph_.constant(id);
     if (!constant.defined()) return no_value;
     const std::vector<double> all = doubles_of(constant);
-    std::vector<double> some;
-    for (const std::size_t c : kept) some.push_back(all[c]);
-    return graph_.add_constant(tensor_of({static_cast<std::int64_t>(kept.size())}, some, constant));
+    std::vector<double> values;
+    for (const std::size_t c : kept) values.push_back(all[c]);
+    return graph_.add_constant(tensor_of({static_cast<std::int64_t>(kept.size())}, values, constant));
   }
 
   void remove(ValueId id, const Channels& kept, const Channels& dropped) {

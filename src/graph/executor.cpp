@@ -153,8 +153,8 @@ void Executor::find_groups() {
     for (std::size_t i = begin; i < end; ++i) {
       const GraphNode& node = graph_.nodes[i];
       for (const ValueId id : node.inputs) {
-        const bool known = id == no_value || graph_.is_constant(id) || inside(uses.producer_index(id));
-        if (!known && std::find(group.inputs.begin(), group.inputs.end(), id) == group.inputs.end())
+        const bool internal = id == no_value || graph_.is_constant(id) || inside(uses.producer_index(id));
+        if (!internal && std::find(group.inputs.begin(), group.inputs.end(), id) == group.inputs.end())
           group.inputs.push_back(id);
       }
       const std::vector<int>& readers = uses.readers(node.output);
@@ -181,9 +181,9 @@ void Executor::run_group(const Group& group, std::int64_t images, Values& values
       values[static_cast<std::size_t>(group.outputs[i])] = outputs[i].slice(first, count);
     run(group.begin, group.end, count, values);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const Tensor& made = values[static_cast<std::size_t>(group.outputs[i])];
-      Tensor place = outputs[i].slice(first, count);
-      if (made.raw() != place.raw()) place.copy_from(made);
+      const Tensor& computed = values[static_cast<std::size_t>(group.outputs[i])];
+      Tensor target = outputs[i].slice(first, count);
+      if (computed.raw() != target.raw()) target.copy_from(computed);
     }
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {

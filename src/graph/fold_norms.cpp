@@ -185,12 +185,12 @@ void join_affines(Graph& graph) {
     GraphNode& node = graph.nodes[i];
     if (node.op != "affine") continue;
     const GraphUses uses(graph);
-    const GraphNode* before = uses.producer(node.inputs[0]);
-    if (!before || before->op != "affine" || !uses.read_once(node.inputs[0])) continue;
-    Affine joined = affine_at(graph, *before);
+    const GraphNode* previous = uses.producer(node.inputs[0]);
+    if (!previous || previous->op != "affine" || !uses.read_once(node.inputs[0])) continue;
+    Affine joined = affine_at(graph, *previous);
     joined.then(affine_at(graph, node));
     const Shape channels{static_cast<std::int64_t>(joined.scale.size())};
-    const ValueId x = before->inputs[0];
+    const ValueId x = previous->inputs[0];
     node.inputs = {x, graph.add_constant(Tensor::from<double>(channels, joined.scale)),
                    graph.add_constant(Tensor::from<double>(channels, joined.shift))};
   }
@@ -229,8 +229,8 @@ void fold_norms(Graph& graph, Borders borders) {
     const GraphNode* front = uses.producer(x);
     const GraphNode* behind =
         uses.read_once(y) ? &graph.nodes[static_cast<std::size_t>(uses.readers(y)[0])] : nullptr;
-    const bool taken = front && folded_away[static_cast<std::size_t>(uses.producer_index(x))];
-    if (front && (front->op != "affine" || taken)) front = nullptr;
+    const bool already_folded = front && folded_away[static_cast<std::size_t>(uses.producer_index(x))];
+    if (front && (front->op != "affine" || already_folded)) front = nullptr;
     if (behind && (behind->op != "affine" || has_end(graph.nodes[i]))) behind = nullptr;
     if (!front && !behind) continue;
     Folded folded(graph, graph.nodes[i]);

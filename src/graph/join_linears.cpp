@@ -38,28 +38,28 @@ bool feeds_linear(const Graph& graph, const GraphUses& uses, ValueId id) {
 bool mark_first_row(Graph& graph, const GraphUses& uses, GraphNode& node) {
   if (node.op != "concat" || node.inputs.size() != 2 || node.integer("dim") != 1) return false;
   const GraphNode* row = uses.producer(node.inputs[0]);
-  const GraphNode* rest = uses.producer(node.inputs[1]);
-  if (!row || row->op != "broadcast_to" || !graph.is_constant(row->inputs[0]) || !is_plain_linear(rest) ||
-      !uses.read_once(node.inputs[1]) || graph.value(node.inputs[0]).shape.size() != 3 ||
-      graph.value(node.inputs[0]).shape[1] != Extent{0, 1} || rest->inputs[2] == no_value ||
-      !feeds_linear(graph, uses, node.output)) {
+  const GraphNode* linear_node = uses.producer(node.inputs[1]);
+  if (!row || row->op != "broadcast_to" || !graph.is_constant(row->inputs[0]) ||
+      !is_plain_linear(linear_node) || !uses.read_once(node.inputs[1]) ||
+      graph.value(node.inputs[0]).shape.size() != 3 || graph.value(node.inputs[0]).shape[1] != Extent{0, 1} ||
+      linear_node->inputs[2] == no_value || !feeds_linear(graph, uses, node.output)) {
     return false;
   }
-  const ValueId x = rest->inputs[0];
-  const Tensor weight = graph.constant(rest->inputs[1]), token = graph.constant(row->inputs[0]);
+  const ValueId x = linear_node->inputs[0];
+  const Tensor weight = graph.constant(linear_node->inputs[1]), token = graph.constant(row->inputs[0]);
   const std::int64_t out = weight.dim(0);
   if (token.numel() != out) return false;
-  const Variable bias = reshape(in_float64(graph.constant(rest->inputs[2])), {out, 1});
+  const Variable bias = reshape(in_float64(graph.constant(linear_node->inputs[2])), {out, 1});
   const Variable marked = concat({in_float64(weight), sub(reshape(in_float64(token), {out, 1}), bias)}, 1);
 
   std::vector<Extent> shape = graph.value(node.output).shape;
   shape[2] = {0, marked.dim(1)};
   const DType dtype = graph.value(x).dtype;
   const ValueId tokens = graph.add_value(std::move(shape), dtype);
-  GraphNode mark{"mark_tokens", rest->module, {x}, tokens};
+  GraphNode mark{"mark_tokens", linear_node->module, {x}, tokens};
   GraphNode layer{"fused_linear",
-                  rest->module,
-                  {tokens, add_like(graph, marked, weight), rest->inputs[2], no_value},
+                  linear_node->module,
+                  {tokens, add_like(graph, marked, weight), linear_node->inputs[2], no_value},
                   node.output,
                   {{"gelu", std::int64_t{0}}}};
   const auto place = &node - graph.nodes.data();
@@ -78,12 +78,12 @@ std::optional<Source> source_of(const Graph& graph, const GraphUses& uses, Value
   const GraphNode* node = uses.producer(id);
   if (is_plain_linear(node)) return Source{node, no_value};
   if (!node || node->op != "add" || !graph.is_constant(node->inputs[1])) return std::nullopt;
-  const GraphNode* before = uses.producer(node->inputs[0]);
-  if (!is_plain_linear(before)) return std::nullopt;
-  return Source{before, node->inputs[1]};
+  const GraphNode* layer = uses.producer(node->inputs[0]);
+  if (!is_plain_linear(layer)) return std::nullopt;
+  return Source{layer, node->inputs[1]};
 }
 
-/// Lets a linear layer of a linear layer read the input of the first one, if that is narrower.
+/// Merges a linear layer into the one before it, whose input it then reads, if that input is narrower.
 void join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const GraphNode node = graph.nodes[place];  // a copy: nodes are inserted below
   if (!is_plain_linear(&node)) return;
@@ -98,8 +98,8 @@ void join_with_source(Graph& graph, const GraphUses& uses, std::size_t place) {
   const std::int64_t out = outer.dim(0);
   if (inner_bias.defined()) bias = linear(reshape(in_float64(inner_bias), {1, inner.dim(0)}), v);
   if (outer_bias.defined()) {
-    const Variable own = reshape(in_float64(outer_bias), {1, out});
-    bias = bias.defined() ? add(bias, own) : own;
+    const Variable outer_term = reshape(in_float64(outer_bias), {1, out});
+    bias = bias.defined() ? add(bias, outer_term) : outer_term;
   }
   const ValueId weight = add_like(graph, matmul(v, in_float64(inner)), outer);
   const ValueId bias_id = bias.defined() ? add_like(graph, reshape(bias, {out}), outer) : no_value;

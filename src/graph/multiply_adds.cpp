@@ -23,8 +23,8 @@ std::int64_t MultiplyAdds::total() const {
 std::int64_t MultiplyAdds::under(std::string_view path) const {
   std::int64_t sum = 0;
   for (const auto& [module, macs] : by_module) {
-    const bool below = module.size() > path.size() && module[path.size()] == '.' && module.starts_with(path);
-    if (path.empty() || module == path || below) sum += macs;
+    const bool inside = module.size() > path.size() && module[path.size()] == '.' && module.starts_with(path);
+    if (path.empty() || module == path || inside) sum += macs;
   }
   return sum;
 }

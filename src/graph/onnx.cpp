@@ -40,8 +40,8 @@ class OnnxPrinter {
   void run() {
     for (const GraphNode& node : graph_.nodes) print(node);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) {
-      const std::string given = pixels(graph_.outputs[i]);
-      if (given != output_names_[i]) add("Identity", output_names_[i], {given});
+      const std::string produced = pixels(graph_.outputs[i]);
+      if (produced != output_names_[i]) add("Identity", output_names_[i], {produced});
     }
   }
 
@@ -314,12 +314,12 @@ std::string OnnxPrinter::attention_weights(const GraphNode& node, const std::str
   if (has_mask) {
     constexpr std::int64_t boolean = 9;  // TensorProto.BOOL
     const std::string mask = operand(node, 4, Layout::pixels);
-    const std::string seen = add("Cast", unique(name + ".seen"), {mask}, {{"to", boolean}});
-    scores = add("Where", unique(name + ".masked"), {seen, scores, infinity});
+    const std::string attends = add("Cast", unique(name + ".seen"), {mask}, {{"to", boolean}});
+    scores = add("Where", unique(name + ".masked"), {attends, scores, infinity});
   }
   const std::string none = add("Equal", unique(name + ".none"), {scores, infinity});
-  const std::string least = number(name + ".least", -std::numeric_limits<float>::max());
-  const std::string weights = softmax(add("Where", unique(name + ".finite"), {none, least, scores}));
+  const std::string lowest = number(name + ".least", -std::numeric_limits<float>::max());
+  const std::string weights = softmax(add("Where", unique(name + ".finite"), {none, lowest, scores}));
   return add("Where", unique(name + ".kept"), {none, number(name + ".zero", 0), weights});
 }
 

@@ -94,11 +94,11 @@ void Module::visit(const std::string& prefix, const Visitor& visitor) const {
 
 std::vector<NamedVariable> Module::named_parameters() const {
   std::vector<NamedVariable> all;
-  const std::string above = path();
+  const std::string parent_path = path();
   visit("", [&](const std::string& prefix, const Module& module) {
     for (const Parameter& parameter : module.parameters_) {
       all.push_back({join(prefix, parameter.name), parameter.variable});
-      all.back().variable.set_name(join(above, all.back().name));
+      all.back().variable.set_name(join(parent_path, all.back().name));
     }
   });
   return all;

@@ -17,8 +17,8 @@ Variable smooth_l1(const Variable& difference, double beta) {
   const Variable a = absolute(difference);
   const Variable threshold(Tensor::scalar(beta, a.dtype(), a.device()));
   const Variable beyond = relu(sub(a, threshold));
-  const Variable below = sub(a, beyond);
-  return add(scale(mul(below, below), 0.5 / beta), beyond);
+  const Variable clipped = sub(a, beyond);
+  return add(scale(mul(clipped, clipped), 0.5 / beta), beyond);
 }
 
 }  // namespace

@@ -132,8 +132,8 @@ Variable CrossAttentionBlock::attend_one(const Variable& q, const Variable& f) {
   const Variable v_weight = by_head(v_fusion_->weight, heads, q.dtype());
   const Variable q_heads = permute(reshape(q, {n, heads, width}), {1, 0, 2});
 
-  const Variable asked = permute(matmul(q_heads, k_weight), {1, 0, 2});  // K_h^T q_h: N x heads x D
-  Variable scores = transpose(matmul(f, transpose(asked)));              // N x heads x T
+  const Variable key_query = permute(matmul(q_heads, k_weight), {1, 0, 2});  // K_h^T q_h: N x heads x D
+  Variable scores = transpose(matmul(f, transpose(key_query)));              // N x heads x T
   scores = cast(scores, widened(scores.dtype()));
   if (k_fusion_->bias.defined()) {
     const Variable products = mul(q, cast(k_fusion_->bias, q.dtype()));

@@ -43,7 +43,7 @@ void validate(const IRBackboneConfig& config) {
   require<ConfigError>(
       !config.widths.empty() && config.units.size() == config.widths.size() &&
           config.strides.size() == config.widths.size(),
-      "widths, units and strides of the image backbone describe one stage an entry: they have ",
+      "widths, units and strides of the image backbone need one entry per stage each; they have ",
       config.widths.size(), ", ", config.units.size(), " and ", config.strides.size(), " entries");
   detail::require_size("stages of the image backbone", static_cast<std::int64_t>(config.widths.size()), 16);
   detail::require_size("stem", config.stem, detail::most_channels);

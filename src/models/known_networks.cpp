@@ -53,9 +53,9 @@ struct KnownNetwork {
   }
 };
 
-/// Names do not depend on sizes, so small networks stand for all. Together they use every switch.
+/// Names do not depend on sizes, so small networks stand for all sizes. Together they use every switch.
 std::vector<KnownNetwork> make_networks() {
-  KnownNetwork whole{fernet_names(), {}}, image{ir50_names(), {}}, landmarks{mobilefacenet_names(), {}};
+  KnownNetwork fernet{fernet_names(), {}}, image{ir50_names(), {}}, landmarks{mobilefacenet_names(), {}};
   ResNetConfig thin;
   thin.widths = thin.units = {1, 1, 1, 1};
   ResNet thin_resnet = uninitialised<ResNet>(thin);
@@ -65,7 +65,7 @@ std::vector<KnownNetwork> make_networks() {
     FERNetConfig config = preset(variant);
     config.landmarks.head = true;
     FERNet net = uninitialised<FERNet>(config);
-    whole.add(net);
+    fernet.add(net);
     image.add(net.image_backbone());
     landmarks.add(net.landmark_backbone());
   }
@@ -80,15 +80,15 @@ std::vector<KnownNetwork> make_networks() {
       "blocks\\.[0-9]{1,4}\\.(norm1|norm2|attn\\.qkv|attn\\.proj|mlp\\.fc1|mlp\\.fc2)\\.(weight|bias)",
       "of timm"));
   std::vector<KnownNetwork> networks;
-  for (KnownNetwork* network : {&whole, &image, &landmarks, &resnet, &poster, &transformer}) {
+  for (KnownNetwork* network : {&fernet, &image, &landmarks, &resnet, &poster, &transformer}) {
     networks.push_back(std::move(*network));
   }
   return networks;
 }
 
 const std::vector<KnownNetwork>& networks() {
-  static const std::vector<KnownNetwork> made = make_networks();
-  return made;
+  static const std::vector<KnownNetwork> all = make_networks();
+  return all;
 }
 
 bool is_known(const std::string& name) {
@@ -103,21 +103,21 @@ KnownNetworks known_networks(const std::vector<std::string>& names) {
   found.unknown = names;
   // A name that two networks share ("head.weight") goes to the network that has more of the file's names.
   for (;;) {
-    KnownNetworks::Share most;
-    std::vector<std::string> others;
+    KnownNetworks::Share best;
+    std::vector<std::string> remaining;
     for (const KnownNetwork& network : networks()) {
-      std::vector<std::string> rest;
+      std::vector<std::string> unmatched;
       for (const std::string& name : found.unknown) {
-        if (!network.has(name)) rest.push_back(name);
+        if (!network.has(name)) unmatched.push_back(name);
       }
-      const std::size_t has = found.unknown.size() - rest.size();
-      if (has <= most.names) continue;
-      most = {network.map.title, has};
-      others = std::move(rest);
+      const std::size_t covered = found.unknown.size() - unmatched.size();
+      if (covered <= best.names) continue;
+      best = {network.map.title, covered};
+      remaining = std::move(unmatched);
     }
-    if (most.names == 0) return found;
-    found.shares.push_back(most);
-    found.unknown = std::move(others);
+    if (best.names == 0) return found;
+    found.shares.push_back(best);
+    found.unknown = std::move(remaining);
   }
 }
 

@@ -62,7 +62,7 @@ Variable LandmarkHead::forward(const Variable& x) {
 void validate(const MobileFaceNetConfig& config) {
   detail::require_size("lm_width", config.width, detail::most_channels);
   require<ConfigError>(config.units.size() == 3,
-                       "lm_units are three, the residual blocks of conv_3, conv_4 and conv_5; got ",
+                       "lm_units needs three entries, the residual blocks of conv_3, conv_4 and conv_5; got ",
                        config.units.size());
   for (const std::int64_t count : config.units) detail::require_size("lm_units", count, detail::most_units);
   detail::require_size("lm_outputs", config.outputs, detail::most_channels);

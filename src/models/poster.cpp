@@ -291,7 +291,7 @@ void validate(const PosterConfig& config) {
   std::int64_t stride = config.image.stem_stride;
   for (const std::int64_t s : config.image.strides) stride *= s;
   require<ConfigError>(stride == 8, "stem_stride and strides multiply to ", stride,
-                       "; POSTER needs an image map of an 8th of backbone_size");
+                       "; POSTER needs an image map with sides of backbone_size / 8");
   require<ConfigError>(config.heads >= 1 && config.dim() / 4 % config.heads == 0,
                        "heads must divide the width of the narrow tokens, 2 lm_width = ", config.dim() / 4,
                        "; got ", config.heads);
@@ -359,12 +359,12 @@ Variable Poster::reduced(const Variable& x) const {
 }
 
 Variable Poster::landmark_features(const Variable& x) {
-  const Variable seen = reduced(x);
+  const Variable input = reduced(x);
   const bool needs_graph = grad_enabled() && x.requires_grad();
   if (needs_graph || !landmarks_frozen() || landmark_backbone_.is_training() || Tracer::current()) {
-    return landmark_backbone_.head_features(landmark_backbone_.features(seen));
+    return landmark_backbone_.head_features(landmark_backbone_.features(input));
   }
-  return Variable(frozen_landmarks_({seen.value()})[0]);
+  return Variable(frozen_landmarks_({input.value()})[0]);
 }
 
 Variable Poster::image_features(const Variable& x) {

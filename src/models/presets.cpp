@@ -132,7 +132,7 @@ void validate(const FERNetConfig& config) {
   for (const std::int64_t s : config.image.strides) stride *= s;
   require<ConfigError>(
       stride == 8, "stem_stride and strides multiply to ", stride,
-      "; both maps must have one size, and the landmark backbone's is an 8th of the image's");
+      "; both maps must have the same size, and a side of the landmark backbone's is an 8th of the image's");
 }
 
 }  // namespace fer

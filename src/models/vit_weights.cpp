@@ -7,7 +7,7 @@
 namespace fer {
 namespace {
 
-const Tensor& needed(const StateDict& tensors, const std::string& source, const std::string& name) {
+const Tensor& required_tensor(const StateDict& tensors, const std::string& source, const std::string& name) {
   const Tensor* found = tensors.find(name);
   require<FormatError>(found != nullptr, source, ": not a vision transformer of timm's: '", name,
                        "' is missing");
@@ -66,17 +66,17 @@ StateDict translate(const StateDict& file, const std::string& source, std::int64
       {"norm.bias", {"final_norm.bias"}}};
   StateDict out;
   for (const auto& [name, tensor] : file) {
-    bool known = false;
+    bool translated = false;
     for (const auto& [theirs, ours] : tokens) {
       if (name != theirs) continue;
       for (const char* our_name : ours) out.insert(our_name, tensor);
-      known = true;
+      translated = true;
     }
     std::smatch found;
-    if (!known && name.size() < 200 && std::regex_match(name, found, block)) {
-      known = translate_block(found[1].str(), found[2].str(), tensor, query_factor, source, out);
+    if (!translated && name.size() < 200 && std::regex_match(name, found, block)) {
+      translated = translate_block(found[1].str(), found[2].str(), tensor, query_factor, source, out);
     }
-    if (!known) out.insert(name, tensor);
+    if (!translated) out.insert(name, tensor);
   }
   return out;
 }
@@ -105,8 +105,8 @@ bool starts_fresh(const std::string& name) {
 }  // namespace
 
 void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAttentionConfig& config) {
-  const Tensor qkv = needed(tensors, source, "blocks.0.attn.qkv.weight");
-  const Tensor fc1 = needed(tensors, source, "blocks.0.mlp.fc1.weight");
+  const Tensor qkv = required_tensor(tensors, source, "blocks.0.attn.qkv.weight");
+  const Tensor fc1 = required_tensor(tensors, source, "blocks.0.mlp.fc1.weight");
   require<ShapeError>(qkv.rank() == 2 && fc1.rank() == 2 && qkv.dim(0) == 3 * qkv.dim(1) &&
                           fc1.dim(1) == qkv.dim(1) && fc1.dim(0) % fc1.dim(1) == 0,
                       source, ": 'blocks.0.attn.qkv.weight' of ", qkv.shape(),
@@ -115,7 +115,7 @@ void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAt
   config.dim = qkv.dim(1);
   config.mlp_ratio = fc1.dim(0) / fc1.dim(1);
   config.depth = 1;
-  const auto same = [&](const char* name, const Tensor& first) {
+  const auto matches_first_block = [&](const char* name, const Tensor& first) {
     const std::string key = concat("blocks.", config.depth, name);
     const Tensor* other = tensors.find(key);
     require<ShapeError>(!other || other->shape() == first.shape(), source, ": '", key, "' of ",
@@ -123,7 +123,8 @@ void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAt
                         first.shape());
     return other != nullptr;
   };
-  while (same(".attn.qkv.weight", qkv) && same(".mlp.fc1.weight", fc1)) ++config.depth;
+  while (matches_first_block(".attn.qkv.weight", qkv) && matches_first_block(".mlp.fc1.weight", fc1))
+    ++config.depth;
   config.heads = is_old_small(tensors) ? 8 : std::max<std::int64_t>(1, config.dim / 64);
   config.qkv_bias = tensors.contains("blocks.0.attn.qkv.bias");
   config.pre_norm = tensors.contains("blocks.0.norm1.weight");
@@ -132,7 +133,7 @@ void adopt_vit_sizes(const StateDict& tensors, const std::string& source, DualAt
 }
 
 MatchReport load_vit(DualAttention& attention, const StateDict& tensors, const std::string& source) {
-  needed(tensors, source, "blocks.0.attn.qkv.weight");
+  required_tensor(tensors, source, "blocks.0.attn.qkv.weight");
   const StateDict translated = translate(tensors, source, attention.config().heads);
   std::vector<NamedShape> wanted;
   for (const NamedVariable& p : attention.named_parameters()) wanted.push_back({p.name, p.variable.shape()});

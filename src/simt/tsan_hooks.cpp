@@ -1,5 +1,5 @@
 // The functions called by code compiled with -fsanitize=thread. They call this checker instead of libtsan,
-// which knows threads but not blocks, lanes and barriers. Outside of kernels they do nothing.
+// which knows threads, but no blocks, lanes or barriers. Outside of kernels they do nothing.
 #include <cstdint>
 #include <cstring>
 

@@ -27,8 +27,8 @@ void save_weights(const std::filesystem::path& path, Module& model, const Metada
 
 MatchReport load_weights(const StateDict& tensors, const std::string& source, Module& model, NameMap names) {
   names.asides.push_back(leave_aside("optimizer/.*", "the optimizer's state"));
-  const std::vector<NamedShape> wanted = shapes_of(model.state_dict()), held = shapes_of(tensors);
-  MatchReport report = match(wanted, held, names, source);
+  const std::vector<NamedShape> wanted = shapes_of(model.state_dict()), loaded = shapes_of(tensors);
+  MatchReport report = match(wanted, loaded, names, source);
   model.load_state_dict(matched_tensors(report, tensors, source));
   return report;
 }

@@ -30,15 +30,15 @@ namespace {
 
 Json subject_json(const EvaluationResult& result) {
   const EvaluationSubject& subject = result.subject;
-  const LeftOverClasses over = left_over_classes(result);
+  const LeftOverClasses leftovers = left_over_classes(result);
   return {{"dataset", subject.dataset},
           {"split", subject.split},
           {"labels", subject.labels},
           {"weights", {{"file", subject.weights}, {"sha256", subject.sha256}}},
           {"dataset_classes", subject.dataset_classes},
           {"network_classes", subject.network_classes},
-          {"only_in_dataset", over.of_dataset},
-          {"only_in_network", over.of_network},
+          {"only_in_dataset", leftovers.of_dataset},
+          {"only_in_network", leftovers.of_network},
           {"left_out", subject.left_out}};
 }
 

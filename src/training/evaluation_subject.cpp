@@ -11,9 +11,9 @@ namespace {
 /// The result that the network would have if it chose only among the classes in `kept`.
 EvaluationResult restricted(const EvaluationResult& result, const std::vector<std::int64_t>& kept) {
   std::vector<std::string> names;
-  std::vector<std::int64_t> place(static_cast<std::size_t>(result.confusion.classes()), -1);
+  std::vector<std::int64_t> new_position(static_cast<std::size_t>(result.confusion.classes()), -1);
   for (const std::int64_t c : kept) {
-    place[static_cast<std::size_t>(c)] = static_cast<std::int64_t>(names.size());
+    new_position[static_cast<std::size_t>(c)] = static_cast<std::int64_t>(names.size());
     names.push_back(result.confusion.class_names()[static_cast<std::size_t>(c)]);
   }
   const auto share_of = [&kept](const std::vector<float>& values, std::int64_t sample) {
@@ -26,16 +26,16 @@ EvaluationResult restricted(const EvaluationResult& result, const std::vector<st
   };
   EvaluationResult of_kept{ConfusionMatrix(std::move(names)), 0, {}, result.subject};
   double loss = 0;
-  for (const SamplePrediction& before : result.samples) {
+  for (const SamplePrediction& sample : result.samples) {
     SamplePrediction p;
-    p.index = before.index;
-    p.label = place[static_cast<std::size_t>(before.label)];
+    p.index = sample.index;
+    p.label = new_position[static_cast<std::size_t>(sample.label)];
     if (p.label < 0) {
       ++of_kept.subject.left_out;
       continue;
     }
-    p.probabilities = share_of(before.probabilities, p.index);
-    if (!before.target.empty()) p.target = share_of(before.target, p.index);
+    p.probabilities = share_of(sample.probabilities, p.index);
+    if (!sample.target.empty()) p.target = share_of(sample.target, p.index);
     p.predicted = std::max_element(p.probabilities.begin(), p.probabilities.end()) - p.probabilities.begin();
     loss += sample_loss(p);
     of_kept.confusion.add(p.label, p.predicted);
@@ -87,10 +87,10 @@ std::string subject_text(const EvaluationResult& result) {
     if (!subject.sha256.empty()) out << ", SHA-256 " << subject.sha256;
     out << "\n";
   }
-  const LeftOverClasses over = left_over_classes(result);
-  if (!over.of_dataset.empty() || !over.of_network.empty()) {
+  const LeftOverClasses leftovers = left_over_classes(result);
+  if (!leftovers.of_dataset.empty() || !leftovers.of_network.empty()) {
     out << "classes in common: " << class_list_text(result.confusion.class_names())
-        << left_over("data set", over.of_dataset) << left_over("network", over.of_network)
+        << left_over("data set", leftovers.of_dataset) << left_over("network", leftovers.of_network)
         << "\npredictions are the most probable of the classes in common; " << subject.left_out
         << " samples of other classes are left out\n";
   }

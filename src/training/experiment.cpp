@@ -219,8 +219,8 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   }
   network->freeze_landmarks();
   network->set_checkpointing(config.training.checkpointing);
-  const std::shared_ptr<SampleCache> drawn = run.release_drawn_faces();
-  return train_classes(run, sets, drawn ? drawn : pictures, std::move(landmarks));
+  const std::shared_ptr<SampleCache> drawn_faces = run.release_drawn_faces();
+  return train_classes(run, sets, drawn_faces ? drawn_faces : pictures, std::move(landmarks));
 }
 
 void check_experiments(const std::vector<RunConfig>& configs) {
@@ -233,8 +233,8 @@ void check_experiments(const std::vector<RunConfig>& configs) {
       opened = config.data;
     }
     const NamedWeights weights(config, /*with_init=*/true);
-    const RunConfig whole = completed(config, *sets.train, weights);
-    if (!weights.empty()) weights.load(sets.train->info(), *new_network(whole));
+    const RunConfig complete = completed(config, *sets.train, weights);
+    if (!weights.empty()) weights.load(sets.train->info(), *new_network(complete));
   }
 }
 

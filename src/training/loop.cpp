@@ -98,8 +98,8 @@ class Run {
     const std::filesystem::path checkpoint = file("last.safetensors");
     if (std::filesystem::exists(checkpoint)) {
       progress_ = load_checkpoint(checkpoint, task_.model(), *optimizer_, average_.get());
-      const bool same = progress_.batches == 0 || progress_.batches == loader_.batches();
-      require<ConfigError>(same || progress_.batch == 0, checkpoint.string(),
+      const bool same_length = progress_.batches == 0 || progress_.batches == loader_.batches();
+      require<ConfigError>(same_length || progress_.batch == 0, checkpoint.string(),
                            ": was saved within an epoch of ", progress_.batches,
                            " batches, but an epoch has ", loader_.batches(),
                            " now; resume with the data and the batch size that it was started with");
@@ -112,8 +112,8 @@ class Run {
 
   /// The last step of the run: that of its last epoch, or max_steps if that is smaller.
   std::int64_t last_step() const {
-    const std::int64_t left = (config_.epochs - progress_.epoch) * loader_.batches() - progress_.batch;
-    const std::int64_t all = progress_.step + std::max<std::int64_t>(0, left);
+    const std::int64_t remaining = (config_.epochs - progress_.epoch) * loader_.batches() - progress_.batch;
+    const std::int64_t all = progress_.step + std::max<std::int64_t>(0, remaining);
     return config_.max_steps > 0 ? std::min(config_.max_steps, all) : all;
   }
 

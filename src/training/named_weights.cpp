@@ -31,15 +31,16 @@ StateDict head_by_class(const DescribedWeights& weights, const ClassMap& map, Ne
       head.insert(name, fresh);
       continue;
     }
-    const Tensor* held = weights.file.tensors.find(name);
-    require<FormatError>(held != nullptr, weights.name, ": '", name, "' is missing");
+    const Tensor* loaded = weights.file.tensors.find(name);
+    require<FormatError>(loaded != nullptr, weights.name, ": '", name, "' is missing");
     const std::int64_t width = fresh.shape().numel() / fresh.dim(0);
-    require<ShapeError>(held->shape().numel() == rows * width && held->dim(0) == rows, weights.name, ": '",
-                        name, "' has shape ", held->shape(), ", and the file names ", rows, " classes");
+    require<ShapeError>(loaded->shape().numel() == rows * width && loaded->dim(0) == rows, weights.name,
+                        ": '", name, "' has shape ", loaded->shape(), ", and the file names ", rows,
+                        " classes");
     std::vector<float> values = fresh.to_vector<float>();
-    const std::vector<float> known = held->to_vector<float>();
+    const std::vector<float> loaded_values = loaded->to_vector<float>();
     for (const ClassMap::Pair& p : map.common) {
-      std::copy_n(known.begin() + p.second * width, width, values.begin() + p.first * width);
+      std::copy_n(loaded_values.begin() + p.second * width, width, values.begin() + p.first * width);
     }
     head.insert(name, Tensor::from<float>(fresh.shape(), values));
   }
@@ -82,7 +83,7 @@ void require_network_of(const DescribedWeights& weights, const RunConfig& config
   }
 }
 
-/// Fills the parameters and statistics `wanted` of a backbone from a file; returns the report of what matched.
+/// Loads the parameters and statistics `wanted` of a backbone from a file; returns the match report.
 std::string load_backbone(const std::string& name, const StateFile& file, Module& net,
                           const std::vector<NamedShape>& wanted, const NameMap& names) {
   const StateDict& tensors = file.tensors;
@@ -128,7 +129,7 @@ std::string load_image_backbone(const std::string& name, const StateFile& file, 
   require<ConfigError>(units.size() == 3,
                        "'image_backbone' needs a network of three stages, as IR50 is cut, got ",
                        units.size());
-  // Without what a network's backbone may hold beside, and never runs.
+  // Only the parts that run: a network's backbone may hold others, such as IR50's embedding layer.
   const auto run = uninitialised<IRBackbone>(net.config());
   return load_backbone(
       name, file, net, shapes_of(run.state_dict()),
@@ -138,18 +139,18 @@ std::string load_image_backbone(const std::string& name, const StateFile& file, 
 /// Loads the whole network; returns a note about it.
 std::string load_network(const DescribedWeights& weights, Network& network,
                          const std::vector<std::string>& classes) {
-  const ClassList data{"the data set", classes}, held{concat("'", weights.name, "'"), classes_of(weights)};
-  const ClassMap map = match_classes(data, held);
-  StateDict whole = head_by_class(weights, map, network);
+  const ClassList data{"the data set", classes}, loaded{concat("'", weights.name, "'"), classes_of(weights)};
+  const ClassMap map = match_classes(data, loaded);
+  StateDict merged = head_by_class(weights, map, network);
   for (const auto& [name, tensor] : weights.file.tensors) {
-    if (!whole.contains(name)) whole.insert(name, tensor);
+    if (!merged.contains(name)) merged.insert(name, tensor);
   }
-  const MatchReport report = load_weights(whole, weights.name, network, network.public_names());
+  const MatchReport report = load_weights(merged, weights.name, network, network.public_names());
   std::string text = concat("network: ", weights.name, "\n");
   for (const std::string& note : notes(weights.file, report)) text += concat("  ", note, "\n");
   if (weights.network && !weights.network->note.empty()) text += concat("  ", weights.network->note, "\n");
-  return text + (held.names.empty() ? "head: new, because the file does not name its classes"
-                                    : head_text(map, data, held));
+  return text + (loaded.names.empty() ? "head: new, because the file does not name its classes"
+                                      : head_text(map, data, loaded));
 }
 
 }  // namespace

@@ -38,10 +38,10 @@ Tensor gradient_norm_of(const std::vector<NamedVariable>& parameters) {
 }
 
 std::vector<NamedVariable> trainable(const std::vector<NamedVariable>& parameters) {
-  std::vector<NamedVariable> kept;
-  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(kept),
+  std::vector<NamedVariable> trained;
+  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(trained),
                [](const NamedVariable& p) { return p.variable.requires_grad(); });
-  return kept;
+  return trained;
 }
 
 }  // namespace
@@ -177,9 +177,9 @@ void MovingAverage::update() {
 
 void MovingAverage::swap() {
   for (std::size_t i = 0; i < average_.size(); ++i) {
-    const Tensor kept = average_[i].clone();
+    const Tensor average = average_[i].clone();
     average_[i].copy_from(parameters_[i].variable.value());
-    parameters_[i].variable.mutable_value().copy_from(kept);
+    parameters_[i].variable.mutable_value().copy_from(average);
   }
 }
 

@@ -39,12 +39,12 @@ bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache
   bool grey = data.train->info().channels == 1;
   for (std::shared_ptr<const Dataset>* part : {&data.train, &data.validation, &data.test}) {
     if (!*part || !(*part)->reads_files()) continue;
-    const Examination seen =
+    const Examination examination =
         examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size()));
-    if (!seen.finished) throw Interrupted("interrupted while examining the pictures, before training");
-    if (part == &data.train) grey = seen.all_grey;
+    if (!examination.finished) throw Interrupted("interrupted while examining the pictures, before training");
+    if (part == &data.train) grey = examination.all_grey;
     try {
-      *part = without_bad(*part, seen, config.data.skip_bad);
+      *part = without_bad(*part, examination, config.data.skip_bad);
     } catch (const DataError& error) {
       problems += (problems.empty() ? "" : "\n") + std::string(error.what());
     }

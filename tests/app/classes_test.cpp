@@ -65,7 +65,7 @@ Files& files() {
 
 }  // namespace
 
-TEST_CASE("eval on a folder of other classes measures those in common, and says so in text and JSON") {
+TEST_CASE("eval on a folder with other classes measures the common ones, and says so in text and JSON") {
   Files& f = files();
   const std::vector<std::string> eval{"eval",   "--weights", f.weights, "--dataset",
                                       "folder", "--data",    f.data};

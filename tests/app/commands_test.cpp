@@ -30,7 +30,7 @@ TEST_CASE("help and version") {
   CHECK(contains(version.out, "cpu: cpu ("));
 }
 
-TEST_CASE("wrong usage ends with 2 and says what is known") {
+TEST_CASE("wrong usage exits with 2 and names the known words") {
   const Result nothing = run({});
   CHECK(nothing.code == 2);
   CHECK(nothing.err == "fer: A subcommand is required; fer --help says more\n");
@@ -81,13 +81,13 @@ TEST_CASE("wrong usage ends with 2 and says what is known") {
                  "command line: 'epochs' must be a whole number, got 'many'"));
 }
 
-TEST_CASE("of a flag given twice the last one holds, and a switch needs no value") {
+TEST_CASE("the last of two equal flags counts, and a switch needs no value") {
   const std::vector<std::string> twice{"train", "--epochs", "3", "--epochs", "no"};
   CHECK(run(twice).err == "fer: command line: 'epochs' must be a whole number, got 'no'\n");
   CHECK(run({"train", "--overfit-batch", "--lr", "-1"}).err == "fer: 'lr' must be positive, got -1\n");
 }
 
-TEST_CASE("a result that cannot be written is no success") {
+TEST_CASE("a result that cannot be written is an error") {
   app_test::Limits full;
   full.file_bytes = 64;
   for (const char* argument : {"info", "--help", "--version"}) {

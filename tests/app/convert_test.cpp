@@ -18,7 +18,7 @@ std::string weights(const Folder& folder, const std::vector<std::string>& names)
   return folder / "in.pth";
 }
 
-TEST_CASE("convert: prefixes go where that gives names of a known network, and it is said") {
+TEST_CASE("convert: removes prefixes if that gives the names of a known network, and says so") {
   const Folder folder("prefixes");
   const std::string in = weights(folder, {"module.conv1.conv.weight", "conv1.bn.weight"});
   const Result half = run({"convert", in, folder / "out.safetensors"});
@@ -46,7 +46,7 @@ TEST_CASE("convert: prefixes go where that gives names of a known network, and i
                              "'conv1.conv.weight' without their prefixes\n");
 }
 
-TEST_CASE("convert: names that no network has are said on stderr, ten and a count") {
+TEST_CASE("convert: lists unknown names on stderr, at most ten and a count") {
   const Folder folder("unknown");
   std::vector<std::string> names;
   for (int i = 0; i < 12; ++i) names.push_back("student.x" + std::to_string(i));

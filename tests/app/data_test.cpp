@@ -46,7 +46,7 @@ TEST_CASE("train: on class folders alone, with parts held out by seed") {
   CHECK(evaluated.out.find("7 samples") != std::string::npos);
 }
 
-TEST_CASE("train: damaged pictures are named before anything is done, and left out if that is asked for") {
+TEST_CASE("train: damaged pictures are named before any work is done, and left out with --skip-bad") {
   const Folder folder = drawn_folder("damaged");
   const std::string bad = folder / "data/happiness/bad.jpg";
   write(bad, "no picture");

@@ -24,7 +24,7 @@ TEST_CASE("--version lists the devices, and why one is missing") {
     CHECK(contains(version.out, "  cuda: not available: device cuda: "));
 }
 
-TEST_CASE("a device that is not there is explained") {
+TEST_CASE("the error for a missing device says why it is missing") {
   const std::vector<std::string> bench{"bench", "model", "--preset", "tiny", "--batch", "1"};
   const auto on = [&](std::vector<std::string> flags) {
     flags.insert(flags.begin(), bench.begin(), bench.end());

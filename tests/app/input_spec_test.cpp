@@ -54,7 +54,7 @@ std::string note_of(const std::string& weights, const std::string& dataset) {
 
 }  // namespace
 
-TEST_CASE("older weights of a grey data set: said once, followed, and written down by convert") {
+TEST_CASE("older weights of a grey data set: noted once, followed, and stored by convert") {
   const Folder folder("old_grey");
   const std::string old = old_weights(folder, "ferplus"), fresh = folder / "new.safetensors";
   const fer::Image face = fer::draw_face(fer::sample_face(1, 3, 2), 112).image;
@@ -80,7 +80,7 @@ TEST_CASE("older weights of a grey data set: said once, followed, and written do
   CHECK(said.empty());
 }
 
-TEST_CASE("what was done to the names of weights is said by every command that uses them") {
+TEST_CASE("every command that uses weights says how their names were changed") {
   const Folder folder("names");
   const std::string plain = old_weights(folder, "faces"), wrapped = folder / "wrapped.pth";
   const fer::StateFile file = fer::read_state_file(plain);

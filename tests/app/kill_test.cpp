@@ -74,7 +74,7 @@ TEST_CASE("twenty kills leave no trace in the weights") {
   check_same_runs(folder, "whole", "cut");
 }
 
-TEST_CASE("an interrupt ends a run after its step, says how to go on, and loses nothing") {
+TEST_CASE("an interrupt ends a run after its step, says how to resume, and loses nothing") {
   const Folder folder("interrupt");
   auto training = app_test::short_training(folder / "whole");
   training.insert(training.end(), {"--save-every", "0"});  // only an interrupt writes within an epoch

@@ -180,7 +180,7 @@ TEST_CASE("a turned picture without a tag: --turns finds its faces, and says whe
   CHECK(none.err == "fer: predict: --turns looks for faces, which --crop none does not\n");
 }
 
-TEST_CASE("other formats: read in folders, and an overlay of one is a PNG; a second picture is mentioned") {
+TEST_CASE("other formats: read in folders; their overlays are PNG; a second picture in a file is mentioned") {
   const Folder folder("predict_formats");
   fs::create_directories(folder.path / "in");
   fs::copy_file(fixture("animation.gif"), folder / "in/a.gif");
@@ -211,7 +211,7 @@ TEST_CASE("a few bytes that claim a large picture cost little, and a limit of me
                           std::to_string(jpeg.size()) + " bytes cannot hold\n");
 }
 
-TEST_CASE("no face: it is said, with exit code 3") {
+TEST_CASE("no face: a message and exit code 3") {
   if (!have_detector()) return;
   const Folder folder("predict_none");
   const std::string photo = folder / "landscape.png";
@@ -247,7 +247,7 @@ TEST_CASE("pictures of every kind: CMYK, 16 bits, alpha, grey, palette") {
   }
 }
 
-TEST_CASE("a broken picture costs the others nothing: exit code 1") {
+TEST_CASE("a broken picture does not affect the others: exit code 1") {
   const Folder folder("predict_broken");
   std::ofstream(folder / "broken.jpg") << "\xff\xd8\xff no picture";
   fer::write_image(folder / "face.png", fer::draw_face(fer::sample_face(1, 1, 1), 112).image);
@@ -342,7 +342,7 @@ TEST_CASE("wrong usage ends with 2 and writes nothing") {
   CHECK(predict({"/nowhere.png"}).err == "fer: '/nowhere.png' does not exist\n");
 }
 
-TEST_CASE("weights: from FER_WEIGHTS where none are named") {
+TEST_CASE("weights: from FER_WEIGHTS if none are given") {
   const Folder folder("predict_weights_lookup");
   fer::write_image(folder / "a.png", fer::draw_face(fer::sample_face(1, 1, 1), 64).image);
   ::setenv("FER_WEIGHTS", weights().c_str(), 1);
@@ -368,7 +368,7 @@ TEST_CASE("weights: an installed program finds those of its own prefix") {
   CHECK(found.out == predict({folder / "a.png"}).out);
 }
 
-TEST_CASE("a video: a reading a frame, and an overlay that plays") {
+TEST_CASE("a video: one reading per frame, and an overlay that plays") {
   std::string reason;
   if (fer::video_library_name(&reason).empty()) {
     MESSAGE("skipped: ", reason);
@@ -438,7 +438,7 @@ TEST_CASE("a video: a reading a frame, and an overlay that plays") {
   CHECK(camera.err == "fer: cannot open 'camera 97': No such file or directory\n");
 }
 
-TEST_CASE("version says whether faces are found and videos read") {
+TEST_CASE("--version says whether the build detects faces and reads videos") {
   const Result version = run({"--version"});
   CHECK(contains(version.out, "  faces in photographs: "));
   CHECK(contains(version.out, "  videos and cameras: "));

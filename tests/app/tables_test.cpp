@@ -164,7 +164,7 @@ TEST_CASE("ablate heatmap, depth and loss run, and list their rows") {
   CHECK(contains(run({"ablate", "depth", "--vit", "x.pth", "--list"}).out, "ViT"));
 }
 
-TEST_CASE("ablate: a folder has one table at a time, and a cell one training") {
+TEST_CASE("ablate: a second process can neither use the folder nor resume the running cell") {
   const Folder folder("locked_table");
   const auto held = [&](const std::string& path) {
     return "fer: another fer is writing in the folder '" + path +
@@ -185,7 +185,7 @@ TEST_CASE("ablate: a folder has one table at a time, and a cell one training") {
   CHECK_MESSAGE(stopped.code == 128 + SIGTERM, stopped.err);
 }
 
-TEST_CASE("ablate says what is wrong") {
+TEST_CASE("ablate: errors") {
   const Folder folder("bad_tables");
   const Result unknown = run({"ablate", "colour"});
   CHECK(unknown.code == 2);
@@ -314,7 +314,7 @@ TEST_CASE("figure confusion, changes and tokens") {
   CHECK(run({"figure"}).code == 2);
 }
 
-TEST_CASE("report: one page, all of it inside") {
+TEST_CASE("report: one self-contained page") {
   Runs& r = runs();
   const Result made = run(
       {"report", r.folder / "neaa", r.folder / "plain", "--out", r.folder / "report.html", "--gallery", "3"});

@@ -155,7 +155,7 @@ TEST_CASE("near misses of commands, flags and words are named, with exit code 2"
   }() + "; did you mean 'small'?\n");
 }
 
-TEST_CASE("of every flag a near miss gets advice") {
+TEST_CASE("every flag is suggested for a near miss") {
   for_all_commands([](const CommandUsage& command) {
     CAPTURE(command.name);
     for (const FlagUsage& flag : command.flags) {
@@ -269,7 +269,7 @@ zpty -d shell
   CHECK(complete("fer train --device si") == "fer train --device simt \n");
 }
 
-TEST_CASE("a manual page a command, without a fault that man or mandoc can find") {
+TEST_CASE("one manual page per command, without faults that man or mandoc can find") {
   Folder folder("man");
   CHECK(run({"man", folder.path.string()}).code == 0);
   int pages = 0;
@@ -301,7 +301,7 @@ TEST_CASE("a manual page a command, without a fault that man or mandoc can find"
   }
 }
 
-TEST_CASE("fer man says what it cannot write") {
+TEST_CASE("fer man names a file that it cannot write") {
   const Result result = run({"man", "/proc/nowhere"});
   CHECK(result.code == 1);
   CHECK(contains(result.err, "cannot create '/proc/nowhere'"));

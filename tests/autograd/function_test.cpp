@@ -100,7 +100,7 @@ TEST_CASE("optional inputs arrive undefined") {
   CHECK(x.grad().item() == 1.0);
 }
 
-TEST_CASE("what was saved is guarded") {
+TEST_CASE("saved tensors are guarded") {
   Variable x = leaf({3.0, 4.0});
   const Variable y = apply(std::make_shared<Square>(), {x});
   x.mutable_value().fill(0.0);
@@ -141,7 +141,7 @@ TEST_CASE("misuse of functions") {
   CHECK_THROWS_WITH_AS(apply(nullptr, {x}), "apply: there is no function", AutogradError);
 }
 
-TEST_CASE("nothing is kept where no gradient is needed") {
+TEST_CASE("nothing is saved if no gradient is needed") {
   Tensor value = Tensor::from<double>({1}, {3.0});
   const Variable y = apply(std::make_shared<Square>(), {Variable(value)});
   CHECK_FALSE(y.requires_grad());

@@ -125,7 +125,7 @@ TEST_CASE("caught: a missing accumulation") {
   CHECK_FALSE(gradcheck("square", wrong, random_inputs({{"x", {7}}})).ok);
 }
 
-TEST_CASE("caught: a gradient that was not summed over what was repeated") {
+TEST_CASE("caught: a gradient that was not summed over the broadcast dimensions") {
   const auto wrong = planted([](const std::vector<Variable>& x) { return add(x[0], x[1]); },
                              [](const std::vector<Tensor>&, const Tensor& dy) -> Gradients {
                                return {dy, slice(Variable(dy), 0, 0, 1).value().reshape({3})};

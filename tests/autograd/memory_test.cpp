@@ -19,7 +19,7 @@ std::size_t backward_needs(const Variable& y, const Tensor& dy) {
 
 constexpr std::size_t kSmall = 4096;  // weights and their gradients
 
-TEST_CASE("a product's backward does not hold the x that is made again beside dx") {
+TEST_CASE("a product's backward does not hold a recomputed x and dx at once") {
   const Shape map = {4, 16, 16, 32};
   const Tensor dy = Tensor::full(map, 1.0);
   const std::size_t one = dy.bytes();
@@ -38,7 +38,7 @@ TEST_CASE("a product's backward does not hold the x that is made again beside dx
   }
 }
 
-TEST_CASE("elementwise gradients are written over dy where nobody else reads it") {
+TEST_CASE("elementwise gradients overwrite dy if nobody else reads it") {
   const Shape map = {4, 16, 16, 32};
   const Tensor dy = Tensor::full(map, 1.0);
   const Variable x(Tensor::full(map, 0.5), true), slope(Tensor::full({32}, 0.5), true);
@@ -61,7 +61,7 @@ TEST_CASE("elementwise gradients are written over dy where nobody else reads it"
   CHECK(backward_needs(scale(y, 2.0), dy) <= dy.bytes() + kSmall);  // scale's, which becomes that of x
 }
 
-TEST_CASE("what dropout makes again is written over what it is made of") {
+TEST_CASE("a recomputed dropout overwrites its recomputed input") {
   const Shape map = {4, 16, 16, 32};
   const Tensor dy = Tensor::full(map, 1.0);
   const Variable x(Tensor::full(map, 0.5), true), weight(Tensor::full({32, 32}, 0.5), true);

@@ -158,7 +158,7 @@ TEST_CASE("a freed part is named when a second result reaches it") {
       AutogradError);
 }
 
-TEST_CASE("backward lets go of what was saved") {
+TEST_CASE("backward frees saved values") {
   Variable x = leaf({3.0});
   Tensor factor = Tensor::from<double>({1}, {2.0});
   const Variable y = mul(x, Variable(factor));
@@ -167,7 +167,7 @@ TEST_CASE("backward lets go of what was saved") {
   CHECK(factor.sole_owner());
 }
 
-TEST_CASE("what no gradient needs is not saved") {
+TEST_CASE("values that no gradient needs are not saved") {
   Variable x = leaf({3.0});
   Tensor kept = Tensor::from<double>({1}, {2.0});
   Tensor value = Tensor::from<double>({1}, {5.0});
@@ -183,7 +183,7 @@ TEST_CASE("what no gradient needs is not saved") {
   }
 }
 
-TEST_CASE("a value that is cheap to make again is not kept") {
+TEST_CASE("a value that is cheap to recompute is not kept") {
   Variable x = leaf({3.0});
   int made = 0;
   Tensor twice = Tensor::from<double>({1}, {6.0});
@@ -205,7 +205,7 @@ TEST_CASE("a value that is cheap to make again is not kept") {
   CHECK(made == 1);
 }
 
-TEST_CASE("what a recipe reads is guarded like anything saved") {
+TEST_CASE("tensors that a recipe reads are guarded like saved ones") {
   Variable x(Tensor::from<double>({1, 1}, {-3.0}), true);
   Variable slope(Tensor::from<double>({1}, {0.5}), true);
   const Variable y = gelu(prelu(x, slope));
@@ -217,7 +217,7 @@ TEST_CASE("what a recipe reads is guarded like anything saved") {
       AutogradError);
 }
 
-TEST_CASE("a backward function may add to what waits for its input") {
+TEST_CASE("a backward function may add to the pending gradient of its input") {
   Variable x = leaf({3.0});
   for (const bool shared : {false, true}) {
     x.zero_grad();
@@ -398,7 +398,7 @@ TEST_CASE("misuse of variables") {
                        AutogradError);
 }
 
-TEST_CASE("a backward function that answers wrongly is named") {
+TEST_CASE("a backward function that returns the wrong gradients is named") {
   Variable x = leaf({1.0, 2.0});
   const auto broken = [&](const std::function<std::vector<Tensor>(const Tensor&)>& backward) {
     return record("broken", x.value().clone(), {x}, backward);

@@ -103,7 +103,7 @@ TEST_CASE("augmentation is a function of seed, epoch and sample") {
   CHECK_FALSE(same(a, draw_augmentation(options, 7, 3, 12, 112)));
 }
 
-TEST_CASE("with everything off nothing happens") {
+TEST_CASE("augmentation: with everything switched off, a picture stays as it is") {
   const AugmentOptions off = AugmentOptions::none();
   off.check();
   const Image image = spot_at({0.3f, 0.4f}, 40);

@@ -40,7 +40,7 @@ TEST_CASE("duplicates: copies are found, other faces are not") {
         detail::Groups{{5, n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6}, {9, n + 7, n + 8}});
 }
 
-TEST_CASE("duplicates: pictures without contrast resemble nothing") {
+TEST_CASE("duplicates: pictures without contrast match nothing") {
   std::vector<detail::Fingerprint> prints;
   for (int value : {10, 10, 11, 200})
     prints.push_back(detail::fingerprint_of(Image(30, 30, 1, static_cast<std::uint8_t>(value))));
@@ -143,7 +143,7 @@ TEST_CASE("data check: as JSON") {
   CHECK(json["near_duplicates"]["groups"][0][1]["class"] == "happy");
 }
 
-TEST_CASE("data check: a part that cannot be opened is said, and the others are checked") {
+TEST_CASE("data check: a part that cannot be opened is reported, and the others are checked") {
   const TempFolder folder;
   put_picture(folder / "train/a/1.png");
   put_picture(folder / "train/b/2.png");

@@ -50,7 +50,7 @@ TEST_CASE("fer2013: rows, parts and both column orders") {
   CHECK(test->name(0).ends_with(".csv:4"));
 }
 
-TEST_CASE("fer2013: without PrivateTest rows, PublicTest serves and that is said") {
+TEST_CASE("fer2013: without PrivateTest rows, PublicTest is the test part, with a warning") {
   const TempFolder folder;
   write_text(folder / "fer2013.csv",
              "emotion,pixels,Usage\n3," + pixels(7) + ",Training\n6," + pixels(8) + ",PublicTest\n");

@@ -78,7 +78,7 @@ TEST_CASE("folder: parts under any of their names, in any capitals") {
   CHECK(open("folder", folder.path(), Split::test)->info().class_counts == Counts{0, 1});
 }
 
-TEST_CASE("folder: what systems leave behind is no sample and no class") {
+TEST_CASE("folder: system files are neither samples nor classes") {
   const TempFolder folder;
   for (const char* name :
        {"train/a/1.png", "train/b/2.png", "train/a/.DS_Store", "train/a/._1.png", "train/a/Thumbs.db",
@@ -145,7 +145,7 @@ TEST_CASE("folder: class folders alone, of which parts are held out by seed") {
         "data set 'folder' has no test part of its own, and the fraction to hold out for one is 0");
 }
 
-TEST_CASE("folder: what an archive unpacks to is looked through") {
+TEST_CASE("folder: the wrapper folders of an unpacked archive are looked through") {
   const TempFolder folder;
   put_pictures(folder, "archive/images/train/happy", 2);
   put_pictures(folder, "archive/images/validation/happy", 1);
@@ -272,7 +272,7 @@ TEST_CASE("folder: numbers for classes, and names for them") {
   CHECK(refusal("=a") == "class names '=a': '=a' must be FOLDER=NAME or NAME");
 }
 
-TEST_CASE("folder: what is wrong is said") {
+TEST_CASE("folder: errors") {
   const TempFolder folder;
   const std::string root = folder.str(), train = (folder / "train").string();
   CHECK(open_error<DataError>("folder", folder.path()) ==

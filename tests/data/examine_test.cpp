@@ -61,7 +61,7 @@ TEST_CASE("examine: damaged pictures are found, and the others kept in the cache
             seen.bad[1].reason + "\n--skip-bad 2 leaves them out");
 }
 
-TEST_CASE("examine: of many, ten are named; of all, none is left") {
+TEST_CASE("examine: at most ten damaged pictures are named; if all are damaged, none is left") {
   const DamagedFolder files(12);
   const auto data = files.open();
   const Examination seen = examine(*data);
@@ -75,14 +75,14 @@ TEST_CASE("examine: of many, ten are named; of all, none is left") {
         "data set 'folder': no picture of the train part can be read");
 }
 
-TEST_CASE("examine: nothing bad changes nothing, and a no ends it") {
+TEST_CASE("examine: without damaged pictures nothing changes, and a callback that returns false stops it") {
   const DamagedFolder files(0);
   const auto data = files.open();
   CHECK(without_bad(data, examine(*data), 0) == data);
   CHECK(!examine(*data, [](std::int64_t, std::int64_t) { return false; }).finished);
 }
 
-TEST_CASE("sample cache: what does not fit is not kept") {
+TEST_CASE("sample cache: samples that do not fit are not kept") {
   SampleCache cache(3000);
   Sample sample;
   sample.image = Image(20, 20, 3);

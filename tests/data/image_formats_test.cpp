@@ -167,7 +167,7 @@ TEST_CASE("JPEG by libjpeg-turbo has Pillow's pixels, and by stb is at most 6 le
   }
 }
 
-TEST_CASE("what is no picture, or one of a format that is not read, says so") {
+TEST_CASE("a file that is not a picture, or has an unsupported format, is an error that says so") {
   CHECK(decode_error({}) == "'x' is not a picture that fer reads: the file is empty");
   CHECK(decode_error(bytes_of_text("some text that is long enough")) ==
         "'x' is not a picture that fer reads: it does not start with the signature of one");

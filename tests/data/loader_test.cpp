@@ -360,7 +360,7 @@ TEST_CASE("loaders that share a cache read a sample once, but not in another siz
   CHECK(data->reads == 48);
 }
 
-TEST_CASE("time spent waiting for workers is told") {
+TEST_CASE("time spent waiting for workers is reported") {
   const auto data = numbered(8);
   data->delay = std::chrono::milliseconds(5);
   DataLoader loader(data, loader_options(4, 1));

@@ -90,7 +90,7 @@ TEST_CASE("a phone's video is turned upright") {
   CHECK(image.at(150, 96 - 45, 0) < 120);
 }
 
-TEST_CASE("a video that is not completed leaves nothing, and one takes the place of another whole") {
+TEST_CASE("an incomplete video leaves no file, and a complete one replaces another at once") {
   if (!have_video()) return;
   const TempFolder folder;
   {
@@ -106,7 +106,7 @@ TEST_CASE("a video that is not completed leaves nothing, and one takes the place
   CHECK(read_frames(folder / "clip.mp4").size() == 3);
 }
 
-TEST_CASE("what cannot be read or written says why") {
+TEST_CASE("the error for a video that cannot be read or written says why") {
   if (!have_video()) return;
   const TempFolder folder;
   const std::string name = (folder / "x.mp4").string();

@@ -20,7 +20,7 @@ TEST_CASE("atomic file: parts are written one after another, and replace what wa
   CHECK(folder.names() == std::vector<std::string>{"a.bin"});
 }
 
-TEST_CASE("read_file: no devices, and no more than asked for, from a file or through a pipe") {
+TEST_CASE("read_file: refuses devices, and reads no more than its limit, from a file or a pipe") {
   const TemporaryFolder folder;
   CHECK_MESSAGE_OF(read_file("/dev/zero"), IoError, "cannot read '/dev/zero': it is a device, not a file");
   const auto path = folder.file("twelve", "twelve bytes");
@@ -67,7 +67,7 @@ TEST_CASE("atomic file: a full disk leaves the old file and nothing beside it") 
   CHECK(contents(path) == large);
 }
 
-TEST_CASE("atomic file: folders that are not there, are no folders, or cannot be written") {
+TEST_CASE("atomic file: folders that do not exist, are not folders, or cannot be written") {
   const TemporaryFolder folder;
   folder.file("plain", "x");
   CHECK_MESSAGE_OF(write_file_atomically(folder / "none/a", "x"), IoError,

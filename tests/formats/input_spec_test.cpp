@@ -27,7 +27,7 @@ std::string error_with(const std::string& part, const std::string& other) {
 
 }  // namespace
 
-TEST_CASE("input specification: its text, and back") {
+TEST_CASE("input specification: to text and back") {
   fer::InputSpec spec;
   CHECK(fer::to_json(spec) == R"({"version":1,"colour":"rgb","size":112,"face_share":0.83,)"
                               R"("mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]})");

@@ -61,7 +61,7 @@ TEST_CASE("JSON: texts that are not UTF-8") {
     CHECK(!is_utf8(text));
 }
 
-TEST_CASE("JSON: what is no JSON says where") {
+TEST_CASE("JSON: errors say where the text is not JSON") {
   CHECK(refusal("").starts_with("x.json: not JSON: line 1, column 1: "));
   CHECK(refusal("{\"a\":\n tru}").starts_with("x.json: not JSON: line 2, column 5: "));
   CHECK(refusal("{} {}").starts_with("x.json: not JSON: line 1, column 4: "));
@@ -134,7 +134,7 @@ TEST_CASE("JSON: excerpts are short and printable") {
   CHECK(excerpt(std::string(79, 'x') + "\xc3\xa9y") == std::string(79, 'x') + "...");
 }
 
-TEST_CASE("JSON files: no more than asked for") {
+TEST_CASE("JSON files: no larger than the limit") {
   const TemporaryFolder folder;
   const auto path = folder.file("a.json", "[1, 2, 3]");
   CHECK(read_json(path).dump() == "[1,2,3]");

@@ -61,7 +61,7 @@ TEST_CASE("matching: MobileFaceNet under the prefixes of POSTER and of FERNet") 
   }
 }
 
-TEST_CASE("matching: what is missing, of another shape or unforeseen is said") {
+TEST_CASE("matching: reports missing tensors, other shapes and unknown names") {
   std::vector<NamedShape> held = named({"a", "extra"});
   held.push_back({"b", {3}});
   const MatchReport report = match(named({"a", "b", "c"}), held);
@@ -122,7 +122,7 @@ TEST_CASE("matching: wrappers' prefixes are taken off where a name fits without 
   CHECK(match(wanted, std::vector<NamedShape>{{hostile + "conv.weight", {2}}}).matched.empty());
 }
 
-TEST_CASE("matching: names of a file are freed of prefixes, unless the network is not known") {
+TEST_CASE("matching: prefixes are removed from a file's names if the network is known") {
   const KnownName known = [](const std::string& name) { return name == "a" || name == "b" || name == "c"; };
   const auto freed = [&known](std::initializer_list<const char*> names) {
     StateFile file;

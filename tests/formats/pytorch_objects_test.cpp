@@ -110,7 +110,7 @@ TEST_CASE("pytorch: a pickle that would execute something executes nothing, and 
   CHECK(!std::filesystem::exists(proof));
 }
 
-TEST_CASE("pytorch: objects that hold themselves, or one another, end where they would begin again") {
+TEST_CASE("pytorch: objects that contain themselves or one another are cut off where they would repeat") {
   const std::string meter = py_global("m", "Meter") + ")\x81q\1";
   const PyValue value = read_value(meter + "}" + py_text("me") + "h\1sb");
   CHECK(value.find("me")->describe() == "an inert m.Meter");
@@ -125,7 +125,7 @@ TEST_CASE("pytorch: objects that hold themselves, or one another, end where they
   CHECK(read_file_of("(" + chain + "t").inert == Names{"m.Node"});
 }
 
-TEST_CASE("pytorch: the names of what is inert are fit to be printed") {
+TEST_CASE("pytorch: names of inert objects are printable") {
   const PytorchFile file = read_file_of(py_global("m\x1b[2J", "\xff" + std::string(300, 'n')) + ")R");
   CHECK(file.inert == Names{"m?[2J.?" + std::string(193, 'n') + "..."});
 }

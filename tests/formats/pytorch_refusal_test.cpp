@@ -17,7 +17,7 @@ void check_bytes_refused(const std::string& bytes, const std::string& message) {
   CHECK_MESSAGE_OF(read_pytorch(bytes_of(bytes), "x.pth"), FormatError, "x.pth: " + message);
 }
 
-TEST_CASE("pytorch: operations that there are not") {
+TEST_CASE("pytorch: unknown operations") {
   check_refused("\x99", "the pickle has the unknown operation 153 at byte 2");
   check_refused("\x80\x09N", "the pickle has protocol 9, not 0 to 5, at byte 2");
   check_refused("I1x\n", "the pickle has no integer of at most 300 digits at byte 2");
@@ -65,7 +65,7 @@ TEST_CASE("pytorch: calls that cannot be made") {
   check_refused("(No", "the pickle makes an object of something that is not a class at byte 4");
 }
 
-TEST_CASE("pytorch: a tensor that its storage does not hold") {
+TEST_CASE("pytorch: a tensor that reaches beyond its storage") {
   const Records storages{{"0", elements({1.f, 2.f, 3.f, 4.f})}};
   const auto refused = [&](std::int64_t offset, std::initializer_list<std::int64_t> size,
                            std::initializer_list<std::int64_t> stride, const std::string& message) {
@@ -109,7 +109,7 @@ TEST_CASE("pytorch: short programs that ask for endless work or memory") {
                 "the key '0.a' occurs twice");
 }
 
-TEST_CASE("pytorch: zip archives that are no checkpoints") {
+TEST_CASE("pytorch: zip archives that are not checkpoints") {
   const Records good{{"m/data.pkl", pickle("}")}, {"m/byteorder", "little"}, {"m/version", "3\n"}};
   CHECK(read_pytorch(bytes_of(zip_of(good)), "x.pth").root.items().empty());
   check_bytes_refused(zip_of({{"m/other", "x"}}),

@@ -94,7 +94,7 @@ TEST_CASE("pytorch: protocol 4, with frames and globals from the stack") {
   CHECK(read_value(ops).is(Kind::dict));
 }
 
-TEST_CASE("pytorch: what PyTorch wraps around values is looked through") {
+TEST_CASE("pytorch: PyTorch's wrappers around values are looked through") {
   const std::string size = py_global("torch", "Size") + "(" + py_ints({2, 3}) + "tR";
   CHECK(read_value(size).elements()[1].as_integer() == 3);
   CHECK(read_value(py_global("torch", "float32")).as_text() == "torch.float32");

@@ -97,7 +97,7 @@ TEST_CASE("safetensors: no flipped bit goes unnoticed") {
   CHECK(unnoticed <= 12);
 }
 
-TEST_CASE("safetensors: what is damaged is named") {
+TEST_CASE("safetensors: errors name what is damaged") {
   const TemporaryFolder folder;
   StateDict state;
   state.insert("w", Tensor::from<float>({2}, {1, -2}));
@@ -180,7 +180,7 @@ TEST_CASE("safetensors: several threads read at once") {
   CHECK(wrong == std::vector<int>(8, 0));
 }
 
-TEST_CASE("safetensors: lengths that cannot be") {
+TEST_CASE("safetensors: impossible lengths") {
   const TemporaryFolder folder;
   const auto check = [&](const std::string& bytes, const std::string& message) {
     const auto path = folder.file("x.safetensors", bytes);
@@ -203,7 +203,7 @@ TEST_CASE("safetensors: a header beyond the format's limit") {
                    path.string() + ": a header of 100000001 bytes, the limit is 100000000");
 }
 
-TEST_CASE("safetensors: headers that are no headers") {
+TEST_CASE("safetensors: invalid headers") {
   check_refused("", "", "the header is not valid JSON at byte 1");
   check_refused("{\"a\":", "", "the header is not valid JSON at byte 6");
   check_refused("{} {}", "", "the header is not valid JSON at byte 4");

@@ -63,7 +63,7 @@ TEST_CASE("state: halves are widened unless asked not to") {
   CHECK(load_state_dict(folder / "a.pth", kept).at("w").dtype() == DType::bfloat16);
 }
 
-TEST_CASE("state: the format is told by content") {
+TEST_CASE("state: the format is recognised by content") {
   const TemporaryFolder folder;
   save_state_dict(folder / "a.safetensors", one_of("w", Tensor::zeros({1})));
   std::filesystem::rename(folder / "a.safetensors", folder / "a.pth");

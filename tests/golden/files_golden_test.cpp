@@ -41,7 +41,7 @@ TEST_CASE("golden: the repository's own files are complete, and small") {
   CHECK(bytes < 4'000'000);
 }
 
-TEST_CASE("golden: an unknown file is told from a known one") {
+TEST_CASE("golden: a file's name tells its kind") {
   CHECK(kind_of("ops.safetensors") == GoldenFile::ops);
   CHECK(kind_of("model_tiny_extras.safetensors") == GoldenFile::model);
   CHECK(kind_of("checkpoint_dataparallel.pth.tar") == GoldenFile::checkpoint);

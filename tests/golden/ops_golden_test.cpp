@@ -85,7 +85,7 @@ TEST_CASE("golden runner: wrong outputs and gradients are found, by the toleranc
   CHECK(OneCase(relu_case(), relu_tensors(2.0 + 1e-3)).problems(DType::float32) != "");
 }
 
-TEST_CASE("golden runner: what it does not know is an error") {
+TEST_CASE("golden runner: unknown operations, attributes, inputs and outputs are errors") {
   json unknown = relu_case();
   unknown["op"] = "swish";
   CHECK(OneCase(unknown, relu_tensors()).problems() ==
@@ -108,7 +108,7 @@ TEST_CASE("golden runner: what it does not know is an error") {
         "relu_0 on cpu in float64: there is no gradient of z");
 }
 
-TEST_CASE("golden runner: what a case lacks is an error") {
+TEST_CASE("golden runner: a missing attribute or input is an error") {
   json softmax = relu_case();
   softmax["op"] = "softmax";
   CHECK(OneCase(softmax, relu_tensors()).problems() == "relu_0 on cpu in float64: there is no attribute dim");

@@ -71,7 +71,7 @@ std::int64_t channels_of_convolutions(const Graph& graph) {
   return sum;
 }
 
-OP_TEST("graph: constant channels and unread ones go, with and without padding around them") {
+OP_TEST("graph: constant and unread channels are removed, with and without padding around them") {
   for (const bool dead : {false, true}) {
     for (const DType dtype : {DType::float64, DType::float32}) {
       MobileFaceNet net({.width = 8, .units = {2, 2, 1}});
@@ -97,7 +97,7 @@ OP_TEST("graph: constant channels and unread ones go, with and without padding a
   }
 }
 
-TEST_CASE("graph: a net that is dead altogether still gives its constants") {
+TEST_CASE("graph: a network whose channels are all constant still gives its constants") {
   MobileFaceNet net({.width = 4, .units = {1, 1, 1}});
   fill_as_reference(net, "dead/");
   for (NamedVariable& p : net.named_parameters()) {

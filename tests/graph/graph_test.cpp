@@ -50,7 +50,7 @@ TEST_CASE("graph: a traced function knows its operations, its weights and how it
   }
 }
 
-TEST_CASE("graph: what cannot be traced is refused") {
+TEST_CASE("graph: functions that cannot be traced are refused") {
   CHECK_THROWS_WITH_AS(trace(
                            [](const std::vector<Variable>& in) {
                              return std::vector{in[0].dim(0) == 2 ? relu(in[0]) : in[0]};
@@ -193,7 +193,7 @@ TEST_CASE("graph: a compiled function follows its weights") {
   CHECK(difference(compiled({x})[0], layer(Variable(x)).value()) < 1e-7);
 }
 
-TEST_CASE("graph: what a network packs for inference is given back when it trains again") {
+TEST_CASE("graph: a network frees its packed weights when it trains again") {
   FERNetConfig config = preset("tiny", 3);
   config.image_size = 32;
   FERNet model(config);

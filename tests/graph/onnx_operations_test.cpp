@@ -146,7 +146,7 @@ TEST_CASE("onnx: operations, by their nodes; the graph that is printed gives the
   }
 }
 
-TEST_CASE("onnx: a padded pool says its padding on all sides") {
+TEST_CASE("onnx: a padded pool states its padding on all sides") {
   const Graph graph =
       trace([](const std::vector<Variable>& in) { return std::vector{max_pool2d(in[0], 3, 2, 1)}; },
             {Tensor::zeros({1, 7, 6, 4})});

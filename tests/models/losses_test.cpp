@@ -75,7 +75,7 @@ TEST_CASE("losses: points") {
                    "[normalised_mean_error] the eye corners of face 0 fall together");
 }
 
-TEST_CASE("losses: what they refuse") {
+TEST_CASE("losses: errors") {
   CHECK_MESSAGE_OF(FERLoss({}), ConfigError,
                    "the NeAA loss needs the label of the neutral class; a data set without one can use the "
                    "auxiliary loss 'anchor' or 'none'");

@@ -71,7 +71,7 @@ TEST_CASE("models: parameters and multiply-adds of the paper's model") {
   CHECK(model.is_training());
 }
 
-TEST_CASE("models: the points net says the middle where it knows nothing, and can be taught") {
+TEST_CASE("models: with zero heat weights the points net predicts the middle, and it can be trained") {
   PointsNet net(preset("tiny", 7).image, 24);
   const std::vector<NamedVariable> parameters = net.named_parameters();
   net.initialise(1);
@@ -105,7 +105,7 @@ TEST_CASE("models: the points net says the middle where it knows nothing, and ca
                        "[points_net] was made for a grid of 3 x 3, got a map of (1, 14, 14, 64)", ShapeError);
 }
 
-TEST_CASE("models: the landmark net with its head is what the paper's Table 8 counts") {
+TEST_CASE("models: the landmark net with its head has the parameters of the paper's Table 8") {
   MobileFaceNet net({.head = true});
   const auto points = [&](const std::vector<Variable>& in) { return std::vector{net(in[0])}; };
   const std::vector<ModuleInfo> table = describe_model(net, points, 112);

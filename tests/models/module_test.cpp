@@ -27,7 +27,7 @@ std::vector<std::string> names(const std::vector<NamedVariable>& parameters) {
   return all;
 }
 
-TEST_CASE("module: parameters and buffers have PyTorch's names, relative to who is asked") {
+TEST_CASE("module: parameters and buffers have PyTorch's names, relative to the module") {
   Net net;
   CHECK(names(net.named_parameters()) == std::vector<std::string>{"body.0.weight", "body.0.bias",
                                                                   "body.1.weight", "body.1.bias",
@@ -38,7 +38,7 @@ TEST_CASE("module: parameters and buffers have PyTorch's names, relative to who 
   CHECK(net.parameter_count() == 4 * 8 + 8 + 8 + 8 + 8 + 16);
 }
 
-TEST_CASE("module: a parameter knows its full path, whoever asked for it") {
+TEST_CASE("module: a parameter knows its full path, whichever module lists it") {
   Net net;
   CHECK(net.body.named_parameters()[0].variable.name() == "body.0.weight");
   CHECK(net.last->path() == "last");
@@ -108,7 +108,7 @@ std::pair<double, double> spread(const Tensor& x) {
   return {squares / static_cast<double>(x.numel()), largest};
 }
 
-TEST_CASE("module: a network is initialised when it is made, and another one otherwise") {
+TEST_CASE("module: a network is initialised when it is constructed, and the next one differently") {
   manual_seed(5);
   Net first, second;
   manual_seed(5);

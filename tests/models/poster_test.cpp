@@ -245,7 +245,7 @@ TEST_CASE("poster: points come from the map of the landmark head") {
                        ConfigError);
 }
 
-TEST_CASE("poster: the frozen landmark net has the same features, and is asked anew when it changes") {
+TEST_CASE("poster: the frozen landmark net has the same features, and is traced again when it changes") {
   Poster model(tiny_poster());
   const Variable x(pictures(2, 64).value().to(DType::float32));
   const Tensor eager = model.landmark_features(x).value();
@@ -319,7 +319,7 @@ TEST_CASE("poster: a configuration that contradicts itself is refused by name") 
       [](PosterConfig& c) {
         c.image.strides = {2, 2, 1};
       },
-      "stem_stride and strides multiply to 4; POSTER needs an image map of an 8th of backbone_size");
+      "stem_stride and strides multiply to 4; POSTER needs an image map with sides of backbone_size / 8");
   message([](PosterConfig& c) { c.landmarks.head = false; },
           "POSTER's tokens come from the landmark backbone's head");
   message([](PosterConfig& c) { c.drop_path = 1; }, "drop_path must be in [0, 1), got 1");

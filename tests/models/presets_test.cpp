@@ -91,19 +91,20 @@ FERNetConfig changed(F change) {
   return config;
 }
 
-TEST_CASE("presets: what is refused, and why") {
-  CHECK_MESSAGE_OF(FERNet(changed([](auto& c) {
-                     c.image.strides = {2, 2, 1};
-                   })),
-                   ConfigError,
-                   "stem_stride and strides multiply to 4; both maps must have one size, and the landmark "
-                   "backbone's is an 8th of the image's");
+TEST_CASE("presets: errors") {
+  CHECK_MESSAGE_OF(
+      FERNet(changed([](auto& c) {
+        c.image.strides = {2, 2, 1};
+      })),
+      ConfigError,
+      "stem_stride and strides multiply to 4; both maps must have the same size, and a side of the "
+      "landmark backbone's is an 8th of the image's");
   CHECK_MESSAGE_OF(
       FERNet(changed([](auto& c) {
         c.image.units = {1, 1};
       })),
       ConfigError,
-      "widths, units and strides of the image backbone describe one stage an entry: they have 3, 2 "
+      "widths, units and strides of the image backbone need one entry per stage each; they have 3, 2 "
       "and 3 entries");
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) { c.image.widths[1] = 0; })), ConfigError,
                    "widths must be 1 or more, got 0");
@@ -114,7 +115,7 @@ TEST_CASE("presets: what is refused, and why") {
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) { c.attention.drop_mlp = 1; })), ConfigError,
                    "drop_mlp must be in [0, 1), got 1");
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) { c.landmarks.units = {1}; })), ConfigError,
-                   "lm_units are three, the residual blocks of conv_3, conv_4 and conv_5; got 1");
+                   "lm_units needs three entries, the residual blocks of conv_3, conv_4 and conv_5; got 1");
   CHECK_MESSAGE_OF(FERNet(changed([](auto& c) { c.classes = 0; })), ConfigError,
                    "classes must be 1 or more, got 0");
 }

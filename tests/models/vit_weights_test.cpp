@@ -107,7 +107,7 @@ TEST_CASE("every tensor of every block lands where it belongs; both streams star
   CHECK(report.text().find("left aside (its classifier): head.weight, head.bias") != std::string::npos);
 }
 
-TEST_CASE("positions of another grid start fresh, with a word") {
+TEST_CASE("positions of another grid start fresh, with a note") {
   const StateDict file = vit(64, 1, 2, 50, true);
   fer::DualAttentionConfig config;
   fer::adopt_vit_sizes(file, "vit.pth", config);

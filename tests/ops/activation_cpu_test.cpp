@@ -63,7 +63,7 @@ TEST_CASE("cpu sigmoid in float is as exact as float allows") {
   CHECK(worst < 4e-7);
 }
 
-TEST_CASE_TEMPLATE("cpu activations at the ends", T, float, double) {
+TEST_CASE_TEMPLATE("cpu activations: infinities, NaN and very large values", T, float, double) {
   const T inf = std::numeric_limits<T>::infinity();
   const Tensor x = Tensor::from<T>({7}, {-inf, -200, -0.0, 0, 200, inf, std::numeric_limits<T>::quiet_NaN()});
   const std::vector<T> relu = forward(UnaryOp::relu, x).template to_vector<T>();

@@ -110,7 +110,8 @@ const Sizes kSizes[] = {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cpu attention: forward and backward are those of whole score rows", T, float, double) {
+TEST_CASE_TEMPLATE("cpu attention: forward and backward equal those with whole score rows", T, float,
+                   double) {
   for (const Sizes& s : kSizes) {
     for (double scale : {1.0, 40.0}) {  // 40: scores in the thousands
       CAPTURE(s.batch);

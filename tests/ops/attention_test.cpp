@@ -86,7 +86,7 @@ OP_TEST("attention: bias and mask equal their composed form, and so does the bia
   }
 }
 
-OP_TEST("attention: masked keys equal keys that are not there") {
+OP_TEST("attention: masked keys equal absent keys") {
   const Tensor mask = Tensor::from<std::uint8_t>({1, 1, 1, 9}, {0, 1, 1, 1, 1, 0, 0, 0, 0}, device);
   check_equivalent(
       [&](const auto& v) { return attention(v[0], v[1], v[2], 3, {}, Variable(mask)); },

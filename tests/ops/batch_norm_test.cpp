@@ -88,7 +88,7 @@ OP_TEST("batch_norm: with PReLU and residual equals the three operations") {
   }
 }
 
-OP_TEST("batch_norm: x as its own residual, and read by others before and after it") {
+OP_TEST("batch_norm: x as its own residual, and as input of earlier and later operations") {
   const std::vector<Variable> in = CaseInputs("batch_norm shared x", device)
                                        .uniform("x", {9, 5}, 2, 5)
                                        .uniform("weight", {5})

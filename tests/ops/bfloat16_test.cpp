@@ -180,7 +180,7 @@ std::vector<StorageCase> storage_cases() {
   };
 }
 
-OP_TEST("bfloat16: what an operation makes of it is float32's result, rounded") {
+OP_TEST("bfloat16: an operation's result is that of float32, rounded") {
   if (device == Device::cpu) return;
   const PrecisionScope scope(device, Precision::bf16);  // float32 operands of products are rounded, too
   for (const StorageCase& c : storage_cases()) {
@@ -201,7 +201,7 @@ OP_TEST("bfloat16: what an operation makes of it is float32's result, rounded") 
   }
 }
 
-OP_TEST("bfloat16: the CPU refuses it, and so do losses, by name") {
+OP_TEST("bfloat16: refused where it is not supported, with an error that names the operation") {
   const Variable x(Tensor::from<float>({2, 2}, {1, 2, 3, 4}).to(DType::bfloat16).to(device));
   if (device == Device::cpu) {
     CHECK_MESSAGE_OF(relu(x), TypeError, "[relu] x is bfloat16, needs float32 or float64");

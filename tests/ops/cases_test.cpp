@@ -95,7 +95,7 @@ OP_TEST("every op: the devices agree") {
   }
 }
 
-OP_TEST("every op: a gradient asked for alone is the one asked for with the others") {
+OP_TEST("every op: a gradient is the same whether it is requested alone or with the others") {
   for (const GradcheckCase& c : cases()) {
     const Outcome together = differentiate(c, device);
     for (std::size_t i = 0; i < together.gradients.size(); ++i) {
@@ -112,7 +112,7 @@ OP_TEST("every op: a gradient asked for alone is the one asked for with the othe
   }
 }
 
-OP_TEST("every op: an input changed before backward is noticed, or was not needed") {
+OP_TEST("every op: backward notices a changed input, or does not need it") {
   for (const GradcheckCase& c : cases()) {
     const Outcome undisturbed = differentiate(c, device);
     for (std::size_t i = 0; i < undisturbed.gradients.size(); ++i) {

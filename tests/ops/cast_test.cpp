@@ -4,7 +4,7 @@
 namespace fer::test {
 namespace {
 
-OP_TEST("cast: rounds forward, and gives back a gradient of x's type") {
+OP_TEST("cast: rounds in forward, and returns a gradient of x's type") {
   Variable x(Tensor::from<float>({3}, {1.0f, 1.0f + 0x1p-9f, -3.0f}).to(device), true);
   const Variable y = cast(x, DType::bfloat16);
   CHECK(y.dtype() == DType::bfloat16);

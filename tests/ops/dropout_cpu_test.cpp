@@ -29,7 +29,7 @@ double agreement(const std::vector<bool>& a, const std::vector<bool>& b) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cpu dropout: exactly the rule, element by element", T, float, double) {
+TEST_CASE_TEMPLATE("cpu dropout: follows the rule exactly, element by element", T, float, double) {
   const RandomKey keys[] = {kKey, {0, 0, 0}, {~0ull, ~0ull, ~0ull}, {1, 2, 1ull << 40}};
   for (const RandomKey& key : keys) {
     for (std::int64_t n : {1, 2, 3, 4, 5, 7, 1023, 1024, 1025, 16387, 40001}) {
@@ -79,7 +79,7 @@ TEST_CASE("cpu dropout: keeps 1 - p of the elements, neighbours independent, key
     CHECK(std::abs(agreement(kept, mask(n, 0.5, other)) - 0.5) < 0.003);
 }
 
-TEST_CASE_TEMPLATE("cpu dropout: what is dropped is zero, whatever it was", T, float, double) {
+TEST_CASE_TEMPLATE("cpu dropout: a dropped element is zero, whatever its value", T, float, double) {
   const std::vector<bool> kept = mask(500, 0.5, kKey);
   for (T odd : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
     const std::vector<T> y =

@@ -6,7 +6,7 @@ namespace {
 
 constexpr RandomKey key{1, fnv1a64("dropout_test"), 2};
 
-OP_TEST("dropout: keeps what the generator says, and scales it") {
+OP_TEST("dropout: keeps the elements that the generator chooses, and scales them") {
   const std::int64_t n = 1003;
   for (double p : {0.1, 0.5, 0.75}) {
     Variable x(Tensor::full({n}, 3.0, DType::float64, device), true);
@@ -22,7 +22,7 @@ OP_TEST("dropout: keeps what the generator says, and scales it") {
   }
 }
 
-OP_TEST("dropout: by sample, one number decides about a whole sample") {
+OP_TEST("dropout: by sample, one random number keeps or drops a whole sample") {
   for (const Shape& shape : {Shape{37, 3, 5}, Shape{37}, Shape{37, 1300}}) {
     CAPTURE(shape.str());
     const std::int64_t size = shape.numel() / shape[0];
@@ -51,7 +51,7 @@ OP_TEST("dropout: a dropped sample is zero even if it was not finite") {
   }
 }
 
-OP_TEST("dropout: about p of the elements fall out, and the mean stays") {
+OP_TEST("dropout: drops about a share p of the elements, and keeps the mean") {
   const Variable x(Tensor::full({100000}, 1.0, DType::float32, device));
   const std::vector<double> y = numbers(dropout(x, 0.3, key).value());
   const auto zeros = static_cast<double>(std::count(y.begin(), y.end(), 0.0));
@@ -71,7 +71,7 @@ OP_TEST("dropout: the mask depends on the key alone") {
   CHECK(difference(dropout(x, 0.5, {key.seed, key.purpose, key.index + 1}).value(), y) > 0.0);
 }
 
-OP_TEST("dropout: none at all is x itself; what falls out is zero even if it was not finite") {
+OP_TEST("dropout: p = 0 returns x itself; dropped elements are zero even if they were not finite") {
   const Variable x(Tensor::full({64}, INFINITY, DType::float64, device));
   CHECK(dropout(x, 0.0, key).id() == x.id());
   for (double value : numbers(dropout(x, 0.5, key).value())) CHECK((value == 0.0 || value == INFINITY));

@@ -175,7 +175,7 @@ TEST_CASE_TEMPLATE("cpu elementwise: the same bits for any number of threads", T
   });
 }
 
-TEST_CASE("cpu elementwise: what would corrupt memory is refused") {
+TEST_CASE("cpu elementwise: shapes that would corrupt memory are refused") {
   const Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({4}), d = Tensor::zeros({2, 3}, DType::float64);
   Tensor y = Tensor::zeros({2, 3}), small = Tensor::zeros({5});
   CHECK_THROWS_WITH_AS(cpu().binary(BinaryOp::add, a, b, y),

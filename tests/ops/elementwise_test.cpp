@@ -16,7 +16,7 @@ OP_TEST("elementwise: values under broadcasting") {
   check_values(broadcast_to(a, {2, 2, 3}).value(), {2, 2, 3}, {1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2});
 }
 
-OP_TEST("elementwise: gradients are summed over what was repeated") {
+OP_TEST("elementwise: gradients are summed over the broadcast dimensions") {
   Variable a = leaf({2, 1}, {1, 2}, device), b = leaf({3}, {10, 20, 40}, device);
   sum(mul(a, b)).backward();
   check_values(a.grad(), {2, 1}, {70, 70});
@@ -33,7 +33,7 @@ OP_TEST("elementwise: gradients are summed over what was repeated") {
   check_values(b.grad(), {3}, {-0.03, -0.0075, -0.001875});
 }
 
-OP_TEST("div: by zero, and of what is not finite") {
+OP_TEST("div: by zero, and of infinities and NaN") {
   const Variable a = leaf({6}, {1, -1, 0, INFINITY, 2, NAN}, device);
   const Variable b = leaf({6}, {0, 0, 0, 2, INFINITY, 1}, device);
   check_values(div(a, b).value(), {6}, {INFINITY, -INFINITY, NAN, INFINITY, 0, NAN});

@@ -17,7 +17,7 @@ Tensor bytes(const Shape& shape) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("cpu images: every pixel where it belongs, flipped and erased", T, float, double) {
+TEST_CASE_TEMPLATE("cpu images: flips and erases the right pixels", T, float, double) {
   for (std::int64_t channels : {1, 3}) {
     CAPTURE(channels);
     constexpr std::int64_t n = 3, height = 5, width = 4;
@@ -53,7 +53,7 @@ TEST_CASE("cpu images: black and white are exact, erased is zero after normalisi
   CHECK(y.to_vector<float>() == std::vector<float>{0, 0, 0, 1, 1, 1, 0, 0, 0});
 }
 
-TEST_CASE("cpu images: what does not fit is named") {
+TEST_CASE("cpu images: errors name the shapes that do not fit") {
   const Tensor images = bytes({2, 5, 4, 3});
   Tensor y = poisoned({2, 5, 4, 3}, DType::float32);
   std::vector<ImageTransform> transforms(2);

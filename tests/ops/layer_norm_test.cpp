@@ -11,7 +11,7 @@ OP_TEST("layer_norm: values") {
   check_values(y.value(), {2, 4}, {3, 4, 5, 13, 5, 5, 5, 7}, 1e-14);
 }
 
-OP_TEST("layer_norm: rows do not see each other") {
+OP_TEST("layer_norm: rows are independent") {
   const auto inputs = CaseInputs("layer_norm rows", device)
                           .uniform("x", {5, 33}, -2, 4)
                           .uniform("weight", {33})
@@ -27,7 +27,7 @@ OP_TEST("layer_norm: rows do not see each other") {
                    inputs);
 }
 
-OP_TEST("layer_norm: one channel is its bias, with no gradient to x") {
+OP_TEST("layer_norm: a single channel gives the bias, and x gets no gradient") {
   for (DType dtype : {DType::float64, DType::float32}) {
     const auto make = [&](const Shape& shape, const std::vector<double>& values) {
       return Variable(Tensor::from(shape, values).to(dtype).to(device), true);

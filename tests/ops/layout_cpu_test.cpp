@@ -63,7 +63,7 @@ TEST_CASE("cpu permute: every order of every rank") {
   }
 }
 
-TEST_CASE("cpu permute: whole tiles, their edges, images both ways") {
+TEST_CASE("cpu permute: whole tiles, partial tiles, and images in both directions") {
   for (DType dtype : types) {
     for (const Shape& shape :
          {Shape{64, 96}, Shape{33, 31}, Shape{1, 1000}, Shape{1000, 1}, Shape{129, 257}}) {
@@ -118,7 +118,7 @@ TEST_CASE("cpu slice: values by hand") {
   CHECK(y.to_vector<std::int32_t>() == std::vector<std::int32_t>{2, 3, 4, 5, 8, 9, 10, 11});
 }
 
-TEST_CASE("cpu layout: what would corrupt memory is refused") {
+TEST_CASE("cpu layout: shapes that would corrupt memory are refused") {
   const Tensor x = Tensor::zeros({2, 3});
   Tensor y = Tensor::zeros({2, 3}), turned = Tensor::zeros({3, 2}),
          other = Tensor::zeros({3, 2}, DType::int32);

@@ -22,7 +22,7 @@ OP_TEST("layout: values") {
   check_values(concat({x}, -1).value(), {2, 3}, {0, 1, 2, 3, 4, 5});
 }
 
-OP_TEST("layout: gradients go back to where the elements came from") {
+OP_TEST("layout: gradients return to the elements' original positions") {
   Variable x = counted({2, 3}, device);
   slice(x, 1, 1, 2).backward(Tensor::from<double>({2, 2}, {1, 2, 3, 4}, device));
   check_values(x.grad(), {2, 3}, {0, 1, 2, 0, 3, 4});
@@ -35,7 +35,7 @@ OP_TEST("layout: gradients go back to where the elements came from") {
   check_values(x.grad(), {2, 3}, {1, 3, 5, 2, 4, 6});
 }
 
-OP_TEST("layout: slices put together again are the whole") {
+OP_TEST("layout: concatenated slices give the original") {
   check_equivalent(
       [](const auto& v) {
         return concat({slice(v[0], 1, 0, 2), slice(v[0], 1, 2, 4), slice(v[0], 1, 6, 1)}, 1);
@@ -44,7 +44,7 @@ OP_TEST("layout: slices put together again are the whole") {
       CaseInputs("slices", device).uniform("x", {3, 7, 5}).take(), 0.0);
 }
 
-OP_TEST("layout: a permutation and its inverse are nothing") {
+OP_TEST("layout: a permutation and its inverse cancel") {
   check_equivalent(
       [](const auto& v) {
         return permute(permute(v[0], {3, 0, 2, 1}), {1, 3, 2, 0});

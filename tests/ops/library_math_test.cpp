@@ -101,7 +101,7 @@ TEST_CASE("library math: convolutions agree with the kernels") {
   }
 }
 
-TEST_CASE("library math: what is built in finds its libraries and their functions, or says what to install") {
+TEST_CASE("library math: finds its libraries and their functions, or says what to install") {
   std::string reason;
   if (has_math_library(&reason)) return;
   CAPTURE(reason);

@@ -36,7 +36,7 @@ OP_TEST("linear: a residual is added, and its gradient is that of the sum") {
   }
 }
 
-OP_TEST("linear: gelu behind it equals gelu of it, also where the inner extent is cut in parts") {
+OP_TEST("linear_gelu: equals gelu of linear, also if the inner extent is split into parts") {
   for (std::int64_t inputs : {1, 17, 300}) {
     check_equivalent([](const auto& v) { return linear_gelu(v[0], v[1], v[2]); },
                      [](const auto& v) { return gelu(linear(v[0], v[1], v[2])); },
@@ -48,7 +48,7 @@ OP_TEST("linear: gelu behind it equals gelu of it, also where the inner extent i
   }
 }
 
-OP_TEST("linear: gelu without gradients: values worked out by hand") {
+OP_TEST("linear_gelu: values worked out by hand, without gradients") {
   const Variable x = leaf({2, 2}, {1, -2, 0, 3}, device, false), weight = leaf({1, 2}, {1, 1}, device, false);
   const Variable y = linear_gelu(x, weight);
   CHECK_FALSE(y.requires_grad());

@@ -22,7 +22,7 @@ OP_TEST("matmul: equals the sum of products, whatever the extents") {
   }
 }
 
-OP_TEST("matmul: each batch by itself") {
+OP_TEST("matmul: batches do not mix") {
   check_equivalent([](const auto& v) { return matmul(v[0], v[1]); },
                    [](const auto& v) {
                      std::vector<Variable> parts;

@@ -100,7 +100,8 @@ TEST_CASE_TEMPLATE("cpu anchor loss: mean distance to the anchor, summed over cl
   CHECK(anchor_loss(f, labels, anchors, 3) == doctest::Approx(class0 + class2).epsilon(limit));
 }
 
-TEST_CASE("cpu anchor loss: gradient by differences, to the anchor too, nothing to the class left out") {
+TEST_CASE(
+    "cpu anchor loss: gradient by central differences, also of the anchor; zero for the skipped class") {
   const Labels labels{0, 2, 2, 0, 3, 2, 0}, anchors{3, -1, 5, 4};
   for (std::int64_t dim : {1, 5, 64, 65}) {
     for (std::int64_t skip : {-1, 2}) {
@@ -165,7 +166,8 @@ TEST_CASE_TEMPLATE("cpu neutral loss: moving all features far away changes nothi
   CHECK(error(doubles<T>(d_far), doubles<T>(d_near)) < tolerance<T>(1e-15, 1e-7));
 }
 
-TEST_CASE("cpu neutral loss: gradient by differences; zero for others and for one alone") {
+TEST_CASE(
+    "cpu neutral loss: gradient by central differences; zero for other classes and for a single sample") {
   const Tensor f = random<double>({6, 5}, "f");
   const Labels labels{2, 0, 2, 1, 2, 2};
   Tensor df = poisoned(f.shape(), DType::float64);

@@ -86,7 +86,7 @@ OP_TEST("neutral_loss: nearly equal features far from the origin") {
   CHECK(std::abs(neutral_loss(f, all, 1).item() - expected) < 1e-6 * expected);
 }
 
-OP_TEST("neutral_loss: fewer than two samples have none, and a zero gradient") {
+OP_TEST("neutral_loss: fewer than two neutral samples give a zero loss and a zero gradient") {
   for (const std::vector<std::int64_t>& label : {std::vector<std::int64_t>{0, 1}, {0, 6}}) {
     Variable f = leaf({2, 1}, {1, 2}, device);
     const Variable loss = neutral_loss(f, labels(label, device), 6);

@@ -155,7 +155,7 @@ TEST_CASE("cpu optimizers: the same bits for any number of threads") {
   });
 }
 
-TEST_CASE("cpu optimizers: what does not fit its parameter is named") {
+TEST_CASE("cpu optimizers: errors name a tensor that does not fit its parameter") {
   const Tensor p = Tensor::zeros({2, 3});
   const auto adam = [&](Tensor grad, Tensor m, std::int64_t step) {
     std::vector<AdamSlot> slots{{p, grad, m, Tensor::zeros({2, 3})}};

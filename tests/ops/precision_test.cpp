@@ -205,7 +205,7 @@ OP_TEST("precision: a bias is added in float32, once, also where k is cut in par
   }
 }
 
-OP_TEST("precision: what follows a product is done to its float32 sums") {
+OP_TEST("precision: an epilogue works on the product's float32 sums") {
   if (!has_precisions(device)) return;
   Backend& on = backend(device);
   for (const std::int64_t inputs : {36, 1040}) {  // k in one part, and cut
@@ -244,7 +244,7 @@ OP_TEST("precision: column sums of dy come out of large tiles, with k in parts, 
   CHECK(difference(db, sums) < 1e-5);
 }
 
-OP_TEST("precision: float64 and sums of nothing are untouched") {
+OP_TEST("precision: float64 and empty sums are unaffected") {
   if (!has_precisions(device)) return;
   const PrecisionScope scope(device, Precision::bf16);
   const Tensor a = Tensor::from<double>({1, 2}, {1.0 + 0x1p-40, 3.0}, device);
@@ -287,7 +287,7 @@ TEST_CASE("precision: copies that arrive early or late, lanes in any order") {
 
 #endif
 
-TEST_CASE("precision: the CPU has float32 alone, and says what has more") {
+TEST_CASE("precision: the CPU has only float32, and the error names devices that have more") {
   set_precision(Device::cpu, Precision::float32);
   CHECK_MESSAGE_OF(set_precision(Device::cpu, Precision::tf32), ConfigError,
                    "device cpu has no tf32 arithmetic: it computes in float32 (or float64); use --precision "
@@ -295,7 +295,7 @@ TEST_CASE("precision: the CPU has float32 alone, and says what has more") {
   CHECK(precision(Device::cpu) == Precision::float32);
 }
 
-OP_TEST("precision: an operand of two products is stored in bf16 once, and anew when it has changed") {
+OP_TEST("precision: an operand of two products is converted to bf16 once, and again after it has changed") {
   if (!has_precisions(device)) return;
   Tensor x = random_matrix({4, 6}, 6).to(device);
   CHECK(product_operand(x).shares_memory_with(x));

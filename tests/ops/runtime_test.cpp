@@ -31,7 +31,7 @@ OP_TEST("graph: captured work is done at each replay, in the same memory") {
   check_values(y.value(), {5}, {200, 242, 288, 338, 392});
 }
 
-OP_TEST("graph: gradients come as from the same steps without it") {
+OP_TEST("graph: replayed steps give the same gradients as direct ones") {
   if (!has_queue(device)) return;
   Variable w(counting(6, device, 1), true);
   Tensor x = counting(6, device);
@@ -67,7 +67,7 @@ OP_TEST("graph: dropout draws the masks of the steps that it is replayed for") {
   }
 }
 
-OP_TEST("graph: tensors outlive their graph, and what it reads outlives its owner") {
+OP_TEST("graph: results outlive their graph, and its inputs outlive their owner") {
   if (!has_queue(device)) return;
   NoGrad no_grad;
   Backend& b = backend(device);
@@ -87,7 +87,7 @@ OP_TEST("graph: tensors outlive their graph, and what it reads outlives its owne
   CHECK(b.memory_stats().live == before);
 }
 
-OP_TEST("graph: what cannot be captured says so, and leaves the device as it was") {
+OP_TEST("graph: work that cannot be captured is an error, and leaves the device as it was") {
   if (!has_queue(device)) {
     CHECK_THROWS_AS(capture_graph(device, [] {}), CaptureError);
     return;
@@ -107,7 +107,7 @@ OP_TEST("graph: what cannot be captured says so, and leaves the device as it was
   CHECK(sum(x).item() == 3);  // works as before
 }
 
-OP_TEST("graph: labels are not looked at while a step is captured") {
+OP_TEST("graph: label values are not checked while a step is captured") {
   if (!has_queue(device)) return;
   const Tensor classes = labels({0, 1, 1, 0}, device);
   Variable scores(Tensor::from<float>({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}, device), true);
@@ -120,7 +120,7 @@ OP_TEST("graph: labels are not looked at while a step is captured") {
   CHECK(loss.item() == plain.item());
 }
 
-OP_TEST("events: time goes on between two points of the queue") {
+OP_TEST("events: measure the time between two points of the queue") {
   if (!has_queue(device)) return;
   DeviceRuntime& runtime = *backend(device).runtime();
   const auto start = runtime.record();
@@ -131,7 +131,7 @@ OP_TEST("events: time goes on between two points of the queue") {
   CHECK(runtime.seconds_between(*start, *stop) < 60);
 }
 
-OP_TEST("uploader: three uploads in two places, with shapes that change") {
+OP_TEST("uploader: three uploads through two buffers, with changing shapes") {
   Uploader uploader(device);
   Tensor bytes = Tensor::from<std::uint8_t>({2, 3}, {1, 2, 3, 4, 5, 6});
   auto ticket = uploader.start({bytes, Tensor(), counting(4, Device::cpu)});
@@ -152,7 +152,7 @@ OP_TEST("uploader: three uploads in two places, with shapes that change") {
       concat("[upload] tensor 0 is on ", device, "; only tensors of the CPU are uploaded").c_str());
 }
 
-OP_TEST("math mode: what a device does not have is said") {
+OP_TEST("math mode: errors say what a device lacks") {
   const MathModeScope scope(device, MathMode::native);
   CHECK(math_mode(device) == MathMode::native);
   CHECK(parse_math_mode("library") == MathMode::library);

@@ -73,7 +73,7 @@ TEST_CASE("base64 by the vectors of RFC 4648") {
   CHECK(encode("foobar") == "Zm9vYmFy");
 }
 
-TEST_CASE("text is as wide as is said, at most, and rotates about its start") {
+TEST_CASE("text is at most as wide as text_width() says, and rotates about its start") {
   fer::Image image(60, 120, 3, 255);
   fer::draw_text(image, 10, 30, "Mixed gH", 12, {0, 0, 0});
   int left = image.width, right = 0;

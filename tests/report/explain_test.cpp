@@ -100,7 +100,7 @@ TEST_CASE("Grad-CAM of the network at f_fusion equals central differences throug
   }
 }
 
-TEST_CASE("every layer can be asked, in batches too, and parameters keep no gradients") {
+TEST_CASE("Grad-CAM works at every layer and in batches, and leaves no gradients in parameters") {
   fer::FERNet model(tiny_config());
   model.initialise(2);
   model.freeze_landmarks();

@@ -73,7 +73,7 @@ TEST_CASE("an event file: version, then scalars") {
   fs::remove_all(folder);
 }
 
-TEST_CASE("a folder that cannot be made is an error") {
+TEST_CASE("a folder that cannot be created is an error") {
   const fs::path file = fs::temp_directory_path() / "fer_events_file";
   std::ofstream(file) << "x";
   CHECK_THROWS_AS(fer::EventFile(file / "below", 0), fer::IoError);

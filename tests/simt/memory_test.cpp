@@ -87,7 +87,7 @@ __global__ void asks(float* y) {
   y[threadIdx.x] = buffer[threadIdx.x];
 }
 
-TEST_CASE("more than 48 KiB of dynamic shared memory must be asked for") {
+TEST_CASE("more than 48 KiB of dynamic shared memory needs an opt-in") {
   Array<float> y(32);
   must_catch({"launch of asks_for_none", "49153 bytes of dynamic shared memory",
               "gpu::allow_dynamic_shared must ask for more than 49152"},
@@ -107,7 +107,7 @@ TEST_CASE("more than 48 KiB of dynamic shared memory must be asked for") {
         std::string::npos);
 }
 
-TEST_CASE("a captured launch keeps what its kernel had asked for") {
+TEST_CASE("a captured launch keeps its kernel's opt-in") {
   Array<float> y(std::vector<float>(32, 0.0f));
   const gpu::Stream stream = gpu::stream_create();
   gpu::capture_begin(stream);
@@ -132,7 +132,7 @@ __global__ void small_parts_that_ask(float* y) {
   y[threadIdx.x] = part[threadIdx.x];
 }
 
-TEST_CASE("static arrays may bring the shared memory to more than 48 KiB, which must be asked for") {
+TEST_CASE("static arrays that bring the shared memory above 48 KiB need an opt-in") {
   constexpr std::size_t dynamic = 48 * 1024 - 4096;
   Array<float> y(32);
   must_catch({"FER_SHARED part brings the block's shared memory to 49153 bytes, more than the 49152",
@@ -408,7 +408,7 @@ TEST_CASE("memory is counted, limited and reused") {
   CHECK_THROWS_AS(gpu::malloc(std::numeric_limits<std::size_t>::max() / 2), DeviceError);
 }
 
-TEST_CASE("freeing twice is told by the next launch") {
+TEST_CASE("the next launch reports a double free") {
   void* data = gpu::malloc(64);
   gpu::free(data);
   gpu::free(data);

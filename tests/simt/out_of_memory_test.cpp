@@ -8,7 +8,7 @@
 namespace fer {
 namespace {
 
-TEST_CASE("who asked for too much, and what there is, is said") {
+TEST_CASE("the out-of-memory error names the operation, the request and the memory in use") {
   if (!is_available(Device::simt)) return;
   simt::Options options = simt::options();
   options.memory_limit = backend(Device::simt).memory_stats().live + (8 << 20);

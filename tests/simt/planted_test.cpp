@@ -41,7 +41,7 @@ __global__ void early_return(float* y, int n) {
   __syncthreads();
 }
 
-TEST_CASE("a thread that returned before a barrier is missed") {
+TEST_CASE("a thread that returned before a barrier is reported as missing") {
   Array<float> y(64);
   must_catch({"early_return", "divergent barrier", "return", "only behind it"},
              [&] { gpu::launch(early_return, 1, 64, 0, nullptr, y.data(), 40); });

@@ -179,7 +179,7 @@ __global__ void bytes_that_meet(unsigned char* y) {
   y[threadIdx.x] = flags[threadIdx.x / 2];
 }
 
-TEST_CASE("bytes of one word are told apart") {
+TEST_CASE("bytes of one word are distinguished") {
   Array<unsigned char> y(64);
   must_pass([&] { gpu::launch(bytes_of_a_word, 1, 64, 0, nullptr, y.data(), true); });
   must_pass([&] { gpu::launch(bytes_of_a_word, 1, 64, 0, nullptr, y.data(), false); });
@@ -285,7 +285,7 @@ __global__ void sum_tile(const float* x, float* y, int n) {
   if (threadIdx.x == 0) y[0] = sum;
 }
 
-TEST_CASE("a ragged tile whose rest nobody filled") {
+TEST_CASE("a ragged tile whose remainder nobody filled") {
   const Array<float> x(counting<float>(64));
   Array<float> y(1);
   must_catch({"sum_tile", "reads shared array 'tile' + 240 bytes (it has 256)",

@@ -34,7 +34,7 @@ TEST_CASE("which samples are mended and which are broken") {
   CHECK(text.find("2 mended, 1 broken") != std::string::npos);
 }
 
-TEST_CASE("evaluations of other samples are refused") {
+TEST_CASE("evaluations of different samples are refused") {
   const auto two = evaluation({0, 1}, {0, 1});
   CHECK_THROWS_WITH_AS(fer::compare_predictions(two, evaluation({0}, {0})),
                        "the evaluations to compare cover 2 and 1 samples; they must cover the same samples",

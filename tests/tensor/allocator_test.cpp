@@ -104,7 +104,7 @@ TEST_CASE("without caching blocks have the size that was asked for, and go back 
   CHECK(allocator.stats().peak == 1234567);
 }
 
-TEST_CASE("kept blocks are given back before memory is said to be out") {
+TEST_CASE("cached blocks are returned to the device before an out-of-memory error") {
   if (!caching()) return;
   System system;
   system.room = 4096;
@@ -121,7 +121,7 @@ TEST_CASE("kept blocks are given back before memory is said to be out") {
   allocator.release(large, 4096);
 }
 
-TEST_CASE("a limit is kept and named") {
+TEST_CASE("a limit holds, and the error names it") {
   System system;
   CachingAllocator allocator = system.allocator();
   allocator.set_limit(3 << 20);

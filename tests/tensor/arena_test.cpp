@@ -37,7 +37,7 @@ TEST_CASE("arena: freed neighbours serve a request of their size together, in an
   }
 }
 
-TEST_CASE("arena: what was touched already is used again before more of the addresses") {
+TEST_CASE("arena: touched memory is reused before untouched addresses") {
   if (!merges) return;
   rlimit addresses{};
   getrlimit(RLIMIT_AS, &addresses);

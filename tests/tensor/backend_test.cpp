@@ -22,7 +22,7 @@ TEST_CASE("the CPU is always there and says what it is") {
   omp_set_num_threads(before);
 }
 
-TEST_CASE("a device that is not there says why, and how to get it") {
+TEST_CASE("the error for a missing device says why it is missing and how to get it") {
   for (Device device : {Device::simt, Device::cuda}) {
     CAPTURE(device);
     std::string reason;

@@ -37,7 +37,7 @@ TEST_CASE("from_blob views memory, and gives it back once, when no tensor views 
   CHECK(given_back == 1);
 }
 
-TEST_CASE("from_blob: foreign memory is never taken for fer's own to compute in") {
+TEST_CASE("from_blob: a tensor is never the sole owner of foreign memory") {
   std::vector<float> memory{1, 2};
   const Tensor x = Tensor::from_blob(memory.data(), {2});
   CHECK_FALSE(x.sole_owner());
@@ -70,7 +70,7 @@ TEST_CASE("from_blob: operations read from any address that fits the type") {
   CHECK(y.to_vector<float>() == expected.to_vector<float>());
 }
 
-TEST_CASE("from_blob says what is wrong, and leaves the memory to the caller") {
+TEST_CASE("from_blob: errors leave the memory to the caller") {
   std::array<double, 4> memory{};
   char* bytes = reinterpret_cast<char*>(memory.data());
   int given_back = 0;
@@ -134,7 +134,7 @@ TEST_CASE_TEMPLATE("from_dlpack shares the producer's memory until the last view
   CHECK(produced.deleted == 1);
 }
 
-TEST_CASE("from_dlpack: strides may be left out, and those of extents of 1 say nothing") {
+TEST_CASE("from_dlpack: strides may be left out, and those of extents of 1 are ignored") {
   Produced<dlpack::ManagedVersioned> produced;
   produced.managed.view.strides = nullptr;
   CHECK(produced.import().numel() == 6);
@@ -164,7 +164,7 @@ TEST_CASE("from_dlpack: memory marked as read-only is not written to") {
       TypeError);
 }
 
-TEST_CASE("from_dlpack says what is wrong, and leaves the tensor to the producer") {
+TEST_CASE("from_dlpack: errors leave the tensor to the producer") {
   Produced<dlpack::ManagedVersioned> p;
   dlpack::View& view = p.managed.view;
   const auto refuses = [&](const char* message) { CHECK_THROWS_WITH(p.import(), message); };

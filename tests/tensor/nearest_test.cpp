@@ -18,7 +18,7 @@ TEST_CASE("nearest: letters changed, left out, put in or swapped; two of four ma
   CHECK(nearest("abc", {}) == "");
 }
 
-TEST_CASE("nearest: of several that are as near, the first") {
+TEST_CASE("nearest: the first of several equally near words") {
   CHECK(nearest("stage9", {"stage1", "stage2"}) == "stage1");
   CHECK(nearest("adamw", {"adam", "adamw"}) == "adamw");
 }

@@ -35,7 +35,7 @@ TEST_CASE("the number of values must be the shape's") {
                        ShapeError);
 }
 
-TEST_CASE("impossible shapes are refused before memory is asked for") {
+TEST_CASE("impossible shapes are refused before memory is allocated") {
   CHECK_THROWS_WITH_AS(Tensor::empty({2, -3}), "a tensor cannot have the negative extent in (2, -3)",
                        ShapeError);
   const std::int64_t huge = std::int64_t{1} << 40;

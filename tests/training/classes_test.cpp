@@ -114,7 +114,7 @@ TEST_CASE("the same faces under other names and in another order give the same f
   CHECK(drawn.subject.network_classes == net.class_names);
 }
 
-TEST_CASE("with a part in common the measure is on that part, and says so") {
+TEST_CASE("with some classes in common, only these are measured, and the text says so") {
   const Folder folder("part");
   write_folder(folder.path, {"surprise", "bored", "", "happy", "tired", "angry", ""});
   const fer::Classifier net = fer::load_classifier(drawn_run(), fer::Device::cpu);
@@ -160,7 +160,7 @@ TEST_CASE("fewer than two classes in common are an error that names both lists")
         "common");
 }
 
-TEST_CASE("two evaluations of other classes are compared over those that both have") {
+TEST_CASE("two evaluations with different classes are compared over their common classes") {
   const auto evaluation = [](const Names& names, const std::vector<std::vector<float>>& probabilities,
                              const std::vector<int>& labels) {
     fer::EvaluationResult result{fer::ConfusionMatrix(names), 0, {}};
@@ -294,7 +294,7 @@ TEST_CASE("a run from weights: the whole network, head rows by class name, nothi
   CHECK(fer::run_experiment(config, run.path, true, fer::Device::cpu, notes).training.steps == 2);
 }
 
-TEST_CASE("a run from weights: what contradicts them is refused before the folder is made") {
+TEST_CASE("a run from weights: settings that contradict them are refused before the folder is created") {
   const Folder run("refused");
   fer::TrainingObserver silent;
   const auto refused = [&](const fer::RunConfig& config) {

@@ -166,7 +166,7 @@ TEST_CASE("the normalisation that a file states is the one used") {
   CHECK(dynamic_cast<const FERNet&>(*classifier.model).normalisation() == spec.normalisation);
 }
 
-TEST_CASE("lm_unit_input takes the stated normalisation back") {
+TEST_CASE("lm_unit_input undoes the stated normalisation") {
   FERNetConfig config = preset("tiny", 7);
   config.landmark_unit_input = true;
   FERNet model(config);
@@ -188,7 +188,8 @@ TEST_CASE("lm_unit_input takes the stated normalisation back") {
   for (std::size_t i = 0; i < a.size(); i += 97) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-3));
 }
 
-TEST_CASE("older files: what their data set implies, and a note where that changes what the network is fed") {
+TEST_CASE(
+    "older files: the input that their data set implies, with a note if that changes the network's input") {
   const TempFolder folder;
   for (const auto& [dataset, colour, share] : {std::tuple{"ferplus", "grey", 0.83},
                                                {"fer2013", "grey", 0.83},
@@ -235,7 +236,7 @@ TEST_CASE("a file whose statements contradict each other, or make no sense, is r
   CHECK(error("classes", "grey").starts_with(path + ": 'classes' in its metadata: not JSON: "));
 }
 
-TEST_CASE("training on grey pictures finds out that they are, says it, and writes it into every file") {
+TEST_CASE("training on grey pictures detects that, says so, and writes it into every file") {
   const TempFolder folder;
   // RGB files, JPEG: the pixels decide whether they are grey, not the format.
   write_folder(

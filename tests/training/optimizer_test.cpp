@@ -110,7 +110,7 @@ TEST_CASE("dropout draws another mask with each call, and a resumed count of ste
   CHECK(mask() == masks[5]);
 }
 
-TEST_CASE("the moving average follows, and swap undoes itself") {
+TEST_CASE("the moving average follows the parameters, and a second swap undoes the first") {
   Variable w = parameter({1});
   fer::MovingAverage average({{"w", w}}, 0.75);
   w.mutable_value().fill(5);

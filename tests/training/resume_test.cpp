@@ -100,7 +100,8 @@ TEST_CASE("interrupted and resumed at many steps, a run ends the same; so with o
   check_equal_weights(undisturbed.path / "last.safetensors", threads.path / "last.safetensors");
 }
 
-TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on from there, and ends the same") {
+TEST_CASE(
+    "a run ended by max_steps within an epoch continues from there with more steps, and ends the same") {
   const Folder undisturbed("at_once"), cut("cut");
   fer::RunConfig config = short_run();
   config.training.save_every = 0;
@@ -143,7 +144,7 @@ TEST_CASE("ended by max_steps within an epoch, a run with more steps goes on fro
   }
 }
 
-TEST_CASE("another batch size goes on at the start of an epoch, not within one") {
+TEST_CASE("a run can continue with another batch size at the start of an epoch, but not within one") {
   const Folder folder("batches");
   fer::TrainingObserver silent;
   fer::RunConfig config = short_run();
@@ -181,7 +182,7 @@ TEST_CASE("without a validation split the last epoch is the best, after a resume
   CHECK(result.training.best_epoch == 3);
 }
 
-TEST_CASE("folders: a taken one is refused, and a resume needs a run") {
+TEST_CASE("folders: a used folder is refused, and a resume needs a run") {
   const Folder taken("taken");
   fs::create_directories(taken.path);
   std::ofstream(taken.path / "notes.txt") << "mine";
@@ -235,7 +236,7 @@ TEST_CASE("clip_norm bounds the gradient that sharpness-aware minimisation steps
     CHECK(heads[1][i] == doctest::Approx(heads[0][i]).epsilon(1e-6));
 }
 
-TEST_CASE("one batch can be learnt by heart") {
+TEST_CASE("a network can overfit one batch") {
   const Folder folder("overfit");
   fer::RunConfig config = short_run();
   config.training.overfit_batch = true;
@@ -251,7 +252,7 @@ TEST_CASE("one batch can be learnt by heart") {
   CHECK(last.loss < 0.3);
 }
 
-TEST_CASE("weights that a run wrote load as a classifier; others say what they lack") {
+TEST_CASE("weights that a run wrote load as a classifier; for others the error says what they lack") {
   const Folder folder("classifier");
   fer::TrainingObserver silent;
   fer::RunConfig config = short_run();

@@ -55,7 +55,7 @@ TEST_CASE("thread governor: on a machine that stays crowded it looks less and le
   CHECK(machine.looks <= 1000 / 16 + 10);
 }
 
-TEST_CASE("thread governor: room that comes and goes is not fallen for every second") {
+TEST_CASE("thread governor: cores that are free only now and then do not make it switch every second") {
   Machine machine{1};
   ThreadGovernor governor = machine.governor(2);
   int changes = 0, before = 2;
@@ -68,7 +68,7 @@ TEST_CASE("thread governor: room that comes and goes is not fallen for every sec
   CHECK(changes <= 2 * (600 / 16 + 10));
 }
 
-TEST_CASE("thread governor: of many threads it gives up no more than it must") {
+TEST_CASE("thread governor: it gives up only as many threads as it must") {
   Machine machine{7};
   ThreadGovernor governor = machine.governor(8);
   governor.look(0);
@@ -84,7 +84,7 @@ TEST_CASE("thread governor: of many threads it gives up no more than it must") {
   CHECK(governor.threads() == 8);
 }
 
-TEST_CASE("thread governor: a single thread leaves nothing to choose") {
+TEST_CASE("thread governor: a single thread leaves no choice") {
   Machine machine{0};
   ThreadGovernor governor = machine.governor(1);
   run(governor, 0, 100);

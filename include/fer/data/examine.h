@@ -10,12 +10,12 @@
 
 namespace fer {
 
-/// Called after each sample, by any thread but only one at a time, with the number done and the total. Return
-/// false to end the work.
+/// Called after each sample, by any thread but only one at a time, with the number done and the total. Stops
+/// the work by returning false.
 using ProgressFunction = std::function<bool(std::int64_t done, std::int64_t all)>;
 
 struct Examination {
-  std::vector<BadSample> bad;  ///< in their order
+  std::vector<BadSample> bad;  ///< in the data set's order
   bool all_grey = true;        ///< of the pictures that were read
   bool finished = true;        ///< false: ended by the progress function
 };

@@ -24,15 +24,15 @@ class VideoReader {
   virtual ~VideoReader() = default;
   /// The next frame; false after the last. FormatError, naming the stream, if it is damaged there.
   virtual bool next(VideoFrame& frame) = 0;
-  /// Average frames per second according to the stream; 25 if it does not say.
+  /// Average frames per second according to the stream; 25 if the stream does not say.
   virtual double frame_rate() const = 0;
 };
 
 class VideoWriter {
  public:
   virtual ~VideoWriter() = default;
-  /// Appends an RGB frame, to be shown at `seconds` from the start, later than the one before. ShapeError
-  /// unless all are of one size.
+  /// Appends an RGB frame, to be shown at `seconds` from the start, later than the previous frame. ShapeError
+  /// unless all frames have the same size.
   virtual void write(const Image& frame, double seconds) = 0;
   /// Completes the file and gives it its name. A writer destroyed without finish() leaves no file.
   virtual void finish() = 0;

@@ -53,8 +53,8 @@ enum class FileFormat { safetensors, pytorch_zip, pytorch_legacy, pickle };
 /// "safetensors", "PyTorch (zip)", "PyTorch (legacy)", "Python pickle".
 std::string_view name_of(FileFormat format);
 
-/// Detects the format by content, whatever the file is called. FormatError if it is none of them, IoError if
-/// it cannot be read.
+/// Detects the format by content, whatever the file is called. FormatError if the format is unknown, IoError
+/// if the file cannot be read.
 FileFormat detect_format(const std::filesystem::path& path);
 
 struct LoadOptions {
@@ -108,7 +108,7 @@ std::string some_of(const std::vector<std::string>& names, std::size_t most = 10
 ///   `strip`.
 StateFile read_state_file(const std::filesystem::path& path, const LoadOptions& options = {});
 
-/// The tensors alone.
+/// As read_state_file(), but returns only the tensors.
 StateDict load_state_dict(const std::filesystem::path& path, const LoadOptions& options = {});
 
 /// Writes the tensors, which may be on any device, in PyTorch's layout: .safetensors, or .pth, .pt and .tar

@@ -65,7 +65,7 @@ enum class HeatmapKind { max, sum, abs_sum };
 enum class BinaryOp { add, sub, mul, div };
 enum class UnaryOp { relu, gelu, sigmoid, exp, log, sqrt, abs };
 
-/// What a number of the dropout mask decides about: one element, or one sample, x[n].
+/// What one number of the dropout mask covers: one element, or one sample x[n].
 enum class DropoutMask { element, sample };
 
 /// Square windows of max_pool2d. Padding never wins a window: it acts as -infinity.
@@ -75,8 +75,8 @@ struct Pool2dOptions {
   int padding = 0;  ///< at each side of the image; at most kernel / 2
 };
 
-/// What attention adds to its scaled scores before the softmax. Both are optional, and broadcast to N x heads x
-/// Tq x Tk under NumPy's rule.
+/// What attention adds to its scaled scores before the softmax. Both are optional, and broadcast to
+/// N x heads x Tq x Tk under NumPy's rule.
 struct AttentionBias {
   Tensor bias{};  ///< float32 where the data is bfloat16
   Tensor mask{};  ///< uint8: a query attends to a key where it is not 0; elsewhere the score is -infinity
@@ -243,7 +243,7 @@ class Backend {
                                 const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
                                 Tensor& y) = 0;
   /// dx, dweight, dbias: each optional; dslope: present if slope is. The gradient of the residual is dy.
-  /// addend (x's shape, optional) is added to dx, which may share its memory.
+  /// addend (x's shape, optional) is added to dx; dx may share its memory.
   virtual void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                    const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
                                    const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
@@ -272,11 +272,11 @@ class Backend {
   /// y = softmax(q k^T / sqrt(D / heads) + bias) v per head, without a Tq x Tk matrix in memory. A query whose
   /// scores are all -infinity, by bias or mask, gets y = 0.
   /// log_sum_exp: N x heads x Tq, the log of each row's softmax denominator (of the scaled scores plus bias);
-  /// +infinity for a query with y = 0, so that backward finds no weight in it.
+  /// +infinity for a query with y = 0, so that its weights are 0 in backward.
   virtual void attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
                                  int heads, Tensor& y, Tensor& log_sum_exp) = 0;
   /// dscores (optional, only with a bias): N x heads x Tq x Tk, of the bias's type: the gradient of the bias
-  /// before it is summed over the dimensions in which the bias was repeated.
+  /// before it is summed over the dimensions in which the bias was broadcast.
   virtual void attention_backward(const Tensor& q, const Tensor& k, const Tensor& v,
                                   const AttentionBias& bias, const Tensor& y, const Tensor& log_sum_exp,
                                   const Tensor& dy, int heads, Tensor& dq, Tensor& dk, Tensor& dv,

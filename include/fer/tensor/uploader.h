@@ -4,7 +4,7 @@
 //   fer::Uploader uploader(device);
 //   auto next = uploader.start({batch.images, batch.labels});     // returns at once
 //   ...                                                           // submit the work of this step
-//   std::vector<fer::Tensor> inputs = uploader.finish(next);      // kernels submitted from here on see them
+//   std::vector<fer::Tensor> inputs = uploader.finish(next);      // kernels submitted from here on read them
 #pragma once
 
 #include <array>
@@ -27,7 +27,7 @@ class Uploader {
   using Ticket = int;
 
   /// Starts copying CPU tensors; the caller may overwrite them when it returns. Undefined tensors stay
-  /// undefined. It overwrites the results of the upload before the last: at most two are in use at a time.
+  /// undefined. Overwrites the results of the upload before the last: at most two are in use at a time.
   Ticket start(const std::vector<Tensor>& host);
   /// The tensors on the device; they are valid until the second start() from now.
   std::vector<Tensor> finish(Ticket ticket);

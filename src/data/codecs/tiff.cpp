@@ -24,8 +24,8 @@ TiffSource& tiff_source(thandle_t handle) {
 
 tmsize_t tiff_read(thandle_t handle, void* to, tmsize_t size) {
   TiffSource& source = tiff_source(handle);
-  const std::size_t left = source.bytes.size() - std::min(source.at, source.bytes.size());
-  const std::size_t count = std::min(left, static_cast<std::size_t>(size));
+  const std::size_t available = source.bytes.size() - std::min(source.at, source.bytes.size());
+  const std::size_t count = std::min(available, static_cast<std::size_t>(size));
   if (count > 0) std::memcpy(to, source.bytes.data() + source.at, count);
   source.at += count;
   return static_cast<tmsize_t>(count);

@@ -43,10 +43,10 @@ std::size_t field_end(std::string_view record, std::size_t start, char separator
 
 char likely_separator(std::string_view header) {
   char best = ',';
-  std::size_t most = 1;
+  std::size_t most_fields = 1;
   for (char separator : {',', ';', '\t'}) {
-    if (const std::size_t n = csv_fields(header, separator).size(); n > most) {
-      most = n;
+    if (const std::size_t n = csv_fields(header, separator).size(); n > most_fields) {
+      most_fields = n;
       best = separator;
     }
   }
@@ -78,7 +78,7 @@ CsvFile::CsvFile(const std::filesystem::path& path) : file_(path), name_(path.st
   std::string_view text = file_.text();
   const char line_end = text.find('\n') == std::string_view::npos ? '\r' : '\n';
   std::size_t line = 1;
-  bool told = false;
+  bool separator_given = false;
   while (!text.empty()) {
     const std::size_t first_line = line;
     bool quoted = false;
@@ -98,14 +98,14 @@ CsvFile::CsvFile(const std::filesystem::path& path) : file_(path), name_(path.st
     record = record.substr(0, record.find_last_not_of("\r\n") + 1);
     text.remove_prefix(end);
     if (without_blanks(record).empty()) continue;
-    if (records_.empty() && !told && record.size() == 5 && to_lower(record).starts_with("sep=")) {
+    if (records_.empty() && !separator_given && record.size() == 5 && to_lower(record).starts_with("sep=")) {
       separator_ = record[4];
-      told = true;
+      separator_given = true;
       continue;
     }
     records_.push_back({record, first_line});
   }
-  if (!told && !records_.empty()) separator_ = likely_separator(records_[0].text);
+  if (!separator_given && !records_.empty()) separator_ = likely_separator(records_[0].text);
 }
 
 std::string CsvFile::where(std::size_t i) const {
@@ -149,11 +149,11 @@ std::optional<std::size_t> CsvTable::find(const std::vector<std::string_view>& n
 std::size_t CsvTable::column(std::string_view name) const {
   if (const auto found = find({to_lower(name)})) return *found;
   constexpr std::size_t shown = 12;
-  std::string held;
+  std::string columns;
   for (std::size_t i = 0; i < std::min(header_.size(), shown); ++i)
-    held += concat(i == 0 ? "" : ", ", "'", header_[i].substr(0, 40), "'");
-  if (header_.size() > shown) held += concat(" and ", header_.size() - shown, " more");
-  throw DataError(concat(file_.where(0), ": the header has no column '", name, "'; it has ", held));
+    columns += concat(i == 0 ? "" : ", ", "'", header_[i].substr(0, 40), "'");
+  if (header_.size() > shown) columns += concat(" and ", header_.size() - shown, " more");
+  throw DataError(concat(file_.where(0), ": the header has no column '", name, "'; it has ", columns));
 }
 
 }  // namespace fer::detail

@@ -139,19 +139,20 @@ std::vector<LabelledFile> read_annotation_folder(const fs::path& set, const Data
   return found;
 }
 
-/// Missing pictures are warned of one by one; pictures without an annotation or a list where they are found.
+/// Warns of pictures left out because of their labels. Other code warns of missing, unannotated and unlisted
+/// ones.
 void warn_of_labels(DatasetInfo& info) {
-  DatasetInfo said;
+  DatasetInfo warned;
   for (const LeftOut& entry : info.left_out) {
     if (entry.rule != "missing" && entry.rule != unannotated && entry.rule != unlisted)
-      said.left_out.push_back(entry);
+      warned.left_out.push_back(entry);
   }
-  warn_of_left_out(said, "pictures");
-  info.warnings.insert(info.warnings.begin(), said.warnings.begin(), said.warnings.end());
+  warn_of_left_out(warned, "pictures");
+  info.warnings.insert(info.warnings.begin(), warned.warnings.begin(), warned.warnings.end());
 }
 
-void append(std::vector<Annotation>& list, const std::vector<Annotation>& more) {
-  list.insert(list.end(), more.begin(), more.end());
+void append(std::vector<Annotation>& list, const std::vector<Annotation>& added) {
+  list.insert(list.end(), added.begin(), added.end());
 }
 
 const std::vector<std::string> training_lists{"training.csv", "train.csv"},

@@ -46,7 +46,7 @@ struct Parts {
 
 /// Descends through folders that contain only one folder, as unpacked archives do.
 Parts find_parts(const fs::path& folder) {
-  constexpr int most_wrappers = 4;
+  constexpr int max_wrappers = 4;
   FolderTree tree;
   Parts parts;
   parts.root = folder;
@@ -64,11 +64,12 @@ Parts find_parts(const fs::path& folder) {
     }
     parts.named = !parts.folders.empty();
     const bool wrapper =
-        !parts.named && contents.folders.size() == 1 && contents.pictures.empty() && depth < most_wrappers;
+        !parts.named && contents.folders.size() == 1 && contents.pictures.empty() && depth < max_wrappers;
     if (!wrapper) break;
     const fs::path& inner = contents.folders[0];
-    const FolderContents below = FolderTree().read(inner);
-    if (below.folders.empty() || !below.pictures.empty() || is_expression_word(inner.filename().string()))
+    const FolderContents inner_contents = FolderTree().read(inner);
+    if (inner_contents.folders.empty() || !inner_contents.pictures.empty() ||
+        is_expression_word(inner.filename().string()))
       break;
     parts.others.clear();
     parts.root = inner;
@@ -83,9 +84,9 @@ struct PartPictures {
   std::vector<FolderContents::Other> left_out;
 };
 
-bool all_known(const std::vector<std::string>& names, const ClassNames& given) {
+bool all_known(const std::vector<std::string>& names, const ClassNames& class_names) {
   return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-    return given.names_folder(name) || is_expression_word(name);
+    return class_names.names_folder(name) || is_expression_word(name);
   });
 }
 
@@ -97,13 +98,13 @@ class PartReader {
   PartPictures read(const fs::path& part) {
     FolderContents top = open(part);
     leave_out_pictures(top, "a picture beside the class folders");
-    std::vector<FolderContents> below;
-    for (const fs::path& folder : top.folders) below.push_back(open(folder));
-    const bool persons_above = are_persons_above(part, top, below);
+    std::vector<FolderContents> inner_contents;
+    for (const fs::path& folder : top.folders) inner_contents.push_back(open(folder));
+    const bool persons_above = are_persons_above(part, top, inner_contents);
     for (std::size_t i = 0; i < top.folders.size(); ++i) {
       const std::string name = top.folders[i].filename().string();
-      if (!persons_above) take(below[i].pictures, name, "");
-      for (const fs::path& inner : below[i].folders) {
+      if (!persons_above) take(inner_contents[i].pictures, name, "");
+      for (const fs::path& inner : inner_contents[i].folders) {
         const std::string inner_name = inner.filename().string();
         const FolderContents contents = open(inner);
         take(contents.pictures, persons_above ? inner_name : name, persons_above ? name : inner_name);
@@ -136,11 +137,11 @@ class PartReader {
 
   /// Whether, of two levels of folders, the upper one is persons and the lower one expressions.
   bool are_persons_above(const fs::path& part, const FolderContents& top,
-                         const std::vector<FolderContents>& below) const {
+                         const std::vector<FolderContents>& inner_contents) const {
     std::vector<std::string> upper, lower;
     for (const fs::path& folder : top.folders) upper.push_back(folder.filename().string());
     std::map<std::string, int> times;
-    for (const FolderContents& contents : below) {
+    for (const FolderContents& contents : inner_contents) {
       if (!contents.pictures.empty()) return false;
       for (const fs::path& folder : contents.folders) ++times[folder.filename().string()];
     }

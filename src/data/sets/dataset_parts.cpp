@@ -70,28 +70,28 @@ std::vector<bool> held_out_by_class(const std::vector<std::int64_t>& labels, dou
                                     std::uint64_t seed, const char* purpose) {
   std::map<std::int64_t, std::vector<std::size_t>> by_class;
   for (std::size_t i = 0; i < labels.size(); ++i) by_class[labels[i]].push_back(i);
-  std::vector<bool> held(labels.size());
+  std::vector<bool> is_held_out(labels.size());
   for (auto& [label, members] : by_class) {
     Random random({seed, fnv1a64(purpose), static_cast<std::uint64_t>(label)});
     for (std::size_t i = members.size(); i > 1; --i) std::swap(members[i - 1], members[random.below(i)]);
     const auto count = std::lround(fraction * static_cast<double>(members.size()));
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) held[members[i]] = true;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) is_held_out[members[i]] = true;
   }
-  return held;
+  return is_held_out;
 }
 
 /// Chooses a held-out part from files, and describes how.
 struct HeldOut {
-  std::vector<bool> held;
-  std::string how;  ///< "the pictures of 4 of 40 persons", "20 % of the pictures, class by class"
+  std::vector<bool> is_held_out;
+  std::string description;  ///< "the pictures of 4 of 40 persons", "20 % of the pictures, class by class"
 };
 
 HeldOut held_out(const std::vector<LabelledFile>& files, double fraction, std::uint64_t seed,
                  const char* purpose) {
-  constexpr std::size_t enough = 10;
+  constexpr std::size_t min_persons = 10;
   std::set<std::string> names;
   for (const LabelledFile& file : files) names.insert(file.person);
-  if (names.size() < enough || names.contains("")) {
+  if (names.size() < min_persons || names.contains("")) {
     std::vector<std::int64_t> labels;
     for (const LabelledFile& file : files) labels.push_back(file.label);
     return {held_out_by_class(labels, fraction, seed, purpose),
@@ -102,19 +102,19 @@ HeldOut held_out(const std::vector<LabelledFile>& files, double fraction, std::u
   for (std::size_t i = persons.size(); i > 1; --i) std::swap(persons[i - 1], persons[random.below(i)]);
   persons.resize(static_cast<std::size_t>(std::lround(fraction * static_cast<double>(persons.size()))));
   const std::set<std::string> chosen(persons.begin(), persons.end());
-  std::vector<bool> held;
-  for (const LabelledFile& file : files) held.push_back(chosen.contains(file.person));
-  return {std::move(held), concat("the pictures of ", chosen.size(), " of its ", names.size(),
-                                  " persons, by seed ", seed, ",")};
+  std::vector<bool> is_held_out;
+  for (const LabelledFile& file : files) is_held_out.push_back(chosen.contains(file.person));
+  return {std::move(is_held_out), concat("the pictures of ", chosen.size(), " of its ", names.size(),
+                                         " persons, by seed ", seed, ",")};
 }
 
-std::vector<LabelledFile> those(const std::vector<LabelledFile>& files, const std::vector<bool>& held,
-                                bool wanted) {
-  std::vector<LabelledFile> kept;
+std::vector<LabelledFile> files_where(const std::vector<LabelledFile>& files, const std::vector<bool>& flags,
+                                      bool value) {
+  std::vector<LabelledFile> selected;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (held[i] == wanted) kept.push_back(files[i]);
+    if (flags[i] == value) selected.push_back(files[i]);
   }
-  return kept;
+  return selected;
 }
 
 }  // namespace
@@ -170,13 +170,13 @@ void warn_of_left_out(DatasetInfo& info, const std::string& what) {
 }
 
 void leave_out_others(DatasetInfo& info, const std::vector<FolderContents::Other>& others) {
-  DatasetInfo said;
+  DatasetInfo warned;
   for (const auto& other : others) {
     leave_out(info, other.rule, other.path.string());
-    if (other.rule != "hidden") leave_out(said, other.rule, other.path.string());
+    if (other.rule != "hidden") leave_out(warned, other.rule, other.path.string());
   }
-  warn_of_left_out(said, "files or folders");
-  info.warnings.insert(info.warnings.end(), said.warnings.begin(), said.warnings.end());
+  warn_of_left_out(warned, "files or folders");
+  info.warnings.insert(info.warnings.end(), warned.warnings.begin(), warned.warnings.end());
 }
 
 void count_classes(DatasetInfo& info, const std::vector<std::int64_t>& labels) {
@@ -193,12 +193,12 @@ void count_classes(DatasetInfo& info, const std::vector<std::int64_t>& labels) {
 std::vector<std::int64_t> part_of_training(const std::vector<std::int64_t>& labels, Split split,
                                            double fraction, std::uint64_t seed) {
   if (!is_training(split)) fraction = 0;
-  const std::vector<bool> held = held_out_by_class(labels, fraction, seed, "validation");
-  std::vector<std::int64_t> kept;
+  const std::vector<bool> is_held_out = held_out_by_class(labels, fraction, seed, "validation");
+  std::vector<std::int64_t> indices;
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (held[i] == (split == Split::validation)) kept.push_back(static_cast<std::int64_t>(i));
+    if (is_held_out[i] == (split == Split::validation)) indices.push_back(static_cast<std::int64_t>(i));
   }
-  return kept;
+  return indices;
 }
 
 std::shared_ptr<const Dataset> labelled_files(DatasetInfo info, std::vector<LabelledFile> files) {
@@ -234,15 +234,15 @@ std::vector<LabelledFile> PictureList::finish() {
 void leave_out_unlisted(DatasetInfo& info, const fs::path& folder, const std::set<std::string>& listed,
                         const std::string& rule,
                         const std::function<bool(const std::string& name)>& of_part) {
-  DatasetInfo said;
+  DatasetInfo warned;
   for (const fs::path& picture : FolderTree().read(folder).pictures) {
     const std::string name = picture.filename().string();
     if (listed.contains(name) || (of_part && !of_part(name))) continue;
     leave_out(info, rule, picture.string());
-    leave_out(said, rule, picture.string());
+    leave_out(warned, rule, picture.string());
   }
-  warn_of_left_out(said, "pictures");
-  info.warnings.insert(info.warnings.end(), said.warnings.begin(), said.warnings.end());
+  warn_of_left_out(warned, "pictures");
+  info.warnings.insert(info.warnings.end(), warned.warnings.begin(), warned.warnings.end());
 }
 
 std::string first_ten(const std::vector<std::string>& lines) {
@@ -257,20 +257,21 @@ std::shared_ptr<const Dataset> take_part(DatasetInfo info, const std::vector<Lab
                                          const DatasetOptions& options, OwnParts own) {
   const bool test = options.split == Split::test, validation = options.split == Split::validation;
   if ((test && own.test) || (validation && own.validation)) return labelled_files(std::move(info), files);
-  std::vector<LabelledFile> rest = files;
+  std::vector<LabelledFile> remaining = files;
   if (!own.test) {
     require<ConfigError>(!test || options.test_fraction > 0, "data set '", info.name,
                          "' has no test part of its own, and the fraction to hold out for one is 0");
     const HeldOut part = held_out(files, options.test_fraction, options.seed, "test");
     if (test)
-      info.warnings.push_back(concat("it has no test part of its own; ", part.how, " are held out for one"));
-    rest = those(files, part.held, test);
+      info.warnings.push_back(
+          concat("it has no test part of its own; ", part.description, " are held out for one"));
+    remaining = files_where(files, part.is_held_out, test);
   }
   if (!test && !own.validation) {
-    const HeldOut part = held_out(rest, options.validation_fraction, options.seed, "validation");
-    rest = those(rest, part.held, validation);
+    const HeldOut part = held_out(remaining, options.validation_fraction, options.seed, "validation");
+    remaining = files_where(remaining, part.is_held_out, validation);
   }
-  return labelled_files(std::move(info), std::move(rest));
+  return labelled_files(std::move(info), std::move(remaining));
 }
 
 }  // namespace fer::detail

@@ -58,14 +58,14 @@ FolderContents FolderTree::read(const fs::path& folder) {
 void FolderTree::leave_out_again(FolderContents& contents) {
   std::error_code ignored;
   const auto is_link = [&](const fs::path& path) { return fs::is_symlink(path, ignored); };
-  std::set<fs::path> again;
+  std::set<fs::path> repeated;
   for (bool links : {false, true}) {  // real folders before links to them
     for (const fs::path& path : contents.folders) {
-      if (is_link(path) == links && !seen_.insert(fs::canonical(path, ignored)).second) again.insert(path);
+      if (is_link(path) == links && !seen_.insert(fs::canonical(path, ignored)).second) repeated.insert(path);
     }
   }
-  std::erase_if(contents.folders, [&](const fs::path& path) { return again.contains(path); });
-  for (const fs::path& path : again) contents.others.push_back({path, "a link to a folder read before"});
+  std::erase_if(contents.folders, [&](const fs::path& path) { return repeated.contains(path); });
+  for (const fs::path& path : repeated) contents.others.push_back({path, "a link to a folder read before"});
 }
 
 bool is_hidden(const fs::path& path) {
