@@ -7,10 +7,10 @@
 #include "models/size_checks.h"
 
 namespace fer {
-namespace {
+namespace detail {  // parts of PyramidFusion and FeatureGate, which have linkage
 
 /// residual + layer(x). In training, `drop` leaves layer(x) out of some samples.
-Variable plus_branch(Linear& layer, Dropout& drop, const Variable& x, const Variable& residual) {
+static Variable plus_branch(Linear& layer, Dropout& drop, const Variable& x, const Variable& residual) {
   return drop.is_active() ? fer::add(drop(layer(x)), residual) : layer.plus(x, residual);
 }
 
@@ -178,7 +178,7 @@ class PyramidBlocks : public Module {
 };
 
 /// A map's mean and then its pixels: N x h x w x D -> N x (1 + h w) x D.
-Variable tokens_of(const Variable& map) {
+static Variable tokens_of(const Variable& map) {
   const std::int64_t n = map.dim(0), pixels = map.dim(1) * map.dim(2), dim = map.dim(3);
   return fer::concat({reshape(global_avg_pool2d(map), {n, 1, dim}), reshape(map, {n, pixels, dim})}, 1);
 }
@@ -214,12 +214,14 @@ class PosterHead : public Module {
 };
 
 /// For member initialisers: returns `config` after checking it.
-PosterConfig checked_poster(const PosterConfig& config) {
+static PosterConfig checked_poster(const PosterConfig& config) {
   validate(config);
   return config;
 }
 
-}  // namespace
+}  // namespace detail
+
+using namespace detail;
 
 /// From the two streams of pixel tokens to the mean token of the image stream.
 class PyramidFusion : public Module {

@@ -139,7 +139,7 @@ std::unique_ptr<Network> new_network(const RunConfig& config) {
 }
 
 /// The main stage and the test.
-ExperimentResult train_classes(Run& run, const RunData& sets, std::shared_ptr<SampleCache> cache,
+ExperimentResult train_classes(StageContext& run, const RunData& sets, std::shared_ptr<SampleCache> cache,
                                std::optional<LoopResult> landmarks) {
   const RunConfig& config = run.config;
   const DatasetInfo& data = sets.train->info();
@@ -210,7 +210,7 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
 
   network->to(device);
   backend(device).reset_peak_memory();
-  Run run(config, *network, folder, device, observer);
+  StageContext run(config, *network, folder, device, observer);
   std::optional<LoopResult> landmarks;
   for (const Stage& stage : landmark_stages(config, *network)) {
     observer.on_note(stage.note);
@@ -253,7 +253,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   if (!lock.missing().empty()) observer.on_note(lock.missing());
   settle_colour(config, !settled && all_grey(*open_dataset(config.data)), observer);
   network->to(device);
-  Run run(config, *network, folder, device, observer);
+  StageContext run(config, *network, folder, device, observer);
   RunConfig ready = config;
   for (const Stage& stage : stages) {
     const fs::path weights = folder / (stage.name + ".safetensors");

@@ -28,21 +28,21 @@ struct DrawnFaces {
   DataLoader train, test;
 };
 
-Run::Run(const RunConfig& run_config, Network& whole, std::filesystem::path run_folder, Device run_device,
-         TrainingObserver& run_observer)
+StageContext::StageContext(const RunConfig& run_config, Network& whole, std::filesystem::path run_folder,
+                           Device run_device, TrainingObserver& run_observer)
     : config(run_config),
       network(whole),
       folder(std::move(run_folder)),
       device(run_device),
       observer(run_observer) {}
-Run::~Run() = default;
+StageContext::~StageContext() = default;
 
-DrawnFaces& Run::drawn_faces() {
+DrawnFaces& StageContext::drawn_faces() {
   if (!drawn_) drawn_ = std::make_unique<DrawnFaces>(landmark_settings(config, 1));
   return *drawn_;
 }
 
-std::shared_ptr<SampleCache> Run::release_drawn_faces() {
+std::shared_ptr<SampleCache> StageContext::release_drawn_faces() {
   const bool same_pictures = drawn_ && config.data.name == "faces";
   std::shared_ptr<SampleCache> cache = same_pictures ? drawn_->cache : nullptr;
   drawn_.reset();
@@ -122,7 +122,7 @@ void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
   }
 }
 
-LoopResult train_landmarks(Run& run) {
+LoopResult train_landmarks(StageContext& run) {
   const RunConfig stage = landmark_settings(run.config, run.config.landmarks.epochs);
   MobileFaceNet& net = *run.network.landmark_net();
   DrawnFaces& faces = run.drawn_faces();
@@ -132,7 +132,7 @@ LoopResult train_landmarks(Run& run) {
 }
 
 /// Trains the image backbone through a head that is then discarded.
-LoopResult train_image_backbone(Run& run) {
+LoopResult train_image_backbone(StageContext& run) {
   const RunConfig stage = landmark_settings(run.config, image_epochs(run.config));
   IRBackbone& backbone = *run.network.pretrainable();
   PointsNet net = uninitialised<PointsNet>(backbone.config(), stage.model.image_size());

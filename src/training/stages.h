@@ -15,10 +15,10 @@ namespace fer {
 struct DrawnFaces;
 
 /// What the stages of a run share.
-struct Run {
-  Run(const RunConfig& config, Network& network, std::filesystem::path folder, Device device,
-      TrainingObserver& observer);
-  ~Run();
+struct StageContext {
+  StageContext(const RunConfig& config, Network& network, std::filesystem::path folder, Device device,
+               TrainingObserver& observer);
+  ~StageContext();
 
   const RunConfig& config;
   Network& network;
@@ -39,7 +39,7 @@ struct Stage {
   std::string name;  ///< its weight files begin with it (stage_prefix)
   std::string note;  ///< what the log says when it begins
   Module* part;      ///< what it trains
-  std::function<LoopResult(Run& run)> train;
+  std::function<LoopResult(StageContext& run)> train;
 };
 
 /// The stages in which parts of `network` learn landmarks: those for which `config` names no checkpoint. None
