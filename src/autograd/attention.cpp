@@ -1,9 +1,9 @@
 // Multi-head attention (Eq. 4), per head, with P = softmax(s q k^T), s = 1 / sqrt(D / heads):
 //   y = P v,  dv = P^T dy,  dP = dy v^T,  dS = P (dP - rowsum(dy y)),  dq = s dS k,  dk = s dS^T q.
-// A bias is added to the scores, and a mask makes them -infinity; the bias's gradient is dS, summed over what was
-// repeated.
-// Backward recomputes P from q, k and the log of each row's denominator, so no Tq x Tk matrix is kept; the
-// gradient of a bias is the only one that backward makes. One pass is enough because rowsum(P dP) = rowsum(dy y).
+// A bias is added to the scores, and a mask makes them -infinity. The gradient of the bias is dS, summed over
+// what was broadcast.
+// Backward recomputes P from q, k and the log of each row's denominator, so forward keeps no Tq x Tk matrix;
+// backward makes one only for the gradient of a bias. One pass is enough because rowsum(P dP) = rowsum(dy y).
 #include <cmath>
 
 #include "autograd/op_checks.h"

@@ -20,12 +20,7 @@ FERNet::FERNet(const FERNetConfig& config)
           "attention", config.image.widths.back(), landmark_backbone_.feature_channels(),
           image_backbone_.grid(config.image_size) * image_backbone_.grid(config.image_size),
           config.attention)),
-      head_(register_module<Linear>("head", config.attention.dim, config.classes)),
-      frozen_landmarks_(
-          [this](const std::vector<Variable>& in) {
-            return std::vector{landmark_backbone_.features(landmark_input(in[0]))};
-          },
-          Replay::never) {
+      head_(register_module<Linear>("head", config.attention.dim, config.classes)) {
   landmark_backbone_.train(false);
 }
 
@@ -63,12 +58,8 @@ Variable FERNet::landmark_input(const Variable& x) {
   return fer::add(mul(x, unit_scale_), unit_shift_);
 }
 
-Variable FERNet::landmark_features(const Variable& x) {
-  const bool needs_graph = grad_enabled() && x.requires_grad();
-  if (needs_graph || !landmarks_frozen() || landmark_backbone_.is_training() || Tracer::current()) {
-    return landmark_backbone_.features(landmark_input(x));
-  }
-  return Variable(frozen_landmarks_({x.value()})[0]);
+Variable FERNet::compute_landmark_features(const Variable& x) {
+  return landmark_backbone_.features(landmark_input(x));
 }
 
 NetworkOutput FERNet::classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace) {
@@ -121,8 +112,7 @@ Variable FERNet::landmarks(const Variable& x) {
 void FERNet::set_normalisation(const Normalisation& normalisation) {
   normalisation_ = normalisation;
   unit_scale_ = unit_shift_ = Variable();
-  drop_inference();
-  frozen_landmarks_.reset();
+  drop_graphs();
 }
 
 void FERNet::set_checkpointing(bool on) {

@@ -6,7 +6,11 @@
 
 namespace fer {
 
-Network::Network() : inference_([this](const std::vector<Variable>& in) { return inference(in[0]); }) {}
+Network::Network()
+    : inference_([this](const std::vector<Variable>& in) { return inference(in[0]); }),
+      frozen_landmarks_(
+          [this](const std::vector<Variable>& in) { return std::vector{compute_landmark_features(in[0])}; },
+          Replay::never) {}
 
 Inference Network::infer(const Tensor& x, bool with_points) {
   require<ConfigError>(!with_points || has_points(), "[", kind(), "] this network finds no landmarks");
@@ -31,6 +35,18 @@ Variable Network::map_of(const std::string& layer, const Variable&) {
 
 Variable Network::scores_from(const std::string& layer, const Variable&, const Variable&) {
   throw ConfigError(unknown_name("layer", layer, layers()));
+}
+
+Variable Network::landmark_features(const Variable& x) {
+  const bool needs_graph = grad_enabled() && x.requires_grad();
+  if (needs_graph || !landmarks_frozen() || landmark_net()->is_training() || Tracer::current())
+    return compute_landmark_features(x);
+  return Variable(frozen_landmarks_({x.value()})[0]);
+}
+
+void Network::drop_graphs() {
+  inference_.reset();
+  frozen_landmarks_.reset();
 }
 
 void Network::train(bool mode) {

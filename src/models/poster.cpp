@@ -324,12 +324,7 @@ Poster::Poster(const PosterConfig& config)
                                         Init::uniform)),
       pyramid_(register_module<PyramidFusion>("pyramid_fuse", config)),
       gate_(register_module<FeatureGate>("se_block", config.dim())),
-      head_(&register_module<PosterHead>("head", config.dim(), config.classes).linear),
-      frozen_landmarks_(
-          [this](const std::vector<Variable>& in) {
-            return std::vector{landmark_backbone_.head_features(landmark_backbone_.features(in[0]))};
-          },
-          Replay::never) {
+      head_(&register_module<PosterHead>("head", config.dim(), config.classes).linear) {
   landmark_backbone_.train(false);
 }
 
@@ -360,13 +355,8 @@ Variable Poster::reduced(const Variable& x) const {
   return step == 1 ? x : max_pool2d(x, 1, step);
 }
 
-Variable Poster::landmark_features(const Variable& x) {
-  const Variable input = reduced(x);
-  const bool needs_graph = grad_enabled() && x.requires_grad();
-  if (needs_graph || !landmarks_frozen() || landmark_backbone_.is_training() || Tracer::current()) {
-    return landmark_backbone_.head_features(landmark_backbone_.features(input));
-  }
-  return Variable(frozen_landmarks_({input.value()})[0]);
+Variable Poster::compute_landmark_features(const Variable& x) {
+  return landmark_backbone_.head_features(landmark_backbone_.features(reduced(x)));
 }
 
 Variable Poster::image_features(const Variable& x) {

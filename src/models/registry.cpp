@@ -15,7 +15,6 @@ std::unique_ptr<Network> make(const FERNetConfig& config) {
 std::unique_ptr<Network> make(const ResNetConfig& config) {
   return std::make_unique<ResNet>(config);
 }
-
 std::unique_ptr<Network> make(const PosterConfig& config) {
   return std::make_unique<Poster>(config);
 }
@@ -44,12 +43,22 @@ void ModelConfig::set_image_size(std::int64_t side) {
 }
 
 std::int64_t ModelConfig::backbone_size() const {
-  const PosterConfig* poster = as<PosterConfig>();
-  return poster ? poster->backbone_size : image_size();
+  return visit([](const auto& settings) {
+    if constexpr (requires { settings.backbone_size; }) return settings.backbone_size;
+    return settings.image_size;
+  });
 }
 
 bool ModelConfig::for_faces() const {
   return visit([](const auto& settings) { return std::decay_t<decltype(settings)>::for_faces; });
+}
+
+MobileFaceNetConfig* ModelConfig::landmark_net() {
+  return visit([](auto& settings) { return settings.landmark_net(); });
+}
+
+void ModelConfig::switch_off_dropout() {
+  visit([](auto& settings) { settings.switch_off_dropout(); });
 }
 
 FERNetConfig& ModelConfig::fernet() {

@@ -122,15 +122,6 @@ class ResumedSettings final : public TrainingObserver {
   std::string settings_;
 };
 
-/// Switches off what keeps the loss on a single batch from falling.
-void switch_off_noise(RunConfig& config) {
-  config.augment = AugmentOptions::none();
-  if (FERNetConfig* fernet = config.model.as<FERNetConfig>()) {
-    DualAttentionConfig& attention = fernet->attention;
-    attention.drop_attention = attention.drop_hidden = attention.drop_mlp = 0;
-  }
-}
-
 std::unique_ptr<Network> new_network(const RunConfig& config) {
   const SkipInit skip;
   std::unique_ptr<Network> network = make_network(config.model);
@@ -187,7 +178,10 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
                                 TrainingObserver& user) {
   check(config);
   if (resume) require_resumable(folder);
-  if (config.training.overfit_batch) switch_off_noise(config);
+  if (config.training.overfit_batch) {  // nothing may keep the loss on that batch from falling
+    config.augment = AugmentOptions::none();
+    config.model.switch_off_dropout();
+  }
   RunData sets = open_data(config.data);
   const auto pictures = std::make_shared<SampleCache>();
   const bool all_grey = look_at_pictures(sets, config, *pictures, user);
@@ -242,7 +236,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
                           TrainingObserver& observer) {
   const bool settled = config.training.colour != ColourMode::automatic;
   RunConfig sized = config;
-  if (FERNetConfig* fernet = sized.model.as<FERNetConfig>()) fernet->landmarks.head = true;
+  if (MobileFaceNetConfig* landmarks = sized.model.landmark_net()) landmarks->head = true;
   const std::unique_ptr<Network> network = new_network(sized);
   const std::vector<Stage> stages = landmark_stages(config, *network);
   if (stages.empty()) return config;

@@ -174,17 +174,17 @@ NamedWeights::NamedWeights(const RunConfig& config, bool with_init)
 
 void NamedWeights::adopt_sizes(RunConfig& config) const {
   if (init_) require_network_of(*init_, config);
+  const auto require_part = [&](bool has, const char* key, const char* part) {
+    require<ConfigError>(has, "'", key, "': the model '", config.preset, "' has no ", part);
+  };
+  MobileFaceNetConfig* landmarks = config.model.landmark_net();
   FERNetConfig* fernet = config.model.as<FERNetConfig>();
-  PosterConfig* poster = config.model.as<PosterConfig>();
-  if (poster && landmarks_)
-    adopt_landmark_sizes(landmarks_->name, landmarks_->file.tensors, poster->landmarks);
-  require<ConfigError>(fernet || !vit_, "'vit': the model '", config.preset,
-                       "' has no attention blocks that could start from it");
-  if (!fernet) return;
+  require_part(landmarks || !landmarks_, "landmarks", "landmark backbone");
+  require_part(fernet || !vit_, "vit", "attention blocks that could start from it");
   if (landmarks_) {
-    adopt_landmark_sizes(landmarks_->name, landmarks_->file.tensors, fernet->landmarks);
-  } else if (config.training.init.empty()) {
-    fernet->landmarks.head = true;  // the backbone learns its points through the head
+    adopt_landmark_sizes(landmarks_->name, landmarks_->file.tensors, *landmarks);
+  } else if (landmarks && config.training.init.empty()) {
+    landmarks->head = true;  // the backbone learns its points through the head
   }
   if (vit_) adopt_vit_sizes(vit_->file.tensors, vit_->name, fernet->attention);
 }
@@ -193,10 +193,9 @@ std::vector<std::string> NamedWeights::load(const DatasetInfo& data, Network& ne
   std::vector<std::string> notes;
   if (init_) notes.push_back(load_network(*init_, network, data.class_names));
   if (landmarks_) {
-    MobileFaceNet* net = network.landmark_net();
-    require<ConfigError>(net != nullptr, "'landmarks': ", network.describe(), " has no landmark backbone");
+    MobileFaceNet& net = *network.landmark_net();  // adopt_sizes() requires it
     notes.push_back("landmark backbone: " + landmarks_->name + "\n" +
-                    load_backbone(landmarks_->name, landmarks_->file, *net, shapes_of(net->state_dict()),
+                    load_backbone(landmarks_->name, landmarks_->file, net, shapes_of(net.state_dict()),
                                   mobilefacenet_names()));
   }
   if (image_backbone_) {
@@ -206,7 +205,7 @@ std::vector<std::string> NamedWeights::load(const DatasetInfo& data, Network& ne
                     load_image_backbone(image_backbone_->name, image_backbone_->file, *net));
   }
   if (vit_) {
-    auto& fernet = dynamic_cast<FERNet&>(network);  // adopt_sizes() allows no other
+    auto& fernet = dynamic_cast<FERNet&>(network);  // adopt_sizes() requires it
     notes.push_back("attention blocks: " + vit_->name + " (what it lacks starts fresh)\n" +
                     load_vit(fernet.attention(), vit_->file.tensors, vit_->name).text());
   }

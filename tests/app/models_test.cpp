@@ -153,6 +153,20 @@ TEST_CASE("train: settings of another kind of network are refused") {
   const Result stem = run({"train", "--model", "resnet18", "--stem", "8"});
   CHECK(stem.code == 2);
   CHECK(stem.err.find("the model 'resnet18' has no setting 'stem'") != std::string::npos);
+  const Folder folder("parts");
+  draw_shapes(folder / "data");
+  const std::string weights = folder / "tiny.safetensors";
+  fer::save_state_dict(weights, fer::FERNet(fer::preset("tiny")).landmark_backbone().state_dict());
+  const auto refused = [&](const char* flag) {
+    const Result result = run({"train", "--model", "resnet18", "--dataset", "folder", "--data",
+                               folder / "data", flag, weights, "--run-dir", folder / "run"});
+    CHECK(result.code == 2);
+    CHECK(!fs::exists(folder / "run"));
+    return result.err.substr(result.err.rfind("fer: "));
+  };
+  CHECK(refused("--landmarks") == "fer: 'landmarks': the model 'resnet18' has no landmark backbone\n");
+  CHECK(refused("--vit") ==
+        "fer: 'vit': the model 'resnet18' has no attention blocks that could start from it\n");
   const Result unknown = run({"train", "--model", "resnet8"});
   CHECK(unknown.code == 2);
   CHECK(unknown.err.find("resnet18") != std::string::npos);

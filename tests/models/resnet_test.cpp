@@ -112,6 +112,20 @@ TEST_CASE("registry: every model can be built, and each name leads to its settin
   CHECK_THROWS_WITH_AS(model_config("resnet18").fernet(), "this needs a FERNet; the model is of another kind",
                        ConfigError);
   CHECK_THROWS_AS(model_config("resnet81"), ConfigError);
+
+  // What a network has none of, and what all of them must answer.
+  CHECK(model_config("resnet18").landmark_net() == nullptr);
+  ModelConfig poster = model_config("poster"), small = model_config("small");
+  CHECK(poster.landmark_net() == &poster.as<PosterConfig>()->landmarks);
+  CHECK(poster.backbone_size() == 112);
+  CHECK(small.backbone_size() == small.image_size());
+  REQUIRE(poster.as<PosterConfig>()->drop_path > 0);
+  REQUIRE(small.fernet().attention.drop_mlp > 0);
+  poster.switch_off_dropout();
+  small.switch_off_dropout();
+  CHECK(poster.as<PosterConfig>()->drop_path == 0);
+  const DualAttentionConfig& attention = small.fernet().attention;
+  CHECK((attention.drop_attention == 0 && attention.drop_hidden == 0 && attention.drop_mlp == 0));
 }
 
 }  // namespace

@@ -42,9 +42,6 @@ class FERNet : public Network {
   Variable scores_from(const std::string& layer, const Variable& map, const Variable& x) override;
 
   // The forward pass step by step, for figures.
-  /// The landmark feature. Once the backbone is frozen, a compiled graph computes it; it is traced again if
-  /// the backbone's values change.
-  Variable landmark_features(const Variable& x);
   Variable image_features(const Variable& x) { return image_backbone_(x); }
   NetworkOutput classify(const Variable& f_img, const Variable& f_lm, AttentionTrace* trace = nullptr);
   /// From f_fusion on.
@@ -55,8 +52,6 @@ class FERNet : public Network {
   /// `landmark_unit_input` undoes the normalisation.
   void set_normalisation(const Normalisation& normalisation) override;
   const Normalisation& normalisation() const { return normalisation_; }
-  /// The graph of the frozen landmark backbone that landmark_features() ran last; null before.
-  const Graph* landmark_graph() const { return frozen_landmarks_.graph(); }
   /// Recomputes stages and blocks.
   void set_checkpointing(bool on) override;
 
@@ -74,6 +69,7 @@ class FERNet : public Network {
  protected:
   std::vector<Variable> inference(const Variable& x) override;
   Variable points_of(const std::vector<Tensor>& results) override;
+  Variable compute_landmark_features(const Variable& x) override;
 
  private:
   /// The landmark backbone's input: x, or with `landmark_unit_input` x converted back to RGB in [0, 1].
@@ -86,7 +82,6 @@ class FERNet : public Network {
   MobileFaceNet& landmark_backbone_;
   DualAttention& attention_;
   Linear& head_;
-  Compiled frozen_landmarks_;
 };
 
 }  // namespace fer

@@ -61,6 +61,11 @@ class Network : public Module {
   /// The parameters of landmark_net() no longer require gradients.
   void freeze_landmarks();
   bool landmarks_frozen();
+  /// The map that landmark_net() contributes, for the input x; undefined if there is none. Once frozen, a compiled
+  /// graph computes it, which is traced again if a value of landmark_net() changes.
+  Variable landmark_features(const Variable& x);
+  /// The graph that landmark_features() ran last; null before.
+  const Graph* landmark_graph() const { return frozen_landmarks_.graph(); }
 
   /// The layers that Grad-CAM can explain, in order from the image; each gives a map N x h x w x C.
   virtual std::vector<std::string> layers() const { return {}; }
@@ -70,8 +75,8 @@ class Network : public Module {
 
   /// How the input is normalised; the default is ImageNet's statistics. Only networks that undo it need it.
   virtual void set_normalisation(const Normalisation&) {}
-  /// Recomputes activations in backward instead of keeping them. No effect on networks that do not support it.
-  virtual void set_checkpointing(bool) {}
+  /// Recomputes activations in backward instead of keeping them.
+  virtual void set_checkpointing(bool on) = 0;
 
   /// landmark_net() stays in evaluation mode, so that its running statistics do not drift.
   void train(bool mode = true) override;
@@ -82,10 +87,13 @@ class Network : public Module {
   virtual std::vector<Variable> inference(const Variable& x) { return {forward(x).scores}; }
   /// The landmarks from the results of inference().
   virtual Variable points_of(const std::vector<Tensor>&) { return {}; }
-  void drop_inference() { inference_.reset(); }
+  /// What landmark_features() computes: a function of x and the values of landmark_net().
+  virtual Variable compute_landmark_features(const Variable&) { return {}; }
+  /// Drops what is compiled, after a change that the graphs cannot see.
+  void drop_graphs();
 
  private:
-  Compiled inference_;
+  Compiled inference_, frozen_landmarks_;
 };
 
 }  // namespace fer

@@ -32,6 +32,9 @@ namespace fer {
 /// The defaults are the authors' "large"; their "base" has a depth of 6, "small" of 4.
 struct PosterConfig : NetworkConfig {
   static constexpr bool for_faces = true;
+  MobileFaceNetConfig* landmark_net() { return &landmarks; }
+  void switch_off_dropout() { drop_path = 0; }
+
   PosterConfig() { image_size = 224; }          // a multiple of backbone_size
   std::int64_t backbone_size = 112;             ///< side of what the backbones see, a multiple of 16
   IRBackboneConfig image{};                     ///< strides multiply to 8
@@ -97,9 +100,6 @@ class Poster : public Network {
   Variable scores_from(const std::string& layer, const Variable& map, const Variable& x) override;
 
   // The forward pass step by step.
-  /// N x h x w x D. Once the backbone is frozen, a compiled graph computes it; it is traced again if the
-  /// backbone's values change.
-  Variable landmark_features(const Variable& x);
   /// N x 2h x 2w x C.
   Variable image_features(const Variable& x);
   NetworkOutput classify(const Variable& f_img, const Variable& f_lm);
@@ -120,6 +120,8 @@ class Poster : public Network {
  protected:
   std::vector<Variable> inference(const Variable& x) override;
   Variable points_of(const std::vector<Tensor>& results) override;
+  /// N x h x w x D.
+  Variable compute_landmark_features(const Variable& x) override;
 
  private:
   /// What the backbones see of x.
@@ -134,7 +136,6 @@ class Poster : public Network {
   PyramidFusion& pyramid_;
   FeatureGate& gate_;
   Linear* head_;
-  Compiled frozen_landmarks_;
 };
 
 }  // namespace fer

@@ -16,6 +16,9 @@ namespace fer {
 /// Of the parameters, only position embeddings depend on image_size.
 struct FERNetConfig : NetworkConfig {
   static constexpr bool for_faces = true;
+  MobileFaceNetConfig* landmark_net() { return &landmarks; }
+  void switch_off_dropout() { attention.drop_attention = attention.drop_hidden = attention.drop_mlp = 0; }
+
   IRBackboneConfig image;
   MobileFaceNetConfig landmarks;
   DualAttentionConfig attention;

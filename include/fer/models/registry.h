@@ -40,6 +40,9 @@ class ModelConfig {
   std::int64_t backbone_size() const;
   /// Whether the network is made for faces; other networks classify whole pictures.
   bool for_faces() const;
+  /// The settings of its landmark backbone; null if it has none.
+  MobileFaceNetConfig* landmark_net();
+  void switch_off_dropout();
 
   /// The settings if the network is of that kind; else null.
   template <typename Config>

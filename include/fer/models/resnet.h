@@ -15,8 +15,13 @@
 
 namespace fer {
 
+struct MobileFaceNetConfig;
+
 struct ResNetConfig : NetworkConfig {
   static constexpr bool for_faces = false;
+  MobileFaceNetConfig* landmark_net() { return nullptr; }
+  void switch_off_dropout() {}
+
   ResNetConfig() { image_size = 224; }
   std::vector<std::int64_t> widths{64, 128, 256, 512};  ///< channels of each stage
   std::vector<std::int64_t> units{2, 2, 2, 2};          ///< blocks of each stage; ResNet-34: 3, 4, 6, 3
