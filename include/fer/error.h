@@ -55,6 +55,10 @@ struct AutogradError : Error {
 struct GraphError : Error {
   using Error::Error;
 };
+/// Processes of one run that cannot find, or have lost, each other.
+struct CommunicationError : Error {
+  using Error::Error;
+};
 
 /// Joins all parts into one string, with operator<<.
 template <typename... Parts>

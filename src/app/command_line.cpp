@@ -8,6 +8,7 @@
 #include "fer/data/video.h"
 #include "fer/nearest.h"
 #include "fer/tensor/backend.h"
+#include "fer/tensor/communicator.h"
 #include "fer/tensor/device_runtime.h"
 
 namespace fer::app {
@@ -32,6 +33,8 @@ std::string version_text() {
   feature("faces in photographs", detector, reason);
   const std::string video = video_library_name(&reason);
   feature("videos and cameras", video, reason);
+  const std::string mpi = mpi_library_name(&reason);
+  feature("several processes", mpi, reason);
   return text;
 }
 

@@ -1,5 +1,5 @@
 #include "data/codecs/heif_module.h"
-#include "data/module_loader.h"
+#include "tensor/module_loader.h"
 
 namespace fer::detail {
 

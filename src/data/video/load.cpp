@@ -1,5 +1,5 @@
 // Loads the video module on first use.
-#include "data/module_loader.h"
+#include "tensor/module_loader.h"
 #include "data/video/module.h"
 
 namespace fer {

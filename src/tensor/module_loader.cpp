@@ -1,4 +1,4 @@
-#include "data/module_loader.h"
+#include "tensor/module_loader.h"
 
 #include <dlfcn.h>
 
