@@ -1,0 +1,55 @@
+// A program of several processes, for the tests of faults: fer_comm_worker <fault> <folder>. After some collectives
+// the last rank is killed, stops, throws, ends, or calls another collective. Every other rank writes the error
+// that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt.
+#include <csignal>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include <unistd.h>
+
+#include "fer/tensor/communicator.h"
+
+namespace {
+
+void harm(fer::Communicator& ranks, const std::string& fault) {
+  if (fault == "kill") std::raise(SIGKILL);
+  if (fault == "stop") std::raise(SIGSTOP);
+  if (fault == "throw") throw fer::DataError("a picture is missing");
+  if (fault == "other") ranks.barrier();
+}
+
+void run(fer::Communicator& ranks, const std::string& fault) {
+  fer::Tensor gradient = fer::Tensor::full({50'000}, ranks.rank() + 1.0);
+  for (int step = 0; step < 20; ++step) ranks.all_reduce(gradient, fer::Reduction::max);
+  auto first = ranks.start_all_reduce(gradient);
+  first->wait();
+  if (ranks.rank() == ranks.size() - 1) {
+    harm(ranks, fault);
+    if (fault == "end") return;
+  }
+  for (int step = 0; step < 20; ++step) ranks.all_reduce(gradient, fer::Reduction::max);
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  const std::string fault = argv[1], folder = argv[2];
+  std::unique_ptr<fer::Communicator> ranks;
+  try {
+    ranks = fer::make_communicator({std::chrono::milliseconds(3000)});
+    const std::string number = std::to_string(ranks->rank());
+    std::ofstream(folder + "/pid-" + number + ".txt") << ::getpid();
+    try {
+      run(*ranks, fault);
+    } catch (const fer::Error& error) {
+      std::ofstream(folder + "/rank-" + number + ".txt") << error.what();
+      ranks->leave(error.what());
+      ranks->end_all(1);
+      return 1;
+    }
+  } catch (const fer::Error& error) {
+    std::cerr << "fer_comm_worker: " << error.what() << "\n";
+    return 1;
+  }
+}
