@@ -16,7 +16,7 @@ struct Farewell {
   Kind kind = Kind::ended;
   std::int32_t missing_count = 0;
   std::int32_t missing[16] = {};  ///< timed_out: the ranks that the sender waits for; the first 16
-  char why[512] = {};             ///< failed: the reason
+  char why[512] = {};  ///< failed: what the others shall report, with the name of the rank that failed first
 
   void set_missing(const std::vector<int>& ranks);
   void set_why(const std::string& text);

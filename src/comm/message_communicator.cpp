@@ -164,8 +164,10 @@ class MessageCommunicator final : public Communicator {
   void exchange_messages() {
     try {
       while (const auto work = next_work()) exchange_once(*work);
+    } catch (const CommunicationError& error) {
+      fail(error.what(), error.what());
     } catch (const std::exception& error) {
-      fail(error.what());
+      fail(error.what(), concat(name_of_rank(rank_), " failed: ", error.what()));
     }
     const std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -179,7 +181,7 @@ class MessageCommunicator final : public Communicator {
     if (!leaving_.empty()) {
       const std::string why = leaving_;
       lock.unlock();
-      fail(concat("this rank has left: ", why), why);
+      fail(concat("this rank has left: ", why), concat(name_of_rank(rank_), " failed: ", why));
       return nullptr;
     }
     if (jobs_.empty()) {
@@ -221,7 +223,7 @@ class MessageCommunicator final : public Communicator {
       const Farewell& farewell = farewells_->from(peer);
       switch (farewell.kind) {
         case Farewell::Kind::failed:
-          throw CommunicationError(concat(name_of_rank(peer), " failed: ", farewell.why));
+          throw CommunicationError(farewell.why);  // names the rank that failed first
         case Farewell::Kind::timed_out:
           return time_out(oldest.collective);
         case Farewell::Kind::ended:
@@ -259,11 +261,11 @@ class MessageCommunicator final : public Communicator {
                                     static_cast<double>(limit_.count()) / 1000, " s"));
   }
 
-  void fail(const std::string& failure, const std::string& why_for_others = "") {
+  void fail(const std::string& failure, const std::string& why_for_others) {
     if (!said_farewell_) {
       Farewell mine;
       mine.kind = Farewell::Kind::failed;
-      mine.set_why(why_for_others.empty() ? failure : why_for_others);
+      mine.set_why(why_for_others);
       try {
         farewells_->exchange(mine, farewell_patience);
       } catch (const std::exception&) {  // what MPI says of messages that no longer matter

@@ -22,7 +22,9 @@ std::vector<float> values_of(int rank, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     values.push_back(static_cast<float>(static_cast<std::int64_t>(state % 2001) - 1000) *
-                     (state % 3 == 0 ? 1e-6f : state % 3 == 1 ? 1.1f : 3e5f));
+                     (state % 3 == 0   ? 1e-6f
+                      : state % 3 == 1 ? 1.1f
+                                       : 3e5f));
   }
   return values;
 }
@@ -69,10 +71,11 @@ TEST_CASE("reductions of every type") {
 }
 
 TEST_CASE("operands that a reduction does not take") {
-  Tensor bytes = Tensor::zeros({2}, DType::uint8), floats = Tensor::zeros({2}), half = Tensor::zeros({2}, DType::bfloat16);
+  Tensor bytes = Tensor::zeros({2}, DType::uint8), floats = Tensor::zeros({2}),
+         half = Tensor::zeros({2}, DType::bfloat16);
   CHECK_THROWS_WITH_AS(ranks().all_reduce(bytes), "[all_reduce] sum does not take uint8", fer::TypeError);
-  CHECK_THROWS_WITH_AS(ranks().all_reduce(floats, Reduction::bit_or), "[all_reduce] bit_or does not take float32",
-                       fer::TypeError);
+  CHECK_THROWS_WITH_AS(ranks().all_reduce(floats, Reduction::bit_or),
+                       "[all_reduce] bit_or does not take float32", fer::TypeError);
   CHECK_THROWS_AS(ranks().all_reduce(half), fer::TypeError);
   CHECK_THROWS_AS(ranks().broadcast(floats, ranks().size()), fer::ConfigError);
 }

@@ -2,7 +2,6 @@
 // that names it, within the time limit, and no process is left.
 #include <doctest/doctest.h>
 
-#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,8 +44,9 @@ Outcome run(const std::string& fault, const std::string& flags = "") {
   fs::remove_all(folder);
   fs::create_directories(folder);
   const auto start = std::chrono::steady_clock::now();
-  const std::string command = fer::concat("'" FER_MPIRUN "' ", flags, " -np 3 '" FER_COMM_WORKER "' ", fault, " '",
-                                          folder.string(), "' > '", (folder / "log").string(), "' 2>&1");
+  const std::string command =
+      fer::concat("'" FER_MPIRUN "' ", flags, " -np 3 '" FER_COMM_WORKER "' ", fault, " '", folder.string(),
+                  "' > '", (folder / "log").string(), "' 2>&1");
   const int status = std::system(command.c_str());
   Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0, {}, false};
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -54,16 +54,20 @@ Outcome run(const std::string& fault, const std::string& flags = "") {
   for (int rank = 0; rank < 3; ++rank) {
     const int pid = std::atoi(text_of(folder / fer::concat("pid-", rank, ".txt")).c_str());
     REQUIRE_MESSAGE(pid > 0, text_of(folder / "log"));
-    if (::kill(pid, 0) == 0 && text_of(fer::concat("/proc/", pid, "/comm")) == "fer_comm_worker\n") outcome.left = true;
+    // A process that has ended, and that no parent has asked about yet, has no command line.
+    if (text_of(fer::concat("/proc/", pid, "/cmdline")).find("fer_comm_worker") != std::string::npos)
+      outcome.left = true;
   }
-  for (int rank = 0; rank < 2; ++rank) outcome.error[rank] = text_of(folder / fer::concat("rank-", rank, ".txt"));
+  for (int rank = 0; rank < 2; ++rank)
+    outcome.error[rank] = text_of(folder / fer::concat("rank-", rank, ".txt"));
   fs::remove_all(folder);
   return outcome;
 }
 
-void check(const Outcome& outcome, const std::string& error) {
-  CHECK(outcome.code != 0);
-  CHECK(outcome.seconds < 30);
+/// Ranks 0 and 1 report `error`. `code`: whether mpirun says that the run failed.
+void check(const Outcome& outcome, const std::string& error, bool code = true) {
+  CHECK((outcome.code != 0) == code);
+  CHECK(outcome.seconds < 60);
   CHECK_FALSE(outcome.left);
   for (const std::string& seen : outcome.error) CHECK(seen == error);
 }
@@ -79,7 +83,8 @@ TEST_CASE("a stopped rank") {
   check(run("stop"), "[" + collective + "] " + last + " did not arrive within 3 s");
 }
 TEST_CASE("a killed rank, under a launcher that does not end the others itself") {
-  check(run("kill", "--enable-recovery"), "[" + collective + "] " + last + " did not arrive within 3 s");
+  check(run("kill", "--enable-recovery"), "[" + collective + "] " + last + " did not arrive within 3 s",
+        false);
 }
 TEST_CASE("a killed rank, under a launcher that ends the others") {
   const Outcome outcome = run("kill");
