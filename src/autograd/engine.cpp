@@ -120,6 +120,7 @@ void Engine::deliver(const Edge& input, Tensor gradient, const Node& from, Pendi
     // A leaf's gradient must never share memory with something the graph still uses.
     if (!grad.defined() && !gradient.sole_owner()) gradient = gradient.clone();
     PendingGradients::accumulate(grad, std::move(gradient));
+    if (GradientListener* listener = GradientListener::current()) listener->on_gradient(input.leaf);
   }
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 thread_local bool recording = true;
 thread_local Tracer* tracing = nullptr;
+thread_local GradientListener* listening = nullptr;
 // Shared by all threads, so that a node comes after the nodes that produced its inputs in any thread.
 std::atomic<std::uint64_t> next_sequence = 0;
 
@@ -166,6 +167,17 @@ Tracer::~Tracer() {
 }
 Tracer* Tracer::current() {
   return tracing;
+}
+
+GradientListener::GradientListener() {
+  require<AutogradError>(listening == nullptr, "a thread has one listener for gradients at a time");
+  listening = this;
+}
+GradientListener::~GradientListener() {
+  listening = nullptr;
+}
+GradientListener* GradientListener::current() {
+  return listening;
 }
 
 }  // namespace fer

@@ -1,4 +1,5 @@
 // Operation: the name and attributes that record() gets besides the inputs. Tracer: observes these calls.
+// GradientListener: observes the gradients that backward() gives to leaves.
 //
 //   return record({"conv2d", {{"stride", options.stride}}}, std::move(y), {x, weight}, backward);
 #pragma once
@@ -51,6 +52,20 @@ class Tracer {
                             const Variable& output) = 0;
   /// The tracer of this thread, or null.
   static Tracer* current();
+};
+
+/// While alive, is told of every gradient that a leaf gets in this thread. One at a time per thread.
+class GradientListener {
+ public:
+  GradientListener();
+  virtual ~GradientListener();
+  GradientListener(const GradientListener&) = delete;
+  GradientListener& operator=(const GradientListener&) = delete;
+
+  /// A gradient was added to leaf.grad(); others may follow.
+  virtual void on_gradient(const Variable& leaf) = 0;
+  /// The listener of this thread, or null.
+  static GradientListener* current();
 };
 
 }  // namespace fer
