@@ -1,9 +1,11 @@
 // fer ablate
+#include <csignal>
 #include <iostream>
 
 #include "app/commands.h"
 #include "app/console.h"
 #include "app/interrupt.h"
+#include "app/processes.h"
 #include "fer/study/ablation.h"
 
 namespace fer::app {
@@ -14,6 +16,7 @@ struct AblateOptions {
   std::vector<std::uint64_t> seeds{1, 2, 3};
   std::vector<std::string> variants, weights{"0.001", "0.01", "0.1"};
   bool json = false, csv = false, list = false, steps = false;
+  ProcessOptions processes;
 };
 
 void print_list(const AblationTable& table) {
@@ -22,7 +25,7 @@ void print_list(const AblationTable& table) {
   }
 }
 
-int run(const AblateOptions& options, const SettingFlags& flags) {
+int run(const AblateOptions& options, const SettingFlags& flags, Communicator& ranks) {
   RunConfig config = flags.configuration("");
   AblationOptions choices{"", options.weights};
   // In this table the transformer's weights are a row of their own, not the start of all rows.
@@ -40,11 +43,12 @@ int run(const AblateOptions& options, const SettingFlags& flags) {
   AblationResult result;
   try {
     const InterruptCatcher catcher;
-    result = run_ablation(table, config, options.seeds, folder, device, console);
+    result = run_ablation(table, config, options.seeds, folder, device, console, ranks);
   } catch (const Interrupted& stop) {
     console.on_note(concat(stop.what(), "; the same command continues from there"));
-    return exit_code_of(interrupted());
+    return exit_code_of(interrupted() != 0 ? interrupted() : SIGINT);  // another rank may have got the signal
   }
+  if (ranks.rank() != 0) return 0;
   if (options.json) {
     std::cout << to_json(result);
   } else if (options.csv) {
@@ -87,6 +91,7 @@ Command add_ablate(CLI::App& program) {
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_flag("--csv", options->csv, "print one row per run as CSV")->excludes("--json");
   add_device_flag(*command, options->device);
+  add_process_flags(*command, options->processes);
   auto flags = std::make_shared<SettingFlags>(*command);
   command->footer(
       "Repeat the command to continue an interrupted table; seeds and rows can be added later, by\n"
@@ -95,7 +100,10 @@ Command add_ablate(CLI::App& program) {
                {{"fer ablate modules --seeds 1,2,3", "Table 1, three runs per row"},
                 {"fer ablate loss --weights 0.001,0.01 --csv", "Table 3 with two values of lambda, as CSV"},
                 {"fer ablate depth --list", "the rows of Table 2"}});
-  return [options, flags] { return run(*options, *flags); };
+  return [options, flags] {
+    return run_in_processes(options->processes,
+                            [&](Communicator& ranks) { return run(*options, *flags, ranks); });
+  };
 }
 
 }  // namespace fer::app

@@ -181,7 +181,9 @@ void ConsoleObserver::on_epoch(const EpochReport& report) {
          << (name.find("accuracy") != std::string::npos ? percent_text(value) : fixed(value, 4));
   }
   line << "  " << fixed(report.images_per_second, 0) << " images/s  " << duration_text(report.seconds)
-       << "  waiting " << fixed(100 * report.waiting, 1) << " %" << (report.best ? "  best" : "");
+       << "  waiting " << fixed(100 * report.waiting, 1) << " %";
+  if (report.waiting_ranks > 0) line << ", for other ranks " << fixed(100 * report.waiting_ranks, 1) << " %";
+  line << (report.best ? "  best" : "");
   std::cerr << line.str() << std::endl;
 }
 

@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/console.h"
+#include "app/processes.h"
 #include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/study/comparison.h"
@@ -15,6 +16,7 @@ namespace {
 struct EvalOptions {
   std::string weights, split = "test", device = "cpu", precision = "float32", save, compare;
   bool json = false;
+  ProcessOptions processes;
 };
 
 /// The classes that the network and the data set share, as the data set spells them.
@@ -50,8 +52,8 @@ class Other {
   }
   /// The classes that both the network and the data set have.
   const std::vector<std::string>& classes() const { return classes_; }
-  EvaluationResult evaluation(const std::shared_ptr<const Dataset>& dataset) const {
-    return saved_ ? *saved_ : evaluate(*classifier_, dataset);
+  EvaluationResult evaluation(const std::shared_ptr<const Dataset>& dataset, Communicator& ranks) const {
+    return saved_ ? *saved_ : evaluate(*classifier_, dataset, nullptr, ranks);
   }
 
  private:
@@ -69,7 +71,7 @@ void print(const EvaluationResult& result) {
             << "cross-entropy        " << result.cross_entropy << "\n";
 }
 
-int run(const EvalOptions& options, const SettingFlags& flags) {
+int run(const EvalOptions& options, const SettingFlags& flags, Communicator& ranks) {
   const Device device = checked_device(options.device, options.precision);
   const Classifier classifier = load_and_note(options.weights, device);
   const Split split = parse_split(options.split);
@@ -85,9 +87,10 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
     compared.emplace(options.compare, *dataset, device);
     comparable_classes(compared->classes(), classes);
   }
-  if (!options.save.empty()) require_writable_file(options.save);
-  EvaluationResult result = evaluate(classifier, dataset, cache);
-  if (!options.save.empty()) write_file_atomically(options.save, evaluation_to_json(result, true));
+  const bool saves = !options.save.empty() && ranks.rank() == 0;
+  if (saves) require_writable_file(options.save);
+  EvaluationResult result = evaluate(classifier, dataset, cache, ranks);
+  if (saves) write_file_atomically(options.save, evaluation_to_json(result, true));
   if (!compared) {
     if (options.json) {
       std::cout << evaluation_to_json(result, false);
@@ -96,7 +99,7 @@ int run(const EvalOptions& options, const SettingFlags& flags) {
     }
     return 0;
   }
-  EvaluationResult other = compared->evaluation(dataset);
+  EvaluationResult other = compared->evaluation(dataset, ranks);
   restrict_to_common_classes(other, result);
   const PredictionComparison comparison = compare_predictions(other, result);
   if (options.json) {
@@ -129,6 +132,7 @@ Command add_eval(CLI::App& program) {
       ->type_name("PATH");
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
+  add_process_flags(*command, options->processes);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->footer(
@@ -142,7 +146,10 @@ Command add_eval(CLI::App& program) {
        {"fer eval --weights runs/mine/best.safetensors --split validation --json", "another part, as JSON"},
        {"fer eval --weights runs/mine --compare runs/other",
         "whether two networks differ by more than chance"}});
-  return [options, flags] { return run(*options, *flags); };
+  return [options, flags] {
+    return run_in_processes(options->processes,
+                            [&](Communicator& ranks) { return run(*options, *flags, ranks); });
+  };
 }
 
 }  // namespace fer::app

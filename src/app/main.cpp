@@ -3,19 +3,15 @@
 
 #include <csignal>
 #include <exception>
-#include <filesystem>
 #include <iostream>
 #include <latch>
-#include <new>
-#include <string_view>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "app/command_line.h"
-#include "app/interrupt.h"
+#include "app/failure.h"
 #include "fer/error.h"
-#include "fer/stop.h"
 #include "fer/tensor/subnormal.h"
 
 namespace {
@@ -45,11 +41,6 @@ void require_threads() {
   all_started.count_down();
 }
 
-/// The exit code for the signal that ended the program, if there was one, or else `otherwise`.
-int exit_code(int otherwise) {
-  return fer::stop_requested() ? fer::app::exit_code_of(fer::stop_requested()) : otherwise;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -61,22 +52,8 @@ int main(int argc, char** argv) {
     fer::flush_subnormals();  // otherwise a training with a nearly zero loss is several times slower
     const int code = command_line.run(argc, argv);
     return fully_printed() ? code : 1;
-  } catch (const fer::ConfigError& error) {
-    std::cerr << "fer: " << error.what() << std::endl;
-    return exit_code(2);
-  } catch (const std::bad_alloc&) {
-    const bool training =
-        command_line.app().got_subcommand("train") || command_line.app().got_subcommand("ablate");
-    std::cerr << "fer: out of memory"
-              << (training ? "; training needs less with a smaller --batch-size or with --checkpointing" : "")
-              << std::endl;
-    return 1;
-  } catch (const std::filesystem::filesystem_error& error) {
-    std::cerr << "fer: cannot read '" << error.path1().string() << "': " << error.code().message()
-              << std::endl;
-    return 1;
   } catch (const std::exception& error) {
-    std::cerr << "fer: " << error.what() << std::endl;
-    return exit_code(1);
+    const CLI::App& app = command_line.app();
+    return fer::app::report_failure(error, app.got_subcommand("train") || app.got_subcommand("ablate"));
   }
 }

@@ -1,4 +1,5 @@
 // fer train
+#include <csignal>
 #include <ctime>
 #include <filesystem>
 #include <iomanip>
@@ -8,6 +9,7 @@
 #include "app/commands.h"
 #include "app/console.h"
 #include "app/interrupt.h"
+#include "app/processes.h"
 #include "fer/data/examine.h"
 #include "fer/formats/atomic_file.h"
 #include "fer/report/tensorboard.h"
@@ -23,6 +25,7 @@ struct TrainOptions {
   std::string config, run_dir, resume, device = "cpu", precision = "float32", profile;
   bool quiet = false, json = false, tensorboard = false;
   int show = 6, profile_steps = 5;
+  ProcessOptions processes;
 };
 
 std::string new_folder(const RunConfig& config) {
@@ -37,13 +40,16 @@ std::string new_folder(const RunConfig& config) {
 }
 
 /// The settings with which the run was started, overridden by flags.
-RunConfig resumed_configuration(const std::string& folder, const SettingFlags& flags) {
+RunConfig resumed_configuration(const std::string& folder, const SettingFlags& flags, Communicator& ranks) {
   const fs::path file = fs::path(folder) / "config.json";
-  std::error_code ignored;
-  require<IoError>(fs::exists(file, ignored), "cannot resume '", folder, "': it holds no config.json");
   RunConfig config;
   config.model = model_config(config.preset);
-  read_config(config, file);
+  if (ranks.rank() == 0) {
+    std::error_code ignored;
+    require<IoError>(fs::exists(file, ignored), "cannot resume '", folder, "': it holds no config.json");
+    read_config(config, file);
+  }
+  apply_json(config, ranks.share(to_json(config)), file.string());
   const std::string init = config.training.init;
   flags.apply(config);
   require<ConfigError>(config.training.init == init, "--init starts a new run; '", folder,
@@ -99,23 +105,25 @@ std::string flags_of_device(const TrainOptions& options, Device device) {
   return flags;
 }
 
-int run(const TrainOptions& options, const SettingFlags& flags) {
+int run(const TrainOptions& options, const SettingFlags& flags, Communicator& ranks) {
   const RunConfig config = options.resume.empty() ? flags.configuration(options.config)
-                                                  : resumed_configuration(options.resume, flags);
+                                                  : resumed_configuration(options.resume, flags, ranks);
   flags.check_classes(config);
   const Device device = checked_device(options.device, options.precision);
   const bool resume = !options.resume.empty();
   const std::string folder = resume                    ? options.resume
-                             : options.run_dir.empty() ? new_folder(config)
+                             : options.run_dir.empty() ? ranks.share(new_folder(config))
                                                        : options.run_dir;
+  const bool first = ranks.rank() == 0;
   ConsoleObserver console(options.quiet);
-  if (!options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
+  if (first && !options.profile.empty()) console.profile(options.profile_steps, options.profile, device);
   EventObserver events(fs::path(folder) / "tensorboard", console);
-  TrainingObserver& observer = options.tensorboard ? static_cast<TrainingObserver&>(events) : console;
+  TrainingObserver& observer =
+      first && options.tensorboard ? static_cast<TrainingObserver&>(events) : console;
   std::optional<ExperimentResult> result;
   try {
     const InterruptCatcher catcher;
-    result = run_experiment(config, folder, resume, device, observer);
+    result = run_experiment(config, folder, resume, device, observer, ranks);
     console.end_profile();
   } catch (const Interrupted& stop) {
     console.end_profile();
@@ -124,8 +132,9 @@ int run(const TrainOptions& options, const SettingFlags& flags) {
     console.on_note(concat(stop.what(), begun ? concat("; continue with: fer train --resume ", folder,
                                                        flags_of_device(options, device))
                                               : ""));
-    return exit_code_of(interrupted());
+    return exit_code_of(interrupted() != 0 ? interrupted() : SIGINT);  // another rank may have got the signal
   }
+  if (!first) return 0;
   if (options.json) {
     std::cout << result_to_json(*result);
     return 0;
@@ -164,6 +173,7 @@ Command add_train(CLI::App& program) {
       ->capture_default_str();
   command->add_flag("--tensorboard", options->tensorboard,
                     "write event files for TensorBoard into tensorboard/ of the run folder");
+  add_process_flags(*command, options->processes);
   command->add_flag("--quiet", options->quiet, "print nothing between epochs");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
@@ -177,8 +187,13 @@ Command add_train(CLI::App& program) {
                 {"fer train --init weights/small-ferplus.safetensors --dataset folder --data DIR",
                  "start from trained weights, on your own pictures"},
                 {"fer train --resume runs/mine", "continue from its newest checkpoint"},
+                {"fer train --processes 4", "four processes on this machine, which share each batch"},
+                {"mpirun -np 8 --hostfile hosts fer train --config run.json", "on several machines"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
-  return [options, flags] { return run(*options, *flags); };
+  return [options, flags] {
+    return run_in_processes(options->processes,
+                            [&](Communicator& ranks) { return run(*options, *flags, ranks); });
+  };
 }
 
 }  // namespace fer::app

@@ -175,11 +175,10 @@ void Collective::exchange_slices() {
 void Collective::add_slices() {
   const Slice slice = slice_of(rank_);
   std::byte* mine = element(slice.start);
-  std::byte* sum = rank_ == 0 ? mine : received_[0].data();
-  for (int peer = 1; peer < size_; ++peer)
-    reduce(static_cast<Reduction>(header_.detail), header_.dtype, slice.count,
-           peer == rank_ ? mine : received_[static_cast<std::size_t>(peer)].data(), sum);
-  if (rank_ != 0 && slice.count > 0) std::memcpy(mine, sum, slice.count * size_of(header_.dtype));
+  std::vector<const void*> values;
+  for (int peer = 0; peer < size_; ++peer)
+    values.push_back(peer == rank_ ? mine : received_[static_cast<std::size_t>(peer)].data());
+  reduce(static_cast<Reduction>(header_.detail), header_.dtype, slice.count, values, mine);
   received_.clear();
 }
 

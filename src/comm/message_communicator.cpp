@@ -87,6 +87,7 @@ class MessageCommunicator final : public Communicator {
     wait(*start({CollectiveKind::broadcast, x.dtype(), 0, root, x.numel(), 1}, x));
   }
   void barrier() override { wait(*start({}, {})); }
+  double seconds_waiting() const override { return seconds_waiting_; }
 
   void leave(const std::string& why) noexcept override {
     std::unique_lock lock(mutex_);
@@ -128,10 +129,12 @@ class MessageCommunicator final : public Communicator {
   }
 
   void wait(Job& job) {
+    const Clock::time_point begin = Clock::now();
     std::unique_lock lock(mutex_);
     // Longer than the messenger takes to give up, in case MPI itself does not return to it.
     const bool answered = changed_.wait_for(lock, 2 * limit_ + 5 * farewell_patience,
                                             [&] { return job.done || !failure_.empty(); });
+    seconds_waiting_ += std::chrono::duration<double>(Clock::now() - begin).count();
     require<CommunicationError>(answered, "[", job.collective.describe(), "] MPI does not answer");
     require<CommunicationError>(job.done, failure_);
   }
@@ -304,6 +307,7 @@ class MessageCommunicator final : public Communicator {
   milliseconds limit_;
   int exceptions_;
   std::vector<std::string> hosts_;
+  double seconds_waiting_ = 0;
 
   // The messenger's.
   std::unique_ptr<Farewells> farewells_;

@@ -1,7 +1,8 @@
-// What all communicators check of their operands, and the reduction of two ranks' values.
+// What all communicators check of their operands, and the reduction of the ranks' values.
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "fer/tensor/communicator.h"
 
@@ -14,7 +15,9 @@ void check_rows(const Tensor& x);
 /// ConfigError unless 0 <= rank < size.
 void check_rank(int rank, int size);
 
-/// sum[i] = sum[i] op value[i], for `count` elements of `dtype`.
-void reduce(Reduction reduction, DType dtype, std::size_t count, const void* value, void* sum);
+/// result[i] = ((values[0][i] op values[1][i]) op values[2][i]) ..., `count` elements of `dtype` each. The result
+/// may be one of the values.
+void reduce(Reduction reduction, DType dtype, std::size_t count, const std::vector<const void*>& values,
+            void* result);
 
 }  // namespace fer::comm

@@ -176,6 +176,7 @@ Batch DataLoader::State::prepare(std::int64_t global) {
   batch.global_size = end - begin;
   const std::int64_t first = begin + batch.global_size * options.rank / options.world;
   const std::int64_t last = begin + batch.global_size * (options.rank + 1) / options.world;
+  batch.first = first - begin;
   const std::int64_t n = last - first, side = options.image_size;
   const DatasetInfo& info = dataset->info();
   batch.images = Tensor::empty({n, side, side, channels}, DType::uint8);

@@ -100,7 +100,7 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data) {
 }
 
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
-                          std::shared_ptr<SampleCache> cache) {
+                          std::shared_ptr<SampleCache> cache, Communicator& ranks) {
   const ClassMap map = common_classes(classifier, dataset->info());
   const DatasetInfo data = dataset->info();
   std::vector<std::int64_t> numbers, outputs;  // indices of the samples, if some are left out; of the scores
@@ -117,11 +117,11 @@ EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Da
                        "' is of a class that the network knows: ", class_list_text(names));
     dataset = relabelled(subset(dataset, numbers), std::move(names), std::move(places));
   }
-  LoaderOptions options = evaluation_loader_options(classifier.config);
+  LoaderOptions options = evaluation_loader_options(classifier.config, ranks);
   options.follow(classifier.expects);
   if (map.identical()) options.cache = std::move(cache);  // its samples have the data set's own labels
   DataLoader loader(std::move(dataset), options);
-  EvaluationResult result = evaluate(*classifier.model, loader, classifier.device, outputs);
+  EvaluationResult result = evaluate(*classifier.model, loader, classifier.device, outputs, ranks);
   for (SamplePrediction& p : result.samples) {
     if (!numbers.empty()) p.index = numbers[static_cast<std::size_t>(p.index)];
   }

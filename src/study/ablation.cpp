@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "fer/formats/atomic_file.h"
@@ -108,10 +109,12 @@ std::string read_test_split(const fs::path& file) {
 
 /// Trains a cell, or resumes it, and writes its cell.json.
 void run_cell(const RunConfig& config, const AblationVariant& variant, const fs::path& folder, Device device,
-              TrainingObserver& observer) {
+              TrainingObserver& observer, Communicator& ranks) {
   std::error_code error;
-  const bool begun = fs::exists(folder / "config.json", error);
-  const ExperimentResult result = run_experiment(config, folder, begun, device, observer);
+  const bool writes = ranks.rank() == 0;
+  const bool begun = ranks.agree(writes && fs::exists(folder / "config.json", error)) != 0;
+  const ExperimentResult result = run_experiment(config, folder, begun, device, observer, ranks);
+  if (!writes) return;
   const Json json = json_document("ablation cell", 1,
                                   {{"variant", variant.name},
                                    {"settings", settings_json(variant)},
@@ -193,7 +196,7 @@ PairedComparison AblationResult::against_reference(std::size_t variant, const st
 
 AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             const std::vector<std::uint64_t>& seeds, const fs::path& folder, Device device,
-                            TrainingObserver& observer) {
+                            TrainingObserver& observer, Communicator& ranks) {
   require<ConfigError>(!seeds.empty(), "a table needs one seed or more");
   require<ConfigError>(!table.variants.empty(), "a table needs one variant or more");
   // A repeated seed would count as two runs that agree.
@@ -207,10 +210,12 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
   RunConfig base = config;
   for (const AblationVariant& variant : table.variants) check(cell_config(base, variant, seeds[0]));
   check_experiments(cells_to_run(table, base, seeds, folder));
-  const FolderLock lock = claim_folder(folder, identity(table, base), observer);
+  const bool writes = ranks.rank() == 0;
+  std::optional<FolderLock> lock;
+  if (writes) lock.emplace(claim_folder(folder, identity(table, base), observer));
   if (base.landmarks.file.empty())
     observer.on_note("backbones: trained on the landmarks of faces once, for all cells");
-  base = train_backbones(base, folder / "backbones", device, observer);
+  base = train_backbones(base, folder / "backbones", device, observer, ranks);
   AblationResult result{table, config, seeds, "", {}};
   std::size_t number = 0;
   for (const std::uint64_t seed : seeds) {
@@ -220,9 +225,10 @@ AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
       const std::string label = concat("cell ", ++number, " of ", seeds.size() * table.variants.size(), ": ",
                                        variant.name, ", seed ", seed);
       std::error_code error;
-      const bool done = fs::exists(cell / "cell.json", error);
+      const bool done = ranks.agree(writes && fs::exists(cell / "cell.json", error)) != 0;
       observer.on_note(label + (done ? ", done before" : ""));
-      if (!done) run_cell(cell_config(base, variant, seed), variant, cell, device, observer);
+      if (!done) run_cell(cell_config(base, variant, seed), variant, cell, device, observer, ranks);
+      if (!writes) continue;
       result.cells.push_back(read_cell(cell / "cell.json", i, variant, seed));
       result.test_split = read_test_split(cell / "cell.json");
       write_tables(result, folder);

@@ -57,8 +57,11 @@ void save_checkpoint(const std::filesystem::path& path, Module& model, const Opt
   save_state_dict(path, state, all);
 }
 
-Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer& optimizer,
-                         MovingAverage* average) {
+namespace {
+
+/// Reads the file into the model, the optimizer and the average; returns the counters as JSON.
+std::string read_checkpoint(const std::filesystem::path& path, Module& model, Optimizer& optimizer,
+                            MovingAverage* average) {
   const StateFile file = read_state_file(path);
   const std::string name = path.string();
   const auto version = file.metadata.find("fer_checkpoint");
@@ -72,11 +75,25 @@ Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optim
   if (average) {
     for (auto [key, tensor] : average->state()) restore(tensor, file.tensors, optimizer_prefix + key, name);
   }
-  Progress progress;
   const auto written = file.metadata.find("progress");
   require<FormatError>(written != file.metadata.end(), name, ": the counters of the checkpoint are missing");
-  const std::string where = name + ": the counters of the checkpoint";
-  const Json counters = parse_json(written->second, where);
+  return written->second;
+}
+
+}  // namespace
+
+Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer& optimizer,
+                         MovingAverage* average, Communicator& ranks) {
+  const std::string where = path.string() + ": the counters of the checkpoint";
+  const std::string text =
+      ranks.share(ranks.rank() == 0 ? read_checkpoint(path, model, optimizer, average) : "");
+  for (auto [key, tensor] : model.state_dict()) ranks.broadcast(tensor);
+  for (auto [key, tensor] : optimizer.state()) ranks.broadcast(tensor);
+  if (average) {
+    for (auto [key, tensor] : average->state()) ranks.broadcast(tensor);
+  }
+  Progress progress;
+  const Json counters = parse_json(text, where);
   const auto take = [&](auto& field, const char* key) {
     using Field = std::decay_t<decltype(field)>;
     field = json_at<Field>(counters, key, where);

@@ -15,10 +15,11 @@ FERLossConfig loss_config(const TrainingConfig& config, int neutral) {
 }
 
 ClassificationTask::ClassificationTask(Network& network, DataLoader* validation, const RunConfig& config,
-                                       const DatasetInfo& data, Device device)
+                                       const DatasetInfo& data, Device device, Communicator& ranks)
     : network_(network),
       validation_(validation),
       device_(device),
+      ranks_(ranks),
       criterion_(loss_config(config.training, data.neutral)),
       metadata_(to_metadata({config, data.class_names, input_spec(config), ""})) {
   if (config.model.for_faces()) metadata_["neutral"] = std::to_string(data.neutral);
@@ -45,7 +46,7 @@ LossResult ClassificationTask::loss(const std::vector<Tensor>& inputs) {
 
 Evaluation ClassificationTask::evaluate() {
   if (!validation_) return {};
-  const EvaluationResult result = fer::evaluate(network_, *validation_, device_);
+  const EvaluationResult result = fer::evaluate(network_, *validation_, device_, {}, ranks_);
   const ConfusionMatrix& c = result.confusion;
   return {{{"accuracy", c.accuracy()},
            {"mean_class_accuracy", c.mean_class_accuracy()},

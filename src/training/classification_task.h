@@ -14,7 +14,7 @@ class ClassificationTask final : public Task {
  public:
   /// `validation` may be null.
   ClassificationTask(Network& network, DataLoader* validation, const RunConfig& config,
-                     const DatasetInfo& data, Device device);
+                     const DatasetInfo& data, Device device, Communicator& ranks = one_process());
 
   std::string stage() const override { return main_stage; }
   Module& model() override { return network_; }
@@ -27,6 +27,7 @@ class ClassificationTask final : public Task {
   Network& network_;
   DataLoader* validation_;
   Device device_;
+  Communicator& ranks_;
   FERLoss criterion_;
   Metadata metadata_;
 };

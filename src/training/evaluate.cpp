@@ -22,6 +22,29 @@ Tensor columns_of(const Tensor& scores, const std::vector<std::int64_t>& columns
   return Tensor::from<float>({scores.dim(0), static_cast<std::int64_t>(columns.size())}, chosen);
 }
 
+/// Gives all ranks the samples of all, in the order of the data set.
+void gather(std::vector<SamplePrediction>& samples, bool soft_labels, std::int64_t classes,
+            Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  std::vector<std::int64_t> numbers;
+  std::vector<float> shares;  // of a sample: probabilities, then its soft labels
+  for (const SamplePrediction& p : samples) {
+    numbers.insert(numbers.end(), {p.index, p.label, p.predicted});
+    shares.insert(shares.end(), p.probabilities.begin(), p.probabilities.end());
+    shares.insert(shares.end(), p.target.begin(), p.target.end());
+  }
+  const auto own = static_cast<std::int64_t>(samples.size()), width = (soft_labels ? 2 : 1) * classes;
+  numbers = ranks.all_gather(Tensor::from<std::int64_t>({own, 3}, numbers)).to_vector<std::int64_t>();
+  shares = ranks.all_gather(Tensor::from<float>({own, width}, shares)).to_vector<float>();
+  samples.resize(numbers.size() / 3);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto row = shares.begin() + static_cast<std::ptrdiff_t>(i) * width;
+    samples[i] = {numbers[3 * i], numbers[3 * i + 1], numbers[3 * i + 2], {row, row + classes}};
+    if (soft_labels) samples[i].target.assign(row + classes, row + width);
+  }
+  std::sort(samples.begin(), samples.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+}
+
 }  // namespace
 
 std::vector<SamplePrediction> predictions_of(const Tensor& scores) {
@@ -48,7 +71,7 @@ double sample_loss(const SamplePrediction& p) {
 }
 
 EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
-                          const std::vector<std::int64_t>& outputs) {
+                          const std::vector<std::int64_t>& outputs, Communicator& ranks) {
   NoGrad no_grad;
   const EvaluationScope evaluation(model);
   const DatasetInfo& data = loader.dataset().info();
@@ -57,9 +80,9 @@ EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
   result.subject.split = name_of(data.split);
   result.subject.labels = data.labels;
   result.subject.dataset_classes = result.subject.network_classes = data.class_names;
-  double loss_sum = 0;
   StepThreads threads(device);
   for (loader.start(0); std::optional<Batch> batch = loader.next();) {
+    if (batch->indices.empty()) continue;  // of a small last batch, other ranks have all samples
     threads.before_step();
     const Tensor scores = model.infer(network_input(*batch, device)).scores;
     const auto labels = batch->labels.to_vector<std::int64_t>();
@@ -73,10 +96,14 @@ EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
         const auto row = targets.begin() + static_cast<std::ptrdiff_t>(i * p.probabilities.size());
         p.target.assign(row, row + static_cast<std::ptrdiff_t>(p.probabilities.size()));
       }
-      loss_sum += sample_loss(p);
-      result.confusion.add(p.label, p.predicted);
       result.samples.push_back(std::move(p));
     }
+  }
+  gather(result.samples, data.soft_labels, result.confusion.classes(), ranks);
+  double loss_sum = 0;
+  for (const SamplePrediction& p : result.samples) {
+    loss_sum += sample_loss(p);
+    result.confusion.add(p.label, p.predicted);
   }
   result.cross_entropy = loss_sum / static_cast<double>(std::max<std::int64_t>(1, result.confusion.total()));
   return result;

@@ -14,6 +14,7 @@
 #include "training/resume_check.h"
 #include "training/run_data.h"
 #include "training/run_input.h"
+#include "training/same_run.h"
 #include "training/stages.h"
 
 namespace fer {
@@ -50,10 +51,12 @@ std::shared_ptr<const Dataset> first_batch(const std::shared_ptr<const Dataset>&
 }
 
 /// Loads the best epoch's weights into the model and evaluates them.
-EvaluationResult evaluate_best(Network& model, DataLoader& loader, const fs::path& folder, Device device) {
+EvaluationResult evaluate_best(Network& model, DataLoader& loader, const fs::path& folder, Device device,
+                               Communicator& ranks) {
   const fs::path best = folder / "best.safetensors";
-  load_weights(load_state_dict(best), best.string(), model);
-  return evaluate(model, loader, device);
+  if (ranks.rank() == 0) load_weights(load_state_dict(best), best.string(), model);
+  for (auto [name, tensor] : model.state_dict()) ranks.broadcast(tensor);
+  return evaluate(model, loader, device, {}, ranks);
 }
 
 /// `result`, with the weights file noted in its subject.
@@ -65,8 +68,10 @@ EvaluationResult of_weights(EvaluationResult result, const fs::path& file) {
 
 }  // namespace
 
-LoaderOptions training_loader_options(const RunConfig& config) {
+LoaderOptions training_loader_options(const RunConfig& config, const Communicator& ranks) {
   LoaderOptions options;
+  options.rank = ranks.rank();
+  options.world = ranks.size();
   options.batch_size = config.training.batch_size;
   options.follow(input_spec(config));
   options.shuffle = true;
@@ -79,8 +84,8 @@ LoaderOptions training_loader_options(const RunConfig& config) {
   return options;
 }
 
-LoaderOptions evaluation_loader_options(const RunConfig& config) {
-  LoaderOptions options = training_loader_options(config);
+LoaderOptions evaluation_loader_options(const RunConfig& config, const Communicator& ranks) {
+  LoaderOptions options = training_loader_options(config, ranks);
   options.batch_size = 32;
   options.shuffle = options.balanced = options.drop_last = false;
   options.augment = AugmentOptions::none();
@@ -139,11 +144,11 @@ ExperimentResult train_classes(StageContext& run, const RunData& sets, std::shar
     return options;
   };
   DataLoader train_loader(config.training.overfit_batch ? first_batch(sets.train, config) : sets.train,
-                          with_cache(training_loader_options(config)));
-  DataLoader test_loader(sets.test, with_cache(evaluation_loader_options(config)));
+                          with_cache(training_loader_options(config, run.ranks)));
+  DataLoader test_loader(sets.test, with_cache(evaluation_loader_options(config, run.ranks)));
   std::optional<DataLoader> validation_loader;
   if (sets.validation && sets.validation->size() > 0)
-    validation_loader.emplace(sets.validation, with_cache(evaluation_loader_options(config)));
+    validation_loader.emplace(sets.validation, with_cache(evaluation_loader_options(config, run.ranks)));
   run.observer.on_note(concat("data: ", train_loader.dataset().size(), " samples to train on, ",
                               sets.validation ? sets.validation->size() : 0, " to choose the epoch by, ",
                               sets.test->size(), " to test on (", name_of(sets.test->info().split), "); ",
@@ -152,14 +157,16 @@ ExperimentResult train_classes(StageContext& run, const RunData& sets, std::shar
   if (data.labels != sets.test->info().labels)
     run.observer.on_note(concat("labels: ", data.labels, "; of the test: ", sets.test->info().labels));
   ClassificationTask task(run.network, validation_loader ? &*validation_loader : nullptr, config, data,
-                          run.device);
-  LoopResult training = run_training(task, train_loader, config.training, run.folder, run.observer);
-  EvaluationResult last = evaluate(run.network, test_loader, run.device);
+                          run.device, run.ranks);
+  LoopResult training =
+      run_training(task, train_loader, config.training, run.folder, run.observer, run.ranks);
+  EvaluationResult last = evaluate(run.network, test_loader, run.device, {}, run.ranks);
   EvaluationResult best = last;
   if (training.best_epoch > 0 && !training.holds_best)
-    best = evaluate_best(run.network, test_loader, run.folder, run.device);
-  last = of_weights(std::move(last), run.folder / "last.safetensors");
-  if (training.best_epoch > 0) best = of_weights(std::move(best), run.folder / "best.safetensors");
+    best = evaluate_best(run.network, test_loader, run.folder, run.device, run.ranks);
+  const bool writes = run.ranks.rank() == 0;
+  if (writes) last = of_weights(std::move(last), run.folder / "last.safetensors");
+  if (writes && training.best_epoch > 0) best = of_weights(std::move(best), run.folder / "best.safetensors");
   ExperimentResult result{run.folder,
                           std::move(landmarks),
                           std::move(training),
@@ -168,16 +175,17 @@ ExperimentResult train_classes(StageContext& run, const RunData& sets, std::shar
                           data.class_names,
                           std::string(name_of(sets.test->info().split)),
                           run.network.parameter_count()};
-  write_file_atomically(run.folder / "result.json", result_to_json(result));
+  if (writes) write_file_atomically(run.folder / "result.json", result_to_json(result));
   return result;
 }
 
 }  // namespace
 
 ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
-                                TrainingObserver& user) {
+                                TrainingObserver& user, Communicator& ranks) {
   check(config);
-  if (resume) require_resumable(folder);
+  const bool writes = ranks.rank() == 0;
+  if (resume && writes) require_resumable(folder);
   if (config.training.overfit_batch) {  // nothing may keep the loss on that batch from falling
     config.augment = AugmentOptions::none();
     config.model.switch_off_dropout();
@@ -186,25 +194,27 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   const auto pictures = std::make_shared<SampleCache>();
   const bool all_grey = look_at_pictures(sets, config, *pictures, user);
   const DatasetInfo& data = sets.train->info();
-  if (resume) require_classes_of_run(folder, data);
-  const bool begins = !resume || !has_checkpoint(folder);
+  if (resume && writes) require_classes_of_run(folder, data);
+  const bool begins = ranks.agree(writes && (!resume || !has_checkpoint(folder))) != 0;
   std::optional<NamedWeights> weights(std::in_place, config, begins);
   config = completed(std::move(config), *sets.train, *weights);
   settle_colour(config, all_grey, user);
-  if (resume) require_input_of_run(folder, config);
+  if (resume && writes) require_input_of_run(folder, config);
   const std::unique_ptr<Network> network = new_network(config);
   const std::vector<std::string> loaded = weights->load(data, *network);
   weights.reset();
-  const FolderLock lock = prepare_folder(folder, resume, user);
+  require_same_run(ranks, config, {sets.train, sets.validation, sets.test}, *network);
+  std::optional<FolderLock> lock;
+  if (writes) lock.emplace(prepare_folder(folder, resume, user));
   const std::string settings = to_json(config);
-  if (!resume) write_file_atomically(folder / "config.json", settings);
-  ResumedSettings observer(user, folder / "config.json", resume ? settings : "");
+  if (!resume && writes) write_file_atomically(folder / "config.json", settings);
+  ResumedSettings observer(user, folder / "config.json", resume && writes ? settings : "");
   observer.on_note("run folder: " + folder.string());
   for (const std::string& report : loaded) observer.on_note(report);
 
   network->to(device);
   backend(device).reset_peak_memory();
-  StageContext run(config, *network, folder, device, observer);
+  StageContext run(config, *network, folder, device, observer, ranks);
   std::optional<LoopResult> landmarks;
   for (const Stage& stage : landmark_stages(config, *network)) {
     observer.on_note(stage.note);
@@ -233,7 +243,7 @@ void check_experiments(const std::vector<RunConfig>& configs) {
 }
 
 RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,
-                          TrainingObserver& observer) {
+                          TrainingObserver& observer, Communicator& ranks) {
   const bool settled = config.training.colour != ColourMode::automatic;
   RunConfig sized = config;
   if (MobileFaceNetConfig* landmarks = sized.model.landmark_net()) landmarks->head = true;
@@ -241,20 +251,26 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
   const std::vector<Stage> stages = landmark_stages(config, *network);
   if (stages.empty()) return config;
   std::error_code error;
-  fs::create_directories(folder, error);
-  require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
-  const FolderLock lock(folder);
-  if (!lock.missing().empty()) observer.on_note(lock.missing());
+  const bool writes = ranks.rank() == 0;
+  std::optional<FolderLock> lock;
+  if (writes) {
+    fs::create_directories(folder, error);
+    require<IoError>(!error, "cannot create the folder '", folder.string(), "': ", error.message());
+    lock.emplace(folder);
+    if (!lock->missing().empty()) observer.on_note(lock->missing());
+  }
   settle_colour(config, !settled && all_grey(*open_dataset(config.data)), observer);
   network->to(device);
-  StageContext run(config, *network, folder, device, observer);
+  StageContext run(config, *network, folder, device, observer, ranks);
   RunConfig ready = config;
   for (const Stage& stage : stages) {
     const fs::path weights = folder / (stage.name + ".safetensors");
-    if (!fs::exists(weights, error)) {
+    if (ranks.agree(writes && !fs::exists(weights, error)) != 0) {
       stage.train(run);
-      save_weights(weights, *stage.part, {{input_key, to_json(input_spec(landmark_settings(config, 1)))}});
-      fs::remove(folder / (stage_prefix(stage.name) + "last.safetensors"), error);  // obsolete
+      if (writes) {
+        save_weights(weights, *stage.part, {{input_key, to_json(input_spec(landmark_settings(config, 1)))}});
+        fs::remove(folder / (stage_prefix(stage.name) + "last.safetensors"), error);  // obsolete
+      }
     }
     if (stage.part == network->landmark_net()) {
       ready.landmarks.file = weights.string();
@@ -263,6 +279,7 @@ RunConfig train_backbones(RunConfig config, const fs::path& folder, Device devic
       ready.landmarks.image_epochs = 0;
     }
   }
+  ranks.barrier();  // the files are there
   return ready;
 }
 

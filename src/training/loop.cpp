@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/batch_feed.h"
+#include "fer/autograd/global_batch.h"
 #include "fer/training/checkpoint.h"
 #include "fer/training/optimizer.h"
 #include "fer/training/schedule.h"
@@ -49,15 +50,17 @@ std::string names_of(const Batch& batch, const Dataset& dataset) {
 class Run {
  public:
   Run(Task& task, DataLoader& loader, const TrainingConfig& config, const std::filesystem::path& folder,
-      TrainingObserver& observer)
+      TrainingObserver& observer, Communicator& ranks)
       : task_(task),
         loader_(loader),
         feed_(loader, task.model().named_parameters().front().variable.device()),
         config_(config),
         folder_(folder),
         observer_(observer),
+        ranks_(ranks),
+        writes_(ranks.rank() == 0),
         optimizer_(make_optimizer(config, task.model())),
-        gradients_(task, optimizer_->parameters(), config.seed, config.graph, observer),
+        gradients_(task, optimizer_->parameters(), config, ranks, observer),
         schedule_(ScheduleOptions{config.schedule, config.lr, config.gamma, 0.01, config.warmup_epochs},
                   loader.batches(), config.epochs),
         log_(folder / "metrics.jsonl"),
@@ -96,8 +99,8 @@ class Run {
 
   void resume() {
     const std::filesystem::path checkpoint = file("last.safetensors");
-    if (std::filesystem::exists(checkpoint)) {
-      progress_ = load_checkpoint(checkpoint, task_.model(), *optimizer_, average_.get());
+    if (ranks_.agree(writes_ && std::filesystem::exists(checkpoint)) != 0) {
+      progress_ = load_checkpoint(checkpoint, task_.model(), *optimizer_, average_.get(), ranks_);
       const bool same_length = progress_.batches == 0 || progress_.batches == loader_.batches();
       require<ConfigError>(same_length || progress_.batch == 0, checkpoint.string(),
                            ": was saved within an epoch of ", progress_.batches,
@@ -106,6 +109,7 @@ class Run {
       if (progress_.epoch < config_.epochs)
         observer_.on_note(concat("resumed at epoch ", progress_.epoch + 1, ", step ", progress_.step));
     }
+    if (!writes_) return;
     log_.keep_until(task_.stage(), progress_);
     last_ = {log_.last_epoch_figures(task_.stage()), {}};
   }
@@ -126,7 +130,8 @@ class Run {
   void run_epoch(std::int64_t end) {
     const Clock::time_point start = Clock::now();
     const std::int64_t first_step = progress_.step;
-    const double seconds_before = progress_.seconds, waiting_before = progress_.waiting;
+    const double seconds_before = progress_.seconds, waiting_before = progress_.waiting,
+                 waiting_ranks_before = ranks_.seconds_waiting();
     loader_.reset_waiting();
     feed_.start(progress_.epoch, progress_.batch);
     std::int64_t images = 0;
@@ -151,14 +156,14 @@ class Run {
       report.images_per_second = static_cast<double>(images) / elapsed;
       report.seconds_left = elapsed / static_cast<double>(progress_.step - first_step) *
                             static_cast<double>(end - progress_.step);
-      log_.step(report);
+      if (writes_) log_.step(report);
       observer_.on_step(report);
       if (config_.save_every > 0 && progress_.step % config_.save_every == 0 &&
           progress_.batch < loader_.batches()) {
         keep_time();
         save("last.safetensors");
       }
-      if (progress_.step < end && observer_.wants_stop()) {
+      if (ranks_.agree(observer_.wants_stop()) != 0 && progress_.step < end) {
         keep_time();
         save("last.safetensors");
         throw Interrupted(
@@ -169,6 +174,8 @@ class Run {
     // max_steps ended the run within an epoch. A run with more steps resumes from here.
     if (progress_.batch < loader_.batches()) save("last.safetensors");
     EpochReport report;
+    report.waiting_ranks =
+        (ranks_.seconds_waiting() - waiting_ranks_before) / std::max(1e-9, seconds_since(start));
     report.waiting = loader_.seconds_waiting() / std::max(1e-9, seconds_since(start));
     report.images_per_second = static_cast<double>(images) / std::max(1e-9, seconds_since(start));
     finish_epoch(std::move(report), seconds_since(start));
@@ -178,6 +185,8 @@ class Run {
     task_.model().train();
     StepReport report;
     const std::vector<Tensor> inputs = task_.inputs(batch);
+    const GlobalBatch whole(ranks_, batch.first, static_cast<std::int64_t>(batch.indices.size()),
+                            batch.global_size);
     const auto gradients = [&] {
       StepLoss loss = gradients_.compute(inputs, static_cast<std::uint64_t>(progress_.step));
       if (!std::isfinite(loss.total)) {
@@ -233,7 +242,7 @@ class Run {
       progress_.best_figures = figures_to_json(report.evaluation.figures);
       Metadata metadata = task_.metadata();
       metadata["epoch"] = std::to_string(progress_.best_epoch);
-      save_weights(file("best.safetensors"), task_.model(), metadata);
+      if (writes_) save_weights(file("best.safetensors"), task_.model(), metadata);
     }
     holds_best_ = report.best && !average_;
     if (average_) average_->swap();
@@ -245,7 +254,7 @@ class Run {
     report.lr = rate_of(progress_.batch - 1);
     report.train_loss = progress_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, progress_.batch));
     report.seconds = seconds + seconds_since(start);
-    log_.epoch(report);
+    if (writes_) log_.epoch(report);
     if (whole) {
       ++progress_.epoch;
       progress_.batch = 0;
@@ -257,6 +266,7 @@ class Run {
 
   void save(const char* name) {
     progress_.batches = loader_.batches();
+    if (!writes_) return;
     save_checkpoint(file(name), task_.model(), *optimizer_, average_.get(), progress_, task_.metadata());
   }
 
@@ -266,6 +276,8 @@ class Run {
   const TrainingConfig& config_;
   std::filesystem::path folder_;
   TrainingObserver& observer_;
+  Communicator& ranks_;
+  bool writes_;  // the log and the weight files
   std::unique_ptr<Optimizer> optimizer_;
   StepGradients gradients_;
   std::optional<Sam> sam_;
@@ -281,8 +293,9 @@ class Run {
 }  // namespace
 
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
-                        const std::filesystem::path& folder, TrainingObserver& observer) {
-  return Run(task, loader, config, folder, observer).run();
+                        const std::filesystem::path& folder, TrainingObserver& observer,
+                        Communicator& ranks) {
+  return Run(task, loader, config, folder, observer, ranks).run();
 }
 
 }  // namespace fer

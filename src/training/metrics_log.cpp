@@ -102,6 +102,7 @@ void MetricsLog::epoch(const EpochReport& report) {
             {"images_per_second", report.images_per_second},
             {"waiting", report.waiting},
             {"best", report.best}};
+  if (report.waiting_ranks > 0) line["waiting_ranks"] = report.waiting_ranks;
   line["figures"] = to_object(report.evaluation.figures);
   append(line.dump());
 }

@@ -14,11 +14,11 @@ namespace fer {
 
 /// Training and test faces, drawn once for all landmark stages.
 struct DrawnFaces {
-  explicit DrawnFaces(const RunConfig& stage)
+  DrawnFaces(const RunConfig& stage, const Communicator& ranks)
       : cache(std::make_shared<SampleCache>()),
-        train(open_dataset(stage.data), with_cache(training_loader_options(stage))),
+        train(open_dataset(stage.data), with_cache(training_loader_options(stage, ranks))),
         test(open_dataset(evaluation_data(stage.data, Split::test)),
-             with_cache(evaluation_loader_options(stage))) {}
+             with_cache(evaluation_loader_options(stage, ranks))) {}
   LoaderOptions with_cache(LoaderOptions options) const {
     options.cache = cache;
     return options;
@@ -29,16 +29,17 @@ struct DrawnFaces {
 };
 
 StageContext::StageContext(const RunConfig& run_config, Network& whole, std::filesystem::path run_folder,
-                           Device run_device, TrainingObserver& run_observer)
+                           Device run_device, TrainingObserver& run_observer, Communicator& run_ranks)
     : config(run_config),
       network(whole),
       folder(std::move(run_folder)),
       device(run_device),
-      observer(run_observer) {}
+      observer(run_observer),
+      ranks(run_ranks) {}
 StageContext::~StageContext() = default;
 
 DrawnFaces& StageContext::drawn_faces() {
-  if (!drawn_) drawn_ = std::make_unique<DrawnFaces>(landmark_settings(config, 1));
+  if (!drawn_) drawn_ = std::make_unique<DrawnFaces>(landmark_settings(config, 1), ranks);
   return *drawn_;
 }
 
@@ -57,8 +58,14 @@ constexpr const char *landmark_stage = "landmarks", *image_stage = "image";
 template <typename Net>
 class PointsTask final : public Task {
  public:
-  PointsTask(std::string stage, Net& net, DataLoader& validation, const InputSpec& input, Device device)
-      : stage_(std::move(stage)), net_(net), validation_(validation), input_(input), device_(device) {}
+  PointsTask(std::string stage, Net& net, DataLoader& validation, const InputSpec& input,
+             const StageContext& run)
+      : stage_(std::move(stage)),
+        net_(net),
+        validation_(validation),
+        input_(input),
+        device_(run.device),
+        ranks_(run.ranks) {}
 
   std::string stage() const override { return stage_; }
   Module& model() override { return net_; }
@@ -75,12 +82,16 @@ class PointsTask final : public Task {
   Evaluation evaluate() override {
     double error = 0, count = 0;
     for (validation_.start(0); std::optional<Batch> batch = validation_.next();) {
+      if (batch->indices.empty()) continue;  // of a small last batch, other ranks have all samples
       const Variable points = net_(Variable(network_input(*batch, device_)));
       const double n = static_cast<double>(batch->indices.size());
       error += n * normalised_mean_error(points.value(), batch->landmarks);
       count += n;
     }
-    return {{{"normalised_mean_error", error / count}}, -error / count};
+    Tensor sums = Tensor::from<double>({2}, {error, count});
+    ranks_.all_reduce(sums);
+    const double mean = sums.data<double>()[0] / sums.data<double>()[1];
+    return {{{"normalised_mean_error", mean}}, -mean};
   }
 
  private:
@@ -89,16 +100,18 @@ class PointsTask final : public Task {
   DataLoader& validation_;
   InputSpec input_;
   Device device_;
+  Communicator& ranks_;
   LandmarkLoss criterion_;
 };
 
 /// Sets the batch norm behind the landmark head's last layer to the mean and spread of the points of the
 /// first pictures. Adam moves a parameter by about lr per step. From 1 and 0 it would take hundreds of steps
 /// to reach a mean face, and learn nothing else meanwhile.
-void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
-  constexpr std::size_t enough = 256, points = 136;
-  std::vector<double> sum(points, 0.0), squares(points, 0.0);
-  std::size_t count = 0;
+void start_at_mean_face(MobileFaceNet& net, DataLoader& loader, Communicator& ranks) {
+  constexpr std::int64_t enough = 256, points = 136;
+  Tensor sums = Tensor::zeros({2, points}, DType::float64);
+  double *sum = sums.mutable_data<double>(), *squares = sum + points;
+  std::int64_t count = 0;  // of all ranks
   for (loader.start(0); count < enough;) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) break;
@@ -107,8 +120,9 @@ void start_at_mean_face(MobileFaceNet& net, DataLoader& loader) {
       sum[i % points] += values[i];
       squares[i % points] += static_cast<double>(values[i]) * values[i];
     }
-    count += values.size() / points;
+    count += batch->global_size;
   }
+  ranks.all_reduce(sums);
   const auto n = static_cast<double>(count);
   std::vector<float> mean(points), deviation(points);
   for (std::size_t i = 0; i < points; ++i) {
@@ -126,9 +140,9 @@ LoopResult train_landmarks(StageContext& run) {
   const RunConfig stage = landmark_settings(run.config, run.config.landmarks.epochs);
   MobileFaceNet& net = *run.network.landmark_net();
   DrawnFaces& faces = run.drawn_faces();
-  start_at_mean_face(net, faces.train);
-  PointsTask task(landmark_stage, net, faces.test, input_spec(stage), run.device);
-  return run_training(task, faces.train, stage.training, run.folder, run.observer);
+  start_at_mean_face(net, faces.train, run.ranks);
+  PointsTask task(landmark_stage, net, faces.test, input_spec(stage), run);
+  return run_training(task, faces.train, stage.training, run.folder, run.observer, run.ranks);
 }
 
 /// Trains the image backbone through a head that is then discarded.
@@ -139,8 +153,9 @@ LoopResult train_image_backbone(StageContext& run) {
   net.initialise(run.config.training.seed);
   net.to(run.device);
   DrawnFaces& faces = run.drawn_faces();
-  PointsTask task(image_stage, net, faces.test, input_spec(stage), run.device);
-  LoopResult result = run_training(task, faces.train, stage.training, run.folder, run.observer);
+  PointsTask task(image_stage, net, faces.test, input_spec(stage), run);
+  LoopResult result =
+      run_training(task, faces.train, stage.training, run.folder, run.observer, run.ranks);
   // The network's backbone may hold layers that never run.
   backbone.load_state_dict(net.image_backbone().state_dict(), /*strict=*/false);
   return result;

@@ -17,7 +17,7 @@ struct DrawnFaces;
 /// What the stages of a run share.
 struct StageContext {
   StageContext(const RunConfig& config, Network& network, std::filesystem::path folder, Device device,
-               TrainingObserver& observer);
+               TrainingObserver& observer, Communicator& ranks);
   ~StageContext();
 
   const RunConfig& config;
@@ -25,6 +25,7 @@ struct StageContext {
   std::filesystem::path folder;
   Device device;
   TrainingObserver& observer;
+  Communicator& ranks;
 
   /// The drawn faces of the landmark stages, drawn at the first call.
   DrawnFaces& drawn_faces();

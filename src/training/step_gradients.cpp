@@ -5,23 +5,29 @@
 #include "fer/tensor/random.h"
 
 namespace fer {
-namespace {
 
-StepLoss values_of(const LossResult& loss) {
-  StepLoss values{loss.total.item(), {}};
-  for (const auto& [name, part] : loss.parts) values.parts.emplace_back(name, part.item());
-  return values;
-}
-
-}  // namespace
-
-StepGradients::StepGradients(Task& task, std::vector<NamedVariable> parameters, std::uint64_t seed,
-                             bool graph, TrainingObserver& observer)
+StepGradients::StepGradients(Task& task, std::vector<NamedVariable> parameters, const TrainingConfig& config,
+                             Communicator& ranks, TrainingObserver& observer)
     : task_(task),
       parameters_(std::move(parameters)),
-      seed_(seed),
-      graph_wanted_(graph),
+      seed_(config.seed),
+      graph_wanted_(config.graph && ranks.size() == 1),
+      ranks_(ranks),
+      sum_(ranks, parameters_, config.bf16_gradients ? DType::bfloat16 : DType::float32),
       observer_(observer) {}
+
+/// The ranks' losses add up to that of the whole batch.
+StepLoss StepGradients::values_of(const LossResult& loss) const {
+  std::vector<double> values{loss.total.item()};
+  for (const auto& [name, part] : loss.parts) values.push_back(part.item());
+  Tensor sums = Tensor::from<double>({static_cast<std::int64_t>(values.size())}, values);
+  ranks_.all_reduce(sums);
+  values = sums.to_vector<double>();
+  StepLoss result{values[0], {}};
+  for (std::size_t i = 0; i < loss.parts.size(); ++i)
+    result.parts.emplace_back(loss.parts[i].first, values[i + 1]);
+  return result;
+}
 
 bool StepGradients::fits(const std::vector<Tensor>& inputs) const {
   if (inputs.size() != inputs_.size()) return false;
@@ -56,8 +62,11 @@ StepLoss StepGradients::compute(const std::vector<Tensor>& inputs, std::uint64_t
   if (graph_wanted_ && warm_ && !graph_) capture(inputs, step);
   if (!graph_) {
     const RandomScope random(seed_, step);
-    const LossResult loss = task_.loss(inputs);
-    loss.total.backward();
+    LossResult loss;
+    sum_.run([&] {
+      loss = task_.loss(inputs);
+      loss.total.backward();
+    });
     warm_ = true;
     return values_of(loss);
   }

@@ -70,9 +70,18 @@ TEST_CASE("reductions of every type") {
   CHECK(reduced(DType::uint8, me, Reduction::max) == n - 1);
 }
 
+TEST_CASE("bfloat16 is added in float32 and rounded once") {
+  // Rank 0 has 256, the others 1 each: a bfloat16 near 256 has steps of 2, so 256 + 1 + 1 rounded twice is 256.
+  Tensor x = Tensor::full({40'000}, ranks().rank() == 0 ? 256 : 1, DType::bfloat16);
+  ranks().all_reduce(x);
+  const double expected = Tensor::scalar(255.0 + ranks().size(), DType::bfloat16).item();
+  CHECK(x.to(DType::float32).to_vector<float>() == std::vector<float>(40'000, static_cast<float>(expected)));
+  if (ranks().size() == 3) CHECK(expected == 258);
+}
+
 TEST_CASE("operands that a reduction does not take") {
   Tensor bytes = Tensor::zeros({2}, DType::uint8), floats = Tensor::zeros({2}),
-         half = Tensor::zeros({2}, DType::bfloat16);
+         half = Tensor::zeros({2}, DType::float16);
   CHECK_THROWS_WITH_AS(ranks().all_reduce(bytes), "[all_reduce] sum does not take uint8", fer::TypeError);
   CHECK_THROWS_WITH_AS(ranks().all_reduce(floats, Reduction::bit_or),
                        "[all_reduce] bit_or does not take float32", fer::TypeError);
@@ -100,6 +109,14 @@ TEST_CASE("broadcast from each rank") {
     Tensor x = Tensor::full({70'000}, ranks().rank() * 10 + 1);
     ranks().broadcast(x, root);
     CHECK(x.to_vector<float>() == std::vector<float>(70'000, static_cast<float>(root * 10 + 1)));
+  }
+}
+
+TEST_CASE("text of a rank, also an empty one") {
+  for (int root = 0; root < ranks().size(); ++root) {
+    const std::string mine = "from rank " + std::string(static_cast<std::size_t>(ranks().rank()), 'r');
+    CHECK(ranks().share(mine, root) == "from rank " + std::string(static_cast<std::size_t>(root), 'r'));
+    CHECK(ranks().share("", root).empty());
   }
 }
 

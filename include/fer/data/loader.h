@@ -71,6 +71,7 @@ struct Batch {
   Tensor x;  ///< float32 N x S x S x 3, network_input() on the device; only from DataLoader::epoch()
   std::int64_t epoch = 0, number = 0;      ///< number: of the batch within its epoch
   std::int64_t global_size = 0;            ///< samples of the batch over all ranks
+  std::int64_t first = 0;                  ///< place of this rank's first sample among them
   Tensor images;                           ///< uint8 N x S x S x C
   std::vector<ImageTransform> transforms;  ///< N, for Backend::preprocess_images
   Normalisation normalisation;             ///< that the network expects, for the same

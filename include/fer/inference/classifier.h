@@ -49,8 +49,10 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data);
 /// Evaluates on the samples of `dataset` whose class the network knows, with pictures converted to what the
 /// network expects. If the classes differ, only the common ones count, with the data set's names and order; a
 /// prediction is the most probable of them. DataError as for common_classes(), or if no sample is left.
-/// `cache` may already hold the pictures.
+/// `cache` may already hold the pictures. With several `ranks`, each evaluates its share of the data, and all
+/// get the result of the whole.
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
-                          std::shared_ptr<SampleCache> cache = nullptr);
+                          std::shared_ptr<SampleCache> cache = nullptr,
+                          Communicator& ranks = one_process());
 
 }  // namespace fer

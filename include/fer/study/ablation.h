@@ -74,10 +74,11 @@ struct AblationResult {
 /// landmark backbone is trained once, unless the configuration names one, and shared by all cells. After each
 /// cell, <table>.md, .csv and .json in `folder` are rewritten with the results so far. A finished cell keeps
 /// the weights of its best epoch and its predictions. ConfigError, naming the setting, if the folder holds
-/// cells of another configuration; IoError if another process is writing there (FolderLock).
+/// cells of another configuration; IoError if another process is writing there (FolderLock). Several `ranks`
+/// share each run; only rank 0 gets the cells of the result. All must reach `folder`.
 AblationResult run_ablation(const AblationTable& table, const RunConfig& config,
                             const std::vector<std::uint64_t>& seeds, const std::filesystem::path& folder,
-                            Device device, TrainingObserver& observer);
+                            Device device, TrainingObserver& observer, Communicator& ranks = one_process());
 
 /// The folder of a cell: <folder>/<variant>/seed-<seed>, with the variant's name reduced to characters that
 /// every file system accepts.

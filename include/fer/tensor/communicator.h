@@ -27,8 +27,8 @@
 
 namespace fer {
 
-/// How all_reduce joins the values of the ranks. sum: float32, float64, int64. min, max: also uint8.
-/// bit_or: int64 and uint8.
+/// How all_reduce joins the values of the ranks. sum: float32, float64, int64, and bfloat16, which is added in
+/// float32 and rounded once. min, max: float32, float64, int64, uint8. bit_or: int64 and uint8.
 enum class Reduction : std::uint8_t { sum, min, max, bit_or };
 std::string_view name_of(Reduction reduction);
 
@@ -69,6 +69,10 @@ class Communicator {
   virtual void barrier() = 0;
   /// One decision for all: the reduction of each rank's value. With max, one rank's "stop" stops all.
   std::int64_t agree(std::int64_t mine, Reduction reduction = Reduction::max);
+  /// The text of rank `root`.
+  std::string share(std::string mine, int root = 0);
+  /// The seconds for which calls have waited for other ranks, since the communicator was made.
+  virtual double seconds_waiting() const = 0;
 
   /// Tells the other ranks that this one fails, and why: they end with a CommunicationError that says so. Waits
   /// a moment for them to have read it. Later calls of collectives fail. The destructor calls it if an
@@ -88,6 +92,9 @@ struct CommunicatorOptions {
 /// saying what to do, if a launcher has started several and they cannot find each other: they would all do the
 /// same. Call it once in a program, from the main thread.
 std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& options = {});
+
+/// A run of one process: rank 0 of 1.
+Communicator& one_process();
 
 /// The name of the MPI library that this build can load; empty if there is none, with the reason.
 std::string mpi_library_name(std::string* reason = nullptr);

@@ -9,6 +9,7 @@
 
 #include "fer/formats/matching.h"
 #include "fer/layers/module.h"
+#include "fer/tensor/communicator.h"
 #include "fer/training/optimizer.h"
 
 namespace fer {
@@ -37,7 +38,8 @@ struct Progress {
 void save_checkpoint(const std::filesystem::path& path, Module& model, const Optimizer& optimizer,
                      const MovingAverage* average, const Progress& progress, const Metadata& metadata);
 /// FormatError, naming file and key, if the file is of another version, another model or another optimizer.
+/// Rank 0 reads the file and gives its contents to the others.
 Progress load_checkpoint(const std::filesystem::path& path, Module& model, Optimizer& optimizer,
-                         MovingAverage* average);
+                         MovingAverage* average, Communicator& ranks = one_process());
 
 }  // namespace fer

@@ -37,7 +37,7 @@ struct TrainingConfig {
   double sam_rho = 0, clip_norm = 0, ema_decay = 0;
   AuxiliaryLoss loss = AuxiliaryLoss::neaa;
   double loss_weight = 0.01, label_smoothing = 0;
-  bool balanced = false, checkpointing = false, graph = false;
+  bool balanced = false, checkpointing = false, graph = false, bf16_gradients = false;
   std::uint64_t seed = 1;
   std::int64_t loader_threads = 1, save_every = 0;
   bool overfit_batch = false;
@@ -107,6 +107,8 @@ void visit_fields(TrainingConfig& c, Visitor&& v) {
   v("balanced", c.balanced, "draw classes equally often, with replacement");
   v("checkpointing", c.checkpointing, "recompute activations in backward: less memory, more time");
   v("graph", c.graph, "devices cuda and simt: capture the step once and replay it, with the same numbers");
+  v("bf16_gradients", c.bf16_gradients,
+    "several processes: gradients travel as bfloat16, which halves the bytes and rounds them");
   v("seed", c.seed, "seed of weights, order, augmentation and dropout");
   v("loader_threads", c.loader_threads, "threads that prepare batches; 0: the trainer prepares them itself");
   v("save_every", c.save_every, "steps between checkpoints; 0: at the end of each epoch");

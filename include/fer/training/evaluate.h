@@ -8,6 +8,7 @@
 #include "fer/data/class_map.h"
 #include "fer/data/loader.h"
 #include "fer/models/network.h"
+#include "fer/tensor/communicator.h"
 #include "fer/training/metrics.h"
 
 namespace fer {
@@ -43,9 +44,11 @@ struct EvaluationResult {
 
 /// Runs `model` in evaluation mode over one epoch of `loader`, without gradients. `outputs`, if given, holds
 /// the index of the network's score for each class of the data set. Other scores are then ignored: a
-/// prediction is the most probable of these classes.
+/// prediction is the most probable of these classes. With several `ranks`, each evaluates its share of the data
+/// (LoaderOptions::rank), and all get the result of the whole.
 EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
-                          const std::vector<std::int64_t>& outputs = {});
+                          const std::vector<std::int64_t>& outputs = {},
+                          Communicator& ranks = one_process());
 
 /// Matches the classes of two evaluations. DataError, naming both lists, if they have fewer than two in
 /// common.

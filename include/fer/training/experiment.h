@@ -31,8 +31,12 @@ struct ExperimentResult {
 /// IoError if the folder holds another run and `resume` is false, or if another process is writing there
 /// (FolderLock). DataError, naming both lists, if the classes of a resumed run differ from the data set's
 /// current ones, or their order does.
+///
+/// With several `ranks`, all call it with the same arguments, and all get the result. ConfigError, naming what
+/// differs, if their settings, data or weights are not the same. Only rank 0 reads and writes the folder.
 ExperimentResult run_experiment(RunConfig config, const std::filesystem::path& folder, bool resume,
-                                Device device, TrainingObserver& observer);
+                                Device device, TrainingObserver& observer,
+                                Communicator& ranks = one_process());
 
 /// Default settings for fine-tuning the weights in `file` (TrainingConfig::init): the file's network, and
 /// learning rate and epochs for a short training. FormatError or IoError if the file cannot be read.
@@ -44,15 +48,15 @@ void check_experiments(const std::vector<RunConfig>& configs);
 
 /// Trains the backbones for which `config` names no checkpoint on the points of drawn faces, as a run does.
 /// It resumes from what `folder` holds. Returns the configuration with the resulting weights,
-/// <folder>/landmarks.safetensors and <folder>/image.safetensors, as checkpoints.
+/// <folder>/landmarks.safetensors and <folder>/image.safetensors, as checkpoints, which all ranks then read.
 RunConfig train_backbones(RunConfig config, const std::filesystem::path& folder, Device device,
-                          TrainingObserver& observer);
+                          TrainingObserver& observer, Communicator& ranks = one_process());
 
 /// The result as JSON: accuracy, per-class figures, confusion matrices, time and memory.
 std::string result_to_json(const ExperimentResult& result);
 
-/// The loader options of `config` for training (shuffled, augmented) and for evaluation.
-LoaderOptions training_loader_options(const RunConfig& config);
-LoaderOptions evaluation_loader_options(const RunConfig& config);
+/// The loader options of `config` for training (shuffled, augmented) and for evaluation, for this rank's share.
+LoaderOptions training_loader_options(const RunConfig& config, const Communicator& ranks = one_process());
+LoaderOptions evaluation_loader_options(const RunConfig& config, const Communicator& ranks = one_process());
 
 }  // namespace fer

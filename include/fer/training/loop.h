@@ -22,6 +22,7 @@
 #include "fer/error.h"
 #include "fer/formats/state_dict.h"
 #include "fer/layers/module.h"
+#include "fer/tensor/communicator.h"
 #include "fer/training/config.h"
 
 namespace fer {
@@ -68,14 +69,15 @@ struct StepReport {
   std::int64_t step_in_epoch = 0, steps_per_epoch = 0;
   double loss = 0, lr = 0, gradient_norm = 0;
   Figures parts;
-  double images_per_second = 0, seconds_left = 0;
+  double images_per_second = 0, seconds_left = 0;  ///< images: of all ranks
 };
 
 struct EpochReport {
   std::string stage;  ///< Task::stage()
   std::int64_t epoch = 0, epochs = 0, step = 0;
   double train_loss = 0, lr = 0, seconds = 0, images_per_second = 0;
-  double waiting = 0;  ///< share of the epoch's time spent waiting for the loader
+  double waiting = 0;        ///< share of the epoch's time spent waiting for the loader
+  double waiting_ranks = 0;  ///< and for other ranks
   Evaluation evaluation;
   bool best = false;
 };
@@ -116,7 +118,12 @@ struct LoopResult {
 ///
 /// ConfigError if the checkpoint lies within an epoch that has another number of batches. NumericError,
 /// naming the batch and its samples, for a loss that is not finite. Interrupted if the observer ends the run.
+///
+/// With several `ranks`, each calls it with its own share of the same data (LoaderOptions::rank), and all compute
+/// what one process would. Only rank 0 reads and writes the folder; the observers of all ranks are called. If
+/// one wants to stop, all do.
 LoopResult run_training(Task& task, DataLoader& loader, const TrainingConfig& config,
-                        const std::filesystem::path& folder, TrainingObserver& observer);
+                        const std::filesystem::path& folder, TrainingObserver& observer,
+                        Communicator& ranks = one_process());
 
 }  // namespace fer
