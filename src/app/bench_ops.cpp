@@ -132,7 +132,7 @@ class OpBench {
     measure("gelu" + what + " backward", 0, 3 * one,
             [&] { device_.activation_backward(UnaryOp::gelu, x, x, dy, y); });
     measure("dropout" + what, 0, 2 * one, [&] {
-      device_.dropout(x, 0.5, {1, 2, 3}, DropoutMask::element, y);
+      device_.dropout(x, 0.5, {1, 2, 3}, 0, DropoutMask::element, y);
     });
   }
 

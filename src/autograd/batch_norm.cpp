@@ -4,7 +4,11 @@
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
 // In training, PReLU and the sum with a residual may follow in the same passes over memory. Only x is kept;
 // operations that need y in backward recompute it from x.
+// In a GlobalBatch, means and sums over the rows are those of all ranks: the moments are gathered in forward, the
+// sums for dx are added up in backward. The parameters' gradients stay those of this rank's rows, because all
+// gradients of parameters are added up later.
 #include "autograd/op_checks.h"
+#include "fer/autograd/global_batch.h"
 #include "fer/autograd/ops.h"
 
 namespace fer {
@@ -41,13 +45,24 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
     check_shape("batch_norm", {"slope", slope.value()}, {x.dim(-1)}, "the channels of x ", x.shape());
   if (residual.defined())
     check_shape("batch_norm", {"residual", residual.value()}, x.shape(), "the sum with batch_norm(x)");
-  require<ShapeError>(x.shape().rows() > 1, "[batch_norm] x of shape ", x.shape(),
+  const GlobalBatch* batch = GlobalBatch::current();  // each of its ranks has a row at least
+  require<ShapeError>(batch || x.shape().rows() > 1, "[batch_norm] x of shape ", x.shape(),
                       " has one row; the variance of a batch needs at least two");
   Tensor y = Tensor::empty_like(x.value());
   Tensor mean = Tensor::empty_like(running_mean), inv_std = Tensor::empty_like(running_mean);
-  backend_of(y).batch_norm_forward(x.value(), weight.value(), bias.value(), value_or_none(slope),
-                                   value_or_none(residual), momentum, eps, running_mean, running_var, y, mean,
-                                   inv_std);
+  Backend& device = backend_of(y);
+  if (batch) {
+    Tensor moments = Tensor::empty({1, 3, x.dim(-1)}, DType::float64, y.device());
+    device.batch_norm_moments(x.value(), moments);
+    device.batch_norm_statistics(batch->ranks().all_gather(moments), momentum, eps, running_mean, running_var,
+                                 mean, inv_std);
+    device.batch_norm_apply(x.value(), weight.value(), bias.value(), value_or_none(slope),
+                            value_or_none(residual), mean, inv_std, y);
+  } else {
+    device.batch_norm_forward(x.value(), weight.value(), bias.value(), value_or_none(slope),
+                              value_or_none(residual), momentum, eps, running_mean, running_var, y, mean,
+                              inv_std);
+  }
   const bool needs_dx = needs_gradient(x), needs_dw = needs_gradient(weight), needs_db = needs_gradient(bias);
   const bool needs_dslope = needs_gradient(slope), needs_dresidual = needs_gradient(residual);
   const bool needs_any = needs_dx || needs_dw || needs_db || needs_dslope;
@@ -68,24 +83,32 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
       const Tensor input = saved.x.get();
       Tensor result = Tensor::empty_like(input);
       backend_of(input).batch_norm_apply(input, saved.weight.get(), saved.bias.get(), saved.slope_or_none(),
-                                         saved.mean.get(), saved.inv_std.get(), result);
+                                         Tensor(), saved.mean.get(), saved.inv_std.get(), result);
       return result;
     };
   }
+  Communicator* ranks = batch ? &batch->ranks() : nullptr;
   return record(
       "batch_norm", std::move(y), {x, weight, bias, slope, residual},
       [=](const Tensor& dy) -> std::vector<Tensor> {
         Tensor dx, dw, db, dslope;
         if (needs_any) {
-          const Tensor input = saved.x.get(), w = saved.weight.get();
+          const Tensor input = saved.x.get(), w = saved.weight.get(), b = saved.bias.get(),
+                       a = saved.slope_or_none(), mu = saved.mean.get(), r = saved.inv_std.get();
           const Tensor pending = needs_dx ? take_pending_gradient(0) : Tensor();
           if (needs_dx) dx = pending.defined() ? pending : Tensor::empty_like(dy);
           dw = parameter_gradient_if(needs_dw, w.shape(), dy);
           db = parameter_gradient_if(needs_db, w.shape(), dy);
           dslope = parameter_gradient_if(needs_dslope, w.shape(), dy);
-          backend_of(dy).batch_norm_backward(input, w, saved.bias.get(), saved.slope_or_none(),
-                                             saved.mean.get(), saved.inv_std.get(), dy, pending, dx, dw, db,
-                                             dslope);
+          Backend& on = backend_of(dy);
+          if (ranks && needs_dx) {
+            Tensor sums = Tensor::empty({3, dy.dim(-1)}, DType::float64, dy.device());
+            on.batch_norm_backward_sums(input, w, b, a, mu, r, dy, sums, dw, db, dslope);
+            ranks->all_reduce(sums);
+            on.batch_norm_backward_apply(input, w, b, a, mu, r, dy, sums, pending, dx);
+          } else {
+            on.batch_norm_backward(input, w, b, a, mu, r, dy, pending, dx, dw, db, dslope);
+          }
         }
         return {dx, dw, db, dslope, needs_dresidual ? dy : Tensor()};
       },

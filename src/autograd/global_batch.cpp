@@ -1,5 +1,7 @@
 #include "fer/autograd/global_batch.h"
 
+#include <numeric>
+
 #include "autograd/op_checks.h"
 #include "fer/autograd/ops.h"
 
@@ -29,21 +31,32 @@ const GlobalBatch* GlobalBatch::current() {
 
 Tensor gather_rows(const Tensor& x) {
   const GlobalBatch* batch = GlobalBatch::current();
-  return batch ? batch->ranks().all_gather(x) : x;
+  if (!batch) return x;
+  require<TypeError>(x.defined(), "[gather_rows] x is undefined");
+  require<ShapeError>(x.rank() > 0 && x.dim(0) == batch->samples(), "[gather_rows] x of shape ", x.shape(),
+                      " needs a row for each of this rank's ", batch->samples(), " samples");
+  std::vector<std::int64_t> rows;
+  Tensor all = batch->ranks().all_gather(x, &rows);
+  const std::int64_t before =
+      std::accumulate(rows.begin(), rows.begin() + batch->ranks().rank(), std::int64_t{0});
+  require<ConfigError>(before == batch->first() && all.dim(0) == batch->all(), "[gather_rows] rank ",
+                       batch->ranks().rank(), " has the samples from ", batch->first(), " on, of ",
+                       batch->all(), ", but the ranks before it have ", before, ", and all of them ",
+                       all.dim(0));
+  return all;
 }
 
 Variable gather_rows(const Variable& x) {
   const GlobalBatch* batch = GlobalBatch::current();
   if (!batch) return x;
-  const Shape shape = x.shape();
-  require<ShapeError>(x.value().rank() > 0 && x.dim(0) == batch->samples(), "[gather_rows] x of shape ", shape,
-                      " needs a row for each of this rank's ", batch->samples(), " samples");
-  return record("gather_rows", gather_rows(x.value()), {x},
-                [batch, shape](const Tensor& dy) -> std::vector<Tensor> {
+  Communicator& ranks = batch->ranks();
+  const std::int64_t first = batch->first();
+  return record("gather_rows", gather_rows(detail::value_or_none(x)), {x},
+                [&ranks, first, shape = x.shape()](const Tensor& dy) -> std::vector<Tensor> {
                   Tensor sum = dy.clone();
-                  batch->ranks().all_reduce(sum);
-                  Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-                  backend_of(dx).slice(sum, 0, batch->first(), dx);
+                  ranks.all_reduce(sum);
+                  Tensor dx = Tensor::empty_like(dy, shape);
+                  backend_of(dx).slice(sum, 0, first, dx);
                   return {dx};
                 });
 }

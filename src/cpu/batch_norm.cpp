@@ -11,198 +11,19 @@
 // Moments are computed in fixed chunks of rows. A chunk takes one pass, relative to the mean of its first
 // eighth. That mean is within sqrt(8) standard deviations of the chunk's mean, whatever the values, so a
 // large mean cancels before anything is squared. Chunks are merged in order and in double (Chan, Golub and
-// LeVeque 1979). The gradients' sums use the same chunks.
+// LeVeque 1979), and so are the parts of a batch that several processes share. The gradients' sums use the
+// same chunks.
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <utility>
 #include <vector>
 
+#include "cpu/batch_norm_kernels.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/parallel.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "cpu/batch_norm.cpp"
-#include "cpu/simd.h"
-
-#ifndef FER_CPU_BATCH_NORM_KERNELS
-#define FER_CPU_BATCH_NORM_KERNELS
 namespace fer {
-/// z = (x - mean) scale + bias, and y = prelu(z, slope), or y = z if slope is null. All have C elements.
-template <typename T>
-struct NormLine {
-  const T *mean, *scale, *bias, *slope;
-};
-
-/// The destinations of a chunk's sums, C elements each. slope is null if there is none.
-struct GradientSums {
-  double *dy, *product, *slope;
-};
-
-/// x, y, dy, dx, residual, addend: rows x C; everything else: C.
-template <typename T>
-struct BatchNormKernels {
-  /// The mean of one chunk, and squares = sum of (x - mean)^2. scratch: 3 C.
-  void (*moments)(const T* x, std::int64_t rows, std::int64_t channels, T* scratch, double* mean,
-                  double* squares);
-  /// sums.dy += sum of dz, sums.product += sum of dz (x - mean), sums.slope += dslope. scratch: 3 C.
-  void (*gradient_sums)(const T* x, const T* dy, const NormLine<T>& line, std::int64_t rows,
-                        std::int64_t channels, T* scratch, const GradientSums& sums);
-  /// y = prelu(line(x)) + residual (or null). stream, here and below: the stores bypass the cache.
-  void (*normalise)(const T* x, const NormLine<T>& line, const T* residual, T* y, std::int64_t rows,
-                    std::int64_t channels, bool stream);
-  /// dx = line.scale dz + (factor (x - mean) + offset) + addend (or null)
-  void (*backward)(const T* x, const T* dy, const NormLine<T>& line, const T* factor, const T* offset,
-                   const T* addend, T* dx, std::int64_t rows, std::int64_t channels, bool stream);
-  /// dx = scale dy
-  void (*eval_backward)(const T* dy, const T* scale, T* dx, std::int64_t rows, std::int64_t channels,
-                        bool stream);
-};
-}  // namespace fer
-#endif
-
-HWY_BEFORE_NAMESPACE();
-namespace fer::HWY_NAMESPACE {
-namespace {
-
-template <typename T>
-void moments(const T* x, std::int64_t rows, std::int64_t n, T* scratch, double* mean, double* squares) {
-  double* const sums[] = {mean};
-  double* const both[] = {mean, squares};
-  std::fill(mean, mean + n, 0.0);
-  std::fill(squares, squares + n, 0.0);
-  const std::int64_t first_rows = (rows + 7) / 8;
-  add_rows(first_rows, n, scratch, sums, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
-    add(0, hn::LoadU(d, x + i * n + c));
-  });
-  T* centre = scratch + 2 * n;
-  for (std::int64_t c = 0; c < n; ++c) {
-    centre[c] = static_cast<T>(mean[c] / static_cast<double>(first_rows));
-    mean[c] = 0.0;
-  }
-  add_rows(rows, n, scratch, both, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i * n + c), hn::LoadU(d, centre + c));
-    add(0, v);
-    add(1, hn::Mul(v, v));
-  });
-  const double share = 1.0 / static_cast<double>(rows);
-  for (std::int64_t c = 0; c < n; ++c) {
-    squares[c] -= mean[c] * mean[c] * share;
-    mean[c] = static_cast<double>(centre[c]) + mean[c] * share;
-  }
-}
-
-// Calls body with constants: whether there is a slope, and whether there is another operand.
-template <typename Body>
-HWY_INLINE void with_options(const void* slope, const void* operand, const Body& body) {
-  if (slope && operand) return body(std::true_type(), std::true_type());
-  if (slope) return body(std::true_type(), std::false_type());
-  if (operand) return body(std::false_type(), std::true_type());
-  body(std::false_type(), std::false_type());
-}
-
-// z of a vector x that starts at channel c.
-template <typename D, typename V, typename T>
-HWY_INLINE V normalised(D d, V x, const NormLine<T>& line, std::int64_t c) {
-  return hn::MulAdd(hn::Sub(x, hn::LoadU(d, line.mean + c)), hn::LoadU(d, line.scale + c),
-                    hn::LoadU(d, line.bias + c));
-}
-
-template <typename T>
-void gradient_sums(const T* x, const T* dy, const NormLine<T>& line, std::int64_t rows, std::int64_t n,
-                   T* scratch, const GradientSums& out) {
-  const NormLine<T> l = line;
-  if (!l.slope) {
-    double* const sums[] = {out.dy, out.product};
-    add_rows(rows, n, scratch, sums, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
-      const auto g = hn::LoadU(d, dy + i * n + c);
-      add(0, g);
-      add(1, hn::Mul(g, hn::Sub(hn::LoadU(d, x + i * n + c), hn::LoadU(d, l.mean + c))));
-    });
-    return;
-  }
-  double* const sums[] = {out.dy, out.product, out.slope};
-  add_rows(rows, n, scratch, sums, [=](auto d, std::int64_t i, std::int64_t c, auto add) HWY_ATTR {
-    const auto v = hn::LoadU(d, x + i * n + c), z = normalised(d, v, l, c), g = hn::LoadU(d, dy + i * n + c);
-    const auto positive = hn::Gt(z, hn::Zero(d));
-    const auto dz = hn::IfThenElse(positive, g, hn::Mul(g, hn::LoadU(d, l.slope + c)));
-    add(0, dz);
-    add(1, hn::Mul(dz, hn::Sub(v, hn::LoadU(d, l.mean + c))));
-    add(2, hn::IfThenZeroElse(positive, hn::Mul(g, z)));
-  });
-}
-
-template <typename T>
-void normalise(const T* x, const NormLine<T>& line, const T* residual, T* y, std::int64_t rows,
-               std::int64_t n, bool stream) {
-  const NormLine<T> l = line;
-  with_stores(stream, y, rows, n, [=](auto streamed) HWY_ATTR {
-    with_options(l.slope, residual, [=](auto sloped, auto added) HWY_ATTR {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
-          auto z = normalised(d, hn::LoadU(d, x + i * n + c), l, c);
-          if constexpr (sloped.value)
-            z = hn::IfThenElse(hn::Gt(z, hn::Zero(d)), z, hn::Mul(z, hn::LoadU(d, l.slope + c)));
-          if constexpr (added.value) z = hn::Add(z, hn::LoadU(d, residual + i * n + c));
-          store(streamed, z, d, y + i * n + c);
-        });
-      }
-    });
-  });
-}
-
-template <typename T>
-void backward(const T* x, const T* dy, const NormLine<T>& line, const T* factor, const T* offset,
-              const T* addend, T* dx, std::int64_t rows, std::int64_t n, bool stream) {
-  const NormLine<T> l = line;
-  with_stores(stream, dx, rows, n, [=](auto streamed) HWY_ATTR {
-    with_options(l.slope, addend, [=](auto sloped, auto added) HWY_ATTR {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
-          const std::int64_t at = i * n + c;
-          const auto v = hn::LoadU(d, x + at);
-          auto g = hn::LoadU(d, dy + at);
-          if constexpr (sloped.value)
-            g = hn::IfThenElse(hn::Gt(normalised(d, v, l, c), hn::Zero(d)), g,
-                               hn::Mul(g, hn::LoadU(d, l.slope + c)));
-          const auto centred = hn::Sub(v, hn::LoadU(d, l.mean + c));
-          auto rest = hn::MulAdd(centred, hn::LoadU(d, factor + c), hn::LoadU(d, offset + c));
-          if constexpr (added.value) rest = hn::Add(rest, hn::LoadU(d, addend + at));
-          store(streamed, hn::MulAdd(g, hn::LoadU(d, l.scale + c), rest), d, dx + at);
-        });
-      }
-    });
-  });
-}
-
-template <typename T>
-void eval_backward(const T* dy, const T* scale, T* dx, std::int64_t rows, std::int64_t n, bool stream) {
-  with_stores(stream, dx, rows, n, [=](auto streamed) HWY_ATTR {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const T* pdy = dy + i * n;
-      T* pdx = dx + i * n;
-      for_vectors<T>(n, [=](auto d, std::int64_t c) HWY_ATTR {
-        store(streamed, hn::Mul(hn::LoadU(d, pdy + c), hn::LoadU(d, scale + c)), d, pdx + c);
-      });
-    }
-  });
-}
-
-template <typename T>
-BatchNormKernels<T> table() {
-  return {moments<T>, gradient_sums<T>, normalise<T>, backward<T>, eval_backward<T>};
-}
-BatchNormKernels<float> kernels_f32() {
-  return table<float>();
-}
-BatchNormKernels<double> kernels_f64() {
-  return table<double>();
-}
-
-}  // namespace
-}  // namespace fer::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace fer {
-FER_SIMD_EXPORT(BatchNormKernels)
-
 namespace {
 
 /// Two numbers per channel: first[c], second[c].
@@ -213,30 +34,51 @@ struct ChannelPairs {
       : first(static_cast<std::size_t>(size), 0.0), second(static_cast<std::size_t>(size), 0.0) {}
 };
 
+// The moments of `before` rows become those of `before + rows` rows. first: the means; second: the sums of
+// squares about them. mean, squares: those of the other rows.
+void merge_moments(ChannelPairs& all, double before, const double* mean, const double* squares, double rows) {
+  const double merged_rows = before + rows;
+  for (std::size_t c = 0; c < all.first.size(); ++c) {
+    const double distance = mean[c] - all.first[c];
+    all.first[c] += distance * rows / merged_rows;
+    all.second[c] += squares[c] + distance * distance * before * rows / merged_rows;
+  }
+}
+
 // first: the means over all rows; second: the sums of squares about them.
 template <typename T>
 ChannelPairs column_moments(const T* x, std::int64_t rows, std::int64_t channels) {
   const detail::RowChunks chunks(rows, channels);
   ChannelPairs partial(chunks.count * channels);
-  const auto run = kernels<T>().moments;
+  const auto run = batch_norm_kernels<T>().moments;
   detail::parallel_chunks(chunks, [&](std::int64_t chunk) {
     std::vector<T> scratch(static_cast<std::size_t>(3 * channels));
     run(x + chunks.begin(chunk) * channels, chunks.length(chunk), channels, scratch.data(),
         partial.first.data() + chunk * channels, partial.second.data() + chunk * channels);
   });
   ChannelPairs all(channels);
-  double merged_rows = 0;
   for (std::int64_t chunk = 0; chunk < chunks.count; ++chunk) {
-    const auto length = static_cast<double>(chunks.length(chunk)), before = merged_rows;
-    merged_rows += length;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t at = chunk * channels + c;
-      const double distance = partial.first[at] - all.first[c];
-      all.first[c] += distance * length / merged_rows;
-      all.second[c] += partial.second[at] + distance * distance * before * length / merged_rows;
-    }
+    merge_moments(all, static_cast<double>(chunks.begin(chunk)), partial.first.data() + chunk * channels,
+                  partial.second.data() + chunk * channels, static_cast<double>(chunks.length(chunk)));
   }
   return all;
+}
+
+// moments: over `rows` rows.
+template <typename T>
+void store_statistics(const ChannelPairs& moments, double rows, double momentum, double eps,
+                      Tensor& running_mean, Tensor& running_var, Tensor& mean, Tensor& inv_std) {
+  T *pmean = mean.mutable_data<T>(), *pinv_std = inv_std.mutable_data<T>();
+  T *prunning_mean = running_mean.mutable_data<T>(), *prunning_var = running_var.mutable_data<T>();
+  const double unbiased = rows / std::max(rows - 1.0, 1.0);
+  for (std::size_t c = 0; c < moments.first.size(); ++c) {
+    const double batch_mean = moments.first[c];
+    const double var = std::max(moments.second[c] / rows, 0.0);  // a NaN stays NaN
+    pmean[c] = static_cast<T>(batch_mean);
+    pinv_std[c] = static_cast<T>(1.0 / std::sqrt(var + eps));
+    prunning_mean[c] = static_cast<T>((1.0 - momentum) * prunning_mean[c] + momentum * batch_mean);
+    prunning_var[c] = static_cast<T>((1.0 - momentum) * prunning_var[c] + momentum * var * unbiased);
+  }
 }
 
 template <typename T>
@@ -244,12 +86,31 @@ void normalise_rows(const Tensor& x, const NormLine<T>& line, const Tensor& resi
   const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();
   const T *px = x.data<T>(), *presidual = residual.defined() ? residual.data<T>() : nullptr;
   T* py = y.mutable_data<T>();
-  const auto run = kernels<T>().normalise;
+  const auto run = batch_norm_kernels<T>().normalise;
   const bool stream = detail::stream_stores(y);
   detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t at = begin * channels;
     run(px + at, line, presidual ? presidual + at : nullptr, py + at, end - begin, channels, stream);
   });
+}
+
+template <typename T>
+std::vector<T> product(const T* a, const T* b, std::int64_t size) {
+  std::vector<T> y(static_cast<std::size_t>(size));
+  for (std::int64_t c = 0; c < size; ++c) y[c] = a[c] * b[c];
+  return y;
+}
+
+template <typename T>
+const T* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data<T>() : nullptr;
+}
+
+// scale: inv_std times weight.
+template <typename T>
+NormLine<T> norm_line(const std::vector<T>& scale, const Tensor& bias, const Tensor& slope,
+                      const Tensor& mean) {
+  return {mean.data<T>(), scale.data(), bias.data<T>(), data_or_null<T>(slope)};
 }
 
 // The sums of dz and of dz (x - mean), and from them the gradients of those parameters that need one.
@@ -261,7 +122,7 @@ ChannelPairs parameter_gradients(const Tensor& x, const Tensor& dy, const NormLi
   ChannelPairs partial(chunks.count * channels), sums(channels);
   std::vector<double> slope_partial(line.slope ? partial.first.size() : 0), slope_sum(sums.first.size());
   const T *px = x.data<T>(), *pdy = dy.data<T>();
-  const auto run = kernels<T>().gradient_sums;
+  const auto run = batch_norm_kernels<T>().gradient_sums;
   detail::parallel_chunks(chunks, [&](std::int64_t chunk) {
     const std::int64_t at = chunks.begin(chunk) * channels;
     std::vector<T> scratch(static_cast<std::size_t>(3 * channels));
@@ -283,21 +144,37 @@ ChannelPairs parameter_gradients(const Tensor& x, const Tensor& dy, const NormLi
   return sums;
 }
 
+// dx as a linear function of x - mean, so that a row needs three constants per channel. sums_dz and
+// sums_product: the sums of dz and of dz (x - mean) over `rows` rows.
 template <typename T>
-std::vector<T> product(const T* a, const T* b, std::int64_t size) {
-  std::vector<T> y(static_cast<std::size_t>(size));
-  for (std::int64_t c = 0; c < size; ++c) y[c] = a[c] * b[c];
-  return y;
+void input_gradient(const Tensor& x, const Tensor& dy, const NormLine<T>& line, const Tensor& weight,
+                    const Tensor& inv_std, const double* sums_dz, const double* sums_product, double rows,
+                    const Tensor& addend, Tensor& dx) {
+  const std::int64_t channels = x.shape().channels();
+  const T *pinv_std = inv_std.data<T>(), *pweight = weight.data<T>();
+  std::vector<T> factor(static_cast<std::size_t>(channels)), offset(factor.size());
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double s = static_cast<double>(pinv_std[c]), a = s * static_cast<double>(pweight[c]);
+    factor[c] = static_cast<T>(-a * s * s * sums_product[c] / rows);
+    offset[c] = static_cast<T>(-a * sums_dz[c] / rows);
+  }
+  const T *px = x.data<T>(), *pdy = dy.data<T>(), *paddend = data_or_null<T>(addend);
+  T* pdx = dx.mutable_data<T>();
+  const auto run = batch_norm_kernels<T>().backward;
+  const bool stream = detail::stream_stores(dx) && paddend != pdx;
+  detail::parallel_rows(x.shape().rows(), channels, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t at = begin * channels;
+    run(px + at, pdy + at, line, factor.data(), offset.data(), paddend ? paddend + at : nullptr, pdx + at,
+        end - begin, channels, stream);
+  });
 }
 
-template <typename T>
-const T* data_or_null(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data<T>() : nullptr;
-}
+using NamedTensor = std::pair<const char*, const Tensor*>;
 
-void check_channels(const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
-  for (const auto& [name, tensor] : vectors) {
-    if (tensor->defined()) detail::require_size("batch_norm", name, *tensor, x.shape().channels());
+// Undefined tensors are not checked.
+void check_size(std::int64_t size, std::initializer_list<NamedTensor> tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor->defined()) detail::require_size("batch_norm", name, *tensor, size);
   }
 }
 
@@ -308,42 +185,66 @@ void CpuBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, const
                                     Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
                                     Tensor& inv_std) {
   const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();
-  detail::require_size("batch_norm", "y", y, x.numel());
-  if (residual.defined()) detail::require_size("batch_norm", "residual", residual, x.numel());
-  check_channels(x, {{"weight", &weight},
-                     {"bias", &bias},
-                     {"slope", &slope},
-                     {"running_mean", &running_mean},
-                     {"running_var", &running_var},
-                     {"mean", &mean},
-                     {"inv_std", &inv_std}});
+  check_size(x.numel(), {{"y", &y}, {"residual", &residual}});
+  check_size(x.shape().channels(), {{"weight", &weight},
+                                    {"bias", &bias},
+                                    {"slope", &slope},
+                                    {"running_mean", &running_mean},
+                                    {"running_var", &running_var},
+                                    {"mean", &mean},
+                                    {"inv_std", &inv_std}});
   require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
-    T *pmean = mean.mutable_data<T>(), *pinv_std = inv_std.mutable_data<T>();
-    T *prunning_mean = running_mean.mutable_data<T>(), *prunning_var = running_var.mutable_data<T>();
-    const ChannelPairs moments = column_moments(x.data<T>(), rows, channels);
-    const auto n = static_cast<double>(rows), unbiased = n / std::max(n - 1.0, 1.0);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const double batch_mean = moments.first[c];
-      const double var = std::max(moments.second[c] / n, 0.0);  // a NaN stays NaN
-      pmean[c] = static_cast<T>(batch_mean);
-      pinv_std[c] = static_cast<T>(1.0 / std::sqrt(var + eps));
-      prunning_mean[c] = static_cast<T>((1.0 - momentum) * prunning_mean[c] + momentum * batch_mean);
-      prunning_var[c] = static_cast<T>((1.0 - momentum) * prunning_var[c] + momentum * var * unbiased);
-    }
-    const std::vector<T> scale = product(pinv_std, weight.data<T>(), channels);
-    normalise_rows<T>(x, {pmean, scale.data(), bias.data<T>(), data_or_null<T>(slope)}, residual, y);
+    store_statistics<T>(column_moments(x.data<T>(), rows, channels), static_cast<double>(rows), momentum, eps,
+                        running_mean, running_var, mean, inv_std);
+    const std::vector<T> scale = product(inv_std.data<T>(), weight.data<T>(), channels);
+    normalise_rows<T>(x, norm_line(scale, bias, slope, mean), residual, y);
   });
 }
 
 void CpuBackend::batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                  const Tensor& slope, const Tensor& mean, const Tensor& inv_std, Tensor& y) {
-  detail::require_size("batch_norm", "y", y, x.numel());
-  check_channels(
-      x, {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
+                                  const Tensor& slope, const Tensor& residual, const Tensor& mean,
+                                  const Tensor& inv_std, Tensor& y) {
+  check_size(x.numel(), {{"y", &y}, {"residual", &residual}});
+  check_size(
+      x.shape().channels(),
+      {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
     const std::vector<T> scale = product(inv_std.data<T>(), weight.data<T>(), x.shape().channels());
-    normalise_rows<T>(x, {mean.data<T>(), scale.data(), bias.data<T>(), data_or_null<T>(slope)}, Tensor(), y);
+    normalise_rows<T>(x, norm_line(scale, bias, slope, mean), residual, y);
+  });
+}
+
+void CpuBackend::batch_norm_moments(const Tensor& x, Tensor& moments) {
+  const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();
+  detail::require_size("batch_norm", "moments", moments, 3 * channels);
+  require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
+  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+    const ChannelPairs pairs = column_moments(x.data<T>(), rows, channels);
+    double* out = std::fill_n(moments.mutable_data<double>(), channels, static_cast<double>(rows));
+    out = std::copy(pairs.first.begin(), pairs.first.end(), out);
+    std::copy(pairs.second.begin(), pairs.second.end(), out);
+  });
+}
+
+void CpuBackend::batch_norm_statistics(const Tensor& moments, double momentum, double eps,
+                                       Tensor& running_mean, Tensor& running_var, Tensor& mean,
+                                       Tensor& inv_std) {
+  const std::int64_t channels = moments.shape().channels();
+  check_size(channels, {{"running_mean", &running_mean},
+                        {"running_var", &running_var},
+                        {"mean", &mean},
+                        {"inv_std", &inv_std}});
+  if (channels == 0) return;
+  ChannelPairs all(channels);
+  double rows = 0;
+  const double* part = moments.data<double>();
+  for (std::int64_t i = 0; i < moments.dim(0); ++i, part += 3 * channels) {
+    merge_moments(all, rows, part + channels, part + 2 * channels, part[0]);
+    rows += part[0];
+  }
+  dispatch_floating(mean.dtype(), "batch_norm", [&]<typename T>() {
+    store_statistics<T>(all, rows, momentum, eps, running_mean, running_var, mean, inv_std);
   });
 }
 
@@ -352,41 +253,66 @@ void CpuBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, cons
                                      const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
                                      Tensor& dbias, Tensor& dslope) {
   const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();
-  detail::require_size("batch_norm", "dy", dy, x.numel());
-  if (dx.defined()) detail::require_size("batch_norm", "dx", dx, x.numel());
-  if (addend.defined()) detail::require_size("batch_norm", "addend", addend, x.numel());
-  check_channels(x, {{"weight", &weight},
-                     {"bias", &bias},
-                     {"slope", &slope},
-                     {"mean", &mean},
-                     {"inv_std", &inv_std},
-                     {"dweight", &dweight},
-                     {"dbias", &dbias},
-                     {"dslope", &dslope}});
+  check_size(x.numel(), {{"dy", &dy}, {"dx", &dx}, {"addend", &addend}});
+  check_size(x.shape().channels(), {{"weight", &weight},
+                                    {"bias", &bias},
+                                    {"slope", &slope},
+                                    {"mean", &mean},
+                                    {"inv_std", &inv_std},
+                                    {"dweight", &dweight},
+                                    {"dbias", &dbias},
+                                    {"dslope", &dslope}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
-    const T *pinv_std = inv_std.data<T>(), *pweight = weight.data<T>();
-    const std::vector<T> scale = product(pinv_std, pweight, channels);
-    const NormLine<T> line{mean.data<T>(), scale.data(), bias.data<T>(), data_or_null<T>(slope)};
-    const ChannelPairs sums = parameter_gradients(x, dy, line, pinv_std, dweight, dbias, dslope);
+    const std::vector<T> scale = product(inv_std.data<T>(), weight.data<T>(), channels);
+    const NormLine<T> line = norm_line(scale, bias, slope, mean);
+    const ChannelPairs sums = parameter_gradients(x, dy, line, inv_std.data<T>(), dweight, dbias, dslope);
     if (!dx.defined()) return;
-    // dx as a linear function of x - mean, so that a row needs three constants per channel.
-    const auto size = static_cast<std::size_t>(channels);
-    std::vector<T> factor(size), offset(size);
-    const auto n = static_cast<double>(rows);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const double s = static_cast<double>(pinv_std[c]), a = s * static_cast<double>(pweight[c]);
-      factor[c] = static_cast<T>(-a * s * s * sums.second[c] / n);
-      offset[c] = static_cast<T>(-a * sums.first[c] / n);
-    }
-    const T *px = x.data<T>(), *pdy = dy.data<T>(), *paddend = data_or_null<T>(addend);
-    T* pdx = dx.mutable_data<T>();
-    const auto run = kernels<T>().backward;
-    const bool stream = detail::stream_stores(dx) && paddend != pdx;
-    detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t at = begin * channels;
-      run(px + at, pdy + at, line, factor.data(), offset.data(), paddend ? paddend + at : nullptr, pdx + at,
-          end - begin, channels, stream);
-    });
+    input_gradient(x, dy, line, weight, inv_std, sums.first.data(), sums.second.data(),
+                   static_cast<double>(rows), addend, dx);
+  });
+}
+
+void CpuBackend::batch_norm_backward_sums(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                          const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                          const Tensor& dy, Tensor& sums, Tensor& dweight, Tensor& dbias,
+                                          Tensor& dslope) {
+  const std::int64_t rows = x.shape().rows(), channels = x.shape().channels();
+  detail::require_size("batch_norm", "dy", dy, x.numel());
+  detail::require_size("batch_norm", "sums", sums, 3 * channels);
+  check_size(x.shape().channels(), {{"weight", &weight},
+                                    {"bias", &bias},
+                                    {"slope", &slope},
+                                    {"mean", &mean},
+                                    {"inv_std", &inv_std},
+                                    {"dweight", &dweight},
+                                    {"dbias", &dbias},
+                                    {"dslope", &dslope}});
+  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+    const std::vector<T> scale = product(inv_std.data<T>(), weight.data<T>(), channels);
+    const ChannelPairs pairs = parameter_gradients(x, dy, norm_line(scale, bias, slope, mean),
+                                                   inv_std.data<T>(), dweight, dbias, dslope);
+    double* out = std::copy(pairs.first.begin(), pairs.first.end(), sums.mutable_data<double>());
+    out = std::copy(pairs.second.begin(), pairs.second.end(), out);
+    std::fill_n(out, channels, static_cast<double>(rows));
+  });
+}
+
+void CpuBackend::batch_norm_backward_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                           const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                           const Tensor& dy, const Tensor& sums, const Tensor& addend,
+                                           Tensor& dx) {
+  const std::int64_t channels = x.shape().channels();
+  detail::require_size("batch_norm", "sums", sums, 3 * channels);
+  check_size(x.numel(), {{"dy", &dy}, {"dx", &dx}, {"addend", &addend}});
+  check_size(
+      x.shape().channels(),
+      {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
+  dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
+    const std::vector<T> scale = product(inv_std.data<T>(), weight.data<T>(), channels);
+    const double* psums = sums.data<double>();
+    if (channels == 0) return;
+    input_gradient(x, dy, norm_line(scale, bias, slope, mean), weight, inv_std, psums, psums + channels,
+                   psums[2 * channels], addend, dx);
   });
 }
 
@@ -408,8 +334,8 @@ void CpuBackend::batch_norm_eval_forward(const Tensor& x, const Tensor& weight, 
                                          const Tensor& running_mean, const Tensor& running_var, double eps,
                                          Tensor& y) {
   detail::require_size("batch_norm", "y", y, x.numel());
-  check_channels(
-      x,
+  check_size(
+      x.shape().channels(),
       {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
   dispatch_floating(x.dtype(), "batch_norm", [&]<typename T>() {
     const std::vector<T> inv_std = inverse_deviation<T>(running_var, eps);
@@ -422,11 +348,11 @@ void CpuBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weight,
                                           const Tensor& running_var, double eps, const Tensor& dy, Tensor& dx,
                                           Tensor& dweight, Tensor& dbias) {
   const std::int64_t rows = dy.shape().rows(), channels = dy.shape().channels();
-  check_channels(dy, {{"weight", &weight},
-                      {"running_mean", &running_mean},
-                      {"running_var", &running_var},
-                      {"dweight", &dweight},
-                      {"dbias", &dbias}});
+  check_size(dy.shape().channels(), {{"weight", &weight},
+                                     {"running_mean", &running_mean},
+                                     {"running_var", &running_var},
+                                     {"dweight", &dweight},
+                                     {"dbias", &dbias}});
   if (dx.defined()) detail::require_size("batch_norm", "dx", dx, dy.numel());
   dispatch_floating(dy.dtype(), "batch_norm", [&]<typename T>() {
     const std::vector<T> inv_std = inverse_deviation<T>(running_var, eps);
@@ -440,7 +366,7 @@ void CpuBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weight,
     const std::vector<T> scale = product(inv_std.data(), weight.data<T>(), channels);
     const T* pdy = dy.data<T>();
     T* pdx = dx.mutable_data<T>();
-    const auto run = kernels<T>().eval_backward;
+    const auto run = batch_norm_kernels<T>().eval_backward;
     const bool stream = detail::stream_stores(dx);
     detail::parallel_rows(rows, channels, [&](std::int64_t begin, std::int64_t end) {
       run(pdy + begin * channels, scale.data(), pdx + begin * channels, end - begin, channels, stream);
@@ -449,4 +375,3 @@ void CpuBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weight,
 }
 
 }  // namespace fer
-#endif

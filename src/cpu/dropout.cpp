@@ -18,9 +18,8 @@ inline constexpr std::int64_t kDropoutChunk = 1024;
 
 template <typename T>
 struct DropoutKernels {
-  /// y[i] = x[i] * scale if the top 24 bits of word i reach the threshold, else 0, for i in [first, first +
-  /// n). first is a multiple of four.
-  void (*drop)(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
+  /// y[i] = x[i] * scale if the top 24 bits of word number first + i reach the threshold, else 0, for i < n.
+  void (*drop)(const T* x, std::uint64_t first, std::int64_t n, std::uint32_t threshold, T scale,
                const RandomKey& key, T* y);
 };
 }  // namespace fer::detail
@@ -109,24 +108,27 @@ HWY_INLINE hn::Mask<D> above(D d, const std::uint32_t* words, std::int32_t limit
   }
 }
 
-/// Elements [first, first + n) of the tensor that begins at x[0]. first is a multiple of four. y may be x.
+/// y may be x.
 template <typename T>
-void drop(const T* x, std::int64_t first, std::int64_t n, std::uint32_t threshold, T scale,
+void drop(const T* x, std::uint64_t first, std::int64_t n, std::uint32_t threshold, T scale,
           const RandomKey& key, T* y) {
   const hn::ScalableTag<T> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int32_t limit = static_cast<std::int32_t>(threshold) - 1;
   const auto factor = hn::Set(d, scale);
-  HWY_ALIGN std::uint32_t words[kDropoutChunk];
-  for (std::int64_t at = first; at < first + n; at += kDropoutChunk) {
-    draw_words(key, static_cast<std::uint64_t>(at) / 4, words);
-    const std::int64_t count = std::min(kDropoutChunk, first + n - at);
+  HWY_ALIGN std::uint32_t drawn[kDropoutChunk];
+  for (std::int64_t at = 0; at < n;) {
+    const std::uint64_t word = first + static_cast<std::uint64_t>(at);
+    draw_words(key, word / 4, drawn);
+    const std::uint32_t* words = drawn + word % 4;  // 0 from the second chunk on
+    const std::int64_t count = std::min(kDropoutChunk - static_cast<std::int64_t>(word % 4), n - at);
     std::int64_t i = 0;
     for (; i + lanes <= count; i += lanes) {
       const auto kept = hn::Mul(hn::LoadU(d, x + at + i), factor);
       hn::StoreU(hn::IfThenElseZero(above(d, words + i, limit), kept), d, y + at + i);
     }
     for (; i < count; ++i) y[at + i] = (words[i] >> 8) >= threshold ? x[at + i] * scale : T(0);
+    at += count;
   }
 }
 
@@ -153,13 +155,13 @@ FER_SIMD_EXPORT(DropoutKernels)
 namespace {
 
 template <typename T>
-void drop_samples(const T* x, std::int64_t samples, std::int64_t size, std::uint32_t threshold, T scale,
-                  const RandomKey& key, T* y) {
+void drop_samples(const T* x, std::uint64_t first, std::int64_t samples, std::int64_t size,
+                  std::uint32_t threshold, T scale, const RandomKey& key, T* y) {
   parallel_rows(samples, size, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       const T* in = x + n * size;
       T* out = y + n * size;
-      if ((philox_word(key, static_cast<std::uint64_t>(n)) >> 8) < threshold) {
+      if ((philox_word(key, first + static_cast<std::uint64_t>(n)) >> 8) < threshold) {
         std::fill_n(out, size, T(0));
         continue;
       }
@@ -171,7 +173,8 @@ void drop_samples(const T* x, std::int64_t samples, std::int64_t size, std::uint
 
 }  // namespace
 
-void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, DropoutMask mask, Tensor& y) {
+void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, std::int64_t first,
+                         DropoutMask mask, Tensor& y) {
   require<ConfigError>(p >= 0 && p <= 1, "[dropout] the rate must be in [0, 1], got ", p);
   require_size("dropout", "y", y, x.numel());
   if (x.numel() == 0) return;
@@ -181,12 +184,14 @@ void CpuBackend::dropout(const Tensor& x, double p, const RandomKey& key, Dropou
     const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
     const T* in = x.data<T>();
     T* out = y.mutable_data<T>();
+    const auto first_word = static_cast<std::uint64_t>(first);
     if (mask == DropoutMask::sample) {
-      return drop_samples(in, x.dim(0), x.numel() / x.dim(0), threshold, scale, key, out);
+      return drop_samples(in, first_word, x.dim(0), x.numel() / x.dim(0), threshold, scale, key, out);
     }
     const auto drop = kernels<T>().drop;
     parallel_for(x.numel(), 16 * kDropoutChunk, [&](std::int64_t begin, std::int64_t end) {
-      drop(in, begin, end - begin, threshold, scale, key, out);
+      drop(in + begin, first_word + static_cast<std::uint64_t>(begin), end - begin, threshold, scale, key,
+           out + begin);
     });
   });
 }

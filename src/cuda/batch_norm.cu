@@ -9,8 +9,13 @@
 // Statistics and gradient sums use column_reduce.h. One pass computes both moments, in double and relative to
 // the first row, so that a large mean is removed before squaring. The thread that has a channel's sums also
 // computes what follows from them (running statistics, constants of dx). y and dx use column_map.h.
+// A batch that several processes share takes the same sums and maps. In between, the thread stores its sums
+// for the other processes, and a sum over the processes' sums ends in what follows.
 // Floor in float: 12 bytes per element forward (x twice, y), 20 backward (x and dy twice, dx). In bf16 it is
 // half of that; bf16 values are widened before any arithmetic.
+#include <initializer_list>
+#include <utility>
+
 #include "cuda/column_map.h"
 #include "cuda/column_reduce.h"
 #include "cuda/device_backend.h"
@@ -34,24 +39,67 @@ struct Moments {
   }
 };
 
-template <typename S>
-struct BatchStatistics {
-  using T = Wide<S>;
-  const S* x;
-  double rows, momentum, eps;
+/// Stores what follows from the mean of n rows and the sum of squares about it.
+template <typename T>
+struct Statistics {
+  double momentum, eps;
   T *mean, *inv_std, *running_mean, *running_var;
 
-  __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
-    const double shifted_mean = sums[0] / rows, batch_mean = widen_to_double(x[c]) + shifted_mean;
-    const double raw_var = (sums[1] - sums[0] * shifted_mean) / rows;
+  __device__ __forceinline__ void store(int c, double n, double batch_mean, double squares) const {
+    const double raw_var = squares / n;
     const double var = raw_var < 0.0 ? 0.0 : raw_var;  // a NaN stays, so that it is not hidden
-    const double batch_inv_std = gpu::rsqrt(var + eps), unbiased = rows / gpu::max(rows - 1.0, 1.0);
+    const double batch_inv_std = gpu::rsqrt(var + eps), unbiased = n / gpu::max(n - 1.0, 1.0);
     mean[c] = static_cast<T>(batch_mean);
     inv_std[c] = static_cast<T>(batch_inv_std);
     running_mean[c] =
         static_cast<T>((1.0 - momentum) * static_cast<double>(running_mean[c]) + momentum * batch_mean);
     running_var[c] =
         static_cast<T>((1.0 - momentum) * static_cast<double>(running_var[c]) + momentum * var * unbiased);
+  }
+};
+
+/// Turns the sums of Moments into statistics, or stores them in `moments` (3 x C) if that is not null.
+template <typename S>
+struct FinishMoments {
+  const S* x;
+  double rows;
+  Statistics<Wide<S>> statistics;
+  double* moments;
+  index_t columns;
+
+  __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[2]) const {
+    const double shifted_mean = sums[0] / rows, batch_mean = widen_to_double(x[c]) + shifted_mean;
+    const double squares = sums[1] - sums[0] * shifted_mean;
+    if (moments == nullptr) {
+      statistics.store(c, rows, batch_mean, squares);
+    } else {
+      moments[c] = rows;
+      moments[columns + c] = batch_mean;
+      moments[2 * columns + c] = squares;
+    }
+  }
+};
+
+/// The moments of all parts of a batch, about the mean of the first part: sums of n, n d and n d^2 + squares.
+struct MergeMoments {
+  const double* moments;  ///< parts x 3 x C
+  index_t columns;
+  __device__ __forceinline__ void operator()(index_t, index_t part, int c, double (&sums)[3]) const {
+    const double* p = moments + part * 3 * columns + c;
+    const double n = p[0], d = p[columns] - moments[columns + c];
+    sums[0] += n;
+    sums[1] += n * d;
+    sums[2] += p[2 * columns] + n * d * d;
+  }
+};
+template <typename T>
+struct FinishMerge {
+  const double* moments;
+  index_t columns;
+  Statistics<T> statistics;
+  __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[3]) const {
+    const double shifted_mean = sums[1] / sums[0];
+    statistics.store(c, sums[0], moments[columns + c] + shifted_mean, sums[2] - sums[1] * shifted_mean);
   }
 };
 
@@ -115,13 +163,14 @@ struct GradientSums {
 };
 
 /// Turns these sums into the parameters' gradients and the constants of dx, which is linear in x - mean:
-/// dx = scale dz + (slope (x - mean) + offset). `lines` holds C slopes, then C offsets. Every output may be
-/// null.
+/// dx = scale dz + (slope (x - mean) + offset). `lines` holds C slopes, then C offsets. `shared` (3 x C) gets
+/// what the other processes need for theirs. Every output may be null.
 template <typename T>
 struct GradientConstants {
   NormLine<T> line;
-  double rows;
+  double rows;  ///< 0: sums[2], as in `shared`
   T *dweight, *dbias, *dslope, *lines;
+  double* shared;
   index_t columns;
   __device__ __forceinline__ void operator()(index_t, index_t, int c, const double (&sums)[3]) const {
     const auto s =
@@ -129,10 +178,15 @@ struct GradientConstants {
     if (dbias != nullptr) dbias[c] = static_cast<T>(sums[0]);
     if (dweight != nullptr) dweight[c] = static_cast<T>(sums[1] * s);
     if (dslope != nullptr) dslope[c] = static_cast<T>(sums[2]);
+    if (shared != nullptr) {
+      shared[c] = sums[0];
+      shared[columns + c] = sums[1];
+      shared[2 * columns + c] = rows;
+    }
     if (lines == nullptr) return;
-    const double a = s * static_cast<double>(line.weight[c]);
-    lines[c] = static_cast<T>(-a * s * s * sums[1] / rows);
-    lines[columns + c] = static_cast<T>(-a * sums[0] / rows);
+    const double a = s * static_cast<double>(line.weight[c]), n = rows > 0.0 ? rows : sums[2];
+    lines[c] = static_cast<T>(-a * s * s * sums[1] / n);
+    lines[columns + c] = static_cast<T>(-a * sums[0] / n);
   }
 };
 
@@ -187,10 +241,24 @@ NormLine<T> norm_line(const Tensor& weight, const Tensor& bias, const Tensor& sl
           0};
 }
 
-void check_channels(const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
-  for (const auto& [name, tensor] : vectors) {
-    if (tensor->defined()) require_size("batch_norm", name, *tensor, x.shape().channels());
+using NamedTensor = std::pair<const char*, const Tensor*>;
+
+/// Undefined tensors are not checked.
+void check_size(index_t size, std::initializer_list<NamedTensor> tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor->defined()) require_size("batch_norm", name, *tensor, size);
   }
+}
+
+template <typename T>
+Statistics<T> statistics_of(double momentum, double eps, Tensor& running_mean, Tensor& running_var,
+                            Tensor& mean, Tensor& inv_std) {
+  return {momentum,
+          eps,
+          mean.mutable_data<T>(),
+          inv_std.mutable_data<T>(),
+          running_mean.mutable_data<T>(),
+          running_var.mutable_data<T>()};
 }
 
 }  // namespace
@@ -200,44 +268,68 @@ void DeviceBackend::batch_norm_forward(const Tensor& x, const Tensor& weight, co
                                        double eps, Tensor& running_mean, Tensor& running_var, Tensor& y,
                                        Tensor& mean, Tensor& inv_std) {
   const index_t rows = x.shape().rows(), channels = x.shape().channels();
-  require_size("batch_norm", "y", y, x.numel());
-  if (residual.defined()) require_size("batch_norm", "residual", residual, x.numel());
-  check_channels(x, {{"weight", &weight},
-                     {"bias", &bias},
-                     {"slope", &slope},
-                     {"running_mean", &running_mean},
-                     {"running_var", &running_var},
-                     {"mean", &mean},
-                     {"inv_std", &inv_std}});
+  check_size(x.numel(), {{"y", &y}, {"residual", &residual}});
+  check_size(channels, {{"weight", &weight},
+                        {"bias", &bias},
+                        {"slope", &slope},
+                        {"running_mean", &running_mean},
+                        {"running_var", &running_var},
+                        {"mean", &mean},
+                        {"inv_std", &inv_std}});
   require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
   dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
     using T = Wide<S>;
     const S* px = stored<S>(x);
-    const BatchStatistics<S> statistics{px,
-                                        static_cast<double>(rows),
-                                        momentum,
-                                        eps,
-                                        mean.mutable_data<T>(),
-                                        inv_std.mutable_data<T>(),
-                                        running_mean.mutable_data<T>(),
-                                        running_var.mutable_data<T>()};
-    column_reduce<2>(*this, stream_, 1, rows, channels, Moments<S>{px, channels}, statistics);
+    const FinishMoments<S> finish{px, static_cast<double>(rows),
+                                  statistics_of<T>(momentum, eps, running_mean, running_var, mean, inv_std),
+                                  nullptr, channels};
+    column_reduce<2>(*this, stream_, 1, rows, channels, Moments<S>{px, channels}, finish);
     column_map(stream_, rows, channels,
                Normalise<S>{px, stored_or_null<S>(residual), norm_line<T>(weight, bias, slope, mean, inv_std),
                             mutable_stored<S>(y)});
   });
 }
 
+void DeviceBackend::batch_norm_moments(const Tensor& x, Tensor& moments) {
+  const index_t rows = x.shape().rows(), channels = x.shape().channels();
+  require_size("batch_norm", "moments", moments, 3 * channels);
+  require<ShapeError>(rows > 0, "[batch_norm] a batch without rows has no mean, x has shape ", x.shape());
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    const S* px = stored<S>(x);
+    const FinishMoments<S> finish{
+        px, static_cast<double>(rows), {}, moments.mutable_data<double>(), channels};
+    column_reduce<2>(*this, stream_, 1, rows, channels, Moments<S>{px, channels}, finish);
+  });
+}
+
+void DeviceBackend::batch_norm_statistics(const Tensor& moments, double momentum, double eps,
+                                          Tensor& running_mean, Tensor& running_var, Tensor& mean,
+                                          Tensor& inv_std) {
+  const index_t parts = moments.dim(0), channels = moments.shape().channels();
+  require_size("batch_norm", "moments", moments, parts * 3 * channels);
+  check_size(channels, {{"running_mean", &running_mean},
+                        {"running_var", &running_var},
+                        {"mean", &mean},
+                        {"inv_std", &inv_std}});
+  dispatch_floating(mean.dtype(), "batch_norm", [&]<typename T>() {
+    const double* pmoments = moments.data<double>();
+    const FinishMerge<T> finish{pmoments, channels,
+                                statistics_of<T>(momentum, eps, running_mean, running_var, mean, inv_std)};
+    column_reduce<3>(*this, stream_, 1, parts, channels, MergeMoments{pmoments, channels}, finish);
+  });
+}
+
 void DeviceBackend::batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                     const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
-                                     Tensor& y) {
-  require_size("batch_norm", "y", y, x.numel());
-  check_channels(
-      x, {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
+                                     const Tensor& slope, const Tensor& residual, const Tensor& mean,
+                                     const Tensor& inv_std, Tensor& y) {
+  check_size(x.numel(), {{"y", &y}, {"residual", &residual}});
+  check_size(
+      x.shape().channels(),
+      {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
   dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
     column_map(stream_, x.shape().rows(), x.shape().channels(),
-               Normalise<S>{stored<S>(x), nullptr, norm_line<Wide<S>>(weight, bias, slope, mean, inv_std),
-                            mutable_stored<S>(y)});
+               Normalise<S>{stored<S>(x), stored_or_null<S>(residual),
+                            norm_line<Wide<S>>(weight, bias, slope, mean, inv_std), mutable_stored<S>(y)});
   });
 }
 
@@ -246,17 +338,15 @@ void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, c
                                         const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
                                         Tensor& dbias, Tensor& dslope) {
   const index_t rows = x.shape().rows(), channels = x.shape().channels();
-  require_size("batch_norm", "dy", dy, x.numel());
-  if (dx.defined()) require_size("batch_norm", "dx", dx, x.numel());
-  if (addend.defined()) require_size("batch_norm", "addend", addend, x.numel());
-  check_channels(x, {{"weight", &weight},
-                     {"bias", &bias},
-                     {"slope", &slope},
-                     {"mean", &mean},
-                     {"inv_std", &inv_std},
-                     {"dweight", &dweight},
-                     {"dbias", &dbias},
-                     {"dslope", &dslope}});
+  check_size(x.numel(), {{"dy", &dy}, {"dx", &dx}, {"addend", &addend}});
+  check_size(channels, {{"weight", &weight},
+                        {"bias", &bias},
+                        {"slope", &slope},
+                        {"mean", &mean},
+                        {"inv_std", &inv_std},
+                        {"dweight", &dweight},
+                        {"dbias", &dbias},
+                        {"dslope", &dslope}});
   dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
     using T = Wide<S>;
     const DeviceArray<T> lines(*this, dx.defined() ? 2 * channels : 0);
@@ -268,6 +358,7 @@ void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, c
                                          mutable_data_or_null<T>(dbias),
                                          mutable_data_or_null<T>(dslope),
                                          lines.data(),
+                                         nullptr,
                                          channels};
     column_reduce<3>(*this, stream_, 1, rows, channels, GradientSums<S>{px, pdy, line, channels}, constants);
     if (!dx.defined()) return;
@@ -277,12 +368,68 @@ void DeviceBackend::batch_norm_backward(const Tensor& x, const Tensor& weight, c
   });
 }
 
+void DeviceBackend::batch_norm_backward_sums(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                             const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                             const Tensor& dy, Tensor& sums, Tensor& dweight, Tensor& dbias,
+                                             Tensor& dslope) {
+  const index_t rows = x.shape().rows(), channels = x.shape().channels();
+  check_size(x.numel(), {{"dy", &dy}});
+  check_size(3 * channels, {{"sums", &sums}});
+  check_size(channels, {{"weight", &weight},
+                        {"bias", &bias},
+                        {"slope", &slope},
+                        {"mean", &mean},
+                        {"inv_std", &inv_std},
+                        {"dweight", &dweight},
+                        {"dbias", &dbias},
+                        {"dslope", &dslope}});
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    const NormLine<T> line = norm_line<T>(weight, bias, slope, mean, inv_std);
+    const GradientConstants<T> constants{line,
+                                         static_cast<double>(rows),
+                                         mutable_data_or_null<T>(dweight),
+                                         mutable_data_or_null<T>(dbias),
+                                         mutable_data_or_null<T>(dslope),
+                                         nullptr,
+                                         sums.mutable_data<double>(),
+                                         channels};
+    column_reduce<3>(*this, stream_, 1, rows, channels,
+                     GradientSums<S>{stored<S>(x), stored<S>(dy), line, channels}, constants);
+  });
+}
+
+void DeviceBackend::batch_norm_backward_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                              const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                              const Tensor& dy, const Tensor& sums, const Tensor& addend,
+                                              Tensor& dx) {
+  const index_t rows = x.shape().rows(), channels = x.shape().channels();
+  check_size(x.numel(), {{"dy", &dy}, {"dx", &dx}, {"addend", &addend}});
+  check_size(3 * channels, {{"sums", &sums}});
+  check_size(
+      channels,
+      {{"weight", &weight}, {"bias", &bias}, {"slope", &slope}, {"mean", &mean}, {"inv_std", &inv_std}});
+  dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
+    using T = Wide<S>;
+    const DeviceArray<T> lines(*this, 2 * channels);
+    const NormLine<T> line = norm_line<T>(weight, bias, slope, mean, inv_std);
+    // `sums` is read as if it were the only chunk of a column_reduce.
+    const AddChunk<3> read{{const_cast<double*>(sums.data<double>()), 1, static_cast<int>(channels)}};
+    column_reduce<3>(
+        *this, stream_, 1, 1, channels, read,
+        GradientConstants<T>{line, 0.0, nullptr, nullptr, nullptr, lines.data(), nullptr, channels});
+    column_map(stream_, rows, channels,
+               BatchNormBackward<S>{stored<S>(x), stored<S>(dy), stored_or_null<S>(addend), lines.data(),
+                                    line, channels, mutable_stored<S>(dx)});
+  });
+}
+
 void DeviceBackend::batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                             const Tensor& running_mean, const Tensor& running_var, double eps,
                                             Tensor& y) {
   require_size("batch_norm", "y", y, x.numel());
-  check_channels(
-      x,
+  check_size(
+      x.shape().channels(),
       {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
   dispatch_stored(x.dtype(), "batch_norm", [&]<typename S>() {
     using T = Wide<S>;
@@ -300,11 +447,11 @@ void DeviceBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weig
                                              double eps, const Tensor& dy, Tensor& dx, Tensor& dweight,
                                              Tensor& dbias) {
   const index_t rows = dy.shape().rows(), channels = dy.shape().channels();
-  check_channels(dy, {{"weight", &weight},
-                      {"running_mean", &running_mean},
-                      {"running_var", &running_var},
-                      {"dweight", &dweight},
-                      {"dbias", &dbias}});
+  check_size(dy.shape().channels(), {{"weight", &weight},
+                                     {"running_mean", &running_mean},
+                                     {"running_var", &running_var},
+                                     {"dweight", &dweight},
+                                     {"dbias", &dbias}});
   if (dx.defined()) require_size("batch_norm", "dx", dx, dy.numel());
   dispatch_stored(dy.dtype(), "batch_norm", [&]<typename S>() {
     using T = Wide<S>;
@@ -317,6 +464,7 @@ void DeviceBackend::batch_norm_eval_backward(const Tensor& x, const Tensor& weig
                                            static_cast<double>(rows),
                                            mutable_data_or_null<T>(dweight),
                                            mutable_data_or_null<T>(dbias),
+                                           nullptr,
                                            nullptr,
                                            nullptr,
                                            channels};

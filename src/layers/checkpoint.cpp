@@ -1,5 +1,6 @@
 #include "fer/layers/checkpoint.h"
 
+#include "fer/autograd/global_batch.h"
 #include "fer/tensor/random.h"
 
 namespace fer {
@@ -64,6 +65,7 @@ Variable checkpoint(const CheckpointedFunction& f, const std::vector<Variable>& 
         {input.defined() ? Saved(input.value(), "checkpoint", "input") : Saved(), input.requires_grad()});
   }
   const RandomKey random = RandomScope::key(0);
+  const GlobalBatch* batch = GlobalBatch::current();
   Tensor y;
   {
     NoGrad no_grad;
@@ -75,7 +77,9 @@ Variable checkpoint(const CheckpointedFunction& f, const std::vector<Variable>& 
   std::vector<Variable> edges = inputs;
   edges.emplace_back(Tensor::scalar(0.0, y.dtype(), y.device()), /*requires_grad=*/true, "checkpoint");
   return record("checkpoint", std::move(y), edges,
-                [f, saved = std::move(saved), random](const Tensor& dy) -> std::vector<Tensor> {
+                [f, saved = std::move(saved), random, batch](const Tensor& dy) -> std::vector<Tensor> {
+                  require<AutogradError>(GlobalBatch::current() == batch,
+                                         "[checkpoint] backward must run in the GlobalBatch of forward");
                   std::vector<Tensor> gradients = recompute(f, saved, random, dy);
                   gradients.emplace_back();
                   return gradients;

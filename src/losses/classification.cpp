@@ -1,5 +1,7 @@
 #include "fer/losses/classification.h"
 
+#include "fer/autograd/global_batch.h"
+
 namespace fer {
 
 CrossEntropyLoss::CrossEntropyLoss(double label_smoothing) : label_smoothing_(label_smoothing) {
@@ -8,17 +10,17 @@ CrossEntropyLoss::CrossEntropyLoss(double label_smoothing) : label_smoothing_(la
 }
 
 Variable CrossEntropyLoss::operator()(const Variable& scores, const Tensor& labels) const {
-  return cross_entropy(scores, labels, label_smoothing_);
+  return share_of_mean(cross_entropy(scores, labels, label_smoothing_));
 }
 
 Variable CrossEntropyLoss::soft(const Variable& scores, const Tensor& target) const {
-  if (label_smoothing_ == 0.0) return soft_cross_entropy(scores, Variable(target));
+  if (label_smoothing_ == 0.0) return share_of_mean(soft_cross_entropy(scores, Variable(target)));
   Tensor smoothed = Tensor::empty_like(target);
   Backend& device = backend_of(target);
   device.scale(target, 1.0 - label_smoothing_, smoothed);
   const double share = label_smoothing_ / static_cast<double>(target.shape().channels());
   device.accumulate(Tensor::full(target.shape(), 1.0, target.dtype(), target.device()), share, smoothed);
-  return soft_cross_entropy(scores, Variable(smoothed));
+  return share_of_mean(soft_cross_entropy(scores, Variable(smoothed)));
 }
 
 }  // namespace fer

@@ -1,5 +1,6 @@
 #include "fer/losses/fer_loss.h"
 
+#include "fer/autograd/global_batch.h"
 #include "fer/nearest.h"
 
 #include <cmath>
@@ -43,10 +44,12 @@ FERLossParts FERLoss::operator()(const Variable& scores, const Variable& token, 
     return parts;
   }
   const bool neaa = config_.auxiliary == AuxiliaryLoss::neaa;
-  parts.anchor = AnchorLoss(neaa ? config_.neutral : -1)(token, scores, labels);
+  const Variable tokens = gather_rows(token);
+  const Tensor all_scores = gather_rows(scores.value()), all_labels = gather_rows(labels);
+  parts.anchor = share_of_common(anchor_loss(tokens, all_scores, all_labels, neaa ? config_.neutral : -1));
   Variable auxiliary = parts.anchor;
   if (neaa) {
-    parts.neutral = NeutralLoss(config_.neutral)(token, labels);
+    parts.neutral = share_of_common(neutral_loss(tokens, all_labels, config_.neutral));
     auxiliary = add(parts.anchor, parts.neutral);
   }
   parts.total = add(parts.cross_entropy, scale(auxiliary, config_.weight));

@@ -1,5 +1,6 @@
 #include "fer/losses/landmark_loss.h"
 
+#include "fer/autograd/global_batch.h"
 #include "fer/nearest.h"
 
 #include <cmath>
@@ -49,7 +50,8 @@ Variable LandmarkLoss::operator()(const Variable& points, const Tensor& target) 
   require<ShapeError>(points.shape() == target.shape(), "[landmark_loss] points of shape ", points.shape(),
                       ", but the target has ", target.shape());
   const Variable difference = sub(points, Variable(target));
-  return mean(kind_ == LandmarkLossKind::mse ? mul(difference, difference) : smooth_l1(difference, beta_));
+  return share_of_mean(
+      mean(kind_ == LandmarkLossKind::mse ? mul(difference, difference) : smooth_l1(difference, beta_)));
 }
 
 double normalised_mean_error(const Tensor& points, const Tensor& target) {

@@ -110,12 +110,15 @@ void add_layout(std::vector<KernelCase>& cases) {
   for (const std::int64_t n : ragged) {
     cases.push_back({concat("dropout/", n), {"dropout"}, [=](Bench& b) {
                        const Tensor x = b.random({n});
-                       const auto drop = [&](const Tensor& from, DropoutMask mask) {
-                         b.backend().dropout(from, 0.4, {1, 2, 3}, mask, b.result(from.shape()));
+                       const Tensor samples = b.random({5, n});
+                       const auto drop = [&](const Tensor& from, std::int64_t first, DropoutMask mask) {
+                         b.backend().dropout(from, 0.4, {1, 2, 3}, first, mask, b.result(from.shape()));
                        };
-                       drop(x, DropoutMask::element);
-                       drop(b.random({5, n}), DropoutMask::sample);
-                       if (n > 1) drop(unaligned(x), DropoutMask::element);
+                       for (const std::int64_t first : {0, 2, 4, 127}) {  // of a larger batch
+                         drop(x, first, DropoutMask::element);
+                         drop(samples, first, DropoutMask::sample);
+                       }
+                       if (n > 1) drop(unaligned(x), 0, DropoutMask::element);
                      }});
   }
 }

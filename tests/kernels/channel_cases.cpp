@@ -45,34 +45,63 @@ void add_activations(std::vector<KernelCase>& cases) {
 void add_norms(std::vector<KernelCase>& cases) {
   for (const auto& [rows, channels] : rows_and_channels) {
     if (rows > 1) {
-      cases.push_back({concat("batch_norm/", rows, " x ", channels),
-                       {"batch_norm_forward", "batch_norm_apply", "batch_norm_backward"},
-                       [=](Bench& b) {
-                         const Shape shape{rows, channels}, vector{channels};
-                         const Tensor x = b.random(shape, 1, 4), weight = b.parameter(vector),
-                                      bias = b.parameter(vector), slope = b.parameter(vector),
-                                      residual = b.random(shape), dy = b.random(shape);
-                         Tensor none;
-                         for (const bool fused : {false, true}) {  // alone, and with PReLU and a sum
-                           const Tensor &s = fused ? slope : none, &r = fused ? residual : none;
-                           Tensor running_mean = b.parameter(vector),
-                                  running_var = b.parameter(vector, 0.5, 2);
-                           Tensor &mean = b.parameter_result(vector), &inv_std = b.parameter_result(vector);
-                           b.backend().batch_norm_forward(x, weight, bias, s, r, 0.1, 1e-5, running_mean,
-                                                          running_var, b.result(shape), mean, inv_std);
-                           b.changed(running_mean);
-                           b.changed(running_var);
-                           b.backend().batch_norm_apply(x, weight, bias, s, mean, inv_std, b.result(shape));
-                           Tensor& dslope = fused ? b.parameter_result(vector) : none;
-                           b.backend().batch_norm_backward(x, weight, bias, s, mean, inv_std, dy, r,
-                                                           b.result(shape), b.parameter_result(vector),
-                                                           b.parameter_result(vector), dslope);
-                         }
-                         const Tensor mean = b.parameter(vector), inv_std = b.parameter(vector, 0.5, 2);
-                         b.backend().batch_norm_backward(x, weight, bias, none, mean, inv_std, dy, none, none,
-                                                         b.parameter_result(vector), none, none);
-                       }});
+      cases.push_back(
+          {concat("batch_norm/", rows, " x ", channels),
+           {"batch_norm_forward", "batch_norm_apply", "batch_norm_backward"},
+           [=](Bench& b) {
+             const Shape shape{rows, channels}, vector{channels};
+             const Tensor x = b.random(shape, 1, 4), weight = b.parameter(vector), bias = b.parameter(vector),
+                          slope = b.parameter(vector), residual = b.random(shape), dy = b.random(shape);
+             Tensor none;
+             for (const bool fused : {false, true}) {  // alone, and with PReLU and a sum
+               const Tensor &s = fused ? slope : none, &r = fused ? residual : none;
+               Tensor running_mean = b.parameter(vector), running_var = b.parameter(vector, 0.5, 2);
+               Tensor &mean = b.parameter_result(vector), &inv_std = b.parameter_result(vector);
+               b.backend().batch_norm_forward(x, weight, bias, s, r, 0.1, 1e-5, running_mean, running_var,
+                                              b.result(shape), mean, inv_std);
+               b.changed(running_mean);
+               b.changed(running_var);
+               b.backend().batch_norm_apply(x, weight, bias, s, r, mean, inv_std, b.result(shape));
+               Tensor& dslope = fused ? b.parameter_result(vector) : none;
+               b.backend().batch_norm_backward(x, weight, bias, s, mean, inv_std, dy, r, b.result(shape),
+                                               b.parameter_result(vector), b.parameter_result(vector),
+                                               dslope);
+             }
+             const Tensor mean = b.parameter(vector), inv_std = b.parameter(vector, 0.5, 2);
+             b.backend().batch_norm_backward(x, weight, bias, none, mean, inv_std, dy, none, none,
+                                             b.parameter_result(vector), none, none);
+           }});
     }
+    cases.push_back(
+        {concat("batch_norm in parts/", rows, " x ", channels),
+         {"batch_norm_moments", "batch_norm_statistics", "batch_norm_backward_sums",
+          "batch_norm_backward_apply"},
+         [=](Bench& b) {
+           const Shape shape{rows, channels}, vector{channels};
+           const Tensor x = b.random(shape, 1, 4), weight = b.parameter(vector), bias = b.parameter(vector),
+                        slope = b.parameter(vector), addend = b.random(shape), dy = b.random(shape);
+           // Sums are float64, but as exact as the terms; what follows from them is compared.
+           Tensor moments = b.output({1, 3, channels}, DType::float64);
+           b.backend().batch_norm_moments(x, moments);
+           Tensor parts = Tensor::empty({3, 3, channels}, DType::float64, b.device());
+           for (int part = 0; part < 3; ++part) b.backend().paste(moments, 0, part, parts);
+           Tensor running_mean = b.parameter(vector), running_var = b.parameter(vector, 0.5, 2);
+           Tensor &mean = b.parameter_result(vector), &inv_std = b.parameter_result(vector);
+           b.backend().batch_norm_statistics(parts, 0.1, 1e-2, running_mean, running_var, mean, inv_std);
+           b.changed(running_mean);
+           b.changed(running_var);
+           for (const bool all : {false, true}) {
+             Tensor none, sums = b.output({3, channels}, DType::float64);
+             const Tensor &s = all ? slope : none, &a = all ? addend : none;
+             Tensor &dweight = all ? b.parameter_result(vector) : none,
+                    &dbias = all ? b.parameter_result(vector) : none,
+                    &dslope = all ? b.parameter_result(vector) : none;
+             b.backend().batch_norm_backward_sums(x, weight, bias, s, mean, inv_std, dy, sums, dweight, dbias,
+                                                  dslope);
+             b.backend().batch_norm_backward_apply(x, weight, bias, s, mean, inv_std, dy, sums, a,
+                                                   b.result(shape));
+           }
+         }});
     cases.push_back(
         {concat("batch_norm_eval/", rows, " x ", channels),
          {"batch_norm_eval_forward", "batch_norm_eval_backward"},

@@ -11,7 +11,7 @@ const RandomKey kKey{0x123456789ABCDEF0ull, fnv1a64("dropout.test"), 3};
 template <typename T>
 Tensor dropped(const Tensor& x, double p, const RandomKey& key) {
   Tensor y = poisoned(x.shape(), x.dtype());
-  cpu().dropout(x, p, key, DropoutMask::element, y);
+  cpu().dropout(x, p, key, 0, DropoutMask::element, y);
   return y;
 }
 
@@ -107,11 +107,11 @@ TEST_CASE_TEMPLATE("cpu dropout: by sample, the same bits for any number of thre
     const Tensor x = random<T>(shape, "x");
     check_any_threads([&] {
       Tensor y = poisoned(shape, dtype_of<T>());
-      cpu().dropout(x, 0.3, kKey, DropoutMask::sample, y);
+      cpu().dropout(x, 0.3, kKey, 0, DropoutMask::sample, y);
       return std::vector<Tensor>{y};
     });
     Tensor y = poisoned(shape, dtype_of<T>());
-    cpu().dropout(x, 0.3, kKey, DropoutMask::sample, y);
+    cpu().dropout(x, 0.3, kKey, 0, DropoutMask::sample, y);
     const std::int64_t size = shape.numel() / shape[0];
     std::int64_t wrong = 0;
     for (std::int64_t i = 0; i < shape.numel(); ++i) {
@@ -124,11 +124,11 @@ TEST_CASE_TEMPLATE("cpu dropout: by sample, the same bits for any number of thre
 
 TEST_CASE("cpu dropout: rates outside of [0, 1] are refused") {
   Tensor x = Tensor::zeros({3}), y = Tensor::zeros({3});
-  CHECK_THROWS_WITH_AS(cpu().dropout(x, -0.1, kKey, DropoutMask::element, y),
+  CHECK_THROWS_WITH_AS(cpu().dropout(x, -0.1, kKey, 0, DropoutMask::element, y),
                        "[dropout] the rate must be in [0, 1], got -0.1", ConfigError);
-  CHECK_THROWS_WITH_AS(cpu().dropout(x, 1.5, kKey, DropoutMask::element, y),
+  CHECK_THROWS_WITH_AS(cpu().dropout(x, 1.5, kKey, 0, DropoutMask::element, y),
                        "[dropout] the rate must be in [0, 1], got 1.5", ConfigError);
-  CHECK_THROWS_AS(cpu().dropout(x, std::nan(""), kKey, DropoutMask::element, y), ConfigError);
+  CHECK_THROWS_AS(cpu().dropout(x, std::nan(""), kKey, 0, DropoutMask::element, y), ConfigError);
 }
 
 }  // namespace fer::testing

@@ -109,7 +109,7 @@ Variable global_avg_pool2d(const Variable& x);
 // --- normalisation (batch_norm.cpp, layer_norm.cpp) -------------------------------------------------------
 /// x: rows x C, weight, bias: C. Normalises by the batch statistics and updates running_mean and running_var
 /// (C) in place. In the same passes over memory it applies slope (C, optional), as in prelu(), and last adds
-/// residual (x's shape, optional).
+/// residual (x's shape, optional). In a GlobalBatch the statistics are those of the whole batch.
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Tensor& running_mean,
                     Tensor& running_var, double momentum, double eps, const Variable& slope = {},
                     const Variable& residual = {});
@@ -141,7 +141,8 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
 // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
 /// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). `key` determines the
 /// mask, see Backend::dropout. With DropoutMask::sample whole samples x[n] are zeroed or kept, for example the
-/// residual branch of a block (stochastic depth).
+/// residual branch of a block (stochastic depth). In a GlobalBatch the mask is this rank's part of the one for
+/// the whole batch.
 Variable dropout(const Variable& x, double p, const RandomKey& key, DropoutMask mask = DropoutMask::element);
 
 // --- losses (cross_entropy.cpp, neaa.cpp): scores N x K, labels int64 N; the result is a scalar ---------

@@ -5,7 +5,7 @@
 
 namespace fer {
 
-/// Mean over the batch of -sum_k t_k log softmax(scores)_k.
+/// Mean over the batch of -sum_k t_k log softmax(scores)_k; in a GlobalBatch, this rank's share of that.
 class CrossEntropyLoss {
  public:
   /// label_smoothing in [0, 1): t = (1 - smoothing) onehot(label) + smoothing / K.

@@ -25,6 +25,7 @@ struct FERLossConfig {
   double label_smoothing = 0;  ///< of the cross-entropy
 };
 
+/// In a GlobalBatch each is this rank's share: the shares of all ranks add up to the loss of the whole batch.
 struct FERLossParts {
   Variable total;          ///< cross_entropy + weight * (anchor + neutral)
   Variable cross_entropy;  ///< scalar

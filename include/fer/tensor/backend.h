@@ -238,16 +238,34 @@ class Backend {
                                   const Tensor& slope, const Tensor& residual, double momentum, double eps,
                                   Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
                                   Tensor& inv_std) = 0;
-  /// Recomputes y, without the residual, from the saved mean and inv_std.
+  /// Computes y from the saved mean and inv_std.
   virtual void batch_norm_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
-                                Tensor& y) = 0;
+                                const Tensor& slope, const Tensor& residual, const Tensor& mean,
+                                const Tensor& inv_std, Tensor& y) = 0;
   /// dx, dweight, dbias: each optional; dslope: present if slope is. The gradient of the residual is dy.
   /// addend (x's shape, optional) is added to dx; dx may share its memory.
   virtual void batch_norm_backward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                    const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
                                    const Tensor& dy, const Tensor& addend, Tensor& dx, Tensor& dweight,
                                    Tensor& dbias, Tensor& dslope) = 0;
+  /// The four below do the same for a batch whose rows are in several parts, one a process. Forward is
+  /// batch_norm_moments of each part, batch_norm_statistics of all, batch_norm_apply to each.
+  /// moments (float64, 1 x 3 x C): by column, the number of rows, the mean, and the sum of squares about it.
+  virtual void batch_norm_moments(const Tensor& x, Tensor& moments) = 0;
+  /// moments (float64, parts x 3 x C) -> mean, inv_std and running statistics, as batch_norm_forward.
+  virtual void batch_norm_statistics(const Tensor& moments, double momentum, double eps, Tensor& running_mean,
+                                     Tensor& running_var, Tensor& mean, Tensor& inv_std) = 0;
+  /// The parameters' gradients from this part's rows, each optional, and what dx needs of them: sums (float64,
+  /// 3 x C), which are then added up over the parts.
+  virtual void batch_norm_backward_sums(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                        const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                        const Tensor& dy, Tensor& sums, Tensor& dweight, Tensor& dbias,
+                                        Tensor& dslope) = 0;
+  /// dx, from the sums over all parts.
+  virtual void batch_norm_backward_apply(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                         const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
+                                         const Tensor& dy, const Tensor& sums, const Tensor& addend,
+                                         Tensor& dx) = 0;
   /// Evaluation: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias.
   virtual void batch_norm_eval_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                        const Tensor& running_mean, const Tensor& running_var, double eps,
@@ -298,9 +316,10 @@ class Backend {
 
   // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
   /// Element i of x (with DropoutMask::sample: all of x[i]) is kept, and scaled by 1 / (1 - p), iff
-  /// unit_float(philox_word(key, i)) >= p; else 0. Backward is the same function, because the same key
-  /// gives the same mask. y may be x.
-  virtual void dropout(const Tensor& x, double p, const RandomKey& key, DropoutMask mask, Tensor& y) = 0;
+  /// unit_float(philox_word(key, first + i)) >= p; else 0. first >= 0: the place of x in a larger batch.
+  /// Backward is the same function, because the same key gives the same mask. y may be x.
+  virtual void dropout(const Tensor& x, double p, const RandomKey& key, std::int64_t first, DropoutMask mask,
+                       Tensor& y) = 0;
 
   // --- classification losses (cross_entropy.cpp): scores N x K, labels int64 N -------------------------
   /// Mean over N of -sum_k t_k log softmax(scores)_k, t = (1 - smoothing) onehot(label) + smoothing / K.
