@@ -133,4 +133,22 @@ std::unique_ptr<Backend> make_simt_backend() {
 }
 
 }  // namespace fer
+#else
+namespace fer {
+
+std::vector<std::string> gpu_names() {
+  cuda::require_gpu();
+  std::vector<std::string> names(static_cast<std::size_t>(cuda::gpu::device_count()));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    cudaDeviceProp properties;
+    cuda::gpu::check(cudaGetDeviceProperties(&properties, static_cast<int>(i)), "cudaGetDeviceProperties");
+    for (const char byte : properties.uuid.bytes) {  // which also tells the parts of a GPU apart
+      constexpr const char* digits = "0123456789abcdef";
+      names[i] += {digits[byte >> 4 & 15], digits[byte & 15]};
+    }
+  }
+  return names;
+}
+
+}  // namespace fer
 #endif

@@ -18,6 +18,7 @@ class Event final : public DeviceEvent {
   explicit Event(gpu::Stream stream) : event_(gpu::event_create()) { gpu::event_record(event_, stream); }
   ~Event() override { gpu::event_destroy(event_); }
   void wait() override { gpu::event_synchronize(event_); }
+  bool reached() override { return gpu::event_reached(event_); }
   gpu::Event handle() const { return event_; }
 
  private:
@@ -27,6 +28,18 @@ class Event final : public DeviceEvent {
 gpu::Event handle_of(DeviceEvent& event) {
   return static_cast<Event&>(event).handle();
 }
+
+class Queue final : public DeviceQueue {
+ public:
+  Queue() : stream_(gpu::stream_create()) {}
+  ~Queue() override { gpu::stream_destroy(stream_); }
+  void* stream() override { return stream_; }
+  void wait_for(DeviceEvent& event) override { gpu::stream_wait(stream_, handle_of(event)); }
+  std::unique_ptr<DeviceEvent> record() override { return std::make_unique<Event>(stream_); }
+
+ private:
+  gpu::Stream stream_;
+};
 
 class Graph final : public DeviceGraph {
  public:
@@ -207,6 +220,10 @@ std::unique_ptr<DeviceEvent> Runtime::copy_beside(void* to, const void* pinned, 
 
 void Runtime::wait_for(DeviceEvent& event) {
   gpu::stream_wait(stream_, handle_of(event));
+}
+
+std::unique_ptr<DeviceQueue> Runtime::make_queue() {
+  return std::make_unique<Queue>();
 }
 
 }  // namespace fer::FER_DEVICE_NAMESPACE

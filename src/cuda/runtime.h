@@ -65,6 +65,7 @@ class Runtime final : public DeviceRuntime {
   std::unique_ptr<DeviceEvent> copy_beside(void* to, const void* pinned, std::size_t bytes,
                                            DeviceEvent* after) override;
   void wait_for(DeviceEvent& event) override;
+  std::unique_ptr<DeviceQueue> make_queue() override;
 
   void set_math_mode(MathMode mode) override;
   MathMode math_mode() const override { return math_mode_; }

@@ -59,11 +59,16 @@ __global__ void any_kernel() {}
 /// process ends.
 void keep_launch_log(const std::string& file);
 
+constexpr const char* simt_advice = " (--device simt runs the same kernels on the CPU)";
+
+inline void require_gpu() {
+  const std::string missing = missing_gpu();
+  require<DeviceError>(missing.empty(), "device cuda: ", missing, simt_advice);
+}
+
 /// Makes the chosen GPU current and describes it. Throws DeviceError, saying what to do, if that fails.
 inline std::string take_device() {
-  constexpr const char* advice = " (--device simt runs the same kernels on the CPU)";
-  const std::string missing = missing_gpu();
-  require<DeviceError>(missing.empty(), "device cuda: ", missing, advice);
+  require_gpu();
   const int index = take_selected_gpu(), count = gpu::device_count();
   std::string list;
   for (int i = 0; i < count; ++i) list += concat(i > 0 ? ", " : "", i, " ", gpu::device_info(i).name);
@@ -78,7 +83,7 @@ inline std::string take_device() {
                        info.major, info.minor,
                        ", for which this build has no kernels; configure with "
                        "-DCMAKE_CUDA_ARCHITECTURES=",
-                       info.major, info.minor, advice);
+                       info.major, info.minor, simt_advice);
   gpu::check(status, "cudaFuncGetAttributes");
   if (const char* log = std::getenv("FER_CUDA_KERNEL_LOG")) keep_launch_log(log);
   return concat("cuda (", index, ": ", info.name, ", sm_", info.major, info.minor, ", ", info.multiprocessors,

@@ -359,6 +359,12 @@ inline void event_record(Event event, Stream stream) {
 inline void event_synchronize(Event event) {
   check(cudaEventSynchronize(event), "cudaEventSynchronize");
 }
+inline bool event_reached(Event event) {
+  const cudaError_t status = cudaEventQuery(event);
+  if (status == cudaErrorNotReady) return false;
+  check(status, "cudaEventQuery");
+  return true;
+}
 inline void stream_wait(Stream stream, Event event) {
   check(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent");
 }

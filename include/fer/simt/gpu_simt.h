@@ -136,6 +136,7 @@ Event event_create();
 void event_destroy(Event event) noexcept;
 void event_record(Event event, Stream stream);
 void event_synchronize(Event event);
+bool event_reached(Event event);
 void stream_wait(Stream stream, Event event);
 float event_elapsed_ms(Event start, Event stop);
 

@@ -10,6 +10,7 @@
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fer/error.h"
 #include "fer/tensor/tensor.h"
@@ -37,6 +38,20 @@ class DeviceEvent {
   virtual ~DeviceEvent() = default;
   /// Waits until the device has reached this point.
   virtual void wait() = 0;
+  /// Whether it has; does not wait. DeviceError if the device has failed.
+  virtual bool reached() = 0;
+};
+
+/// A queue beside that of the kernels. Its work runs in order, and concurrently with kernels.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  /// What libraries call it: the cudaStream_t on device cuda.
+  virtual void* stream() = 0;
+  /// Work added from now on starts after `event`, without blocking the host.
+  virtual void wait_for(DeviceEvent& event) = 0;
+  /// A point after all work added so far.
+  virtual std::unique_ptr<DeviceEvent> record() = 0;
 };
 
 /// Captured work. It owns the memory of the tensors that it computes: their addresses stay the same, and each
@@ -84,6 +99,9 @@ bool has_math_library(std::string* reason = nullptr);
 void select_gpu(int index);
 /// parse_device(), and select_gpu() for "cuda:1". ConfigError for anything else.
 Device select_device(const std::string& text);
+/// The GPUs that this process may use, in the order of their numbers: for each a name that is the same in all
+/// processes of the machine. DeviceError, saying what to do, if there is none.
+std::vector<std::string> gpu_names();
 /// For the device itself: returns the selected GPU and makes the choice final.
 int take_selected_gpu();
 
@@ -113,6 +131,7 @@ class DeviceRuntime {
                                                    DeviceEvent* after) = 0;
   /// Kernels submitted from now on start after `event`.
   virtual void wait_for(DeviceEvent& event) = 0;
+  virtual std::unique_ptr<DeviceQueue> make_queue() = 0;
 
   virtual void set_math_mode(MathMode mode) = 0;
   virtual MathMode math_mode() const = 0;

@@ -4,11 +4,21 @@
 
 namespace fer {
 
+namespace {
+
+constexpr const char* no_cuda =
+    "device cuda: this build has no CUDA backend, because no CUDA compiler was found or FER_CUDA was OFF; "
+    "install the CUDA Toolkit and configure with -DFER_CUDA=ON (--device simt runs the same kernels on the "
+    "CPU)";
+
+}  // namespace
+
 std::unique_ptr<Backend> make_cuda_backend() {
-  throw DeviceError(
-      "device cuda: this build has no CUDA backend, because no CUDA compiler was found or FER_CUDA was OFF; "
-      "install the CUDA Toolkit and configure with -DFER_CUDA=ON (--device simt runs the same kernels on the "
-      "CPU)");
+  throw DeviceError(no_cuda);
+}
+
+std::vector<std::string> gpu_names() {
+  throw DeviceError(no_cuda);
 }
 
 bool has_math_library(std::string* reason) {
