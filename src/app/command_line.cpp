@@ -35,6 +35,8 @@ std::string version_text() {
   feature("videos and cameras", video, reason);
   const std::string mpi = mpi_library_name(&reason);
   feature("several processes", mpi, reason);
+  const std::string nccl = nccl_library_name(&reason);
+  feature("several processes with GPUs", nccl, reason);
   return text;
 }
 

@@ -11,8 +11,8 @@ namespace {
 constexpr std::size_t sliced_from = 32 << 10;  // bytes; below, one step costs less than fewer bytes save
 constexpr int collectives_with_own_tags = 4096, tags_of_each = 4;  // tag 0 is for farewells
 
-std::string describe_header(const CollectiveHeader& h) {
-  constexpr std::string_view names[]{"all_reduce", "all_gather", "broadcast", "barrier"};
+std::string describe_data(const CollectiveHeader& h) {
+  constexpr std::string_view names[]{"all_reduce", "all_gather", "broadcast", "barrier", "start"};
   const std::string_view name = names[static_cast<int>(h.kind)];
   switch (h.kind) {
     case CollectiveKind::all_reduce:
@@ -24,6 +24,10 @@ std::string describe_header(const CollectiveHeader& h) {
     default:
       return std::string(name);
   }
+}
+
+std::string describe_header(const CollectiveHeader& h) {
+  return describe_data(h) + (h.on_device ? " on the device" : "");
 }
 
 }  // namespace
@@ -59,7 +63,7 @@ bool Collective::advance(const std::function<std::string(int rank)>& name_of_ran
         exchange_data();
         break;
       case Step::data:
-        if (header_.kind != CollectiveKind::all_reduce) return true;
+        if (header_.kind != CollectiveKind::all_reduce || header_.on_device) return true;
         add_slices();
         begin_step(Step::sums);
         if (is_sliced()) spread_sums();
@@ -126,13 +130,16 @@ void Collective::compare_headers(const std::function<std::string(int rank)>& nam
     const bool same_rows = theirs.rows == header_.rows || header_.kind == CollectiveKind::all_gather;
     require<CommunicationError>(theirs.kind == header_.kind && theirs.dtype == header_.dtype &&
                                     theirs.detail == header_.detail && theirs.root == header_.root &&
-                                    same_rows && theirs.row_size == header_.row_size,
+                                    theirs.on_device == header_.on_device && same_rows &&
+                                    theirs.row_size == header_.row_size,
                                 name_of_rank(peer), " calls ", describe_header(theirs), ", ",
                                 name_of_rank(rank_), " ", describe_header(header_));
   }
 }
 
 void Collective::exchange_data() {
+  if (header_.kind == CollectiveKind::all_gather) count_rows();
+  if (header_.on_device) return;
   switch (header_.kind) {
     case CollectiveKind::all_reduce:
       return exchange_slices();
@@ -144,6 +151,7 @@ void Collective::exchange_data() {
         if (peer != rank_) post(false, memory_, x_.bytes(), peer);
       return;
     case CollectiveKind::barrier:
+    case CollectiveKind::start:
       return;
   }
 }
@@ -192,16 +200,13 @@ void Collective::spread_sums() {
   }
 }
 
-void Collective::gather_rows() {
+void Collective::count_rows() {
   headers_[static_cast<std::size_t>(rank_)] = header_;
-  std::int64_t total = 0;
-  for (const CollectiveHeader& h : headers_) {
-    rows.push_back(h.rows);
-    total += h.rows;
-  }
-  std::vector<std::int64_t> extents{total};
-  for (int i = 1; i < x_.rank(); ++i) extents.push_back(x_.dim(i));
-  gathered = Tensor::empty(Shape(extents), header_.dtype, x_.device());
+  for (const CollectiveHeader& h : headers_) rows.push_back(h.rows);
+}
+
+void Collective::gather_rows() {
+  gathered = empty_rows(x_, rows);
   auto* to = static_cast<std::byte*>(gathered.mutable_raw());
   for (int peer = 0; peer < size_; ++peer) {
     const std::size_t bytes =

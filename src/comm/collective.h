@@ -19,12 +19,14 @@
 
 namespace fer::comm {
 
-enum class CollectiveKind : std::uint32_t { all_reduce, all_gather, broadcast, barrier };
+/// start: of the transport between devices.
+enum class CollectiveKind : std::uint32_t { all_reduce, all_gather, broadcast, barrier, start };
 
 struct CollectiveHeader {
   CollectiveKind kind = CollectiveKind::barrier;
   DType dtype = DType::uint8;
   std::uint8_t detail = 0;    ///< the Reduction
+  bool on_device = false;     ///< the data travel by a DeviceTransport; ranks only exchange headers here
   std::int32_t root = 0;      ///< of a broadcast
   std::int64_t rows = 0;      ///< all_gather: the sender's; otherwise the elements
   std::int64_t row_size = 1;  ///< all_gather: elements in a row
@@ -32,7 +34,7 @@ struct CollectiveHeader {
 
 class Collective {
  public:
-  /// x: the operand, whose memory the host can reach; undefined for a barrier. `number` counts the collectives
+  /// x: the operand, whose memory the host can reach; undefined for a barrier, and on a device. `number` counts the collectives
   /// of this run. Nothing is sent yet.
   Collective(Transport& transport, std::int64_t number, const CollectiveHeader& header, Tensor x);
 
@@ -47,7 +49,7 @@ class Collective {
   /// "all_reduce sum of 8 float32".
   std::string describe() const;
 
-  /// all_gather: the rows of all ranks, and each rank's number, once it is done.
+  /// all_gather: the rows of all ranks (undefined on a device), and each rank's number, once it is done.
   Tensor gathered;
   std::vector<std::int64_t> rows;
 
@@ -67,6 +69,7 @@ class Collective {
   void begin_step(Step step);
   void compare_headers(const std::function<std::string(int rank)>& name_of_rank) const;
   void exchange_data();
+  void count_rows();
   void exchange_slices();
   void add_slices();
   void spread_sums();

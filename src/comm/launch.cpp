@@ -1,9 +1,11 @@
 // How this process was started, and the communicator that follows from it.
 #include <cstdlib>
 
+#include "comm/device_communicator.h"
 #include "comm/local.h"
 #include "comm/message_communicator.h"
 #include "comm/mpi.h"
+#include "comm/nccl.h"
 #include "fer/tensor/communicator.h"
 
 namespace fer {
@@ -57,7 +59,16 @@ std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& optio
             : "start with the mpirun of that library"));
   }
   if (transport->size() == 1) return comm::make_local_communicator();
-  return comm::make_message_communicator(std::move(transport), "mpi", options);
+  auto host = comm::make_message_communicator(std::move(transport), "mpi", options);
+  if (options.device != Device::cuda) return host;
+  comm::DeviceLink nccl;
+  try {
+    nccl = comm::load_nccl();
+  } catch (const CommunicationError& error) {
+    host->leave(error.what());
+    throw;
+  }
+  return comm::make_device_communicator(std::move(host), "nccl", std::move(nccl));
 }
 
 std::int64_t Communicator::agree(std::int64_t mine, Reduction reduction) {

@@ -26,10 +26,12 @@ constexpr milliseconds farewell_patience{1000};  // for ranks to say what they s
 struct Job {
   Collective collective;
   Clock::time_point deadline;
+  std::function<DeviceProgress()> look = {};  // of a collective between devices
+  bool arrived = false;                       // collective.advance() has nothing left to do
   bool done = false;
 };
 
-class MessageCommunicator final : public Communicator {
+class MessageCommunicator final : public HostCommunicator {
  public:
   MessageCommunicator(std::unique_ptr<Transport> transport, std::string_view kind,
                       const CommunicatorOptions& options)
@@ -68,15 +70,16 @@ class MessageCommunicator final : public Communicator {
 
   std::unique_ptr<Transfer> start_all_reduce(Tensor x, Reduction reduction) override {
     check_reduction(x, reduction);
-    return std::make_unique<JobTransfer>(*this, start({CollectiveKind::all_reduce, x.dtype(),
-                                                       static_cast<std::uint8_t>(reduction), 0, x.numel(), 1},
-                                                      x));
+    return std::make_unique<JobTransfer>(
+        *this, start({CollectiveKind::all_reduce, x.dtype(), static_cast<std::uint8_t>(reduction), false, 0,
+                      x.numel(), 1},
+                     x));
   }
   Tensor all_gather(const Tensor& x, std::vector<std::int64_t>* rows) override {
     check_rows(x);
     std::int64_t row_size = 1;
     for (int i = 1; i < x.rank(); ++i) row_size *= x.dim(i);
-    const auto job = start({CollectiveKind::all_gather, x.dtype(), 0, 0, x.dim(0), row_size}, x);
+    const auto job = start({CollectiveKind::all_gather, x.dtype(), 0, false, 0, x.dim(0), row_size}, x);
     wait(*job);
     if (rows) *rows = job->collective.rows;
     return job->collective.gathered;
@@ -84,9 +87,21 @@ class MessageCommunicator final : public Communicator {
   void broadcast(Tensor& x, int root) override {
     check_rank(root, size_);
     require<ShapeError>(x.defined(), "[broadcast] of an undefined tensor");
-    wait(*start({CollectiveKind::broadcast, x.dtype(), 0, root, x.numel(), 1}, x));
+    wait(*start({CollectiveKind::broadcast, x.dtype(), 0, false, root, x.numel(), 1}, x));
   }
   void barrier() override { wait(*start({}, {})); }
+  std::unique_ptr<Announcement> announce(const CollectiveHeader& header,
+                                         std::function<DeviceProgress()> look) override {
+    return std::make_unique<JobAnnouncement>(*this, start(header, {}, std::move(look)));
+  }
+  void on_failure(std::function<void()> stop) override {
+    const std::lock_guard lock(mutex_);
+    on_failure_ = std::move(stop);
+  }
+  std::string failure() override {
+    const std::lock_guard lock(mutex_);
+    return failure_;
+  }
   double seconds_waiting() const override { return seconds_waiting_; }
 
   void leave(const std::string& why) noexcept override {
@@ -111,10 +126,20 @@ class MessageCommunicator final : public Communicator {
     MessageCommunicator& owner;
     std::shared_ptr<Job> job;
   };
+  struct JobAnnouncement final : Announcement {
+    JobAnnouncement(MessageCommunicator& owner_, std::shared_ptr<Job> job_)
+        : owner(owner_), job(std::move(job_)) {}
+    void wait_for_ranks() override { owner.wait(*job, &Job::arrived); }
+    void wait_for_device() override { owner.wait(*job); }
+    const std::vector<std::int64_t>& rows() const override { return job->collective.rows; }
+    MessageCommunicator& owner;
+    std::shared_ptr<Job> job;
+  };
 
   // --- the program's thread ---------------------------------------------------------------------------
 
-  std::shared_ptr<Job> start(const CollectiveHeader& header, const Tensor& x) {
+  std::shared_ptr<Job> start(const CollectiveHeader& header, const Tensor& x,
+                             std::function<DeviceProgress()> look = {}) {
     if (x.defined()) {
       require<TypeError>(computes_on_host(x.device()), "[", kind_, "] cannot reach the memory of device ",
                          x.device());
@@ -122,21 +147,22 @@ class MessageCommunicator final : public Communicator {
     }
     const std::lock_guard lock(mutex_);
     require<CommunicationError>(failure_.empty(), failure_);
-    auto job = std::make_shared<Job>(Job{Collective(*transport_, next_++, header, x), Clock::now() + limit_});
+    auto job = std::make_shared<Job>(
+        Job{Collective(*transport_, next_++, header, x), Clock::now() + limit_, std::move(look)});
     jobs_.push_back(job);
     wake_.notify_all();
     return job;
   }
 
-  void wait(Job& job) {
+  void wait(Job& job, bool Job::*what = &Job::done) {
     const Clock::time_point begin = Clock::now();
     std::unique_lock lock(mutex_);
     // Longer than the messenger takes to give up, in case MPI itself does not return to it.
     const bool answered = changed_.wait_for(lock, 2 * limit_ + 5 * farewell_patience,
-                                            [&] { return job.done || !failure_.empty(); });
+                                            [&] { return job.*what || !failure_.empty(); });
     seconds_waiting_ += std::chrono::duration<double>(Clock::now() - begin).count();
     require<CommunicationError>(answered, "[", job.collective.describe(), "] MPI does not answer");
-    require<CommunicationError>(job.done, failure_);
+    require<CommunicationError>(job.*what, failure_);
   }
 
   void exchange_hosts(const std::string& host) {
@@ -198,29 +224,42 @@ class MessageCommunicator final : public Communicator {
   void exchange_once(const std::vector<std::shared_ptr<Job>>& jobs) {
     // A rank says farewell after its last message, so what it has sent is looked for after the farewell.
     const bool news = farewells_->poll();
-    std::vector<std::shared_ptr<Job>> finished;
-    for (const auto& job : jobs)
-      if (job->collective.advance([this](int rank) { return name_of_rank(rank); })) finished.push_back(job);
-    if (!finished.empty()) {
+    bool progress = false;
+    for (const auto& job : jobs) progress = advance(job) || progress;
+    if (progress) {
       idle_rounds_ = 0;
-      const std::lock_guard lock(mutex_);
-      for (const auto& job : finished) {
-        job->done = true;
-        jobs_.erase(std::find(jobs_.begin(), jobs_.end(), job));
-      }
-      changed_.notify_all();
       return;
     }
     if (news) idle_rounds_ = 0;
-    check_lost(*jobs.front());
+    check_lost(jobs);
     if (++idle_rounds_ < 200)
       std::this_thread::yield();
     else
       std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 
-  /// Fails if a rank on which `oldest` waits is lost.
-  void check_lost(const Job& oldest) {
+  /// Returns whether the job has come further, so that others may wait for it no longer.
+  bool advance(const std::shared_ptr<Job>& job) {
+    const bool arrives =
+        !job->arrived && job->collective.advance([this](int rank) { return name_of_rank(rank); });
+    if (!job->arrived && !arrives) return false;
+    if (arrives && job->look) job->deadline = Clock::now() + limit_;
+    const DeviceProgress device = job->look ? job->look() : DeviceProgress::done;
+    if (device == DeviceProgress::not_begun) job->deadline = Clock::now() + limit_;
+    const bool done = device == DeviceProgress::done;
+    if (!arrives && !done) return false;
+    if (done) job->look = {};
+    const std::lock_guard lock(mutex_);
+    job->arrived = true;
+    job->done = done;
+    if (done) jobs_.erase(std::find(jobs_.begin(), jobs_.end(), job));
+    changed_.notify_all();
+    return true;
+  }
+
+  /// Fails if a rank on which a job waits is lost.
+  void check_lost(const std::vector<std::shared_ptr<Job>>& jobs) {
+    const Job& oldest = *jobs.front();
     for (int peer = 0; peer < size_; ++peer) {
       if (peer == rank_ || !farewells_->heard_from(peer)) continue;
       const Farewell& farewell = farewells_->from(peer);
@@ -228,20 +267,25 @@ class MessageCommunicator final : public Communicator {
         case Farewell::Kind::failed:
           throw CommunicationError(farewell.why);  // names the rank that failed first
         case Farewell::Kind::timed_out:
-          return time_out(oldest.collective);
+          return time_out(oldest);
         case Farewell::Kind::ended:
           require<CommunicationError>(oldest.collective.has_arrived(peer), name_of_rank(peer),
                                       " has ended and does not take part in ", oldest.collective.describe());
       }
     }
-    if (Clock::now() > oldest.deadline) time_out(oldest.collective);
+    for (const auto& job : jobs)
+      if (Clock::now() > job->deadline) time_out(*job);
   }
 
   /// Ranks that still answer are not those that are lost: they wait for the same ones.
-  [[noreturn]] void time_out(const Collective& collective) {
+  [[noreturn]] void time_out(const Job& job) {
+    const Collective& collective = job.collective;
     Farewell mine;
     mine.kind = Farewell::Kind::timed_out;
     std::vector<int> missing = collective.missing();
+    if (job.arrived)  // all have; between devices, it shows who is lost that a rank no longer answers
+      for (int peer = 0; peer < size_; ++peer)
+        if (peer != rank_) missing.push_back(peer);
     mine.set_missing(missing);
     said_farewell_ = true;
     farewells_->exchange(mine, farewell_patience);
@@ -275,9 +319,14 @@ class MessageCommunicator final : public Communicator {
       }
     }
     give_up();
-    const std::lock_guard lock(mutex_);
-    failure_ = failure;
-    changed_.notify_all();
+    std::function<void()> stop;
+    {
+      const std::lock_guard lock(mutex_);
+      failure_ = failure;  // before the device is stopped: who then reads its memory finds this
+      changed_.notify_all();
+      stop = std::move(on_failure_);
+    }
+    if (stop) stop();
   }
 
   bool any_failed() const {
@@ -319,15 +368,16 @@ class MessageCommunicator final : public Communicator {
   std::deque<std::shared_ptr<Job>> jobs_;  // under way, oldest first
   std::int64_t next_ = 0;
   std::string leaving_, failure_;  // why; empty: not so
+  std::function<void()> on_failure_;
   bool closing_ = false, stopped_ = false;
   std::thread messenger_;
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_message_communicator(std::unique_ptr<Transport> transport,
-                                                        std::string_view kind,
-                                                        const CommunicatorOptions& options) {
+std::unique_ptr<HostCommunicator> make_message_communicator(std::unique_ptr<Transport> transport,
+                                                            std::string_view kind,
+                                                            const CommunicatorOptions& options) {
   return std::make_unique<MessageCommunicator>(std::move(transport), kind, options);
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <type_traits>
 
 namespace fer {
@@ -42,7 +43,8 @@ struct BFloat16 {
   /// Rounded to the nearest, ties to even.
   explicit BFloat16(float x) {
     const auto all = std::bit_cast<std::uint32_t>(x);
-    bits = static_cast<std::uint16_t>((std::isnan(x) ? all | 0x400000u : all + 0x7FFFu + (all >> 16 & 1u)) >> 16);
+    bits = static_cast<std::uint16_t>((std::isnan(x) ? all | 0x400000u : all + 0x7FFFu + (all >> 16 & 1u)) >>
+                                      16);
   }
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
@@ -91,6 +93,12 @@ void check_reduction(const Tensor& x, Reduction reduction) {
 
 void check_rows(const Tensor& x) {
   require<ShapeError>(x.defined() && x.rank() > 0, "[all_gather] needs a tensor with rows");
+}
+
+Tensor empty_rows(const Tensor& mine, const std::vector<std::int64_t>& rows) {
+  std::vector<std::int64_t> extents{std::accumulate(rows.begin(), rows.end(), std::int64_t{0})};
+  for (int i = 1; i < mine.rank(); ++i) extents.push_back(mine.dim(i));
+  return Tensor::empty(Shape(extents), mine.dtype(), mine.device());
 }
 
 void check_rank(int rank, int size) {

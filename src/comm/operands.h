@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "fer/tensor/communicator.h"
@@ -12,6 +13,8 @@ namespace fer::comm {
 void check_reduction(const Tensor& x, Reduction reduction);
 /// ShapeError unless x has rows.
 void check_rows(const Tensor& x);
+/// Uninitialised memory for the rows of all ranks, given this rank's and the number of each.
+Tensor empty_rows(const Tensor& mine, const std::vector<std::int64_t>& rows);
 /// ConfigError unless 0 <= rank < size.
 void check_rank(int rank, int size);
 

@@ -101,21 +101,18 @@ class ThreadTransport final : public comm::Transport {
   std::vector<Receive> receives_;
 };
 
-/// Calls body(communicator) in a thread for each of `size` ranks. Returns the results in the order of the ranks.
-/// If a rank throws, throws the first error that is not about the loss of another rank.
+/// Calls body(rank) in a thread for each of `size` ranks. Returns the results in the order of the ranks. If a rank
+/// throws, throws the first error that is not about the loss of another rank.
 template <typename Body>
-auto on_ranks(int size, const Body& body) {
-  using Result = std::invoke_result_t<Body, Communicator&>;
-  const auto mailboxes = std::make_shared<Mailboxes>();
+auto in_threads(int size, const Body& body) {
+  using Result = std::invoke_result_t<Body, int>;
   std::vector<Result> results(static_cast<std::size_t>(size));
   std::vector<std::exception_ptr> errors(results.size()), lost(results.size());
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank, at = static_cast<std::size_t>(rank)] {
       try {
-        const auto ranks = comm::make_message_communicator(
-            std::make_unique<ThreadTransport>(mailboxes, rank, size), "threads", {std::chrono::seconds(60)});
-        results[at] = body(*ranks);
+        results[at] = body(rank);
       } catch (const CommunicationError&) {
         lost[at] = std::current_exception();
       } catch (...) {
@@ -128,6 +125,22 @@ auto on_ranks(int size, const Body& body) {
     for (const std::exception_ptr& error : all)
       if (error) std::rethrow_exception(error);
   return results;
+}
+
+inline std::unique_ptr<comm::HostCommunicator> thread_communicator(std::shared_ptr<Mailboxes> mailboxes,
+                                                                   int rank, int size,
+                                                                   std::chrono::milliseconds time_limit) {
+  return comm::make_message_communicator(std::make_unique<ThreadTransport>(std::move(mailboxes), rank, size),
+                                         "threads", {time_limit});
+}
+
+/// The same with a communicator between the threads: body(communicator).
+template <typename Body>
+auto on_ranks(int size, const Body& body) {
+  const auto mailboxes = std::make_shared<Mailboxes>();
+  return in_threads(size, [&](int rank) {
+    return body(*thread_communicator(mailboxes, rank, size, std::chrono::seconds(60)));
+  });
 }
 
 }  // namespace fer::test

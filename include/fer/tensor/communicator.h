@@ -11,6 +11,11 @@
 // shape except where the comment says otherwise. Results are the same on all ranks, bit for bit, and the same
 // in every run with as many ranks: sums are taken in the order of the ranks.
 //
+// Tensors on the device cuda travel between the GPUs, by NCCL, each rank having a GPU of its own. NCCL chooses
+// the order of sums, so they are the same in every run with the same ranks, GPUs, network and version of NCCL.
+// A result is there for the kernels that are submitted later, and for copies to the host: as with other work on
+// that device, the host does not wait for it.
+//
 // A rank that does not arrive within the time limit, that has failed or has ended, and ranks that call
 // different collectives are a CommunicationError on every other rank. After it the communicator only repeats
 // that error. Use a communicator from one thread at a time.
@@ -28,7 +33,7 @@
 namespace fer {
 
 /// How all_reduce joins the values of the ranks. sum: float32, float64, int64, and bfloat16, which is added in
-/// float32 and rounded once. min, max: float32, float64, int64, uint8. bit_or: int64 and uint8.
+/// float32 and rounded once (by NCCL: whenever a sum travels on). min, max: float32, float64, int64, uint8. bit_or: int64 and uint8.
 enum class Reduction : std::uint8_t { sum, min, max, bit_or };
 std::string_view name_of(Reduction reduction);
 
@@ -37,7 +42,8 @@ std::string_view name_of(Reduction reduction);
 class Transfer {
  public:
   virtual ~Transfer() = default;
-  /// Blocks until the result is there. CommunicationError as described above.
+  /// Blocks until the result is there; on device cuda, until all ranks have called the same collective.
+  /// CommunicationError as described above.
   virtual void wait() = 0;
 };
 
@@ -47,7 +53,7 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// "local" or "mpi".
+  /// "local", "mpi", or "nccl", which is MPI and NCCL.
   virtual std::string_view kind() const = 0;
   /// Text to display: "rank 1 of 3 on node7 (mpi: Open MPI v4.1.4)".
   virtual std::string describe() const = 0;
@@ -86,11 +92,13 @@ class Communicator {
 struct CommunicatorOptions {
   /// For each collective, and for the destructor, which waits for the other ranks' destructors.
   std::chrono::milliseconds time_limit{60'000};
+  /// The device that computes. cuda: its tensors travel by NCCL.
+  Device device = Device::cpu;
 };
 
-/// The communicator of this process: `mpi` if a launcher has started several, else `local`. CommunicationError,
-/// saying what to do, if a launcher has started several and they cannot find each other: they would all do the
-/// same. Call it once in a program, from the main thread.
+/// The communicator of this process: `mpi`, or `nccl` for the device cuda, if a launcher has started several,
+/// else `local`. CommunicationError, saying what to do, if a launcher has started several and they cannot find
+/// each other (they would all do the same), or if NCCL is missing. Call it once in a program, from the main thread.
 std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& options = {});
 
 /// A run of one process: rank 0 of 1.
@@ -98,6 +106,8 @@ Communicator& one_process();
 
 /// The name of the MPI library that this build can load; empty if there is none, with the reason.
 std::string mpi_library_name(std::string* reason = nullptr);
+/// The same for NCCL.
+std::string nccl_library_name(std::string* reason = nullptr);
 
 /// What the environment says about how this process was started.
 struct Launch {
