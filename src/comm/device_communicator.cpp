@@ -3,6 +3,7 @@
 // the collective. The host waits for the other ranks' hosts to call the same collective, but not for the data.
 #include "comm/device_communicator.h"
 
+#include <atomic>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -84,7 +85,7 @@ class DeviceCommunicator final : public Communicator {
   ~DeviceCommunicator() override {
     host_.reset();  // waits for all collectives of all ranks, or gives up
     // The library's own way to end may wait for other ranks, of which some may be lost.
-    if (transport_) abort_patiently(transport_);
+    if (transport_ && !aborted_) abort_patiently(transport_);
   }
 
   int rank() const override { return host_->rank(); }
@@ -197,7 +198,10 @@ class DeviceCommunicator final : public Communicator {
       queue_ = runtime().make_queue();
       transport_ = link_.join(id, rank(), size());
     });
-    host_->on_failure([transport = transport_] { abort_patiently(transport); });
+    host_->on_failure([this, transport = transport_] {
+      aborted_ = true;
+      abort_patiently(transport);
+    });
     const auto ready = [transport = transport_] {
       return transport->ready() ? DeviceProgress::done : DeviceProgress::under_way;
     };
@@ -221,6 +225,7 @@ class DeviceCommunicator final : public Communicator {
   DeviceLink link_;
   std::unique_ptr<DeviceQueue> queue_;
   std::shared_ptr<DeviceTransport> transport_;
+  std::atomic<bool> aborted_ = false;
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ struct Job {
   Clock::time_point deadline;
   std::function<DeviceProgress()> look = {};  // of a collective between devices
   bool arrived = false;                       // collective.advance() has nothing left to do
+  bool begun = true;                          // on this rank's device, if it has one
   bool done = false;
 };
 
@@ -245,7 +246,8 @@ class MessageCommunicator final : public HostCommunicator {
     if (!job->arrived && !arrives) return false;
     if (arrives && job->look) job->deadline = Clock::now() + limit_;
     const DeviceProgress device = job->look ? job->look() : DeviceProgress::done;
-    if (device == DeviceProgress::not_begun) job->deadline = Clock::now() + limit_;
+    job->begun = device != DeviceProgress::not_begun;
+    if (!job->begun) job->deadline = Clock::now() + limit_;
     const bool done = device == DeviceProgress::done;
     if (!arrives && !done) return false;
     if (done) job->look = {};
@@ -267,6 +269,7 @@ class MessageCommunicator final : public HostCommunicator {
         case Farewell::Kind::failed:
           throw CommunicationError(farewell.why);  // names the rank that failed first
         case Farewell::Kind::timed_out:
+          require<CommunicationError>(oldest.begun, late(oldest, {rank_}));
           return time_out(oldest);
         case Farewell::Kind::ended:
           require<CommunicationError>(oldest.collective.has_arrived(peer), name_of_rank(peer),
@@ -293,6 +296,7 @@ class MessageCommunicator final : public HostCommunicator {
     for (int peer = 0; peer < size_; ++peer)
       if (peer != rank_ && farewells_->heard_from(peer)) {
         const Farewell& theirs = farewells_->from(peer);
+        require<CommunicationError>(theirs.kind != Farewell::Kind::failed, theirs.why);
         lost.insert(lost.end(), theirs.missing, theirs.missing + theirs.missing_count);
       }
     std::sort(lost.begin(), lost.end());
@@ -302,10 +306,14 @@ class MessageCommunicator final : public HostCommunicator {
     if (lost.empty())
       throw CommunicationError(
           concat("[", collective.describe(), "] the other ranks did not wait for this one"));
+    throw CommunicationError(late(job, lost));
+  }
+
+  std::string late(const Job& job, const std::vector<int>& ranks) {
     std::string names;
-    for (const int rank : lost) names += (names.empty() ? "" : ", ") + name_of_rank(rank);
-    throw CommunicationError(concat("[", collective.describe(), "] ", names, " did not arrive within ",
-                                    static_cast<double>(limit_.count()) / 1000, " s"));
+    for (const int rank : ranks) names += (names.empty() ? "" : ", ") + name_of_rank(rank);
+    return concat("[", job.collective.describe(), "] ", names, " did not arrive within ",
+                  static_cast<double>(limit_.count()) / 1000, " s");
   }
 
   void fail(const std::string& failure, const std::string& why_for_others) {

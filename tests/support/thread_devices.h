@@ -112,6 +112,7 @@ class ThreadDevice final : public DeviceRuntime {
 struct DeviceOptions {
   bool queued = false;  ///< see ThreadDevice
   std::chrono::milliseconds time_limit{60'000};
+  std::shared_ptr<Mailboxes> between_hosts = std::make_shared<Mailboxes>();
   /// Called on the queue before each collective: may throw, as the library may fail, or wait.
   std::function<void(int rank)> before = [](int) {};
   std::function<void(int rank)> on_abort = [](int) {};
@@ -196,8 +197,8 @@ class ThreadDeviceTransport final : public comm::DeviceTransport {
 
 /// body(communicator, device) in a thread for each rank, as on_ranks. Tensors on the device cpu are the device's.
 template <typename Body>
-auto on_device_ranks(int size, const DeviceOptions& options, const Body& body) {
-  const auto between_hosts = std::make_shared<Mailboxes>(), between_devices = std::make_shared<Mailboxes>();
+auto on_device_ranks(int size, DeviceOptions options, const Body& body) {
+  const auto between_devices = std::make_shared<Mailboxes>();
   return in_threads(size, [&](int rank) {
     ThreadDevice device(options.queued);
     comm::DeviceLink link{
@@ -207,7 +208,8 @@ auto on_device_ranks(int size, const DeviceOptions& options, const Body& body) {
           return std::make_unique<ThreadDeviceTransport>(between_devices, own, all, options);
         }};
     const auto ranks = comm::make_device_communicator(
-        thread_communicator(between_hosts, rank, size, options.time_limit), "devices", std::move(link));
+        thread_communicator(options.between_hosts, rank, size, options.time_limit), "devices",
+        std::move(link));
     return body(*ranks, device);
   });
 }

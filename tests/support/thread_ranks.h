@@ -30,8 +30,14 @@ class Mailboxes {
 
   void send(const Address& address, std::string message) {
     const std::lock_guard lock(mutex_);
+    if (std::get<0>(address) == cut_off_) return;
     Box& box = boxes_[address];
     box.messages[box.sent++] = std::move(message);
+  }
+  /// From now on, the others hear nothing of this rank, as if it had been killed.
+  void cut_off(int rank) {
+    const std::lock_guard lock(mutex_);
+    cut_off_ = rank;
   }
   std::uint64_t expect(const Address& address) {
     const std::lock_guard lock(mutex_);
@@ -54,6 +60,7 @@ class Mailboxes {
   };
   std::mutex mutex_;
   std::map<Address, Box> boxes_;
+  int cut_off_ = -1;
 };
 
 class ThreadTransport final : public comm::Transport {
