@@ -92,6 +92,7 @@ Command add_ablate(CLI::App& program) {
   command->add_flag("--csv", options->csv, "print one row per run as CSV")->excludes("--json");
   add_device_flag(*command, options->device);
   add_process_flags(*command, options->processes);
+  add_gpus_flag(*command, options->processes.gpus, options->device);
   auto flags = std::make_shared<SettingFlags>(*command);
   command->footer(
       "Repeat the command to continue an interrupted table; seeds and rows can be added later, by\n"

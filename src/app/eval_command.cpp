@@ -133,6 +133,7 @@ Command add_eval(CLI::App& program) {
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
   add_process_flags(*command, options->processes);
+  add_gpus_flag(*command, options->processes.gpus, options->device);
   command->add_flag("--json", options->json, "print the result as JSON");
   auto flags = std::make_shared<SettingFlags>(*command, std::vector<std::string>{"data"}, false);
   command->footer(

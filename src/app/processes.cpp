@@ -59,9 +59,9 @@ std::vector<std::string> own_arguments() {
 }
 
 /// Replaces this process by mpirun.
-[[noreturn]] void launch(int processes) {
+[[noreturn]] void launch(int processes, const char* flag) {
   std::string reason;
-  require<ConfigError>(!mpi_library_name(&reason).empty(), "--processes: ", reason);
+  require<ConfigError>(!mpi_library_name(&reason).empty(), flag, ": ", reason);
   // The processes divide the cores among themselves (divide_threads), and after Ctrl-C write a checkpoint.
   const bool root = ::geteuid() == 0;  // this program already runs as root; mpirun would refuse
   for (const auto& [name, value] : {std::pair{"OMPI_MCA_hwloc_base_binding_policy", "none"},
@@ -84,7 +84,7 @@ std::vector<std::string> own_arguments() {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execvp(arguments[0], arguments.data());
-  throw ConfigError(concat("--processes: cannot start mpirun: ", std::strerror(errno),
+  throw ConfigError(concat(flag, ": cannot start mpirun: ", std::strerror(errno),
                            "; install openmpi-bin (Debian)"));
 }
 
@@ -138,16 +138,25 @@ void add_process_flags(CLI::App& command, ProcessOptions& options) {
 
 int run_in_processes(const ProcessOptions& options, const std::function<int(Communicator& ranks)>& work) {
   const Launch launched = find_launch([](const char* name) -> const char* { return std::getenv(name); });
-  if (options.processes > 0 && launched.launcher.empty() && options.processes > 1) launch(options.processes);
+  const Device device = chosen_device(options.gpus);
+  if (launched.launcher.empty()) {
+    if (options.processes > 1) launch(options.processes, "--processes");
+    const int gpus = options.gpus.wanted.empty() ? 1 : processes_for_gpus(options.gpus);
+    if (gpus > 1) launch(gpus, "--gpus");
+  }
   require<ConfigError>(options.processes <= 1 || launched.launcher.empty(), "--processes: ", launched.launcher,
                        " has already started the processes of this run");
   const auto limit = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.time_limit));
-  const std::unique_ptr<Communicator> ranks = make_communicator({limit});
-  if (ranks->size() == 1) return work(*ranks);
+  const std::unique_ptr<Communicator> ranks = make_communicator({limit, device});
+  if (ranks->size() == 1) {
+    take_gpu(*ranks, options.gpus);
+    return work(*ranks);
+  }
   try {
     const Silence silence(ranks->rank() != 0);
     std::cerr << ranks->describe() << std::endl;
     divide_threads(*ranks);
+    take_gpu(*ranks, options.gpus);
     return work(*ranks);
   } catch (const std::exception& error) {
     ranks->leave(error.what());

@@ -174,6 +174,7 @@ Command add_train(CLI::App& program) {
   command->add_flag("--tensorboard", options->tensorboard,
                     "write event files for TensorBoard into tensorboard/ of the run folder");
   add_process_flags(*command, options->processes);
+  add_gpus_flag(*command, options->processes.gpus, options->device);
   command->add_flag("--quiet", options->quiet, "print nothing between epochs");
   command->add_flag("--json", options->json, "print the result as JSON");
   command->add_option("--show", options->show, "test pictures whose prediction is shown at the end")
@@ -188,6 +189,7 @@ Command add_train(CLI::App& program) {
                  "start from trained weights, on your own pictures"},
                 {"fer train --resume runs/mine", "continue from its newest checkpoint"},
                 {"fer train --processes 4", "four processes on this machine, which share each batch"},
+                {"fer train --gpus all --config run.json", "a process for each GPU of this machine"},
                 {"mpirun -np 8 --hostfile hosts fer train --config run.json", "on several machines"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] {

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "comm/nccl.h"
 #include "fer/tensor/communicator.h"
 
 namespace {
@@ -42,4 +43,16 @@ TEST_CASE("a batch script of Slurm is one process, though its job has several ta
 TEST_CASE("mpirun within Slurm counts its own processes, not srun's daemons") {
   check(launch({{"SLURM_STEP_NUM_TASKS", "2"}, {"OMPI_COMM_WORLD_SIZE", "16"}}), "mpirun", 16);
   check(launch({{"SLURM_STEP_NUM_TASKS", "2"}, {"PMI_SIZE", "16"}}), "mpirun", 16);
+}
+
+TEST_CASE("the module of NCCL is loaded, or its absence is explained") {
+  std::string reason;
+  if (fer::nccl_library_name(&reason).empty()) {
+    CHECK_THROWS_WITH_AS(fer::comm::load_nccl(), reason.c_str(), fer::CommunicationError);
+    CHECK(reason.find("-DFER_NCCL=ON") != std::string::npos);
+    return;
+  }
+  const fer::comm::DeviceLink nccl = fer::comm::load_nccl();
+  CHECK(nccl.library.starts_with("NCCL "));
+  CHECK_THROWS_WITH(nccl.join("an id of another length", 1, 2), "rank 0 has another version of NCCL");
 }
