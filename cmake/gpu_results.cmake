@@ -90,6 +90,7 @@ endfunction()
 file(GLOB machines RELATIVE ${root}/bench/results ${root}/bench/results/gpu-*.json)
 set(rows "")
 set(total 0)
+set(several "")
 set(runs "")
 foreach(machine IN LISTS machines)
   file(READ ${root}/bench/results/${machine} json_of_${machine})
@@ -100,6 +101,10 @@ foreach(machine IN LISTS machines)
   value_of(failed "${json_of_${machine}}" tests failed)
   string(APPEND runs "- **${device}**, driver ${driver}, nvcc ${nvcc}, commit ${commit}, ${date}: "
                      "${passed} tests passed, ${failed} failed.\n")
+  value_of(gpus "${json_of_${machine}}" gpus)
+  if(gpus)
+    string(APPEND several "- **${device}**: collectives and training by ${gpus} GPUs were run.\n")
+  endif()
 endforeach()
 foreach(source IN LISTS sources)
   if(source STREQUAL "take_device.h")  # its kernel only asks for an image
@@ -118,6 +123,9 @@ foreach(source IN LISTS sources)
     math(EXPR total "${total} + 1")
   endforeach()
 endforeach()
+if(NOT several)
+  set(several "**No machine with two GPUs has run `--gpus` or NCCL.** They compile, and the same tests run where threads stand in for GPUs ([many-machines.md](many-machines.md)). The step `processes` of `scripts/gpu-check` runs them.\n")
+endif()
 if(NOT machines)
   string(CONCAT runs
     "**No GPU has run any of these ${total} kernels.** They are compiled by nvcc for sm_90, and as PTX, in each run of "
@@ -125,7 +133,7 @@ if(NOT machines)
     "and the same text runs in every test on the executor (`--device simt`, [kernels/simt.md](kernels/simt.md)), which "
     "checks results and races, but says nothing about speed.\n")
 endif()
-string(CONCAT text "# What a GPU has run\n\n${runs}" [[
+string(CONCAT text "# What a GPU has run\n\n${runs}\n${several}" [[
 
 ## How to fill this in
 

@@ -1,7 +1,9 @@
 // A program of several processes, for the tests of faults: fer_comm_worker <fault> <folder>. After some collectives
 // the last rank is killed, stops, throws, ends, or calls another collective. Every other rank writes the error
-// that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt.
+// that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt. With FER_TEST_DEVICES=cuda its
+// tensors are on GPUs of this machine, one for each rank.
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include "fer/tensor/communicator.h"
+#include "fer/tensor/device_runtime.h"
 
 namespace {
 
@@ -19,8 +22,8 @@ void harm(fer::Communicator& ranks, const std::string& fault) {
   if (fault == "other") ranks.barrier();
 }
 
-void run(fer::Communicator& ranks, const std::string& fault) {
-  fer::Tensor gradient = fer::Tensor::full({50'000}, ranks.rank() + 1.0);
+void run(fer::Communicator& ranks, const std::string& fault, fer::Device device) {
+  fer::Tensor gradient = fer::Tensor::full({50'000}, ranks.rank() + 1.0).to(device);
   for (int step = 0; step < 20; ++step) ranks.all_reduce(gradient, fer::Reduction::max);
   auto first = ranks.start_all_reduce(gradient);
   first->wait();
@@ -37,11 +40,15 @@ int main(int, char** argv) {
   const std::string fault = argv[1], folder = argv[2];
   std::unique_ptr<fer::Communicator> ranks;
   try {
-    ranks = fer::make_communicator({std::chrono::milliseconds(3000)});
+    const char* devices = std::getenv("FER_TEST_DEVICES");
+    const bool gpus = devices && std::string(devices) == "cuda";
+    const fer::Device device = gpus ? fer::Device::cuda : fer::Device::cpu;
+    ranks = fer::make_communicator({std::chrono::milliseconds(3000), device});
+    if (gpus) fer::select_gpu(ranks->rank());
     const std::string number = std::to_string(ranks->rank());
     std::ofstream(folder + "/pid-" + number + ".txt") << ::getpid();
     try {
-      run(*ranks, fault);
+      run(*ranks, fault, device);
     } catch (const fer::Error& error) {
       std::ofstream(folder + "/rank-" + number + ".txt") << error.what();
       ranks->leave(error.what());
