@@ -136,11 +136,11 @@ TEST_CASE("device: a rank that does not call the collective") {
 TEST_CASE("device: a rank that is lost while data travel") {
   DeviceOptions options = short_limit();
   Gate end;
-  options.before = [&, hosts = options.between_hosts](int rank) {
+  options.before = [opened = end.opened, hosts = options.between_hosts](int rank) {
     if (rank != 2) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // all have said that they call it
     hosts->cut_off(2);
-    end.opened.wait();
+    opened.wait();
   };
   std::atomic<int> aborted = 0;
   options.on_abort = [&](int) { ++aborted; };
