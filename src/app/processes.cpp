@@ -71,8 +71,8 @@ std::vector<std::string> own_arguments() {
                                     {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
                                     {"PRTE_MCA_odls_base_sigkill_timeout", "60"}})
     ::setenv(name, value, /*overwrite=*/0);
-  for (const char* name : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
-                           "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"})
+  for (const char* name : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+                           "PRTE_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"})
     if (root) ::setenv(name, "1", 0);
   std::vector<std::string> words{"mpirun", "-np", std::to_string(processes)}, own = own_arguments();
   own.at(0) = "/proc/self/exe";
@@ -84,8 +84,8 @@ std::vector<std::string> own_arguments() {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execvp(arguments[0], arguments.data());
-  throw ConfigError(concat("--processes: cannot start mpirun: ", std::strerror(errno),
-                           "; install openmpi-bin (Debian)"));
+  throw ConfigError(
+      concat("--processes: cannot start mpirun: ", std::strerror(errno), "; install openmpi-bin (Debian)"));
 }
 
 /// Gives each process its share of the machine's cores, unless OMP_NUM_THREADS says otherwise.
@@ -103,8 +103,8 @@ void divide_threads(Communicator& ranks) {
                   omp_get_max_threads() == 1 ? " thread" : " threads", " each on ", cores,
                   cores == 1 ? " core" : " cores", "; fewer would be faster\n");
   else if (threads <= cores / 2 && !std::getenv("OMP_NUM_THREADS"))
-    note = concat(host, ": the launcher leaves ", omp_get_num_procs(), " of ", cores,
-                  " cores to each of ", here, " processes; mpirun --bind-to none uses them all\n");
+    note = concat(host, ": the launcher leaves ", omp_get_num_procs(), " of ", cores, " cores to each of ",
+                  here, " processes; mpirun --bind-to none uses them all\n");
   for (int rank = 0; rank < ranks.size(); ++rank) {
     const bool first_of_host = [&] {
       for (int other = 0; other < rank; ++other)
@@ -125,9 +125,10 @@ bool reports(const Communicator& ranks, const std::exception& error) {
 
 void add_process_flags(CLI::App& command, ProcessOptions& options) {
   command
-      .add_option("--processes", options.processes,
-                  "start so many processes on this machine, which share the work; mpirun and srun start them on "
-                  "several")
+      .add_option(
+          "--processes", options.processes,
+          "start so many processes on this machine, which share the work; mpirun and srun start them on "
+          "several")
       ->check(CLI::Range(1, 4096));
   command
       .add_option("--time-limit", options.time_limit,
@@ -139,8 +140,8 @@ void add_process_flags(CLI::App& command, ProcessOptions& options) {
 int run_in_processes(const ProcessOptions& options, const std::function<int(Communicator& ranks)>& work) {
   const Launch launched = find_launch([](const char* name) -> const char* { return std::getenv(name); });
   if (options.processes > 0 && launched.launcher.empty() && options.processes > 1) launch(options.processes);
-  require<ConfigError>(options.processes <= 1 || launched.launcher.empty(), "--processes: ", launched.launcher,
-                       " has already started the processes of this run");
+  require<ConfigError>(options.processes <= 1 || launched.launcher.empty(),
+                       "--processes: ", launched.launcher, " has already started the processes of this run");
   const auto limit = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.time_limit));
   const std::unique_ptr<Communicator> ranks = make_communicator({limit});
   if (ranks->size() == 1) return work(*ranks);

@@ -188,7 +188,6 @@ Command add_train(CLI::App& program) {
                  "start from trained weights, on your own pictures"},
                 {"fer train --resume runs/mine", "continue from its newest checkpoint"},
                 {"fer train --processes 4", "four processes on this machine, which share each batch"},
-                {"mpirun -np 8 --hostfile hosts fer train --config run.json", "on several machines"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] {
     return run_in_processes(options->processes,

@@ -42,7 +42,8 @@ struct BFloat16 {
   /// Rounded to the nearest, ties to even.
   explicit BFloat16(float x) {
     const auto all = std::bit_cast<std::uint32_t>(x);
-    bits = static_cast<std::uint16_t>((std::isnan(x) ? all | 0x400000u : all + 0x7FFFu + (all >> 16 & 1u)) >> 16);
+    bits = static_cast<std::uint16_t>((std::isnan(x) ? all | 0x400000u : all + 0x7FFFu + (all >> 16 & 1u)) >>
+                                      16);
   }
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };

@@ -242,8 +242,8 @@ void check_experiments(const std::vector<RunConfig>& configs) {
   }
 }
 
-RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,
-                          TrainingObserver& observer, Communicator& ranks) {
+RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device, TrainingObserver& observer,
+                          Communicator& ranks) {
   const bool settled = config.training.colour != ColourMode::automatic;
   RunConfig sized = config;
   if (MobileFaceNetConfig* landmarks = sized.model.landmark_net()) landmarks->head = true;

@@ -50,7 +50,8 @@ std::string facts_of(const RunConfig& config, const std::vector<std::shared_ptr<
     if (setting.type != "PATH") facts += concat("'", setting.key, "' ", setting.value, "\n");
   for (const auto& part : parts) {
     if (!part) continue;
-    const std::string name = concat("the ", name_of(part->info().split), " part of '", part->info().name, "'");
+    const std::string name =
+        concat("the ", name_of(part->info().split), " part of '", part->info().name, "'");
     facts += concat(name, ": ", part->size(), " samples\n", name, ": samples with the checksum ",
                     samples_checksum(*part), "\n");
   }

@@ -26,7 +26,8 @@ Communicator& ranks() {
 /// A folder of this rank.
 struct Folder {
   fs::path path;
-  explicit Folder(const std::string& name) : path(fs::temp_directory_path() / concat("fer_ranks_", ::getpid(), "_", name)) {
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / concat("fer_ranks_", ::getpid(), "_", name)) {
     fs::remove_all(path);
     fs::create_directories(path);
   }
@@ -95,7 +96,8 @@ Trained train(Communicator& shared, bool checkpointing) {
   const Folder folder(concat("of-", shared.size()));
   Trained trained;
   run_training(task, loader, config.training, folder.path, trained.curve, shared);
-  for (const auto& [name, tensor] : network.state_dict()) trained.state.emplace_back(name, tensor.to_vector<double>());
+  for (const auto& [name, tensor] : network.state_dict())
+    trained.state.emplace_back(name, tensor.to_vector<double>());
   return trained;
 }
 
@@ -141,8 +143,8 @@ TEST_CASE("so with activations that are recomputed") {
 TEST_CASE("a batch with fewer samples than processes is refused") {
   if (ranks().size() == 1) return;
   CHECK_THROWS_WITH_AS(GlobalBatch(ranks(), 0, 0, 1),
-                       concat("a batch of 1 samples cannot be shared by ", ranks().size(), " processes: rank ",
-                              ranks().rank(), " has none")
+                       concat("a batch of 1 samples cannot be shared by ", ranks().size(),
+                              " processes: rank ", ranks().rank(), " has none")
                            .c_str(),
                        ConfigError);
 }
