@@ -45,7 +45,7 @@ OP_TEST("global batch: each part of the loss") {
           parts = {&FERLossParts::total, &FERLossParts::cross_entropy, &FERLossParts::anchor,
                    &FERLossParts::neutral};
         for (const Part part : parts) {
-          CAPTURE(name_of(kind));
+          CAPTURE(std::string(name_of(kind)));
           CAPTURE(soft);
           check_ranks(
               [&](const auto& x, const auto&, auto&) {
