@@ -1,4 +1,5 @@
-// Losses and whole networks in a GlobalBatch: several ranks compute what one process computes for the whole batch.
+// Losses and whole networks in a GlobalBatch: several ranks compute what one process computes for the whole
+// batch.
 #include "fer/layers/checkpoint.h"
 #include "fer/losses/losses.h"
 #include "fer/models/registry.h"
