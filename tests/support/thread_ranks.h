@@ -22,8 +22,8 @@
 
 namespace fer::test {
 
-/// The messages between all ranks. The k-th receive of a rank from another, with some tag, gets the k-th message
-/// sent so.
+/// The messages between all ranks. The k-th receive of a rank from another, with some tag, gets the k-th
+/// message sent so.
 class Mailboxes {
  public:
   using Address = std::tuple<int, int, int>;  ///< from, to, tag
@@ -101,8 +101,8 @@ class ThreadTransport final : public comm::Transport {
   std::vector<Receive> receives_;
 };
 
-/// Calls body(communicator) in a thread for each of `size` ranks. Returns the results in the order of the ranks.
-/// If a rank throws, throws the first error that is not about the loss of another rank.
+/// Calls body(communicator) in a thread for each of `size` ranks. Returns the results in the order of the
+/// ranks. If a rank throws, throws the first error that is not about the loss of another rank.
 template <typename Body>
 auto on_ranks(int size, const Body& body) {
   using Result = std::invoke_result_t<Body, Communicator&>;
