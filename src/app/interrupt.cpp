@@ -15,7 +15,8 @@ namespace {
 
 // The handler may run in any thread, and in two at once. It may use only lock-free atomics.
 std::atomic<std::int64_t> first_at{0};  // nanoseconds of a clock that started before the program
-static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+std::atomic<bool> silent{false};
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 /// Calls only async-signal-safe functions.
 void note(int signal) {
@@ -29,7 +30,8 @@ void note(int signal) {
     request_stop(signal);
     constexpr std::string_view message =
         "\nstopping cleanly; another signal, a second later, stops at once\n";
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+    if (!silent) [[maybe_unused]]
+      const auto written = ::write(STDERR_FILENO, message.data(), message.size());
   } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);
     ::raise(signal);  // delivered as soon as this function returns
@@ -49,6 +51,10 @@ InterruptCatcher::InterruptCatcher() {
 
 InterruptCatcher::~InterruptCatcher() {
   for (std::size_t i = 0; i < signals.size(); ++i) std::signal(signals[i], before_[i]);
+}
+
+void silence_interrupts() {
+  silent = true;
 }
 
 int interrupted() {

@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM. The first signal asks a command to finish in order; a second one, at least a second
+// Ctrl-C, SIGTERM, and SIGUSR1, which launchers pass on to all processes. The first signal asks a command to finish in order; a second one, at least a second
 // later, ends the program. An earlier one counts as the same request: timeout(1) sends its signal twice, to
 // the program and to its group.
 #pragma once
@@ -17,9 +17,12 @@ class InterruptCatcher {
   InterruptCatcher& operator=(const InterruptCatcher&) = delete;
 
  private:
-  static constexpr std::array signals{SIGINT, SIGTERM};
+  static constexpr std::array signals{SIGINT, SIGTERM, SIGUSR1};
   std::array<void (*)(int), signals.size()> before_;  ///< the previous handler of each signal
 };
+
+/// Of several processes, one says that it stops.
+void silence_interrupts();
 
 /// The first signal received; 0 if none.
 int interrupted();
