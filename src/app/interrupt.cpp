@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
-#include <string_view>
 
 #include "fer/stop.h"
 
@@ -28,10 +27,10 @@ void note(int signal) {
   std::int64_t first = 0;
   if (first_at.compare_exchange_strong(first, now)) {
     request_stop(signal);
-    constexpr std::string_view message =
-        "\nstopping cleanly; another signal, a second later, stops at once\n";
-    if (!silent) [[maybe_unused]]
-      const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+    if (!silent) {
+      [[maybe_unused]] const auto written =
+          ::write(STDERR_FILENO, stopping_message.data(), stopping_message.size());
+    }
   } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);
     ::raise(signal);  // delivered as soon as this function returns

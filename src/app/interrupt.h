@@ -5,6 +5,7 @@
 
 #include <array>
 #include <csignal>
+#include <string_view>
 
 namespace fer::app {
 
@@ -21,7 +22,10 @@ class InterruptCatcher {
   std::array<void (*)(int), signals.size()> before_;  ///< the previous handler of each signal
 };
 
-/// Of several processes, one says that it stops.
+/// What a process says when it is asked to stop.
+inline constexpr std::string_view stopping_message =
+    "\nstopping cleanly; another signal, a second later, stops at once\n";
+/// Of several processes, one says so.
 void silence_interrupts();
 
 /// The first signal received; 0 if none.

@@ -121,6 +121,7 @@ Ending wait_for(pid_t mpirun, sigset_t signals) {
       ending.signal = signal;
       first = Clock::now();
       ::kill(mpirun, SIGUSR1);
+      std::cerr << stopping_message << std::flush;
     } else if (Clock::now() - first >= std::chrono::seconds(1)) {
       ::kill(mpirun, SIGTERM);
     }
@@ -154,6 +155,10 @@ int launch(int processes) {
               << " and did not say why; it may when it is started by "
               << "hand: mpirun -np " << processes << " fer ..." << std::endl;
   return code > 128 ? 1 : code;  // a process was killed
+}
+
+bool is_launched() {
+  return std::getenv(reported_variable) != nullptr;
 }
 
 void note_reported() {

@@ -10,6 +10,9 @@ namespace fer::app {
 /// ConfigError if this build has no MPI; Error if mpirun cannot be started.
 int launch(int processes);
 
+/// Whether launch() has started this process. It then tells of signals.
+bool is_launched();
+
 /// A process that launch() has started says that it has printed why the run ends.
 void note_reported();
 

@@ -106,7 +106,7 @@ int run_in_processes(const ProcessOptions& options, const std::function<int(Comm
   std::string failure;
   try {
     const Silence silence(ranks->rank() != 0);
-    if (ranks->rank() != 0) silence_interrupts();
+    if (ranks->rank() != 0 || is_launched()) silence_interrupts();
     std::cerr << ranks->describe() << std::endl;
     divide_threads(*ranks);
     code = work(*ranks);

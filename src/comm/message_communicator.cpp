@@ -195,7 +195,8 @@ class MessageCommunicator final : public Communicator {
       if (peer == rank_) continue;
       const Sign& sign = signs_->last(peer);
       const bool failed = signs_->has_left(peer) && sign.kind == Sign::Kind::failed;
-      if (failed && peer < rank_) return "";
+      // A rank that others found silent, and that wakes when the launcher ends it, has nothing to add.
+      if (failed && (peer < rank_ || (!sign.own && ran_ < stopped_until_))) return "";
       all_alike = all_alike && failed && sign.own && std::string_view(sign.why) == mine.why;
     }
     return own && !all_alike ? concat(name_of_rank(rank_), " failed: ", why) : why;
@@ -287,6 +288,7 @@ class MessageCommunicator final : public Communicator {
   /// The time for which this process ran. While it is stopped, and all others perhaps, too, nothing times out.
   void keep_time() {
     const Clock::time_point now = Clock::now();
+    if (now - last_round_ > limit_) stopped_until_ = ran_ + std::chrono::seconds(5);
     ran_ += std::min<Clock::duration>(now - last_round_, 2 * look_interval);
     last_round_ = now;
     ++rounds_;
@@ -315,7 +317,10 @@ class MessageCommunicator final : public Communicator {
     for (int peer = 0; peer < size_; ++peer) {
       if (peer == rank_ || signs_->has_left(peer)) continue;
       if (gone()(peer)) {
-        signs_->poll(ran_);  // its farewell may have come just before its end
+        for (int i = 0; i < 100 && !signs_->has_left(peer); ++i) {  // its farewell may still be on its way
+          signs_->poll(ran_);
+          std::this_thread::sleep_for(milliseconds(1));
+        }
         require<LostRanks>(signs_->has_left(peer), during, name_of_rank(peer), " was killed, or has crashed");
       } else if (ran_ - signs_->heard(peer) > limit_) {
         silent += (silent.empty() ? "" : ", ") + name_of_rank(peer);
@@ -384,7 +389,7 @@ class MessageCommunicator final : public Communicator {
   std::unique_ptr<Signs> signs_;
   bool gave_up_ = false;
   int idle_rounds_ = 0;
-  Clock::duration ran_{}, next_beat_{}, next_look_{};
+  Clock::duration ran_{}, next_beat_{}, next_look_{}, stopped_until_{};
   Clock::time_point last_round_ = Clock::now();
   std::atomic<std::int64_t> rounds_ = 0;
 

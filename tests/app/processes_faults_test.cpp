@@ -18,13 +18,13 @@ namespace {
 
 constexpr double most_seconds = 90;  // for a run of seconds, on a busy machine
 
-Words faulty_training(const std::string& folder) {
-  return short_training(folder) + Words{"--image-epochs", "0", "--time-limit", "3"};
+Words faulty_training(const std::string& folder, const std::string& limit = "3") {
+  return short_training(folder) + Words{"--image-epochs", "0", "--time-limit", limit};
 }
 
 /// Long enough for a fault in the middle.
-Words long_training(const std::string& folder) {
-  return faulty_training(folder) + Words{"--epochs", "1000"};
+Words long_training(const std::string& folder, const std::string& limit = "3") {
+  return faulty_training(folder, limit) + Words{"--epochs", "1000"};
 }
 
 Words resumed(const std::string& folder) {
@@ -100,7 +100,7 @@ TEST_CASE("a stopped process ends the run in time, with one message that names i
 TEST_CASE("a killed process ends the run at once, with one message that names it") {
   for (const int killed : {1, 0}) {
     const Folder folder("processes_killed");
-    Background program(long_training(folder / "run") + Words{"--processes", "2", "--time-limit", "60"});
+    Background program(long_training(folder / "run", "60") + Words{"--processes", "2"});
     reach_checkpoint(folder / "run");
     const pid_t process = process_of(folder / "run", killed);
     REQUIRE(process > 0);
