@@ -91,7 +91,7 @@ TEST_CASE("a stopped process ends the run in time, with one message that names i
     CHECK(count_of(result.err, "fer: ") == 1);
     CHECK(result.err.ends_with("rank " + std::to_string(stopped) + " (" + this_host() +
                                ") has not answered for 3 s\n"));
-    CHECK(none_left(folder.path));
+    CHECK(none_left(folder.path.string()));
     const Result more = run(resumed(folder / "run") + Words{"--max-steps", "1"});
     CHECK_MESSAGE(more.code == 0, more.err);
   }
@@ -113,7 +113,7 @@ TEST_CASE("a killed process ends the run at once, with one message that names it
     CHECK(count_of(result.err, "fer: ") == 1);
     CHECK(result.err.find("rank " + std::to_string(killed) + " (" + this_host() +
                           ") was killed, or has crashed\n") != std::string::npos);
-    CHECK(none_left(folder.path));
+    CHECK(none_left(folder.path.string()));
   }
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("Ctrl-C writes a checkpoint, and says how to continue; fewer and more 
     CHECK(count_of(result.err, "stopping cleanly") == 1);
     CHECK(count_of(result.err, "interrupted in epoch ") == 1);
     CHECK(result.err.ends_with(advice));
-    CHECK(none_left(folder.path));
+    CHECK(none_left(folder.path.string()));
     command = resumed(folder / "run") + Words{"--processes", "3"};
   }
   const Result one = run(resumed(folder / "run") + Words{"--epochs", "1"});
@@ -174,7 +174,7 @@ TEST_CASE("three processes, killed, then two, then one end a run") {
     reach_checkpoint(folder / "run");
     program.send(SIGKILL);  // the launcher's parent: all end
     CHECK(program.wait().code == -SIGKILL);
-    CHECK(none_left(folder.path, 30));
+    CHECK(none_left(folder.path.string(), 30));
   }
   const Result two = run(resumed(folder / "run") + Words{"--processes", "2", "--max-steps", "10"});
   REQUIRE_MESSAGE(two.code == 0, two.err);
@@ -187,22 +187,26 @@ TEST_CASE("kills of random processes leave no trace in the weights, and none han
   const char* asked = std::getenv("FER_TEST_KILLS");
   const int kills = asked ? std::atoi(asked) : 3;
   const Folder folder("processes_kills");
+  REQUIRE(run(faulty_training(folder / "first") + Words{"--max-steps", "1"}).code == 0);
+  const auto training = [&](const std::string& to) {
+    return faulty_training(to) + Words{"--landmarks", folder / "first/landmarks-best.safetensors"};
+  };
   const auto start = std::chrono::steady_clock::now();
-  REQUIRE(run(faulty_training(folder / "whole") + Words{"--processes", "2"}).code == 0);
+  REQUIRE(run(training(folder / "whole") + Words{"--processes", "2"}).code == 0);
   const double undisturbed = seconds_since(start);
   fer::Random random({11, fer::fnv1a64("kills of ranks"), 0});
   int ends = 0;
   for (int killed = 0; killed < kills;) {
     const bool begun = fs::exists(folder / "cut/config.json");
     if (!begun) fs::remove_all(folder / "cut");
-    Background program((begun ? resumed(folder / "cut") : faulty_training(folder / "cut")) +
+    Background program((begun ? resumed(folder / "cut") : training(folder / "cut")) +
                        Words{"--processes", "2"});
     ::usleep(static_cast<useconds_t>(1e6 * random.uniform(0, 0.7 * undisturbed)));
     const auto victim = static_cast<int>(random.below(3));  // a rank, or all
     for (const auto& [rank, process] : processes_of(folder / "cut"))
       if (rank == victim || (victim == 2 && rank >= 0)) ::kill(process, SIGKILL);
     const Result result = end_of(program);
-    CHECK(none_left(folder.path));
+    CHECK(none_left(folder.path.string()));
     if (result.code != 0) {
       ++killed;
       continue;
@@ -214,7 +218,7 @@ TEST_CASE("kills of random processes leave no trace in the weights, and none han
   const bool begun = fs::exists(folder / "cut/config.json");
   if (!begun) fs::remove_all(folder / "cut");
   const Result last =
-      run((begun ? resumed(folder / "cut") : faulty_training(folder / "cut")) + Words{"--processes", "2"});
+      run((begun ? resumed(folder / "cut") : training(folder / "cut")) + Words{"--processes", "2"});
   REQUIRE_MESSAGE(last.code == 0, last.err);
   check_same_weights(folder / "whole", folder / "cut");
   MESSAGE(kills, " kills, of which ", ends, " runs reached their end between");

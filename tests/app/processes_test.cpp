@@ -83,7 +83,7 @@ TEST_CASE("several processes print one report and write one run, the same each t
   REQUIRE_MESSAGE(three.code == 0, three.err);
   CHECK(json::parse(three.out)["steps"] == 10);  // one document
   CHECK(count_of(three.err, "rank 0 of 3 on ") == 1);
-  CHECK(none_left(folder.path));
+  CHECK(none_left(folder.path.string()));
 }
 
 TEST_CASE("an evaluation by three processes is that by one") {
@@ -94,15 +94,31 @@ TEST_CASE("an evaluation by three processes is that by one") {
   REQUIRE_MESSAGE(three.code == 0, three.err);
   CHECK(three.out == one.out);
   const json a = json::parse(read_all(folder / "one.json")), b = json::parse(read_all(folder / "three.json"));
-  REQUIRE(a["samples"].size() == 14);
+  REQUIRE(a["predictions"].size() == 14);
   CHECK(a == b);
 }
 
 TEST_CASE("a table by two processes, which is continued by one") {
   const Folder folder("processes_ablate");
   const Words table = Words{"ablate", "modules", "--out", folder / "table", "--variants", "none", "--json"} +
-                      Words(tiny_training("").begin() + 5, tiny_training("").end() - 3) +
-                      Words{"--preset", "tiny", "--image-epochs", "0", "--epochs", "1"};
+                      Words{"--preset",
+                            "tiny",
+                            "--train-identities",
+                            "4",
+                            "--test-identities",
+                            "1",
+                            "--faces-per-identity",
+                            "7",
+                            "--epochs",
+                            "1",
+                            "--landmark-epochs",
+                            "1",
+                            "--image-epochs",
+                            "0",
+                            "--batch-size",
+                            "8",
+                            "--landmark-batch-size",
+                            "8"};
   const Result two = run(two_processes(table + Words{"--seeds", "1"}));
   REQUIRE_MESSAGE(two.code == 0, two.err);
   const std::size_t cells = json::parse(two.out)["cells"].size();
@@ -182,8 +198,10 @@ TEST_CASE("processes that do not have the same settings, weights or data do not 
   refused(both({}, {"--lr", "0.25"}), "has 'lr' 0.25, rank 0 (");
   refused(both({}, {"--split-seed", "2"}), "has 'split_seed' 2, rank 0 (");
   REQUIRE(run(tiny_training(folder / "other") + Words{"--seed", "2", "--max-steps", "1"}).code == 0);
-  refused(both({"--init", trained()}, {"--init", folder / "other"}), "has the initial '");
-  CHECK(none_left(folder.path));
+  const std::string points = "/landmarks-best.safetensors";
+  refused(both({"--landmarks", trained() + points}, {"--landmarks", folder / "other" + points}),
+          "has the initial '");
+  CHECK(none_left(folder.path.string()));
 }
 
 TEST_CASE("the data of one process that differ, or cannot be read, are named with its rank") {
@@ -196,8 +214,8 @@ TEST_CASE("the data of one process that differ, or cannot be read, are named wit
                  folder / part + "/" + name + "/" + std::to_string(i) + ".png");
     }
   const auto both = [&](const std::string& second) {
-    const Words common =
-        tiny_training(folder / "run") + Words{"--dataset", "folder", "--test", "0.3", "--data"};
+    const Words common = tiny_training(folder / "run") +
+                         Words{"--dataset", "folder", "--test", "0.3", "--loss", "none", "--data"};
     return run(Words{"--bind-to", "none", "-np", "1", FER_PROGRAM} + common +
                    Words{folder / "one", ":", "-np", "1", FER_PROGRAM} + common + Words{folder / second},
                0, by_mpirun());
@@ -205,7 +223,7 @@ TEST_CASE("the data of one process that differ, or cannot be read, are named wit
   fs::remove(folder / "other/happy/3.png");
   const Result fewer = both("other");
   CHECK(fewer.code == 2);
-  CHECK_MESSAGE(fewer.err.find("samples, rank 0 (") != std::string::npos, fewer.err);
+  CHECK_MESSAGE(fewer.err.find(") has the train part of 'folder': ") != std::string::npos, fewer.err);
   const Result missing = both("nowhere");
   CHECK(missing.code == 1);
   CHECK(count_of(missing.err, "fer: ") == 1);
