@@ -18,6 +18,14 @@ inline Words operator+(Words a, const Words& b) {
   return a;
 }
 
+/// The words of a text without quotes.
+inline Words words_of(const std::string& text) {
+  std::istringstream in(text);
+  Words words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
 /// "mpirun -np N fer ARGUMENTS", for run() and Background.
 inline Words ranks_of_mpirun(int n, const Words& arguments) {
   return Words{"--bind-to", "none", "-np", std::to_string(n), FER_PROGRAM} + arguments;

@@ -1,6 +1,7 @@
 // A program of several processes, for the tests of faults: fer_comm_worker <fault> <folder>. After some collectives
 // the last rank is killed, stops, computes for long, throws, ends, or calls another collective. Every other rank
 // writes the error that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt.
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <iostream>
@@ -47,6 +48,7 @@ int main(int, char** argv) {
     } catch (const fer::Error& error) {
       std::ofstream(folder + "/rank-" + number + ".txt") << error.what();
       ranks->leave(error.what());
+      std::this_thread::sleep_for(std::chrono::seconds(1));  // the others write their files
       ranks->end_all(1);
       return 1;
     }
