@@ -11,6 +11,7 @@ namespace fer::app {
 struct ProcessOptions {
   int processes = 0;       ///< to start; 0: as many as the launcher has started
   double time_limit = 60;  ///< seconds
+  bool trains = true;      ///< whether the command trains a network
 };
 
 /// --processes N and --time-limit S.
@@ -18,7 +19,7 @@ void add_process_flags(CLI::App& command, ProcessOptions& options);
 
 /// Runs `work` in every process of the run and returns its exit code. Divides the threads of a machine among its
 /// processes. Only rank 0 prints. An error of one process ends all: it is printed once, with the number and host
-/// of its rank. With --processes, replaces this process by a launcher that starts so many.
+/// of its rank. With --processes, starts so many and waits for them.
 int run_in_processes(const ProcessOptions& options, const std::function<int(Communicator& ranks)>& work);
 
 }  // namespace fer::app
