@@ -1,6 +1,6 @@
-// Ctrl-C, SIGTERM, and SIGUSR1, which launchers pass on to all processes. The first signal asks a command to finish in order; a second one, at least a second
-// later, ends the program. An earlier one counts as the same request: timeout(1) sends its signal twice, to
-// the program and to its group.
+// Ctrl-C, SIGTERM, and SIGUSR1, which launchers pass on to all processes. The first signal asks a command to
+// finish in order; a second one, at least a second later, ends the program. An earlier one counts as the same
+// request: timeout(1) sends its signal twice, to the program and to its group.
 #pragma once
 
 #include <array>
