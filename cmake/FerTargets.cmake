@@ -29,11 +29,12 @@ if(FER_SANITIZE)
 endif()
 target_include_directories(fer_build_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
 
-# fer_quick(TARGET [LOOPS]): if FER_QUICK is set, compiles the target in pieces of 12 files with little optimisation.
+# fer_quick(TARGET [LOOPS]): if FER_QUICK is set, compiles the target in one piece (a third less work than in pieces of 12
+# files) with little optimisation. Names in unnamed namespaces must therefore be unique within a floor.
 # LOOPS: its code loops over elements or pixels, where training spends its time, so it stays fully optimised.
 function(fer_quick target)
   if(FER_QUICK)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     if(NOT "LOOPS" IN_LIST ARGN)
       target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
     endif()

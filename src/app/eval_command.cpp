@@ -132,6 +132,7 @@ Command add_eval(CLI::App& program) {
       ->type_name("PATH");
   add_device_flag(*command, options->device);
   add_precision_flag(*command, options->precision);
+  options->processes.trains = false;
   add_process_flags(*command, options->processes);
   add_gpus_flag(*command, options->processes.gpus, options->device);
   command->add_flag("--json", options->json, "print the result as JSON");

@@ -9,9 +9,8 @@
 #include "fer/stop.h"
 
 namespace fer::app {
-namespace {
 
-std::string text_of(const std::exception& error, bool training) {
+std::string failure_text(const std::exception& error, bool training) {
   if (dynamic_cast<const std::bad_alloc*>(&error))
     return concat("out of memory", training ? "; training needs less with a smaller --batch-size or with "
                                               "--checkpointing"
@@ -21,13 +20,15 @@ std::string text_of(const std::exception& error, bool training) {
   return error.what();
 }
 
-}  // namespace
-
-int report_failure(const std::exception& error, bool training) {
-  std::cerr << "fer: " << text_of(error, training) << std::endl;
+int failure_code(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error)) return 1;
   if (stop_requested() != 0) return exit_code_of(stop_requested());
   return dynamic_cast<const ConfigError*>(&error) ? 2 : 1;
+}
+
+int report_failure(const std::exception& error, bool training) {
+  std::cerr << "fer: " << failure_text(error, training) << std::endl;
+  return failure_code(error);
 }
 
 }  // namespace fer::app

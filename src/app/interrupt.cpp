@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
-#include <string_view>
 
 #include "fer/stop.h"
 
@@ -15,7 +14,8 @@ namespace {
 
 // The handler may run in any thread, and in two at once. It may use only lock-free atomics.
 std::atomic<std::int64_t> first_at{0};  // nanoseconds of a clock that started before the program
-static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+std::atomic<bool> silent{false};
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 /// Calls only async-signal-safe functions.
 void note(int signal) {
@@ -27,9 +27,10 @@ void note(int signal) {
   std::int64_t first = 0;
   if (first_at.compare_exchange_strong(first, now)) {
     request_stop(signal);
-    constexpr std::string_view message =
-        "\nstopping cleanly; another signal, a second later, stops at once\n";
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+    if (!silent) {
+      [[maybe_unused]] const auto written =
+          ::write(STDERR_FILENO, stopping_message.data(), stopping_message.size());
+    }
   } else if (now - first >= second) {
     std::signal(signal, SIG_DFL);
     ::raise(signal);  // delivered as soon as this function returns
@@ -49,6 +50,10 @@ InterruptCatcher::InterruptCatcher() {
 
 InterruptCatcher::~InterruptCatcher() {
   for (std::size_t i = 0; i < signals.size(); ++i) std::signal(signals[i], before_[i]);
+}
+
+void silence_interrupts() {
+  silent = true;
 }
 
 int interrupted() {

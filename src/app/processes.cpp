@@ -4,17 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <streambuf>
 #include <string>
-#include <vector>
 
 #include "app/failure.h"
+#include "app/interrupt.h"
+#include "app/launcher.h"
 #include "fer/error.h"
 
 namespace fer::app {
@@ -23,8 +20,8 @@ namespace {
 /// Swallows what the ranks other than 0 print.
 class Silence {
  public:
-  explicit Silence(bool silent) {
-    if (!silent) return;
+  explicit Silence(bool active) {
+    if (!active) return;
     out_ = std::cout.rdbuf(&nothing_);
     err_ = std::cerr.rdbuf(&nothing_);
   }
@@ -44,50 +41,6 @@ class Silence {
   std::streambuf *out_ = nullptr, *err_ = nullptr;
 };
 
-/// This program's arguments without --processes.
-std::vector<std::string> own_arguments() {
-  std::ifstream in("/proc/self/cmdline", std::ios::binary);
-  std::vector<std::string> arguments;
-  for (std::string word; std::getline(in, word, '\0');) {
-    if (word == "--processes") {
-      std::getline(in, word, '\0');
-    } else if (!word.starts_with("--processes=")) {
-      arguments.push_back(word);
-    }
-  }
-  return arguments;
-}
-
-/// Replaces this process by mpirun.
-[[noreturn]] void launch(int processes, const char* flag) {
-  std::string reason;
-  require<ConfigError>(!mpi_library_name(&reason).empty(), flag, ": ", reason);
-  // The processes divide the cores among themselves (divide_threads), and after Ctrl-C write a checkpoint.
-  const bool root = ::geteuid() == 0;  // this program already runs as root; mpirun would refuse
-  for (const auto& [name, value] : {std::pair{"OMPI_MCA_hwloc_base_binding_policy", "none"},
-                                    {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
-                                    {"OMPI_MCA_odls_base_sigkill_timeout", "60"},
-                                    {"PRTE_MCA_hwloc_default_binding_policy", "none"},
-                                    {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
-                                    {"PRTE_MCA_odls_base_sigkill_timeout", "60"}})
-    ::setenv(name, value, /*overwrite=*/0);
-  for (const char* name : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
-                           "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"})
-    if (root) ::setenv(name, "1", 0);
-  std::vector<std::string> words{"mpirun", "-np", std::to_string(processes)}, own = own_arguments();
-  own.at(0) = "/proc/self/exe";
-  char path[4096];
-  const auto length = ::readlink("/proc/self/exe", path, sizeof path);
-  if (length > 0) own[0].assign(path, static_cast<std::size_t>(length));
-  words.insert(words.end(), own.begin(), own.end());
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  ::execvp(arguments[0], arguments.data());
-  throw ConfigError(concat(flag, ": cannot start mpirun: ", std::strerror(errno),
-                           "; install openmpi-bin (Debian)"));
-}
-
 /// Gives each process its share of the machine's cores, unless OMP_NUM_THREADS says otherwise.
 void divide_threads(Communicator& ranks) {
   const std::string host = ranks.host_of(ranks.rank());
@@ -103,8 +56,8 @@ void divide_threads(Communicator& ranks) {
                   omp_get_max_threads() == 1 ? " thread" : " threads", " each on ", cores,
                   cores == 1 ? " core" : " cores", "; fewer would be faster\n");
   else if (threads <= cores / 2 && !std::getenv("OMP_NUM_THREADS"))
-    note = concat(host, ": the launcher leaves ", omp_get_num_procs(), " of ", cores,
-                  " cores to each of ", here, " processes; mpirun --bind-to none uses them all\n");
+    note = concat(host, ": the launcher leaves ", omp_get_num_procs(), " of ", cores, " cores to each of ",
+                  here, " processes; mpirun --bind-to none uses them all\n");
   for (int rank = 0; rank < ranks.size(); ++rank) {
     const bool first_of_host = [&] {
       for (int other = 0; other < rank; ++other)
@@ -115,19 +68,22 @@ void divide_threads(Communicator& ranks) {
   }
 }
 
-/// Whether this rank reports the error: rank 0 does, or the next if the error is that rank 0 is lost.
-bool reports(const Communicator& ranks, const std::exception& error) {
-  const bool lost_first = std::string_view(error.what()).find("rank 0 (") != std::string_view::npos;
-  return ranks.rank() == 0 || (ranks.rank() == 1 && lost_first);
+/// Prints what ended the run, if this rank is to do so; also one that is otherwise silent, and from any thread.
+void report(const std::string& text) {
+  if (text.empty()) return;
+  note_reported();
+  const std::string line = concat("fer: ", text, "\n");
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 }  // namespace
 
 void add_process_flags(CLI::App& command, ProcessOptions& options) {
   command
-      .add_option("--processes", options.processes,
-                  "start so many processes on this machine, which share the work; mpirun and srun start them on "
-                  "several")
+      .add_option(
+          "--processes", options.processes,
+          "start so many processes on this machine, which share the work; mpirun and srun start them on "
+          "several")
       ->check(CLI::Range(1, 4096));
   command
       .add_option("--time-limit", options.time_limit,
@@ -139,32 +95,40 @@ void add_process_flags(CLI::App& command, ProcessOptions& options) {
 int run_in_processes(const ProcessOptions& options, const std::function<int(Communicator& ranks)>& work) {
   const Launch launched = find_launch([](const char* name) -> const char* { return std::getenv(name); });
   const Device device = chosen_device(options.gpus);
-  if (launched.launcher.empty()) {
-    if (options.processes > 1) launch(options.processes, "--processes");
-    const int gpus = options.gpus.wanted.empty() ? 1 : processes_for_gpus(options.gpus);
-    if (gpus > 1) launch(gpus, "--gpus");
-  }
-  require<ConfigError>(options.processes <= 1 || launched.launcher.empty(), "--processes: ", launched.launcher,
-                       " has already started the processes of this run");
-  const auto limit = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.time_limit));
-  const std::unique_ptr<Communicator> ranks = make_communicator({limit, device});
+  require<ConfigError>(options.processes <= 1 || launched.launcher.empty(),
+                       "--processes: ", launched.launcher, " has already started the processes of this run");
+  if (options.processes > 1) return launch(options.processes, "--processes");
+  if (launched.launcher.empty() && !options.gpus.wanted.empty())
+    if (const int gpus = processes_for_gpus(options.gpus); gpus > 1) return launch(gpus, "--gpus");
+  CommunicatorOptions choices;
+  choices.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.time_limit));
+  choices.device = device;
+  choices.on_lost = report;
+  const std::unique_ptr<Communicator> ranks = make_communicator(choices);
   if (ranks->size() == 1) {
     take_gpu(*ranks, options.gpus);
     return work(*ranks);
   }
+  int code = 0;
+  std::string failure;
   try {
     const Silence silence(ranks->rank() != 0);
+    if (ranks->rank() != 0 || is_launched()) silence_interrupts();
     std::cerr << ranks->describe() << std::endl;
     divide_threads(*ranks);
     take_gpu(*ranks, options.gpus);
-    return work(*ranks);
-  } catch (const std::exception& error) {
-    ranks->leave(error.what());
-    const Silence silence(!reports(*ranks, error));
-    const int code = report_failure(error, true);
-    ranks->end_all(code);
+    code = work(*ranks);
+    std::cout.flush();  // before the communicator waits for the others
+    if (code != 0) note_reported();
     return code;
+  } catch (const std::exception& error) {
+    code = failure_code(error);
+    failure = ranks->leave(failure_text(error, options.trains));
   }
+  std::cout.flush();
+  report(failure);
+  ranks->end_all(code);
+  return code;
 }
 
 }  // namespace fer::app

@@ -190,7 +190,6 @@ Command add_train(CLI::App& program) {
                 {"fer train --resume runs/mine", "continue from its newest checkpoint"},
                 {"fer train --processes 4", "four processes on this machine, which share each batch"},
                 {"fer train --gpus all --config run.json", "a process for each GPU of this machine"},
-                {"mpirun -np 8 --hostfile hosts fer train --config run.json", "on several machines"},
                 {"fer train --profile trace.json --max-steps 10", "where the time of a step goes"}});
   return [options, flags] {
     return run_in_processes(options->processes,

@@ -4,9 +4,9 @@
 //   evaluation:  dx = weight inv_std dy, as the running statistics are constants.
 // In training, PReLU and the sum with a residual may follow in the same passes over memory. Only x is kept;
 // operations that need y in backward recompute it from x.
-// In a GlobalBatch, means and sums over the rows are those of all ranks: the moments are gathered in forward, the
-// sums for dx are added up in backward. The parameters' gradients stay those of this rank's rows, because all
-// gradients of parameters are added up later.
+// In a GlobalBatch, means and sums over the rows are those of all ranks: the moments are gathered in forward,
+// the sums for dx are added up in backward. The parameters' gradients stay those of this rank's rows, because
+// all gradients of parameters are added up later.
 #include "autograd/op_checks.h"
 #include "fer/autograd/global_batch.h"
 #include "fer/autograd/ops.h"

@@ -1,6 +1,6 @@
 // Dropout, y = x m / (1 - p), m[i] = [u(key, i) >= p]:  dx = dy m / (1 - p), the same function with the same
-// key. Neither the mask nor y is kept; both are recomputed when they are needed. i is the number of the element or
-// sample, in a GlobalBatch that in the whole batch.
+// key. Neither the mask nor y is kept; both are recomputed when they are needed. i is the number of the
+// element or sample, in a GlobalBatch that in the whole batch.
 #include "autograd/op_checks.h"
 #include "fer/autograd/global_batch.h"
 #include "fer/autograd/ops.h"

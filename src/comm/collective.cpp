@@ -75,18 +75,6 @@ bool Collective::advance(const std::function<std::string(int rank)>& name_of_ran
   return false;
 }
 
-std::vector<int> Collective::missing() const {
-  std::vector<int> ranks;
-  for (const bool incoming : {true, false}) {  // who has not sent; failing that, who does not receive
-    for (const Message& m : messages_)
-      if (!m.done && m.incoming == incoming && std::find(ranks.begin(), ranks.end(), m.peer) == ranks.end())
-        ranks.push_back(m.peer);
-    if (!ranks.empty()) break;
-  }
-  std::sort(ranks.begin(), ranks.end());
-  return ranks;
-}
-
 bool Collective::has_arrived(int rank) const {
   if (step_ == Step::start) return false;
   if (step_ != Step::headers) return true;

@@ -42,8 +42,6 @@ class Collective {
   /// ranks disagree about what they call; `name_of_rank` names them.
   bool advance(const std::function<std::string(int rank)>& name_of_rank);
 
-  /// The ranks whose messages this rank waits for.
-  std::vector<int> missing() const;
   /// Whether the header of `rank` has arrived.
   bool has_arrived(int rank) const;
   /// "all_reduce sum of 8 float32".

@@ -144,7 +144,7 @@ class DeviceCommunicator final : public Communicator {
   }
   void barrier() override { host_->barrier(); }
   double seconds_waiting() const override { return host_->seconds_waiting(); }
-  void leave(const std::string& why) noexcept override { host_->leave(why); }
+  std::string leave(const std::string& why) noexcept override { return host_->leave(why); }
   void end_all(int code) noexcept override { host_->end_all(code); }
 
  private:

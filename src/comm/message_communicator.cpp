@@ -1,8 +1,9 @@
 // A thread of its own sends and receives all messages, so that collectives go on while the program computes,
-// and a rank that is lost is noticed. It sleeps while no collective is under way.
+// and a rank that is lost is noticed.
 #include "comm/message_communicator.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -10,8 +11,9 @@
 #include <thread>
 
 #include "comm/collective.h"
-#include "comm/farewell.h"
+#include "comm/neighbours.h"
 #include "comm/operands.h"
+#include "comm/signs.h"
 #include "fer/tensor/backend.h"
 #include "fer/tensor/device_runtime.h"
 
@@ -22,13 +24,20 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds farewell_patience{1000};  // for ranks to say what they see, once one is lost
+constexpr milliseconds error_patience{3000};     // for an error that may be that of all ranks
+constexpr milliseconds look_interval{100};       // between looks at the other ranks
+
+/// Ranks died, or give no sign of life.
+struct LostRanks : CommunicationError {
+  using CommunicationError::CommunicationError;
+};
 
 struct Job {
   Collective collective;
-  Clock::time_point deadline;
   std::function<DeviceProgress()> look = {};  // of a collective between devices
-  bool arrived = false;                       // collective.advance() has nothing left to do
-  bool begun = true;                          // on this rank's device, if it has one
+  Clock::duration waits_since{};  // for all devices: when this rank's has begun, and the ranks have arrived
+  bool arrived = false;           // collective.advance() has nothing left to do
+  bool begun = true;              // on this rank's device, if it has one
   bool done = false;
 };
 
@@ -42,12 +51,14 @@ class MessageCommunicator final : public HostCommunicator {
         size_(transport_->size()),
         library_(transport_->library()),
         limit_(options.time_limit),
+        on_lost_(options.on_lost),
         exceptions_(std::uncaught_exceptions()),
-        farewells_(std::make_unique<Farewells>(*transport_)) {
+        beat_(std::min<milliseconds>(limit_ / 5, milliseconds(5000))),
+        signs_(std::make_unique<Signs>(*transport_)) {
     hosts_.resize(static_cast<std::size_t>(size_));
     messenger_ = std::thread([this] { exchange_messages(); });
     try {
-      exchange_hosts(transport_->host());
+      exchange_names();
     } catch (...) {
       close();
       throw;
@@ -105,17 +116,26 @@ class MessageCommunicator final : public HostCommunicator {
   }
   double seconds_waiting() const override { return seconds_waiting_; }
 
-  void leave(const std::string& why) noexcept override {
+  std::string leave(const std::string& why) noexcept override {
     std::unique_lock lock(mutex_);
-    if (!failure_.empty()) return;
-    leaving_ = why.empty() ? "it left" : why;
-    wake_.notify_all();
-    changed_.wait(lock, [&] { return stopped_; });
+    const bool own = why != failure_;
+    if (failure_.empty()) {
+      leaving_ = why.empty() ? "it left" : why;
+      wake_.notify_all();
+    }
+    if (!changed_.wait_for(lock, 2 * error_patience, [&] { return stopped_; }))
+      return why;  // MPI does not answer
+    lock.unlock();
+    std::string report = what_to_report(why, own);
+    reports_ = !report.empty();
+    return report;
   }
   void end_all(int code) noexcept override {
-    leave("it ended the run");
-    close();
-    std::this_thread::sleep_for(farewell_patience);  // the others print what they know
+    std::unique_lock lock(mutex_);
+    const bool left = !failure_.empty();
+    lock.unlock();
+    if (!left) leave("it ended the run");
+    if (!reports_) std::this_thread::sleep_for(2 * farewell_patience);  // the rank that reports ends this one
     transport_->abort(code);
   }
 
@@ -148,8 +168,7 @@ class MessageCommunicator final : public HostCommunicator {
     }
     const std::lock_guard lock(mutex_);
     require<CommunicationError>(failure_.empty(), failure_);
-    auto job = std::make_shared<Job>(
-        Job{Collective(*transport_, next_++, header, x), Clock::now() + limit_, std::move(look)});
+    auto job = std::make_shared<Job>(Job{Collective(*transport_, next_++, header, x), std::move(look)});
     jobs_.push_back(job);
     wake_.notify_all();
     return job;
@@ -158,26 +177,56 @@ class MessageCommunicator final : public HostCommunicator {
   void wait(Job& job, bool Job::*what = &Job::done) {
     const Clock::time_point begin = Clock::now();
     std::unique_lock lock(mutex_);
-    // Longer than the messenger takes to give up, in case MPI itself does not return to it.
-    const bool answered = changed_.wait_for(lock, 2 * limit_ + 5 * farewell_patience,
-                                            [&] { return job.*what || !failure_.empty(); });
+    // Gives up by itself only if MPI does not return to the messenger. Looks stand still while this process does.
+    std::int64_t seen = -1;
+    int looks = 0;
+    while (!changed_.wait_for(lock, look_interval, [&] { return job.*what || !failure_.empty(); })) {
+      looks = rounds_ == seen ? looks + 1 : 0;
+      seen = rounds_;
+      require<CommunicationError>(looks * look_interval < 2 * limit_ + 5 * farewell_patience, "[",
+                                  job.collective.describe(), "] MPI does not answer");
+    }
     seconds_waiting_ += std::chrono::duration<double>(Clock::now() - begin).count();
-    require<CommunicationError>(answered, "[", job.collective.describe(), "] MPI does not answer");
     require<CommunicationError>(job.*what, failure_);
   }
 
-  void exchange_hosts(const std::string& host) {
-    std::vector<std::uint8_t> name(host.begin(), host.end());
+  /// The text of each rank.
+  std::vector<std::string> gather(const std::string& mine) {
     std::vector<std::int64_t> lengths;
-    const Tensor names =
-        all_gather(Tensor::from<std::uint8_t>({static_cast<std::int64_t>(name.size())}, name), &lengths);
-    const std::vector<std::uint8_t> text = names.to_vector<std::uint8_t>();
-    auto at = text.begin();
-    const std::lock_guard lock(mutex_);
-    for (std::size_t rank = 0; rank < hosts_.size(); ++rank) {
-      hosts_[rank].assign(at, at + lengths[rank]);
-      at += lengths[rank];
+    const Tensor all = all_gather(
+        Tensor::from<std::uint8_t>({static_cast<std::int64_t>(mine.size())}, {mine.begin(), mine.end()}),
+        &lengths);
+    const std::vector<std::uint8_t> text = all.to_vector<std::uint8_t>();
+    std::vector<std::string> texts;
+    for (auto at = text.begin(); const std::int64_t length : lengths) {
+      texts.emplace_back(at, at + length);
+      at += length;
     }
+    return texts;
+  }
+
+  void exchange_names() {
+    std::vector<std::string> hosts = gather(transport_->host());
+    auto neighbours = std::make_unique<Neighbours>(gather(Neighbours::own_card()), rank_);
+    const std::lock_guard lock(mutex_);
+    hosts_ = std::move(hosts);
+    neighbours_ = std::move(neighbours);
+  }
+
+  /// What this rank prints of an error after which all have left: nothing if a rank before it does.
+  std::string what_to_report(const std::string& why, bool own) {
+    bool all_alike = own;
+    Sign mine;
+    mine.set_why(why);
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer == rank_) continue;
+      const Sign& sign = signs_->last(peer);
+      const bool failed = signs_->has_left(peer) && sign.is_failure();
+      // A rank that others found silent, and that wakes when the launcher ends it, has nothing to add.
+      if (failed && (peer < rank_ || (!sign.own && ran_ < stopped_until_))) return "";
+      all_alike = all_alike && failed && sign.own && std::string_view(sign.why) == mine.why;
+    }
+    return own && !all_alike ? concat(name_of_rank(rank_), " failed: ", why) : why;
   }
 
   void close() {
@@ -187,6 +236,7 @@ class MessageCommunicator final : public HostCommunicator {
       wake_.notify_all();
     }
     if (messenger_.joinable()) messenger_.join();
+    if (gave_up_) (void)signs_.release();  // as give_up() says
   }
 
   // --- the messenger's thread -------------------------------------------------------------------------
@@ -194,45 +244,67 @@ class MessageCommunicator final : public HostCommunicator {
   void exchange_messages() {
     try {
       while (const auto work = next_work()) exchange_once(*work);
+    } catch (const LostRanks& error) {
+      fail(error.what(), error.what(), Sign::Kind::lost);
+      if (on_lost_) {
+        const std::string report = what_to_report(error.what(), false);
+        on_lost_(report);
+        if (report.empty()) std::this_thread::sleep_for(2 * farewell_patience);
+        transport_->abort(1);
+      }
     } catch (const CommunicationError& error) {
       fail(error.what(), error.what());
     } catch (const std::exception& error) {
-      fail(error.what(), concat(name_of_rank(rank_), " failed: ", error.what()));
+      fail(concat(name_of_rank(rank_), " failed: ", error.what()), error.what(), Sign::Kind::failed, true);
     }
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
+    std::function<void()> stop_device;
+    {
+      const std::lock_guard lock(mutex_);
+      stopped_ = true;
+      changed_.notify_all();
+      if (!failure_.empty()) stop_device = std::move(on_failure_);
+    }
+    if (stop_device) stop_device();  // who then reads its memory finds the failure
   }
 
-  /// The collectives under way, once there are any; none if the communicator stops.
+  /// The collectives under way, after a pause if there are none; null if the communicator stops.
   std::unique_ptr<std::vector<std::shared_ptr<Job>>> next_work() {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return closing_ || !leaving_.empty() || !jobs_.empty(); });
+    const auto busy = [&] { return closing_ || !leaving_.empty() || !jobs_.empty(); };
+    wake_.wait_for(lock, std::min<milliseconds>(look_interval, beat_), busy);
     if (!leaving_.empty()) {
       const std::string why = leaving_;
       lock.unlock();
-      fail(concat("this rank has left: ", why), concat(name_of_rank(rank_), " failed: ", why));
+      fail(concat("this rank has left: ", why), why, Sign::Kind::failed, true);
       return nullptr;
     }
-    if (jobs_.empty()) {
+    if (closing_ && jobs_.empty()) {
       lock.unlock();
-      if (!farewells_->exchange({}, limit_) || any_failed()) give_up();
+      // Others may still have work to do without this rank.
+      const bool all = signs_->say_farewell({}, limit_, Clock::duration::max(), gone());
+      if (!all || any_failed()) give_up();
       return nullptr;
     }
     return std::make_unique<std::vector<std::shared_ptr<Job>>>(jobs_.begin(), jobs_.end());
   }
 
   void exchange_once(const std::vector<std::shared_ptr<Job>>& jobs) {
+    keep_time();
     // A rank says farewell after its last message, so what it has sent is looked for after the farewell.
-    const bool news = farewells_->poll();
+    signs_->poll(ran_);
     bool progress = false;
     for (const auto& job : jobs) progress = advance(job) || progress;
     if (progress) {
       idle_rounds_ = 0;
       return;
     }
-    if (news) idle_rounds_ = 0;
-    check_lost(jobs);
+    check_left(jobs);
+    check_devices(jobs);
+    if (ran_ >= next_look_) {
+      check_lost(jobs);
+      next_look_ = ran_ + look_interval;
+    }
+    if (jobs.empty()) return;  // next_work() pauses
     if (++idle_rounds_ < 200)
       std::this_thread::yield();
     else
@@ -244,14 +316,15 @@ class MessageCommunicator final : public HostCommunicator {
     const bool arrives =
         !job->arrived && job->collective.advance([this](int rank) { return name_of_rank(rank); });
     if (!job->arrived && !arrives) return false;
-    if (arrives && job->look) job->deadline = Clock::now() + limit_;
     const DeviceProgress device = job->look ? job->look() : DeviceProgress::done;
     job->begun = device != DeviceProgress::not_begun;
-    if (!job->begun) job->deadline = Clock::now() + limit_;
+    if (arrives || !job->begun) job->waits_since = ran_;
     const bool done = device == DeviceProgress::done;
     if (!arrives && !done) return false;
-    if (done) job->look = {};
     const std::lock_guard lock(mutex_);
+    if (done && job->look)
+      for (const auto& later : jobs_) later->waits_since = ran_;  // it was behind this one on the device
+    if (done) job->look = {};
     job->arrived = true;
     job->done = done;
     if (done) jobs_.erase(std::find(jobs_.begin(), jobs_.end(), job));
@@ -259,87 +332,126 @@ class MessageCommunicator final : public HostCommunicator {
     return true;
   }
 
-  /// Fails if a rank on which a job waits is lost.
-  void check_lost(const std::vector<std::shared_ptr<Job>>& jobs) {
-    const Job& oldest = *jobs.front();
+  /// The time for which this process ran. While it is stopped, and all others perhaps, too, nothing times out.
+  void keep_time() {
+    const Clock::time_point now = Clock::now();
+    if (now - last_round_ > limit_) stopped_until_ = ran_ + std::chrono::seconds(5);
+    ran_ += std::min<Clock::duration>(now - last_round_, 2 * look_interval);
+    last_round_ = now;
+    ++rounds_;
+    if (ran_ < next_beat_) return;
+    signs_->say_alive();
+    next_beat_ = ran_ + beat_;
+  }
+
+  /// Fails if a rank has left without which the collectives cannot end.
+  void check_left(const std::vector<std::shared_ptr<Job>>& jobs) {
     for (int peer = 0; peer < size_; ++peer) {
-      if (peer == rank_ || !farewells_->heard_from(peer)) continue;
-      const Farewell& farewell = farewells_->from(peer);
-      switch (farewell.kind) {
-        case Farewell::Kind::failed:
-          throw CommunicationError(farewell.why);  // names the rank that failed first
-        case Farewell::Kind::timed_out:
-          require<CommunicationError>(oldest.begun, late(oldest, {rank_}));
-          return time_out(oldest);
-        case Farewell::Kind::ended:
-          require<CommunicationError>(oldest.collective.has_arrived(peer), name_of_rank(peer),
-                                      " has ended and does not take part in ", oldest.collective.describe());
+      if (peer == rank_ || !signs_->has_left(peer)) continue;
+      const Sign& sign = signs_->last(peer);
+      if (sign.kind == Sign::Kind::device_late) time_out(jobs, sign.why);
+      require<LostRanks>(sign.kind != Sign::Kind::lost, sign.why);
+      if (jobs.empty()) continue;
+      require<CommunicationError>(!sign.is_failure(), failure_of(peer));
+      const Collective& oldest = jobs.front()->collective;
+      require<CommunicationError>(oldest.has_arrived(peer), name_of_rank(peer),
+                                  " has ended and does not take part in ", oldest.describe());
+    }
+  }
+
+  /// Fails if this rank's device has waited for others for too long: ranks that answer may have devices that do not.
+  void check_devices(const std::vector<std::shared_ptr<Job>>& jobs) {
+    for (const auto& job : jobs)
+      if (job->arrived && job->begun && ran_ - job->waits_since > limit_)
+        time_out(jobs, concat("[", job->collective.describe(), "] the devices have", not_answered()));
+  }
+
+  /// Fails with the name of the rank whose device is late: one that has not begun says so itself. `why`: if none does.
+  [[noreturn]] void time_out(const std::vector<std::shared_ptr<Job>>& jobs, const std::string& why) {
+    for (const auto& job : jobs)
+      require<LostRanks>(job->begun, "[", job->collective.describe(), "] the device of ", name_of_rank(rank_),
+                         " has", not_answered());
+    Sign mine;
+    mine.kind = Sign::Kind::device_late;
+    mine.set_why(why);
+    said_farewell_ = true;
+    signs_->say_farewell(mine, farewell_patience, farewell_patience, gone());
+    std::vector<int> silent;
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer == rank_) continue;
+      const Sign& sign = signs_->last(peer);
+      if (!signs_->has_left(peer))
+        silent.push_back(peer);
+      else
+        require<LostRanks>(!sign.is_failure() || sign.kind == Sign::Kind::device_late, failure_of(peer));
+    }
+    require<LostRanks>(silent.empty(), during(jobs), names_of(silent), " has", not_answered());
+    throw LostRanks(why);
+  }
+
+  /// Fails if a rank is dead, or gives no sign of life.
+  void check_lost(const std::vector<std::shared_ptr<Job>>& jobs) {
+    std::vector<int> silent;
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer == rank_ || signs_->has_left(peer)) continue;
+      if (gone()(peer)) {
+        for (int i = 0; i < 100 && !signs_->has_left(peer); ++i) {  // its farewell may still be on its way
+          signs_->poll(ran_);
+          std::this_thread::sleep_for(milliseconds(1));
+        }
+        require<LostRanks>(signs_->has_left(peer), during(jobs), name_of_rank(peer),
+                           " was killed, or has crashed");
+      } else if (ran_ - signs_->heard(peer) > limit_) {
+        silent.push_back(peer);
       }
     }
-    for (const auto& job : jobs)
-      if (Clock::now() > job->deadline) time_out(*job);
+    require<LostRanks>(silent.empty(), during(jobs), names_of(silent), " has", not_answered());
   }
 
-  /// Ranks that still answer are not those that are lost: they wait for the same ones.
-  [[noreturn]] void time_out(const Job& job) {
-    const Collective& collective = job.collective;
-    Farewell mine;
-    mine.kind = Farewell::Kind::timed_out;
-    std::vector<int> missing = collective.missing();
-    if (job.arrived)  // all have; between devices, it shows who is lost that a rank no longer answers
-      for (int peer = 0; peer < size_; ++peer)
-        if (peer != rank_) missing.push_back(peer);
-    mine.set_missing(missing);
-    said_farewell_ = true;
-    farewells_->exchange(mine, farewell_patience);
-    std::vector<int> lost = missing;
-    for (int peer = 0; peer < size_; ++peer)
-      if (peer != rank_ && farewells_->heard_from(peer)) {
-        const Farewell& theirs = farewells_->from(peer);
-        require<CommunicationError>(theirs.kind != Farewell::Kind::failed, theirs.why);
-        lost.insert(lost.end(), theirs.missing, theirs.missing + theirs.missing_count);
-      }
-    std::sort(lost.begin(), lost.end());
-    lost.erase(std::unique(lost.begin(), lost.end()), lost.end());
-    std::erase_if(lost, [&](int rank) { return rank == rank_ || farewells_->heard_from(rank); });
-    if (lost.empty()) lost = missing;
-    if (lost.empty())
-      throw CommunicationError(
-          concat("[", collective.describe(), "] the other ranks did not wait for this one"));
-    throw CommunicationError(late(job, lost));
+  /// Which collective an error interrupts.
+  static std::string during(const std::vector<std::shared_ptr<Job>>& jobs) {
+    return jobs.empty() ? "" : concat("[", jobs.front()->collective.describe(), "] ");
   }
-
-  std::string late(const Job& job, const std::vector<int>& ranks) {
+  std::string not_answered() const {
+    return concat(" not answered for ", static_cast<double>(limit_.count()) / 1000, " s");
+  }
+  std::string names_of(const std::vector<int>& ranks) {
     std::string names;
     for (const int rank : ranks) names += (names.empty() ? "" : ", ") + name_of_rank(rank);
-    return concat("[", job.collective.describe(), "] ", names, " did not arrive within ",
-                  static_cast<double>(limit_.count()) / 1000, " s");
+    return names;
+  }
+  /// What a rank says that has failed.
+  std::string failure_of(int peer) {
+    const Sign& sign = signs_->last(peer);
+    return sign.own ? concat(name_of_rank(peer), " failed: ", sign.why) : sign.why;
   }
 
-  void fail(const std::string& failure, const std::string& why_for_others) {
-    if (!said_farewell_) {
-      Farewell mine;
-      mine.kind = Farewell::Kind::failed;
-      mine.set_why(why_for_others);
-      try {
-        farewells_->exchange(mine, farewell_patience);
-      } catch (const std::exception&) {  // what MPI says of messages that no longer matter
-      }
+  /// Whether the process of a rank is known to have ended.
+  std::function<bool(int rank)> gone() {
+    const std::lock_guard lock(mutex_);
+    return [neighbours = neighbours_.get()](int rank) { return neighbours && neighbours->has_ended(rank); };
+  }
+
+  void fail(const std::string& failure, const std::string& why_for_others,
+            Sign::Kind kind = Sign::Kind::failed, bool own = false) {
+    Sign mine;
+    mine.kind = kind;
+    mine.own = own;
+    mine.set_why(why_for_others);
+    const milliseconds patience = own ? error_patience : farewell_patience;
+    try {
+      if (!said_farewell_) signs_->say_farewell(mine, patience, patience, gone());
+    } catch (const std::exception&) {  // what MPI says of messages that no longer matter
     }
     give_up();
-    std::function<void()> stop;
-    {
-      const std::lock_guard lock(mutex_);
-      failure_ = failure;  // before the device is stopped: who then reads its memory finds this
-      changed_.notify_all();
-      stop = std::move(on_failure_);
-    }
-    if (stop) stop();
+    const std::lock_guard lock(mutex_);
+    failure_ = failure;
+    changed_.notify_all();
   }
 
   bool any_failed() const {
     for (int peer = 0; peer < size_; ++peer)
-      if (peer != rank_ && farewells_->from(peer).kind != Farewell::Kind::ended) return true;
+      if (peer != rank_ && signs_->last(peer).is_failure()) return true;
     return false;
   }
 
@@ -348,7 +460,7 @@ class MessageCommunicator final : public HostCommunicator {
     transport_->give_up();
     const std::lock_guard lock(mutex_);
     new std::deque<std::shared_ptr<Job>>(jobs_);
-    (void)farewells_.release();
+    gave_up_ = true;
   }
 
   std::string name_of_rank(int rank) {
@@ -362,14 +474,21 @@ class MessageCommunicator final : public HostCommunicator {
   int rank_, size_;
   std::string library_;
   milliseconds limit_;
+  std::function<void(const std::string& report)> on_lost_;
   int exceptions_;
+  milliseconds beat_;  // between signs of life
   std::vector<std::string> hosts_;
+  std::unique_ptr<Neighbours> neighbours_;
   double seconds_waiting_ = 0;
+  bool reports_ = true;  // this rank prints what ended the run
 
   // The messenger's.
-  std::unique_ptr<Farewells> farewells_;
-  bool said_farewell_ = false;
+  std::unique_ptr<Signs> signs_;
+  bool said_farewell_ = false, gave_up_ = false;
   int idle_rounds_ = 0;
+  Clock::duration ran_{}, next_beat_{}, next_look_{}, stopped_until_{};
+  Clock::time_point last_round_ = Clock::now();
+  std::atomic<std::int64_t> rounds_ = 0;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_, changed_;

@@ -35,8 +35,9 @@ class Announcement {
 class HostCommunicator : public Communicator {
  public:
   /// Starts to announce a collective. `look` is called now and then, from another thread, once all ranks have
-  /// announced it, until it returns `done`; then it is destroyed. An error that it throws ends the run. The time
-  /// limit applies to the arrival of the other ranks, and again to what the device does.
+  /// announced it, until it returns `done`; then it is destroyed. An error that it throws ends the run. So does a
+  /// device that is not done within the time limit, counted from when all ranks have announced the collective and
+  /// this rank's device has begun it: the error names a rank whose device has not begun.
   virtual std::unique_ptr<Announcement> announce(const CollectiveHeader& header,
                                                  std::function<DeviceProgress()> look) = 0;
   /// `stop` is called once, from another thread, when the communicator fails.

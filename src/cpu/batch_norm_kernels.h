@@ -1,5 +1,5 @@
-// Inner loops of batch norm, vectorised over channels and compiled once per instruction set. batch_norm.cpp has
-// the equations.
+// Inner loops of batch norm, vectorised over channels and compiled once per instruction set. batch_norm.cpp
+// has the equations.
 #pragma once
 
 #include <cstdint>

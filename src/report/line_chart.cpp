@@ -11,7 +11,7 @@
 namespace fer {
 namespace {
 
-constexpr Colour ink{26, 26, 26}, faint{136, 136, 136}, grid{225, 225, 225};
+constexpr Colour ink{26, 26, 26}, pale{136, 136, 136}, grid{225, 225, 225};
 constexpr double tick_size = 11, title_size = 13;
 // Lines differ in their dashes, too, not only in colour.
 const char* const dashes[] = {"", "7 4", "2 4", "9 3 2 3", "12 4", "1 3"};
@@ -251,7 +251,7 @@ Drawing draw_chart(const LineChart& chart) {
   d.text(12, 20, fitted_text(chart.title, title_size, chart.width - 24), {.size = title_size, .bold = true});
   if (xs.empty()) {
     d.text(chart.width / 2, chart.height / 2, "no data",
-           {.anchor = Anchor::middle, .colour = faint, .role = "faint"});
+           {.anchor = Anchor::middle, .colour = pale, .role = "faint"});
     return d;
   }
   const double legend = draw_legend(d, chart, 12, chart.width - 12, 28);
@@ -270,11 +270,11 @@ Drawing draw_chart(const LineChart& chart) {
   }
   for (std::size_t i = 0; i < x.ticks.size(); ++i) {
     const double at = x.at(x.ticks[i]);
-    d.polyline({{at, bottom}, {at, bottom + 4}}, {.stroke = faint, .role = "axis"});
+    d.polyline({{at, bottom}, {at, bottom + 4}}, {.stroke = pale, .role = "axis"});
     d.text(at, bottom + 17, x.labels[i], {.size = tick_size, .anchor = Anchor::middle});
   }
   for (std::size_t i = 0; i < chart.series.size(); ++i) draw_series(d, chart, i, x, y);
-  d.polyline({{left, top}, {left, bottom}, {right, bottom}}, {.stroke = faint, .role = "axis"});
+  d.polyline({{left, top}, {left, bottom}, {right, bottom}}, {.stroke = pale, .role = "axis"});
   if (!chart.x_label.empty()) {
     d.text((left + right) / 2, chart.height - 8, chart.x_label, {.anchor = Anchor::middle});
   }

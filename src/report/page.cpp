@@ -27,7 +27,7 @@ std::string html(const std::string& text) {
 
 using detail::formatted;
 
-std::string percent(double share) {
+std::string two_decimals(double share) {
   return detail::percent(share, 2);
 }
 
@@ -92,7 +92,7 @@ void summary(std::ostringstream& out, const std::vector<RunStudy>& runs) {
       for (const StepReport& step : run.log.steps)
         steps = step.stage == main_stage ? std::max(steps, step.step) : steps;
       const auto figure = [&](double (ConfusionMatrix::*f)() const) {
-        return run.evaluation ? percent((run.evaluation->confusion.*f)()) : "–";
+        return run.evaluation ? two_decimals((run.evaluation->confusion.*f)()) : "–";
       };
       table.row({run.name, run.log.config.data.name, run.log.config.preset,
                  figure(&ConfusionMatrix::accuracy), figure(&ConfusionMatrix::mean_class_accuracy),
@@ -192,7 +192,8 @@ void class_table(std::ostringstream& out, const ConfusionMatrix& confusion) {
   Table table(out, "Figures of each class", {"class", "samples", "recall", "precision", "F1"});
   for (int c = 0; c < confusion.classes(); ++c) {
     table.row({confusion.class_names()[static_cast<std::size_t>(c)], std::to_string(confusion.support(c)),
-               percent(confusion.recall(c)), percent(confusion.precision(c)), percent(confusion.f1(c))});
+               two_decimals(confusion.recall(c)), two_decimals(confusion.precision(c)),
+               two_decimals(confusion.f1(c))});
   }
 }
 

@@ -127,6 +127,13 @@ class ResumedSettings final : public TrainingObserver {
   std::string settings_;
 };
 
+/// Each rank needs a sample of every batch: an operation on none has no gradients to send.
+void require_shares(const Communicator& ranks, std::int64_t batch_size, const char* setting) {
+  require<ConfigError>(batch_size >= ranks.size(), "a batch of ", batch_size,
+                       batch_size == 1 ? " sample" : " samples", " ('", setting, "') cannot be shared by ",
+                       ranks.size(), " processes; each needs one or more");
+}
+
 std::unique_ptr<Network> new_network(const RunConfig& config) {
   const SkipInit skip;
   std::unique_ptr<Network> network = make_network(config.model);
@@ -184,6 +191,7 @@ ExperimentResult train_classes(StageContext& run, const RunData& sets, std::shar
 ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool resume, Device device,
                                 TrainingObserver& user, Communicator& ranks) {
   check(config);
+  require_same_settings(ranks, config);
   const bool writes = ranks.rank() == 0;
   if (resume && writes) require_resumable(folder);
   if (config.training.overfit_batch) {  // nothing may keep the loss on that batch from falling
@@ -192,9 +200,11 @@ ExperimentResult run_experiment(RunConfig config, const fs::path& folder, bool r
   }
   RunData sets = open_data(config.data);
   const auto pictures = std::make_shared<SampleCache>();
-  const bool all_grey = look_at_pictures(sets, config, *pictures, user);
+  const bool all_grey = look_at_pictures(sets, config, *pictures, user, ranks);
   const DatasetInfo& data = sets.train->info();
   if (resume && writes) require_classes_of_run(folder, data);
+  require_shares(ranks, std::min(config.training.batch_size, sets.train->size()), "batch_size");
+  require_shares(ranks, config.landmarks.batch_size, "landmark_batch_size");
   const bool begins = ranks.agree(writes && (!resume || !has_checkpoint(folder))) != 0;
   std::optional<NamedWeights> weights(std::in_place, config, begins);
   config = completed(std::move(config), *sets.train, *weights);
@@ -242,8 +252,8 @@ void check_experiments(const std::vector<RunConfig>& configs) {
   }
 }
 
-RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device,
-                          TrainingObserver& observer, Communicator& ranks) {
+RunConfig train_backbones(RunConfig config, const fs::path& folder, Device device, TrainingObserver& observer,
+                          Communicator& ranks) {
   const bool settled = config.training.colour != ColourMode::automatic;
   RunConfig sized = config;
   if (MobileFaceNetConfig* landmarks = sized.model.landmark_net()) landmarks->head = true;

@@ -53,9 +53,10 @@ void GradientSum::on_gradient(const Variable& leaf) {
     last_added_[i] = ++clock_;
     return;
   }
-  require<AutogradError>(added_[i] <= times_[i], "'", parameters_[i].name, "' got ", added_[i],
-                         " gradients in one backward pass and ", times_[i],
-                         " in the first; processes can share only a network that always runs the same operations");
+  require<AutogradError>(
+      added_[i] <= times_[i], "'", parameters_[i].name, "' got ", added_[i],
+      " gradients in one backward pass and ", times_[i],
+      " in the first; processes can share only a network that always runs the same operations");
   if (added_[i] < times_[i]) return;
   --parcels_[parcel_of_[i]].awaited;
   while (sent_ < parcels_.size() && parcels_[sent_].awaited == 0) send(parcels_[sent_++]);

@@ -33,15 +33,16 @@ RunData open_data(const DatasetOptions& options) {
           options.validation_fraction > 0 ? open(Split::validation) : nullptr};
 }
 
-bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache,
-                      TrainingObserver& observer) {
+bool look_at_pictures(RunData& data, const RunConfig& config, SampleCache& cache, TrainingObserver& observer,
+                      Communicator& ranks) {
   std::string problems;
   bool grey = data.train->info().channels == 1;
   for (std::shared_ptr<const Dataset>* part : {&data.train, &data.validation, &data.test}) {
     if (!*part || !(*part)->reads_files()) continue;
     const Examination examination =
         examine(**part, noting(observer), &cache, static_cast<int>(config.model.image_size()));
-    if (!examination.finished) throw Interrupted("interrupted while examining the pictures, before training");
+    if (ranks.agree(!examination.finished) != 0)
+      throw Interrupted("interrupted while examining the pictures, before training");
     if (part == &data.train) grey = examination.all_grey;
     try {
       *part = without_bad(*part, examination, config.data.skip_bad);

@@ -42,18 +42,29 @@ std::string samples_checksum(const Dataset& dataset) {
   return sum.text();
 }
 
-/// One line for each thing that all ranks must have in common.
-std::string facts_of(const RunConfig& config, const std::vector<std::shared_ptr<const Dataset>>& parts,
-                     Module& network) {
+// Facts: one line for each thing that all ranks must have in common.
+
+std::string settings_facts(const RunConfig& config) {
   std::string facts = concat("fer ", FER_VERSION, "\nthe model ", config.preset, "\n");
   for (const SettingInfo& setting : settings_of(config))
     if (setting.type != "PATH") facts += concat("'", setting.key, "' ", setting.value, "\n");
+  return facts;
+}
+
+std::string data_facts(const std::vector<std::shared_ptr<const Dataset>>& parts) {
+  std::string facts;
   for (const auto& part : parts) {
     if (!part) continue;
-    const std::string name = concat("the ", name_of(part->info().split), " part of '", part->info().name, "'");
+    const std::string name =
+        concat("the ", name_of(part->info().split), " part of '", part->info().name, "'");
     facts += concat(name, ": ", part->size(), " samples\n", name, ": samples with the checksum ",
                     samples_checksum(*part), "\n");
   }
+  return facts;
+}
+
+std::string weight_facts(Module& network) {
+  std::string facts;
   for (const auto& [name, tensor] : network.state_dict()) {
     const Tensor values = tensor.to(Device::cpu);
     Checksum sum;
@@ -63,12 +74,7 @@ std::string facts_of(const RunConfig& config, const std::vector<std::shared_ptr<
   return facts;
 }
 
-}  // namespace
-
-void require_same_run(Communicator& ranks, const RunConfig& config,
-                      const std::vector<std::shared_ptr<const Dataset>>& parts, Module& network) {
-  if (ranks.size() == 1) return;
-  const std::string mine = facts_of(config, parts, network);
+void require_same(Communicator& ranks, const std::string& mine) {
   std::vector<std::int64_t> lengths;
   const std::vector<std::uint8_t> all =
       ranks
@@ -90,6 +96,18 @@ void require_same_run(Communicator& ranks, const RunConfig& config,
                            "; all processes of a run need the same program, settings, data and weights");
     }
   }
+}
+
+}  // namespace
+
+void require_same_settings(Communicator& ranks, const RunConfig& config) {
+  if (ranks.size() > 1) require_same(ranks, settings_facts(config));
+}
+
+void require_same_run(Communicator& ranks, const RunConfig& config,
+                      const std::vector<std::shared_ptr<const Dataset>>& parts, Module& network) {
+  if (ranks.size() > 1)
+    require_same(ranks, settings_facts(config) + data_facts(parts) + weight_facts(network));
 }
 
 }  // namespace fer

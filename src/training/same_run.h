@@ -11,6 +11,9 @@
 
 namespace fer {
 
+/// ConfigError on all ranks if they have different settings; paths may differ.
+void require_same_settings(Communicator& ranks, const RunConfig& config);
+
 /// ConfigError on all ranks, naming the rank and the first thing that it has other than rank 0: a setting (paths
 /// may differ), the names and labels of a data set's samples, some of its pictures, or a weight.
 void require_same_run(Communicator& ranks, const RunConfig& config,

@@ -154,8 +154,7 @@ LoopResult train_image_backbone(StageContext& run) {
   net.to(run.device);
   DrawnFaces& faces = run.drawn_faces();
   PointsTask task(image_stage, net, faces.test, input_spec(stage), run);
-  LoopResult result =
-      run_training(task, faces.train, stage.training, run.folder, run.observer, run.ranks);
+  LoopResult result = run_training(task, faces.train, stage.training, run.folder, run.observer, run.ranks);
   // The network's backbone may hold layers that never run.
   backbone.load_state_dict(net.image_backbone().state_dict(), /*strict=*/false);
   return result;

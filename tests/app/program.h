@@ -101,6 +101,17 @@ class Background {
   Background& operator=(const Background&) = delete;
 
   void send(int signal) const { ::kill(child_, signal); }
+  /// Whether the program ends within `seconds`. It can still be waited for.
+  bool ends_within(double seconds) const {
+    for (double waited = 0; waited < seconds; waited += 0.01) {
+      siginfo_t ended{};
+      if (::waitid(P_PID, static_cast<id_t>(child_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+          ended.si_pid == child_)
+        return true;
+      ::usleep(10000);
+    }
+    return false;
+  }
   /// Waits until the program's messages contain `text`; false if they do not within a minute.
   bool has_said(const std::string& text) const {
     for (int i = 0; i < 6000; ++i) {

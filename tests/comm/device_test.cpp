@@ -116,20 +116,36 @@ TEST_CASE("device: slow kernels are no lost rank") {
   });
 }
 
-TEST_CASE("device: a rank that does not call the collective") {
-  const Strings errors =
-      on_device_ranks(3, short_limit(), [](Communicator& ranks, ThreadDevice&) -> std::string {
-        Tensor x = eight();
-        ranks.all_reduce(x);
-        if (ranks.rank() == 2) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(2000));
-          return "";
-        }
-        const std::string error = error_of([&] { ranks.all_reduce(x); });
-        CHECK(error_of([&] { ranks.broadcast(x); }) == error);
-        return error;
-      });
-  const std::string expected = "[" + sum_of_eight + "] rank 2 (thread) did not arrive within 1 s";
+TEST_CASE("device: a rank that computes for longer than the time limit is waited for") {
+  on_device_ranks(3, short_limit(), [](Communicator& ranks, ThreadDevice& device) {
+    Tensor x = Tensor::full({8}, 1);
+    ranks.all_reduce(x);
+    if (ranks.rank() == 2) std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+    ranks.all_reduce(x);
+    CHECK(values_once_computed(device, x) == std::vector<float>(8, 9));
+    return 0;
+  });
+}
+
+TEST_CASE("device: a rank that is stopped before the collective") {
+  DeviceOptions options = short_limit();
+  Gate end;
+  std::atomic<int> ended = 0;
+  const Strings errors = on_device_ranks(3, options, [&](Communicator& ranks, ThreadDevice&) -> std::string {
+    Tensor x = eight();
+    ranks.all_reduce(x);
+    ranks.barrier();
+    if (ranks.rank() == 2) {
+      options.between_hosts->cut_off(2);
+      end.opened.wait();
+      return "";
+    }
+    const std::string error = error_of([&] { ranks.all_reduce(x); });
+    CHECK(error_of([&] { ranks.broadcast(x); }) == error);
+    if (++ended == 2) end.open();
+    return error;
+  });
+  const std::string expected = "[" + sum_of_eight + "] rank 2 (thread) has not answered for 1 s";
   CHECK(errors == Strings{expected, expected, ""});
 }
 
@@ -158,7 +174,7 @@ TEST_CASE("device: a rank that is lost while data travel") {
         if (++ended == 2) end.open();
         return error;
       });
-  const std::string expected = "[" + sum_of_eight + "] rank 2 (thread) did not arrive within 1 s";
+  const std::string expected = "[" + sum_of_eight + "] rank 2 (thread) has not answered for 1 s";
   CHECK(errors == Strings{expected, expected, ""});
   CHECK(aborted == 3);
 }
@@ -177,8 +193,55 @@ TEST_CASE("device: a rank whose kernels hang") {
     if (++failed == 3) gate->open();
     return error;
   });
-  const std::string expected = "[" + sum_of_eight + "] rank 2 (thread) did not arrive within 1 s";
+  const std::string expected =
+      "[" + sum_of_eight + "] the device of rank 2 (thread) has not answered for 1 s";
   CHECK(errors == Strings(3, expected));
+}
+
+TEST_CASE("device: a collective that hangs though all devices have begun it") {
+  DeviceOptions options = short_limit();
+  Gate end;
+  options.after = [opened = end.opened](int rank) {
+    if (rank < 2) opened.wait();
+  };
+  std::atomic<int> failed = 0;
+  const Strings errors = on_device_ranks(3, options, [&](Communicator& ranks, ThreadDevice&) {
+    Tensor x = eight();
+    const std::string error = error_of([&] {
+      ranks.broadcast(x, 2);  // rank 2 is done, and has no other collective under way
+      std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+      ranks.barrier();
+    });
+    if (++failed == 3) end.open();
+    return error;
+  });
+  CHECK(errors == Strings(3,
+                          "[broadcast of 8 float32 from rank 2 on the device] the devices have not "
+                          "answered for 1 s"));
+}
+
+TEST_CASE("device: a rank whose kernels hang ends the run, though its program waits for its device") {
+  const auto gate = std::make_shared<Gate>();
+  std::mutex mutex;
+  Strings reports(3);
+  DeviceOptions options = short_limit();
+  options.on_lost = [&, gate](int rank, const std::string& report) {
+    const std::lock_guard lock(mutex);
+    reports[static_cast<std::size_t>(rank)] = report;
+  };
+  std::atomic<int> ends = 0;
+  options.on_end = [&, gate] {
+    if (++ends == 1) gate->open();
+  };
+  on_device_ranks(3, options, [&](Communicator& ranks, ThreadDevice& device) {
+    Tensor x = eight();
+    if (ranks.rank() == 2) device.launch([gate] { gate->opened.wait(); });
+    error_of([&] { ranks.all_reduce(x); });
+    values_once_computed(device, x);
+    return 0;
+  });
+  CHECK(reports ==
+        Strings{"[" + sum_of_eight + "] the device of rank 2 (thread) has not answered for 1 s", "", ""});
 }
 
 TEST_CASE("device: a library that fails") {
@@ -195,8 +258,7 @@ TEST_CASE("device: a library that fails") {
       ranks.barrier();
     });
   });
-  CHECK(errors == Strings{"rank 1 (thread) failed: NCCL 2.28.9: unhandled system error",
-                          "NCCL 2.28.9: unhandled system error"});
+  CHECK(errors == Strings(2, "rank 1 (thread) failed: NCCL 2.28.9: unhandled system error"));
 }
 
 TEST_CASE("device: a library that hangs while it is stopped does not keep the program") {

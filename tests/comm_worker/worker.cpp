@@ -1,12 +1,14 @@
 // A program of several processes, for the tests of faults: fer_comm_worker <fault> <folder>. After some collectives
-// the last rank is killed, stops, throws, ends, or calls another collective. Every other rank writes the error
-// that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt. With FER_TEST_DEVICES=cuda its
-// tensors are on GPUs of this machine, one for each rank.
+// the last rank is killed, stops, computes for long, throws, ends, or calls another collective. Every other rank
+// writes the error that it gets to folder/rank-N.txt; all write their process id to folder/pid-N.txt. With
+// FER_TEST_DEVICES=cuda its tensors are on GPUs of this machine, one for each rank.
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include <unistd.h>
 
@@ -18,6 +20,7 @@ namespace {
 void harm(fer::Communicator& ranks, const std::string& fault) {
   if (fault == "kill") std::raise(SIGKILL);
   if (fault == "stop") std::raise(SIGSTOP);
+  if (fault == "compute") std::this_thread::sleep_for(std::chrono::seconds(8));
   if (fault == "throw") throw fer::DataError("a picture is missing");
   if (fault == "other") ranks.barrier();
 }
@@ -52,6 +55,7 @@ int main(int, char** argv) {
     } catch (const fer::Error& error) {
       std::ofstream(folder + "/rank-" + number + ".txt") << error.what();
       ranks->leave(error.what());
+      std::this_thread::sleep_for(std::chrono::seconds(1));  // the others write their files
       ranks->end_all(1);
       return 1;
     }

@@ -1,4 +1,5 @@
-// Losses and whole networks in a GlobalBatch: several ranks compute what one process computes for the whole batch.
+// Losses and whole networks in a GlobalBatch: several ranks compute what one process computes for the whole
+// batch.
 #include "fer/layers/checkpoint.h"
 #include "fer/losses/losses.h"
 #include "fer/models/registry.h"
@@ -45,7 +46,7 @@ OP_TEST("global batch: each part of the loss") {
           parts = {&FERLossParts::total, &FERLossParts::cross_entropy, &FERLossParts::anchor,
                    &FERLossParts::neutral};
         for (const Part part : parts) {
-          CAPTURE(name_of(kind));
+          CAPTURE(std::string(name_of(kind)));
           CAPTURE(soft);
           check_ranks(
               [&](const auto& x, const auto&, auto&) {

@@ -9,9 +9,9 @@ namespace {
 const RandomKey kKey{0x123456789ABCDEF0ull, fnv1a64("dropout.test"), 3};
 
 template <typename T>
-Tensor dropped(const Tensor& x, double p, const RandomKey& key) {
+Tensor dropped(const Tensor& x, double p, const RandomKey& key, std::int64_t first = 0) {
   Tensor y = poisoned(x.shape(), x.dtype());
-  cpu().dropout(x, p, key, 0, DropoutMask::element, y);
+  cpu().dropout(x, p, key, first, DropoutMask::element, y);
   return y;
 }
 
@@ -48,6 +48,21 @@ TEST_CASE_TEMPLATE("cpu dropout: follows the rule exactly, element by element", 
       }
     }
   }
+}
+
+TEST_CASE_TEMPLATE("cpu dropout: draws as for a part of a larger tensor, wherever it begins", T, float,
+                   double) {
+  for (const std::int64_t first : {1, 2, 3, 4, 1026}) {
+    for (const std::int64_t n : {1, 3, 1023, 1024, 40001}) {
+      CAPTURE(first);
+      CAPTURE(n);
+      const Tensor x = random<T>({first + n}, "x"), part = x.slice(first, n);
+      CHECK(same_bits(dropped<T>(part, 0.4, kKey, first), dropped<T>(x, 0.4, kKey).slice(first, n)));
+    }
+  }
+  const std::int64_t far = (std::int64_t{1} << 34) + 1;
+  CHECK((dropped<T>(Tensor::full({1}, 1.0, dtype_of<T>()), 0.4, kKey, far).item() != 0) ==
+        (unit_float(philox_word(kKey, far)) >= 0.4f));
 }
 
 TEST_CASE("cpu dropout: a rate on the edge of a word keeps it") {

@@ -65,9 +65,10 @@ OP_TEST("global batch: batch norm of one row for each rank") {
   in.rows = CaseInputs("batch_norm rows", device).uniform("x", {2, 4}).take();
   in.parameters = CaseInputs("batch_norm rows", device).uniform("weight", {4}).uniform("bias", {4}).take();
   in.state = {values_of({4}, 0, device), values_of({4}, 1, device)};
-  check_ranks([](const auto& x, const auto& p,
-                 auto& state) { return batch_norm(x[0], p[0], p[1], state[0], state[1], 0.1, 1e-3); },
-              in, {1, 1}, 1e-12);
+  const BatchFunction f = [](const auto& x, const auto& p, auto& state) {
+    return batch_norm(x[0], p[0], p[1], state[0], state[1], 0.1, 1e-3);
+  };
+  check_ranks([&](const Share& share) { return compute_share(f, in, DType::float64, share); }, {1, 1}, 1e-12);
 }
 
 OP_TEST("global batch: masks of dropout continue from rank to rank") {

@@ -98,7 +98,7 @@ inline std::vector<Variable> fresh(const std::vector<Variable>& from, DType dtyp
   return leaves;
 }
 
-/// f of the samples of a rank, and its gradients: the sum of f weighted by numbers that belong to the whole batch.
+/// f of the samples of a rank, and its gradients. The cotangent is this rank's part of one for the whole batch.
 inline BatchResults compute_share(const BatchFunction& f, const BatchInputs& in, DType dtype,
                                   const Share& share) {
   const std::vector<Variable> rows = fresh(in.rows, dtype, &share), parameters = fresh(in.parameters, dtype);

@@ -115,7 +115,10 @@ struct DeviceOptions {
   std::shared_ptr<Mailboxes> between_hosts = std::make_shared<Mailboxes>();
   /// Called on the queue before each collective: may throw, as the library may fail, or wait.
   std::function<void(int rank)> before = [](int) {};
-  std::function<void(int rank)> on_abort = [](int) {};
+  std::function<void(int rank)> after = [](int) {};                       ///< called after it
+  std::function<void(int rank)> on_abort = [](int) {};                    ///< of the library
+  std::function<void(int rank, const std::string& report)> on_lost = {};  ///< see CommunicatorOptions
+  std::function<void()> on_end = std::abort;  ///< instead of the program's end after it
 };
 
 class ThreadDeviceTransport final : public comm::DeviceTransport {
@@ -129,7 +132,7 @@ class ThreadDeviceTransport final : public comm::DeviceTransport {
     shared_->ranks = joined.get_future().share();
     std::thread([mailboxes, rank, size, promise = std::move(joined)]() mutable {
       try {
-        promise.set_value(thread_communicator(mailboxes, rank, size, std::chrono::seconds(5)));
+        promise.set_value(thread_communicator(mailboxes, rank, size, {std::chrono::seconds(5)}));
       } catch (...) {
         promise.set_exception(std::current_exception());
       }
@@ -185,6 +188,7 @@ class ThreadDeviceTransport final : public comm::DeviceTransport {
       try {
         shared->options.before(shared->rank);
         collective(*shared->ranks.get());
+        shared->options.after(shared->rank);
       } catch (const std::exception& error) {
         const std::lock_guard lock(shared->mutex);
         if (shared->error.empty()) shared->error = error.what();
@@ -207,8 +211,11 @@ auto on_device_ranks(int size, DeviceOptions options, const Body& body) {
           require<CommunicationError>(id == "id", "the id is '", id, "'");
           return std::make_unique<ThreadDeviceTransport>(between_devices, own, all, options);
         }};
+    CommunicatorOptions of_hosts{options.time_limit};
+    if (options.on_lost)
+      of_hosts.on_lost = [&, rank](const std::string& report) { options.on_lost(rank, report); };
     const auto ranks = comm::make_device_communicator(
-        thread_communicator(options.between_hosts, rank, size, options.time_limit), "devices",
+        thread_communicator(options.between_hosts, rank, size, of_hosts, options.on_end), "devices",
         std::move(link));
     return body(*ranks, device);
   });

@@ -22,8 +22,8 @@
 
 namespace fer::test {
 
-/// The messages between all ranks. The k-th receive of a rank from another, with some tag, gets the k-th message
-/// sent so.
+/// The messages between all ranks. The k-th receive of a rank from another, with some tag, gets the k-th
+/// message sent so.
 class Mailboxes {
  public:
   using Address = std::tuple<int, int, int>;  ///< from, to, tag
@@ -65,8 +65,8 @@ class Mailboxes {
 
 class ThreadTransport final : public comm::Transport {
  public:
-  ThreadTransport(std::shared_ptr<Mailboxes> mailboxes, int rank, int size)
-      : mailboxes_(std::move(mailboxes)), rank_(rank), size_(size) {}
+  ThreadTransport(std::shared_ptr<Mailboxes> mailboxes, int rank, int size, std::function<void()> on_abort)
+      : mailboxes_(std::move(mailboxes)), rank_(rank), size_(size), on_abort_(std::move(on_abort)) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -94,7 +94,7 @@ class ThreadTransport final : public comm::Transport {
   }
 
   void give_up() noexcept override {}
-  void abort(int) noexcept override { std::abort(); }
+  void abort(int) noexcept override { on_abort_(); }
 
  private:
   struct Receive {
@@ -105,6 +105,7 @@ class ThreadTransport final : public comm::Transport {
   };
   std::shared_ptr<Mailboxes> mailboxes_;
   int rank_, size_;
+  std::function<void()> on_abort_;
   std::vector<Receive> receives_;
 };
 
@@ -134,11 +135,12 @@ auto in_threads(int size, const Body& body) {
   return results;
 }
 
-inline std::unique_ptr<comm::HostCommunicator> thread_communicator(std::shared_ptr<Mailboxes> mailboxes,
-                                                                   int rank, int size,
-                                                                   std::chrono::milliseconds time_limit) {
-  return comm::make_message_communicator(std::make_unique<ThreadTransport>(std::move(mailboxes), rank, size),
-                                         "threads", {time_limit});
+inline std::unique_ptr<comm::HostCommunicator> thread_communicator(
+    std::shared_ptr<Mailboxes> mailboxes, int rank, int size, const CommunicatorOptions& options,
+    std::function<void()> on_abort = std::abort) {
+  return comm::make_message_communicator(
+      std::make_unique<ThreadTransport>(std::move(mailboxes), rank, size, std::move(on_abort)), "threads",
+      options);
 }
 
 /// The same with a communicator between the threads: body(communicator).
@@ -146,7 +148,7 @@ template <typename Body>
 auto on_ranks(int size, const Body& body) {
   const auto mailboxes = std::make_shared<Mailboxes>();
   return in_threads(size, [&](int rank) {
-    return body(*thread_communicator(mailboxes, rank, size, std::chrono::seconds(60)));
+    return body(*thread_communicator(mailboxes, rank, size, {std::chrono::seconds(60)}));
   });
 }
 

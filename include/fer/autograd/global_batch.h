@@ -1,8 +1,8 @@
 // GlobalBatch: the batch of this process as a part of a larger batch, which the processes of a run share. While
 // one is alive, this thread computes what one process would compute for the whole batch: batch norm takes its
 // statistics from all samples, dropout masks a sample by its place in the whole batch, and losses are shares of
-// the loss of the whole batch, so that gradients summed over the ranks are its gradients. The first dimension of
-// all data is that of the samples, or of several rows for each.
+// the loss of the whole batch, so that gradients summed over the ranks are its gradients. The first dimension
+// of all data is that of the samples, or of several rows for each.
 //
 //   const fer::GlobalBatch batch(ranks, first, samples, all);   // samples first .. first + samples of `all`
 //   criterion(model(x), labels).backward();

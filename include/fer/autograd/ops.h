@@ -141,7 +141,7 @@ Variable heatmap_product(const Variable& f_lm, const Variable& f_img, HeatmapKin
 // --- dropout (dropout.cpp) ----------------------------------------------------------------------------
 /// Zeroes each element with probability p in [0, 1) and scales the rest by 1 / (1 - p). `key` determines the
 /// mask, see Backend::dropout. With DropoutMask::sample whole samples x[n] are zeroed or kept, for example the
-/// residual branch of a block (stochastic depth). In a GlobalBatch the mask is this rank's part of the one for
+/// residual branch of a block (stochastic depth). In a GlobalBatch the mask is this rank's part of the mask of
 /// the whole batch.
 Variable dropout(const Variable& x, double p, const RandomKey& key, DropoutMask mask = DropoutMask::element);
 

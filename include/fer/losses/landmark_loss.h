@@ -18,8 +18,8 @@ class LandmarkLoss {
   /// ConfigError unless beta > 0.
   explicit LandmarkLoss(LandmarkLossKind kind = LandmarkLossKind::smooth_l1, double beta = 0.02);
 
-  /// The mean over all coordinates; in a GlobalBatch, this rank's share of that. points and target must have the
-  /// same shape.
+  /// The mean over all coordinates; in a GlobalBatch, this rank's share of that. points and target must have
+  /// the same shape.
   Variable operator()(const Variable& points, const Tensor& target) const;
 
  private:

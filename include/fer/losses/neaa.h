@@ -2,8 +2,8 @@
 // of them (the anchor), and the neutral samples toward each other.
 //
 // features are the class tokens, N x D; Dist is the mean over D of the squared difference.
-// In a GlobalBatch the anchors and the neutral samples are those of the whole batch, and a loss is this rank's
-// share.
+// In a GlobalBatch the anchors and the neutral samples are those of the whole batch, and a loss is this
+// rank's share.
 #pragma once
 
 #include "fer/autograd/ops.h"

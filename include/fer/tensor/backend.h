@@ -255,8 +255,8 @@ class Backend {
   /// moments (float64, parts x 3 x C) -> mean, inv_std and running statistics, as batch_norm_forward.
   virtual void batch_norm_statistics(const Tensor& moments, double momentum, double eps, Tensor& running_mean,
                                      Tensor& running_var, Tensor& mean, Tensor& inv_std) = 0;
-  /// The parameters' gradients from this part's rows, each optional, and what dx needs of them: sums (float64,
-  /// 3 x C), which are then added up over the parts.
+  /// The parameters' gradients from this part's rows, each optional, and what dx needs of these rows: sums
+  /// (float64, 3 x C), which are then added up over the parts.
   virtual void batch_norm_backward_sums(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                         const Tensor& slope, const Tensor& mean, const Tensor& inv_std,
                                         const Tensor& dy, Tensor& sums, Tensor& dweight, Tensor& dbias,

@@ -16,13 +16,14 @@
 // A result is there for the kernels that are submitted later, and for copies to the host: as with other work on
 // that device, the host does not wait for it.
 //
-// A rank that does not arrive within the time limit, that has failed or has ended, and ranks that call
+// A rank that does not answer within the time limit, that has died, failed or ended, and ranks that call
 // different collectives are a CommunicationError on every other rank. After it the communicator only repeats
 // that error. Use a communicator from one thread at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -81,19 +82,26 @@ class Communicator {
   virtual double seconds_waiting() const = 0;
 
   /// Tells the other ranks that this one fails, and why: they end with a CommunicationError that says so. Waits
-  /// a moment for them to have read it. Later calls of collectives fail. The destructor calls it if an
-  /// exception destroys the communicator.
-  virtual void leave(const std::string& why) noexcept = 0;
+  /// a moment for them to have read it. Later calls of collectives fail. Returns what this rank should print,
+  /// so that all of them print it once: `why`, with the rank's name if others have not failed for the same reason;
+  /// or nothing, if a rank before it prints. The destructor calls it if an exception destroys the communicator.
+  virtual std::string leave(const std::string& why) noexcept = 0;
   /// Makes the launcher end all ranks, this one included if there are others. For the place that ends the
   /// program with `code` after an error; a stopped rank would otherwise keep the launcher waiting.
   virtual void end_all(int code) noexcept = 0;
 };
 
 struct CommunicatorOptions {
-  /// For each collective, and for the destructor, which waits for the other ranks' destructors.
+  /// A rank that gives no sign of life for so long is lost: it is stopped, or cut off. One that only computes
+  /// answers, and is waited for, also by the destructor. On device cuda it is also how long a GPU may take for a
+  /// collective that all ranks have called, once it has computed the operand.
   std::chrono::milliseconds time_limit{60'000};
   /// The device that computes. cuda: its tensors travel by NCCL.
   Device device = Device::cpu;
+  /// If given, ranks that die or are lost end the program without waiting for its next collective: the
+  /// communicator's own thread calls this with what this rank should print, nothing if another rank prints, and
+  /// then ends all processes with exit code 1.
+  std::function<void(const std::string& report)> on_lost = {};
 };
 
 /// The communicator of this process: `mpi`, or `nccl` for the device cuda, if a launcher has started several,

@@ -47,8 +47,7 @@ struct EvaluationResult {
 /// prediction is the most probable of these classes. With several `ranks`, each evaluates its share of the data
 /// (LoaderOptions::rank), and all get the result of the whole.
 EvaluationResult evaluate(Network& model, DataLoader& loader, Device device,
-                          const std::vector<std::int64_t>& outputs = {},
-                          Communicator& ranks = one_process());
+                          const std::vector<std::int64_t>& outputs = {}, Communicator& ranks = one_process());
 
 /// Matches the classes of two evaluations. DataError, naming both lists, if they have fewer than two in
 /// common.

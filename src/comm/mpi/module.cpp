@@ -1,8 +1,11 @@
 // The module fer_mpi: messages by MPI.
 #include <mpi.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 #include "comm/transport.h"
 
@@ -78,7 +81,15 @@ class MpiTransport final : public Transport {
   }
 
   void give_up() noexcept override { given_up_ = true; }
-  void abort(int code) noexcept override { MPI_Abort(world_, code); }
+  void abort(int code) noexcept override {
+    // A launcher on a machine that is cut off does not answer.
+    std::thread([code] {
+      std::this_thread::sleep_for(std::chrono::seconds(5));
+      ::_exit(code);
+    }).detach();
+    MPI_Abort(world_, code);
+    ::_exit(code);
+  }
 
  private:
   MPI_Comm world_ = MPI_COMM_NULL;

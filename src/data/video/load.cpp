@@ -1,6 +1,6 @@
 // Loads the video module on first use.
-#include "tensor/module_loader.h"
 #include "data/video/module.h"
+#include "tensor/module_loader.h"
 
 namespace fer {
 namespace {
