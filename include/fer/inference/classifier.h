@@ -52,7 +52,6 @@ ClassMap common_classes(const Classifier& classifier, const DatasetInfo& data);
 /// `cache` may already hold the pictures. With several `ranks`, each evaluates its share of the data, and all
 /// get the result of the whole.
 EvaluationResult evaluate(const Classifier& classifier, std::shared_ptr<const Dataset> dataset,
-                          std::shared_ptr<SampleCache> cache = nullptr,
-                          Communicator& ranks = one_process());
+                          std::shared_ptr<SampleCache> cache = nullptr, Communicator& ranks = one_process());
 
 }  // namespace fer
