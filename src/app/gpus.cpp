@@ -44,7 +44,7 @@ void add_gpus_flag(CLI::App& command, GpuOptions& options, std::string& device) 
           "--gpus", options.wanted,
           "start a process for each of these GPUs of this machine: all, how many (2), or which (0,2); "
           "implies --device cuda")
-      ->type_name("all|N|LIST")
+      ->type_name("LIST")
       ->excludes(command.get_option("--processes"));
 }
 
