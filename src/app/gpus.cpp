@@ -74,9 +74,9 @@ void take_gpu(Communicator& ranks, const GpuOptions& options) {
   for (const int number : numbers) mine += names[static_cast<std::size_t>(number)] + "\n";
   std::vector<std::string> hosts;
   std::vector<std::vector<std::string>> gpus;
-  for (int rank = 0; rank < ranks.size(); ++rank) {
-    hosts.push_back(ranks.host_of(rank));
-    std::istringstream lines(ranks.share(mine, rank));
+  for (const std::string& text : ranks.share_all(mine)) {
+    hosts.push_back(ranks.host_of(static_cast<int>(hosts.size())));
+    std::istringstream lines(text);
     gpus.emplace_back();
     for (std::string line; std::getline(lines, line);) gpus.back().push_back(line);
   }

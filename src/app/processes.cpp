@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <set>
 #include <streambuf>
 #include <string>
 
@@ -58,14 +59,9 @@ void divide_threads(Communicator& ranks) {
   else if (threads <= cores / 2 && !std::getenv("OMP_NUM_THREADS"))
     note = concat(host, ": the launcher leaves ", omp_get_num_procs(), " of ", cores, " cores to each of ",
                   here, " processes; mpirun --bind-to none uses them all\n");
-  for (int rank = 0; rank < ranks.size(); ++rank) {
-    const bool first_of_host = [&] {
-      for (int other = 0; other < rank; ++other)
-        if (ranks.host_of(other) == ranks.host_of(rank)) return false;
-      return true;
-    }();
-    if (first_of_host) std::cerr << ranks.share(note, rank);
-  }
+  std::set<std::string> noted;
+  for (int rank = 0; const std::string& text : ranks.share_all(note))
+    if (noted.insert(ranks.host_of(rank++)).second) std::cerr << text;
 }
 
 /// Prints what ended the run, if this rank is to do so; also one that is otherwise silent, and from any thread.

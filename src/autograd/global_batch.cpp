@@ -14,8 +14,8 @@ thread_local const GlobalBatch* innermost = nullptr;
 
 GlobalBatch::GlobalBatch(Communicator& ranks, std::int64_t first, std::int64_t samples, std::int64_t all)
     : ranks_(ranks), first_(first), samples_(samples), all_(all), outer_(innermost) {
-  require<ConfigError>(samples > 0, "a batch of ", all, " samples cannot be shared by ", ranks.size(),
-                       " processes: rank ", ranks.rank(), " has none");
+  require<ConfigError>(samples > 0, "rank ", ranks.rank(), " of ", ranks.size(),
+                       " has no sample of a batch of ", all, "; a batch must have one for each process");
   require<ConfigError>(first >= 0 && first + samples <= all, "samples ", first, " to ", first + samples,
                        " are no part of a batch of ", all);
   innermost = this;

@@ -71,20 +71,4 @@ std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& optio
   return comm::make_device_communicator(std::move(host), "nccl", std::move(nccl));
 }
 
-std::int64_t Communicator::agree(std::int64_t mine, Reduction reduction) {
-  Tensor value = Tensor::from<std::int64_t>({1}, {mine});
-  all_reduce(value, reduction);
-  return value.data<std::int64_t>()[0];
-}
-
-std::string Communicator::share(std::string mine, int root) {
-  Tensor length = Tensor::from<std::int64_t>({1}, {static_cast<std::int64_t>(mine.size())});
-  broadcast(length, root);
-  mine.resize(static_cast<std::size_t>(length.data<std::int64_t>()[0]));
-  Tensor bytes = Tensor::from<std::uint8_t>({length.data<std::int64_t>()[0]}, {mine.begin(), mine.end()});
-  broadcast(bytes, root);
-  const std::vector<std::uint8_t> shared = bytes.to_vector<std::uint8_t>();
-  return {shared.begin(), shared.end()};
-}
-
 }  // namespace fer

@@ -190,24 +190,9 @@ class MessageCommunicator final : public HostCommunicator {
     require<CommunicationError>(job.*what, failure_);
   }
 
-  /// The text of each rank.
-  std::vector<std::string> gather(const std::string& mine) {
-    std::vector<std::int64_t> lengths;
-    const Tensor all = all_gather(
-        Tensor::from<std::uint8_t>({static_cast<std::int64_t>(mine.size())}, {mine.begin(), mine.end()}),
-        &lengths);
-    const std::vector<std::uint8_t> text = all.to_vector<std::uint8_t>();
-    std::vector<std::string> texts;
-    for (auto at = text.begin(); const std::int64_t length : lengths) {
-      texts.emplace_back(at, at + length);
-      at += length;
-    }
-    return texts;
-  }
-
   void exchange_names() {
-    std::vector<std::string> hosts = gather(transport_->host());
-    auto neighbours = std::make_unique<Neighbours>(gather(Neighbours::own_card()), rank_);
+    std::vector<std::string> hosts = share_all(transport_->host());
+    auto neighbours = std::make_unique<Neighbours>(share_all(Neighbours::own_card()), rank_);
     const std::lock_guard lock(mutex_);
     hosts_ = std::move(hosts);
     neighbours_ = std::move(neighbours);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iomanip>
-#include <span>
 #include <sstream>
 #include <string>
 
@@ -75,19 +74,8 @@ std::string weight_facts(Module& network) {
 }
 
 void require_same(Communicator& ranks, const std::string& mine) {
-  std::vector<std::int64_t> lengths;
-  const std::vector<std::uint8_t> all =
-      ranks
-          .all_gather(Tensor::from<std::uint8_t>({static_cast<std::int64_t>(mine.size())},
-                                                 {mine.begin(), mine.end()}),
-                      &lengths)
-          .to_vector<std::uint8_t>();
   std::vector<std::istringstream> facts;
-  auto at = all.begin();
-  for (const std::int64_t length : lengths) {
-    facts.emplace_back(std::string(at, at + length));
-    at += length;
-  }
+  for (const std::string& text : ranks.share_all(mine)) facts.emplace_back(text);
   for (std::string first, other; std::getline(facts[0], first);) {
     for (std::size_t rank = 1; rank < facts.size(); ++rank) {
       const bool more = static_cast<bool>(std::getline(facts[rank], other));

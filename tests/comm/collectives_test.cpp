@@ -199,13 +199,18 @@ TEST_CASE("broadcast from each rank") {
   });
 }
 
-TEST_CASE("text of a rank, also an empty one") {
+TEST_CASE("text of a rank and of all, also an empty one") {
   everywhere([](const Ranks& ranks) {
     for (int root = 0; root < ranks.size(); ++root) {
       const std::string mine = "from rank " + std::string(static_cast<std::size_t>(ranks.me()), 'r');
       CHECK(ranks.all.share(mine, root) == "from rank " + std::string(static_cast<std::size_t>(root), 'r'));
       CHECK(ranks.all.share("", root).empty());
     }
+    // Of every rank, with lengths from 0 on.
+    const std::vector<std::string> texts =
+        ranks.all.share_all(std::string(static_cast<std::size_t>(ranks.all.rank()), 'r'));
+    REQUIRE(texts.size() == static_cast<std::size_t>(ranks.all.size()));
+    for (std::size_t rank = 0; rank < texts.size(); ++rank) CHECK(texts[rank] == std::string(rank, 'r'));
   });
 }
 

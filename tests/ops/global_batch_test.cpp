@@ -152,7 +152,7 @@ std::string message_on_ranks(const Body& body) {
 
 TEST_CASE("global batch: errors") {
   CHECK(message_on_ranks([](Communicator& ranks) { GlobalBatch(ranks, 0, 0, 1); }) ==
-        "a batch of 1 samples cannot be shared by 2 processes: rank 0 has none");
+        "rank 0 of 2 has no sample of a batch of 1; a batch must have one for each process");
   CHECK(message_on_ranks([](Communicator& ranks) { GlobalBatch(ranks, 3, 2, 4); }) ==
         "samples 3 to 5 are no part of a batch of 4");
   CHECK(message_on_ranks([](Communicator& ranks) {

@@ -179,8 +179,8 @@ TEST_CASE("on the device simt, ranks train as on the CPU") {
 TEST_CASE("a batch with fewer samples than processes is refused") {
   if (ranks().size() == 1) return;
   CHECK_THROWS_WITH_AS(GlobalBatch(ranks(), 0, 0, 1),
-                       concat("a batch of 1 samples cannot be shared by ", ranks().size(),
-                              " processes: rank ", ranks().rank(), " has none")
+                       concat("rank ", ranks().rank(), " of ", ranks().size(),
+                              " has no sample of a batch of 1; a batch must have one for each process")
                            .c_str(),
                        ConfigError);
 }

@@ -78,6 +78,8 @@ class Communicator {
   std::int64_t agree(std::int64_t mine, Reduction reduction = Reduction::max);
   /// The text of rank `root`.
   std::string share(std::string mine, int root = 0);
+  /// The text of each rank.
+  std::vector<std::string> share_all(const std::string& mine);
   /// The seconds for which calls have waited for other ranks, since the communicator was made.
   virtual double seconds_waiting() const = 0;
 
